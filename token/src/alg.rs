@@ -1,0 +1,201 @@
+//! The signature algorithms (RFC 7518 section 3.1, RFC 8037 section 3.1) in one table: to add one
+//! is to add a variant, its row, and its place in [`Algorithm::ALL`].
+
+use std::fmt;
+
+use aws_lc_rs::rsa::RsaParameters;
+use aws_lc_rs::signature as lc;
+
+/// A value of the `alg` header that can be accepted. `none` has no place here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)] // the names are the documentation
+pub enum Algorithm {
+    HS256,
+    HS384,
+    HS512,
+    RS256,
+    RS384,
+    RS512,
+    PS256,
+    PS384,
+    PS512,
+    ES256,
+    ES384,
+    ES512,
+    EdDSA,
+}
+
+/// The hash of an HMAC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hash {
+    Sha256,
+    Sha384,
+    Sha512,
+}
+
+/// What verifies an algorithm, and so which type of key it needs.
+#[derive(Clone, Copy)]
+pub(crate) enum Scheme {
+    Hmac(Hash),
+    Rsa(&'static RsaParameters),
+    /// Signatures are r and s, fixed length, one after the other (RFC 7518 section 3.4).
+    Ec(Curve, &'static lc::EcdsaVerificationAlgorithm),
+    Ed25519,
+}
+
+/// The curves of ES256, ES384 and ES512.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Curve {
+    P256,
+    P384,
+    P521,
+}
+
+impl Curve {
+    /// The JWK `crv` (RFC 7518 section 6.2.1.1).
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::P256 => "P-256",
+            Self::P384 => "P-384",
+            Self::P521 => "P-521",
+        }
+    }
+
+    /// Bytes of one coordinate.
+    pub fn coordinate_len(self) -> usize {
+        match self {
+            Self::P256 => 32,
+            Self::P384 => 48,
+            Self::P521 => 66,
+        }
+    }
+}
+
+impl Algorithm {
+    /// Every algorithm, in the order of its bit in an [`AlgorithmSet`].
+    pub const ALL: [Self; 13] = [
+        Self::HS256,
+        Self::HS384,
+        Self::HS512,
+        Self::RS256,
+        Self::RS384,
+        Self::RS512,
+        Self::PS256,
+        Self::PS384,
+        Self::PS512,
+        Self::ES256,
+        Self::ES384,
+        Self::ES512,
+        Self::EdDSA,
+    ];
+
+    fn row(self) -> (&'static str, Scheme) {
+        use Scheme::{Ec, Ed25519, Hmac, Rsa};
+        match self {
+            Self::HS256 => ("HS256", Hmac(Hash::Sha256)),
+            Self::HS384 => ("HS384", Hmac(Hash::Sha384)),
+            Self::HS512 => ("HS512", Hmac(Hash::Sha512)),
+            Self::RS256 => ("RS256", Rsa(&lc::RSA_PKCS1_2048_8192_SHA256)),
+            Self::RS384 => ("RS384", Rsa(&lc::RSA_PKCS1_2048_8192_SHA384)),
+            Self::RS512 => ("RS512", Rsa(&lc::RSA_PKCS1_2048_8192_SHA512)),
+            Self::PS256 => ("PS256", Rsa(&lc::RSA_PSS_2048_8192_SHA256)),
+            Self::PS384 => ("PS384", Rsa(&lc::RSA_PSS_2048_8192_SHA384)),
+            Self::PS512 => ("PS512", Rsa(&lc::RSA_PSS_2048_8192_SHA512)),
+            Self::ES256 => ("ES256", Ec(Curve::P256, &lc::ECDSA_P256_SHA256_FIXED)),
+            Self::ES384 => ("ES384", Ec(Curve::P384, &lc::ECDSA_P384_SHA384_FIXED)),
+            Self::ES512 => ("ES512", Ec(Curve::P521, &lc::ECDSA_P521_SHA512_FIXED)),
+            Self::EdDSA => ("EdDSA", Ed25519),
+        }
+    }
+
+    /// The registered name.
+    pub fn name(self) -> &'static str {
+        self.row().0
+    }
+
+    pub(crate) fn scheme(self) -> Scheme {
+        self.row().1
+    }
+
+    /// The algorithm of that exact name; names are case-sensitive (RFC 7515 section 4.1.1).
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
+    }
+
+    /// Its index in [`Algorithm::ALL`].
+    pub(crate) fn index(self) -> usize {
+        self as usize
+    }
+}
+
+impl fmt::Display for Algorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A set of algorithms.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AlgorithmSet(u16);
+
+impl AlgorithmSet {
+    /// Every algorithm that there is.
+    pub const ALL: Self = Self((1 << Algorithm::ALL.len()) - 1);
+
+    /// Whether `algorithm` is one of them.
+    pub fn contains(self, algorithm: Algorithm) -> bool {
+        self.0 & (1 << algorithm.index()) != 0
+    }
+
+    /// Those that are in both sets.
+    #[must_use]
+    pub fn intersection(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// Those that are in either set.
+    #[must_use]
+    pub fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Each of them, in the order of [`Algorithm::ALL`].
+    pub fn iter(self) -> impl Iterator<Item = Algorithm> {
+        Algorithm::ALL.into_iter().filter(move |algorithm| self.contains(*algorithm))
+    }
+
+    /// Those whose scheme `accepts`.
+    pub(crate) fn of(accepts: impl Fn(Scheme) -> bool) -> Self {
+        Algorithm::ALL.into_iter().filter(|algorithm| accepts(algorithm.scheme())).collect()
+    }
+}
+
+impl FromIterator<Algorithm> for AlgorithmSet {
+    fn from_iter<I: IntoIterator<Item = Algorithm>>(algorithms: I) -> Self {
+        Self(algorithms.into_iter().fold(0, |bits, algorithm| bits | 1 << algorithm.index()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_bits_are_one_to_one() {
+        for (i, algorithm) in Algorithm::ALL.into_iter().enumerate() {
+            assert_eq!(algorithm.index(), i);
+            assert_eq!(Algorithm::from_name(algorithm.name()), Some(algorithm));
+            assert!(AlgorithmSet::ALL.contains(algorithm));
+            assert!(!AlgorithmSet::default().contains(algorithm));
+        }
+        for bad in ["none", "None", "hs256", "HS256 ", "", "ES521", "ES256K", "RS1"] {
+            assert_eq!(Algorithm::from_name(bad), None);
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! The registered claims (RFC 7519 section 4.1), judged once the signature has held.
+
+use std::cmp::Ordering;
+
+use crate::json::{Document, Number, Value};
+use crate::reject::Reject;
+
+/// The registered claims of a payload, with their types checked.
+///
+/// A claim of the wrong type is refused also where no rule asks for it: a token that does not
+/// follow RFC 7519 was not made by who should have made it.
+#[derive(Default)]
+pub(crate) struct Claims<'d> {
+    issuer: Option<&'d str>,
+    audience: Option<Value<'d>>,
+    expires: Option<Number>,
+    not_before: Option<Number>,
+    issued_at: Option<Number>,
+}
+
+impl<'d> Claims<'d> {
+    /// Reads the registered claims in one pass over the payload's members.
+    pub(crate) fn read(payload: &'d Document) -> Result<Self, Reject> {
+        let mut claims = Self::default();
+        for (name, value) in payload.root().members().ok_or(Reject::Malformed)? {
+            let text = || value.as_str().ok_or(Reject::Malformed);
+            let number = || value.as_number().ok_or(Reject::Malformed);
+            match name {
+                "iss" => claims.issuer = Some(text()?),
+                "sub" | "jti" => drop(text()?),
+                "aud" => claims.audience = Some(audience(value)?),
+                "exp" => claims.expires = Some(number()?),
+                "nbf" => claims.not_before = Some(number()?),
+                "iat" => claims.issued_at = Some(number()?),
+                _ => {}
+            }
+        }
+        Ok(claims)
+    }
+
+    /// Refuses a token before `nbf` or from `exp` on, each moved by `leeway` seconds. The error
+    /// carries how many seconds away the token's time is.
+    pub(crate) fn check_time(&self, now: i64, leeway: i64) -> Result<(), (Reject, i64)> {
+        if let Some(expires) = self.expires
+            && expires.cmp_int(now.saturating_sub(leeway)) != Ordering::Greater
+        {
+            return Err((Reject::Expired, now.saturating_sub(expires.saturating_i64())));
+        }
+        if let Some(not_before) = self.not_before
+            && not_before.cmp_int(now.saturating_add(leeway)) == Ordering::Greater
+        {
+            return Err((Reject::NotYetValid, not_before.saturating_i64().saturating_sub(now)));
+        }
+        Ok(())
+    }
+
+    /// Refuses a token without `exp` where one is required, and one whose `exp` is more than `max`
+    /// seconds after its `iat`, or after `now` where it has none.
+    pub(crate) fn check_lifetime(
+        &self,
+        now: i64,
+        require_exp: bool,
+        max: Option<i64>,
+    ) -> Result<(), Reject> {
+        match (self.expires, max) {
+            (None, None) if !require_exp => Ok(()),
+            // A token that never expires lives longer than any maximum.
+            (None, _) => Err(Reject::BadLifetime),
+            (Some(_), None) => Ok(()),
+            (Some(expires), Some(max)) => {
+                let from = self.issued_at.map_or(now, Number::saturating_i64);
+                match expires.cmp_int(from.saturating_add(max)) {
+                    Ordering::Greater => Err(Reject::BadLifetime),
+                    _ => Ok(()),
+                }
+            }
+        }
+    }
+
+    /// Whether the token is from one of `accepted`.
+    pub(crate) fn is_from(&self, accepted: &[Box<str>]) -> bool {
+        self.issuer.is_some_and(|issuer| accepted.iter().any(|one| **one == *issuer))
+    }
+
+    /// Whether the token is for one of `accepted`.
+    pub(crate) fn is_for(&self, accepted: &[Box<str>]) -> bool {
+        let is_accepted = |value: Value<'_>| {
+            value.as_str().is_some_and(|name| accepted.iter().any(|one| **one == *name))
+        };
+        self.audience.is_some_and(|audience| {
+            is_accepted(audience)
+                || audience.items().is_some_and(|mut items| items.any(is_accepted))
+        })
+    }
+}
+
+/// A string, or an array of nothing but strings (RFC 7519 section 4.1.3).
+fn audience(value: Value<'_>) -> Result<Value<'_>, Reject> {
+    let valid = value.as_str().is_some()
+        || value.items().is_some_and(|mut items| items.all(|item| item.as_str().is_some()));
+    if valid { Ok(value) } else { Err(Reject::Malformed) }
+}
+
+/// Whether `typ` is one of `accepted`, without case and with `application/` optional on both
+/// sides (RFC 7515 section 4.1.9).
+pub(crate) fn is_typ(typ: Option<&str>, accepted: &[Box<str>]) -> bool {
+    fn short(typ: &str) -> &str {
+        match typ.split_at_checked("application/".len()) {
+            Some((prefix, rest)) if prefix.eq_ignore_ascii_case("application/") => rest,
+            _ => typ,
+        }
+    }
+    typ.is_some_and(|typ| accepted.iter().any(|one| short(one).eq_ignore_ascii_case(short(typ))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn payload(json: &str) -> Document {
+        Document::parse(json.as_bytes().to_vec()).unwrap()
+    }
+
+    fn time(json: &str, now: i64, leeway: i64) -> Result<(), (Reject, i64)> {
+        Claims::read(&payload(json)).ok().unwrap().check_time(now, leeway)
+    }
+
+    #[test]
+    fn exp_is_the_first_second_refused_and_nbf_the_first_accepted() {
+        assert_eq!(time(r#"{"exp":100}"#, 99, 0), Ok(()));
+        assert_eq!(time(r#"{"exp":100}"#, 100, 0), Err((Reject::Expired, 0)));
+        assert_eq!(time(r#"{"exp":100.5}"#, 100, 0), Ok(()));
+        assert_eq!(time(r#"{"exp":100}"#, 109, 10), Ok(()));
+        assert_eq!(time(r#"{"exp":100}"#, 110, 10), Err((Reject::Expired, 10)));
+        assert_eq!(time(r#"{"nbf":100}"#, 100, 0), Ok(()));
+        assert_eq!(time(r#"{"nbf":100}"#, 99, 0), Err((Reject::NotYetValid, 1)));
+        assert_eq!(time(r#"{"nbf":100}"#, 90, 10), Ok(()));
+        assert_eq!(time(r#"{"nbf":100.5}"#, 100, 0), Err((Reject::NotYetValid, 0)));
+    }
+
+    #[test]
+    fn extreme_times_neither_wrap_nor_pass() {
+        let now = 1_800_000_000;
+        for past in ["0", "-1", "-9223372036854775808", "-1e300", "0.5"] {
+            let json = format!(r#"{{"exp":{past}}}"#);
+            assert_eq!(time(&json, now, 0).unwrap_err().0, Reject::Expired, "{past}");
+            assert_eq!(
+                time(&json, now, i64::MAX).is_ok(),
+                past.parse::<f64>().unwrap() > -9.2e18 && past != "-1e300"
+            );
+        }
+        for future in
+            ["9223372036854775807", "18446744073709551615", "18446744073709551616", "1e300"]
+        {
+            assert_eq!(time(&format!(r#"{{"exp":{future}}}"#), now, 0), Ok(()), "{future}");
+            let early = time(&format!(r#"{{"nbf":{future}}}"#), now, 0);
+            assert_eq!(early.unwrap_err().0, Reject::NotYetValid, "{future}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_type_is_malformed() {
+        for claim in ["exp", "nbf", "iat"] {
+            for value in ["\"1\"", "true", "null", "[1]", "{}"] {
+                let read = payload(&format!(r#"{{"{claim}":{value}}}"#));
+                assert_eq!(Claims::read(&read).err(), Some(Reject::Malformed));
+            }
+        }
+        for json in [
+            r#"{"iss":1}"#,
+            r#"{"iss":["a"]}"#,
+            r#"{"sub":{}}"#,
+            r#"{"jti":1}"#,
+            r#"{"aud":1}"#,
+            r#"{"aud":["a",1]}"#,
+            r#"{"aud":{"a":"b"}}"#,
+            r"[]",
+            r"1",
+        ] {
+            assert_eq!(Claims::read(&payload(json)).err(), Some(Reject::Malformed), "{json}");
+        }
+    }
+
+    #[test]
+    fn audience_and_type() {
+        let accepted: [Box<str>; 2] = ["api".into(), "web".into()];
+        let is_for = |json| Claims::read(&payload(json)).ok().unwrap().is_for(&accepted);
+        assert!(is_for(r#"{"aud":"api"}"#));
+        assert!(is_for(r#"{"aud":["x","web"]}"#));
+        assert!(!is_for(r#"{"aud":["x"]}"#));
+        assert!(!is_for(r#"{"aud":[]}"#));
+        assert!(!is_for(r#"{"aud":"API"}"#));
+        assert!(!is_for(r"{}"));
+        let accepted: [Box<str>; 2] = ["at+jwt".into(), "application/JWT".into()];
+        for good in ["at+jwt", "AT+JWT", "application/at+jwt", "Application/jwt", "JWT"] {
+            assert!(is_typ(Some(good), &accepted), "{good}");
+        }
+        assert!(!is_typ(Some("application/"), &accepted));
+        assert!(!is_typ(None, &accepted));
+    }
+
+    #[test]
+    fn lifetime() {
+        let check = |json, require, max| {
+            Claims::read(&payload(json)).ok().unwrap().check_lifetime(1000, require, max)
+        };
+        assert_eq!(check("{}", false, None), Ok(()));
+        assert_eq!(check("{}", true, None), Err(Reject::BadLifetime));
+        assert_eq!(check("{}", false, Some(60)), Err(Reject::BadLifetime));
+        assert_eq!(check(r#"{"exp":1060}"#, true, Some(60)), Ok(()));
+        assert_eq!(check(r#"{"exp":1061}"#, true, Some(60)), Err(Reject::BadLifetime));
+        assert_eq!(check(r#"{"exp":1061,"iat":1001}"#, true, Some(60)), Ok(()));
+        assert_eq!(check(r#"{"exp":1061,"iat":-1e300}"#, true, Some(60)), Err(Reject::BadLifetime));
+        assert_eq!(check(r#"{"exp":1e300,"iat":1e300}"#, true, Some(60)), Err(Reject::BadLifetime));
+    }
+}

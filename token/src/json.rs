@@ -1,0 +1,544 @@
+//! Strict JSON (RFC 8259), kept as a flat tape.
+//!
+//! Tokens and key files decide who may pass, so two readers must never see two meanings in one
+//! text: member names must be unique at every level (also when equal only after unescaping, which
+//! RFC 7515 section 4 and RFC 7519 section 4 allow a reader to demand), nesting is bounded, and
+//! nothing may follow the value. A [`Document`] owns its text; its nodes are ranges into it, so a
+//! payload of any shape costs three allocations and can be remembered as it is.
+
+use std::cmp::Ordering;
+use std::fmt::{self, Write as _};
+
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+
+/// How deep arrays and objects may nest, the outermost included.
+pub const MAX_DEPTH: usize = 32;
+
+/// Below this, comparing every pair of names is faster than sorting them.
+const FEW_MEMBERS: usize = 16;
+
+/// A parsed JSON text.
+#[derive(Clone)]
+pub struct Document {
+    text: Box<str>,
+    /// The strings that held escapes, unescaped, one after the other.
+    unescaped: Box<str>,
+    /// Depth first; an object's members are a name node, then the value.
+    nodes: Box<[Node]>,
+}
+
+#[derive(Clone, Copy)]
+enum Node {
+    Null,
+    Bool(bool),
+    Number(Number),
+    /// A range of the text.
+    Plain(Span),
+    /// A range of `unescaped`.
+    Unescaped(Span),
+    /// `end` is the index of the first node after the last descendant.
+    Array {
+        end: u32,
+    },
+    Object {
+        end: u32,
+    },
+}
+
+#[derive(Clone, Copy)]
+struct Span {
+    start: u32,
+    end: u32,
+}
+
+/// Why a text is not strict JSON, with the line and column where that showed.
+#[derive(Debug, thiserror::Error)]
+pub enum JsonError {
+    /// Bytes that are not UTF-8 (RFC 8259 section 8.1).
+    #[error("not UTF-8 after byte {0}")]
+    Utf8(usize),
+    /// Longer than a tape can address.
+    #[error("text is larger than 4 GiB")]
+    TooLarge,
+    /// Not JSON, a repeated member name, or nested too deep.
+    #[error("{0}")]
+    Syntax(#[from] serde_json::Error),
+}
+
+/// A JSON number: exact where it is a 64-bit integer, an IEEE 754 double otherwise.
+#[derive(Clone, Copy, Debug)]
+pub enum Number {
+    /// An integer that is not negative.
+    Unsigned(u64),
+    /// A negative integer.
+    Negative(i64),
+    /// A fraction, an exponent, or an integer beyond 64 bits.
+    Float(f64),
+}
+
+impl Number {
+    /// Compares with an integer, without overflow.
+    pub fn cmp_int(self, other: i64) -> Ordering {
+        match self {
+            Self::Unsigned(n) => i128::from(n).cmp(&i128::from(other)),
+            Self::Negative(n) => n.cmp(&other),
+            // The parser yields finite numbers only, so this cannot be unordered.
+            #[allow(clippy::cast_precision_loss)]
+            Self::Float(n) => n.total_cmp(&(other as f64)),
+        }
+    }
+
+    /// The number of whole seconds, saturated to what an `i64` holds.
+    pub fn saturating_i64(self) -> i64 {
+        match self {
+            Self::Unsigned(n) => i64::try_from(n).unwrap_or(i64::MAX),
+            Self::Negative(n) => n,
+            #[allow(clippy::cast_possible_truncation)]
+            Self::Float(n) => n as i64,
+        }
+    }
+}
+
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unsigned(n) => n.fmt(f),
+            Self::Negative(n) => n.fmt(f),
+            Self::Float(n) => n.fmt(f),
+        }
+    }
+}
+
+impl Document {
+    /// Parses one JSON text.
+    pub fn parse(text: Vec<u8>) -> Result<Self, JsonError> {
+        let text = String::from_utf8(text)
+            .map_err(|e| JsonError::Utf8(e.utf8_error().valid_up_to()))?
+            .into_boxed_str();
+        if u32::try_from(text.len()).is_err() {
+            return Err(JsonError::TooLarge);
+        }
+        let mut tape = Tape { text: &text, unescaped: String::new(), nodes: Vec::new() };
+        tape.nodes.reserve(text.len() / 12 + 2);
+        let mut deserializer = serde_json::Deserializer::from_str(&text);
+        Seed { tape: &mut tape, depth: 0 }.deserialize(&mut deserializer)?;
+        deserializer.end()?;
+        let (unescaped, nodes) = (tape.unescaped.into_boxed_str(), tape.nodes.into_boxed_slice());
+        Ok(Self { text, unescaped, nodes })
+    }
+
+    /// The outermost value.
+    pub fn root(&self) -> Value<'_> {
+        Value { document: self, at: 0 }
+    }
+
+    /// The text as it was given.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    fn node(&self, at: usize) -> Node {
+        self.nodes.get(at).copied().unwrap_or(Node::Null)
+    }
+
+    /// The index after the value that begins at `at`.
+    fn after(&self, at: usize) -> usize {
+        match self.node(at) {
+            Node::Array { end } | Node::Object { end } => end as usize,
+            _ => at + 1,
+        }
+    }
+
+    fn string(&self, at: usize) -> Option<&str> {
+        let (text, span) = match self.node(at) {
+            Node::Plain(span) => (&self.text, span),
+            Node::Unescaped(span) => (&self.unescaped, span),
+            _ => return None,
+        };
+        text.get(span.start as usize..span.end as usize)
+    }
+}
+
+impl fmt::Debug for Document {
+    // Claims are personal data and key files are secret: never print the content.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Document").field("bytes", &self.text.len()).finish_non_exhaustive()
+    }
+}
+
+/// One value of a [`Document`].
+#[derive(Clone, Copy)]
+pub struct Value<'d> {
+    document: &'d Document,
+    at: usize,
+}
+
+impl<'d> Value<'d> {
+    /// The string, if it is one.
+    pub fn as_str(self) -> Option<&'d str> {
+        self.document.string(self.at)
+    }
+
+    /// The number, if it is one.
+    pub fn as_number(self) -> Option<Number> {
+        match self.document.node(self.at) {
+            Node::Number(number) => Some(number),
+            _ => None,
+        }
+    }
+
+    /// The boolean, if it is one.
+    pub fn as_bool(self) -> Option<bool> {
+        match self.document.node(self.at) {
+            Node::Bool(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// Whether it is an object.
+    pub fn is_object(self) -> bool {
+        matches!(self.document.node(self.at), Node::Object { .. })
+    }
+
+    /// The elements, if it is an array.
+    pub fn items(self) -> Option<impl Iterator<Item = Value<'d>>> {
+        let Node::Array { end } = self.document.node(self.at) else { return None };
+        let (document, mut at) = (self.document, self.at + 1);
+        Some(std::iter::from_fn(move || {
+            let value = (at < end as usize).then_some(Value { document, at })?;
+            at = document.after(at);
+            Some(value)
+        }))
+    }
+
+    /// The members in the order of the text, if it is an object.
+    pub fn members(self) -> Option<impl Iterator<Item = (&'d str, Value<'d>)>> {
+        let Node::Object { end } = self.document.node(self.at) else { return None };
+        let (document, mut at) = (self.document, self.at + 1);
+        Some(std::iter::from_fn(move || {
+            let name = (at < end as usize).then(|| document.string(at))??;
+            let value = Value { document, at: at + 1 };
+            at = document.after(at + 1);
+            Some((name, value))
+        }))
+    }
+
+    /// The member called `name`, if it is an object that has one.
+    pub fn get(self, name: &str) -> Option<Value<'d>> {
+        self.members()?.find(|(member, _)| *member == name).map(|(_, value)| value)
+    }
+
+    /// The value for a person or a header: strings as they are, arrays comma-joined, objects as
+    /// compact JSON.
+    pub fn to_text(self) -> String {
+        let mut out = String::new();
+        self.write_text(&mut out);
+        out
+    }
+
+    fn write_text(self, out: &mut String) {
+        if let Some(text) = self.as_str() {
+            out.push_str(text);
+        } else if let Some(items) = self.items() {
+            for (i, item) in items.enumerate() {
+                if i > 0 {
+                    out.push(',');
+                }
+                item.write_text(out);
+            }
+        } else {
+            self.write_json(out);
+        }
+    }
+
+    /// Appends the value as compact JSON.
+    pub fn write_json(self, out: &mut String) {
+        match self.document.node(self.at) {
+            Node::Null => out.push_str("null"),
+            Node::Bool(value) => out.push_str(if value { "true" } else { "false" }),
+            // Writing to a String cannot fail.
+            Node::Number(number) => drop(write!(out, "{number}")),
+            Node::Plain(_) | Node::Unescaped(_) => write_string(self.as_str(), out),
+            Node::Array { .. } => {
+                out.push('[');
+                for (i, item) in self.items().into_iter().flatten().enumerate() {
+                    if i > 0 {
+                        out.push(',');
+                    }
+                    item.write_json(out);
+                }
+                out.push(']');
+            }
+            Node::Object { .. } => {
+                out.push('{');
+                for (i, (name, value)) in self.members().into_iter().flatten().enumerate() {
+                    if i > 0 {
+                        out.push(',');
+                    }
+                    write_string(Some(name), out);
+                    out.push(':');
+                    value.write_json(out);
+                }
+                out.push('}');
+            }
+        }
+    }
+}
+
+fn write_string(text: Option<&str>, out: &mut String) {
+    out.push_str(&serde_json::Value::from(text.unwrap_or_default()).to_string());
+}
+
+/// The tape while it is being written.
+struct Tape<'t> {
+    text: &'t str,
+    unescaped: String,
+    nodes: Vec<Node>,
+}
+
+impl Tape<'_> {
+    /// A string that stands in the text without an escape.
+    fn push_plain(&mut self, part: &str) {
+        // `part` was lent by the parser from `text`, so the difference of the addresses is its
+        // offset; a part from elsewhere would read as an empty string, never out of bounds.
+        let start = (part.as_ptr() as usize).saturating_sub(self.text.as_ptr() as usize);
+        self.nodes.push(Node::Plain(span(start, part.len())));
+    }
+
+    fn push_unescaped(&mut self, part: &str) {
+        let start = self.unescaped.len();
+        self.unescaped.push_str(part);
+        self.nodes.push(Node::Unescaped(span(start, part.len())));
+    }
+
+    /// The name at node `at`.
+    fn name(&self, at: usize) -> &str {
+        let (text, span) = match self.nodes.get(at) {
+            Some(Node::Plain(span)) => (self.text, span),
+            Some(Node::Unescaped(span)) => (self.unescaped.as_str(), span),
+            _ => return "",
+        };
+        text.get(span.start as usize..span.end as usize).unwrap_or_default()
+    }
+
+    /// Where the next node will stand. The text is shorter than 4 GiB and a node takes a byte of
+    /// it at least, so this fits.
+    fn here(&self) -> u32 {
+        u32::try_from(self.nodes.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Closes the container that was opened at `at`.
+    fn close(&mut self, at: u32, node: impl FnOnce(u32) -> Node) {
+        let end = self.here();
+        if let Some(slot) = self.nodes.get_mut(at as usize) {
+            *slot = node(end);
+        }
+    }
+
+    /// The first name that stands twice among the members whose name nodes are `names`.
+    fn repeated(&self, names: &[u32]) -> Option<&str> {
+        if names.len() <= FEW_MEMBERS {
+            return names.iter().enumerate().find_map(|(i, &a)| {
+                let a = self.name(a as usize);
+                names.iter().take(i).any(|&b| self.name(b as usize) == a).then_some(a)
+            });
+        }
+        let mut sorted: Vec<&str> = names.iter().map(|&at| self.name(at as usize)).collect();
+        sorted.sort_unstable();
+        sorted.windows(2).find_map(|pair| match pair {
+            [a, b] if a == b => Some(*a),
+            _ => None,
+        })
+    }
+}
+
+fn span(start: usize, len: usize) -> Span {
+    let at = |n| u32::try_from(n).unwrap_or(u32::MAX);
+    Span { start: at(start), end: at(start + len) }
+}
+
+/// Writes one value, `depth` containers down, onto the tape.
+struct Seed<'a, 't> {
+    tape: &'a mut Tape<'t>,
+    depth: usize,
+}
+
+impl<'t> Seed<'_, 't> {
+    fn inner<'b, E: serde::de::Error>(&'b mut self) -> Result<Seed<'b, 't>, E> {
+        if self.depth >= MAX_DEPTH {
+            return Err(E::custom(format_args!("nested deeper than {MAX_DEPTH} levels")));
+        }
+        Ok(Seed { tape: self.tape, depth: self.depth + 1 })
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Seed<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Seed<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        self.tape.nodes.push(Node::Null);
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<(), E> {
+        self.tape.nodes.push(Node::Bool(value));
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<(), E> {
+        self.tape.nodes.push(Node::Number(Number::Unsigned(value)));
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<(), E> {
+        self.tape.nodes.push(Node::Number(Number::Negative(value)));
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<(), E> {
+        self.tape.nodes.push(Node::Number(Number::Float(value)));
+        Ok(())
+    }
+
+    fn visit_borrowed_str<E>(self, value: &'de str) -> Result<(), E> {
+        self.tape.push_plain(value);
+        Ok(())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<(), E> {
+        self.tape.push_unescaped(value);
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<(), A::Error> {
+        let inner = self.inner()?;
+        let at = inner.tape.here();
+        inner.tape.nodes.push(Node::Array { end: at });
+        while seq.next_element_seed(Seed { tape: inner.tape, depth: inner.depth })?.is_some() {}
+        inner.tape.close(at, |end| Node::Array { end });
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
+        let inner = self.inner()?;
+        let at = inner.tape.here();
+        inner.tape.nodes.push(Node::Object { end: at });
+        let mut names: Vec<u32> = Vec::new();
+        loop {
+            let name = inner.tape.here();
+            if map.next_key_seed(Seed { tape: inner.tape, depth: inner.depth })?.is_none() {
+                break;
+            }
+            names.push(name);
+            map.next_value_seed(Seed { tape: inner.tape, depth: inner.depth })?;
+        }
+        inner.tape.close(at, |end| Node::Object { end });
+        match inner.tape.repeated(&names) {
+            Some(name) => Err(A::Error::custom(format_args!("member {name:?} stands twice"))),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Document, JsonError> {
+        Document::parse(text.as_bytes().to_vec())
+    }
+
+    #[test]
+    fn reads_every_kind_and_writes_it_back() {
+        let text = r#"{"a":[1,-2,2.5,true,null,"x\ny"],"b":{"c\u0022":"é"},"d":[]}"#;
+        let document = parse(text).unwrap();
+        let root = document.root();
+        let mut out = String::new();
+        root.write_json(&mut out);
+        assert_eq!(out, r#"{"a":[1,-2,2.5,true,null,"x\ny"],"b":{"c\"":"é"},"d":[]}"#);
+        assert_eq!(root.get("a").unwrap().to_text(), "1,-2,2.5,true,null,x\ny");
+        assert_eq!(root.get("b").unwrap().get("c\"").unwrap().as_str(), Some("é"));
+        assert_eq!(root.get("d").unwrap().items().unwrap().count(), 0);
+        assert!(root.get("e").is_none());
+    }
+
+    #[test]
+    fn a_name_may_stand_once_only_at_every_level_and_after_unescaping() {
+        for bad in [r#"{"a":1,"a":2}"#, r#"{"a":1,"\u0061":2}"#, r#"[{"x":{"b":1,"c":1,"b":1}}]"#] {
+            let error = parse(bad).unwrap_err().to_string();
+            assert!(error.contains("stands twice at line 1 column"), "{error}");
+        }
+        let many = |last: &str| {
+            let names: String = (0..40).map(|i| format!("\"n{i}\":{i},")).collect();
+            format!("{{{names}\"{last}\":0}}")
+        };
+        assert!(parse(&many("n7")).is_err());
+        assert!(parse(&many("n40")).is_ok());
+        assert!(parse(r#"[{"a":1},{"a":1}]"#).is_ok());
+    }
+
+    #[test]
+    fn nesting_is_bounded_without_stack_growth() {
+        let nested = |n: usize| format!("{}{}", "[".repeat(n), "]".repeat(n));
+        assert!(parse(&nested(MAX_DEPTH)).is_ok());
+        assert!(parse(&nested(MAX_DEPTH + 1)).is_err());
+        assert!(parse(&nested(100_000)).is_err());
+        assert!(parse(&"{\"a\":".repeat(100_000)).is_err());
+    }
+
+    #[test]
+    fn what_is_not_rfc_8259_is_refused() {
+        for bad in [
+            "",
+            " ",
+            "{} {}",
+            "{}x",
+            "\u{feff}{}",
+            "{'a':1}",
+            "{\"a\":1,}",
+            "[1,]",
+            "NaN",
+            "Infinity",
+            "01",
+            "+1",
+            "1.",
+            ".5",
+            "1e400",
+            "// c\n{}",
+            "/**/{}",
+            "{\"a\":\"\n\"}",
+            r#""\ud800""#,
+            r#""\x""#,
+            "{a:1}",
+            "nul",
+            "\"a",
+        ] {
+            assert!(parse(bad).is_err(), "{bad:?}");
+        }
+        assert!(Document::parse(b"\"\xff\"".to_vec()).is_err());
+    }
+
+    #[test]
+    fn numbers_compare_without_overflow() {
+        let number = |text| parse(text).unwrap().root().as_number().unwrap();
+        assert_eq!(number("18446744073709551615").cmp_int(i64::MAX), Ordering::Greater);
+        assert_eq!(number("18446744073709551616").cmp_int(i64::MAX), Ordering::Greater);
+        assert_eq!(number("-9223372036854775808").cmp_int(i64::MIN), Ordering::Equal);
+        assert_eq!(number("-1e300").cmp_int(i64::MIN), Ordering::Less);
+        assert_eq!(number("1.5").cmp_int(1), Ordering::Greater);
+        assert_eq!(number("-0.0").cmp_int(0), Ordering::Less);
+        assert_eq!(number("1e300").saturating_i64(), i64::MAX);
+    }
+}

@@ -1,0 +1,112 @@
+//! The keys of one source, and which of them a token may be verified with.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use crate::alg::Algorithm;
+use crate::key::Key;
+
+/// How many signatures are tried for one token, over all key sources: what a token without a kid
+/// can cost stays bounded whatever the number of keys.
+pub const MAX_CANDIDATES: usize = 4;
+
+/// How many keys of an algorithm are considered for a token that names none. More than are tried,
+/// so that keys past their `expires` do not hide the current ones behind them.
+const MAX_UNNAMED: usize = 16;
+
+/// The keys of one source, indexed.
+#[derive(Debug)]
+pub struct KeySet {
+    /// Sorted by kid, those without one first; the order of the source among equals.
+    keys: Box<[Key]>,
+    by_kid: HashMap<Box<str>, Range<usize>>,
+    /// How many keys have no kid: they may verify any token.
+    without_kid: usize,
+    /// For each algorithm the first keys that verify it, in the order of the source.
+    by_algorithm: [Box<[usize]>; Algorithm::ALL.len()],
+}
+
+impl KeySet {
+    /// Indexes `keys`.
+    pub fn new(keys: Vec<Key>) -> Self {
+        let mut ordered: Vec<(usize, Key)> = keys.into_iter().enumerate().collect();
+        // Stable, and None sorts before any Some.
+        ordered.sort_by(|(_, a), (_, b)| a.kid().cmp(&b.kid()));
+        let by_algorithm = Algorithm::ALL.map(|algorithm| {
+            let mut fitting: Vec<(usize, usize)> = ordered
+                .iter()
+                .enumerate()
+                .filter(|(_, (_, key))| key.algorithms().contains(algorithm))
+                .map(|(at, (rank, _))| (*rank, at))
+                .collect();
+            fitting.sort_unstable();
+            fitting.into_iter().take(MAX_UNNAMED).map(|(_, at)| at).collect()
+        });
+        let keys: Box<[Key]> = ordered.into_iter().map(|(_, key)| key).collect();
+        let without_kid = keys.partition_point(|key| key.kid().is_none());
+        let mut by_kid: HashMap<Box<str>, Range<usize>> = HashMap::with_capacity(keys.len());
+        for (at, key) in keys.iter().enumerate() {
+            if let Some(kid) = key.kid() {
+                by_kid.entry(kid.into()).or_insert(at..at).end = at + 1;
+            }
+        }
+        Self { keys, by_kid, without_kid, by_algorithm }
+    }
+
+    /// The keys called `kid`.
+    pub(crate) fn named(&self, kid: &str) -> &[Key] {
+        self.by_kid.get(kid).and_then(|range| self.keys.get(range.clone())).unwrap_or_default()
+    }
+
+    /// The keys that have no kid.
+    pub(crate) fn unnamed(&self) -> &[Key] {
+        self.keys.get(..self.without_kid).unwrap_or_default()
+    }
+
+    /// The first keys that verify `algorithm`, whatever they are called.
+    pub(crate) fn verifying(&self, algorithm: Algorithm) -> impl Iterator<Item = &Key> {
+        let fitting = self.by_algorithm.get(algorithm.index());
+        fitting.into_iter().flatten().filter_map(|at| self.keys.get(*at))
+    }
+
+    /// How many keys there are.
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Whether there is no key at all.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alg::AlgorithmSet;
+
+    fn key(kid: Option<&str>) -> Key {
+        Key::hmac(b"x", AlgorithmSet::ALL).unwrap().with_kid(kid)
+    }
+
+    #[test]
+    fn keys_are_found_by_kid_without_kid_and_by_algorithm() {
+        let kids = [Some("b"), None, Some("a"), Some("b"), None, Some("")];
+        let set = KeySet::new(kids.map(key).into());
+        assert_eq!(set.named("b").len(), 2);
+        assert_eq!(set.named("a").len(), 1);
+        assert_eq!(set.named("").len(), 1);
+        assert!(set.named("c").is_empty());
+        assert_eq!(set.unnamed().len(), 2);
+        let order: Vec<_> = set.verifying(Algorithm::HS512).map(Key::kid).collect();
+        assert_eq!(order, kids);
+        assert_eq!(set.verifying(Algorithm::RS256).count(), 0);
+    }
+
+    #[test]
+    fn what_a_token_without_kid_considers_is_bounded() {
+        let set = KeySet::new((0..100).map(|i| key(Some(&i.to_string()))).collect());
+        assert_eq!(set.verifying(Algorithm::HS256).count(), MAX_UNNAMED);
+        assert_eq!(set.len(), 100);
+    }
+}

@@ -1,0 +1,35 @@
+//! Verification of JSON Web Tokens and signed URLs, without I/O and without nginx.
+//!
+//! The data flows as the modules are listed: key files become [`Key`]s in [`KeySet`]s when a
+//! configuration is read; a request's [`credential`] is then judged by a [`Policy`] or a
+//! [`LinkPolicy`], which answers with what was verified or with a [`Reject`], told to the client
+//! as a [`challenge`]. The time is always an argument.
+#![forbid(unsafe_code)]
+
+mod alg;
+mod jwk;
+mod key;
+mod keyfile;
+mod keyset;
+mod pem;
+
+mod claims;
+mod compact;
+pub mod credential;
+mod header;
+mod policy;
+mod signed_url;
+
+pub mod base64url;
+pub mod challenge;
+pub mod json;
+mod reject;
+
+pub use alg::{Algorithm, AlgorithmSet, Curve};
+pub use compact::MAX_TOKEN_LEN;
+pub use key::{Key, KeyError, RSA_MAX_BITS, RSA_MIN_BITS};
+pub use keyfile::{Fault, LoadError, Loaded, load_keys, load_kids, warn_short_secret, wipe};
+pub use keyset::{KeySet, MAX_CANDIDATES};
+pub use policy::{Policy, Refusal, Verified};
+pub use reject::Reject;
+pub use signed_url::{Link, LinkAlgorithm, LinkPolicy, LinkSecret};

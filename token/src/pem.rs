@@ -1,0 +1,91 @@
+//! PEM public keys and certificates (RFC 7468 sections 5 and 13; PKCS #1 in RFC 8017 A.1.1).
+
+use aws_lc_rs::rsa::PublicKey as RsaPublicKey;
+use x509_cert::Certificate;
+use x509_cert::der::asn1::{BitString, ObjectIdentifier};
+use x509_cert::der::{Any, Decode as _};
+use x509_cert::spki::SubjectPublicKeyInfo;
+
+use crate::alg::{AlgorithmSet, Curve};
+use crate::key::{Key, KeyError};
+use crate::keyfile::{Fault, LoadError, Loaded};
+
+// RFC 3279 section 2.3, RFC 5480 section 2.1, RFC 8410 section 3.
+const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
+const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
+const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
+const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
+const P521: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.35");
+const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
+
+type Spki = SubjectPublicKeyInfo<Any, BitString>;
+
+/// Reads every block. Only the first may take `kid`; further keys have none.
+pub(crate) fn load(text: &[u8], kid: Option<&str>) -> Result<Loaded, LoadError> {
+    let blocks =
+        ::pem::parse_many(text).map_err(|e| LoadError::new("", Fault::Pem(format!("PEM: {e}"))))?;
+    if blocks.len() > 1 && kid.is_some() {
+        return Err(LoadError::new("PEM block 2", Fault::KidOfSet));
+    }
+    let mut loaded = Loaded::default();
+    for (i, block) in blocks.iter().enumerate() {
+        let place = format!("PEM block {} ({})", i + 1, block.tag());
+        let key = key(block).map_err(|fault| LoadError::new(&place, fault))?;
+        loaded.push(key.with_kid(kid), &place)?;
+    }
+    Ok(loaded)
+}
+
+fn key(block: &::pem::Pem) -> Result<Key, Fault> {
+    let der = block.contents();
+    match block.tag() {
+        "PUBLIC KEY" => spki(&Spki::from_der(der).map_err(|e| fault("key", &e))?),
+        "CERTIFICATE" => {
+            // Only the key counts: whether the certificate is in date or trusted was decided by
+            // whoever put it into the configuration.
+            let certificate = Certificate::from_der(der).map_err(|e| fault("certificate", &e))?;
+            spki(certificate.tbs_certificate().subject_public_key_info())
+        }
+        "RSA PUBLIC KEY" => rsa(der),
+        tag if tag.contains("PRIVATE KEY") => Err(Fault::Pem(
+            "is a private key; give its public half (openssl pkey -in FILE -pubout)".to_owned(),
+        )),
+        _ => Err(Fault::Pem(
+            "is no key: PUBLIC KEY, RSA PUBLIC KEY and CERTIFICATE are read".to_owned(),
+        )),
+    }
+}
+
+fn spki(info: &Spki) -> Result<Key, Fault> {
+    let bits = info.subject_public_key.as_bytes().unwrap_or_default();
+    let all = AlgorithmSet::ALL;
+    match info.algorithm.oid {
+        RSA => rsa(bits),
+        EC => {
+            let curve = info.algorithm.parameters.as_ref().and_then(|p| p.decode_as().ok());
+            let curve = match curve {
+                Some(P256) => Curve::P256,
+                Some(P384) => Curve::P384,
+                Some(P521) => Curve::P521,
+                _ => return Err(Fault::Pem("has a curve other than P-256, P-384, P-521".into())),
+            };
+            Ok(Key::ec_point(curve, bits, all)?)
+        }
+        ED25519 => Ok(Key::ed25519(bits, all)?),
+        other => Err(Fault::Pem(format!("has a key of unknown type {other}"))),
+    }
+}
+
+fn rsa(pkcs1: &[u8]) -> Result<Key, Fault> {
+    let key = RsaPublicKey::from_der(pkcs1).map_err(|_| KeyError::Library)?;
+    let (n, e) = (key.modulus(), key.exponent());
+    Ok(Key::rsa(
+        n.big_endian_without_leading_zero(),
+        e.big_endian_without_leading_zero(),
+        AlgorithmSet::ALL,
+    )?)
+}
+
+fn fault(what: &str, error: &x509_cert::der::Error) -> Fault {
+    Fault::Pem(format!("holds a {what} that is not DER as it should be: {error}"))
+}
