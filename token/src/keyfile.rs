@@ -1,14 +1,12 @@
-//! Key files: JWK Sets, single JWKs and PEM ([`load_keys`]), and kid/secret pairs ([`load_kids`]).
+//! Key files: JWK Sets, single JWKs and PEM ([`load_keys`]), and what all key files share.
 //!
 //! Every error names the member at fault, for the person who wrote the file; none holds a secret.
 
 use std::collections::HashMap;
 use std::fmt;
 
-use zeroize::Zeroize as _;
-
 use crate::alg::{Algorithm, AlgorithmSet};
-use crate::json::{Document, JsonError, Value};
+use crate::json::JsonError;
 use crate::key::{Key, KeyError};
 use crate::{jwk, pem};
 
@@ -52,12 +50,18 @@ pub enum Fault {
     NeitherSetNorKey,
     #[error("a kid can be given to a single key only; the keys of a set have their own")]
     KidOfSet,
-    #[error("holds no usable key")]
-    NoKey,
+    #[error("holds no usable key; {0}")]
+    NoKey(String),
     #[error("is neither JSON nor PEM")]
     NeitherJsonNorPem,
     #[error("{0}")]
     Pem(String),
+    #[error("the secret is not {0}")]
+    Encoding(&'static str),
+    #[error("unknown option; encoding=, alg= and expires= are known")]
+    Option,
+    #[error("expires={0:?} is no RFC 3339 time, such as 2027-01-31T00:00:00Z")]
+    Expires(String),
 }
 
 impl LoadError {
@@ -116,11 +120,16 @@ impl Loaded {
         Ok(())
     }
 
-    fn finish(mut self) -> Result<Self, LoadError> {
+    /// Refuses a source without keys, and warns of one that mixes secrets with public keys.
+    pub(crate) fn finish(mut self) -> Result<Self, LoadError> {
         if self.keys.is_empty() {
-            let why = if self.warnings.is_empty() { "" } else { ": " };
-            let fault = format!("{}{why}{}", Fault::NoKey, self.warnings.join("; "));
-            return Err(LoadError::new("", Fault::Json(fault)));
+            return Err(LoadError::new(
+                "",
+                Fault::NoKey(match self.warnings.as_slice() {
+                    [] => "it is empty".to_owned(),
+                    why => why.join("; "),
+                }),
+            ));
         }
         let secrets = self.keys.iter().filter(|key| key.is_secret()).count();
         if secrets != 0 && secrets != self.keys.len() {
@@ -142,47 +151,8 @@ pub fn load_keys(text: &[u8], kid: Option<&str>) -> Result<Loaded, LoadError> {
     .finish()
 }
 
-/// Reads kid/secret pairs: `{"KID": "secret", …}`, Azion's `{"kids": {…}}`, or that in an array,
-/// as Azion's JSON Args have it. The bytes of the string are the secret.
-pub fn load_kids(text: &[u8]) -> Result<Loaded, LoadError> {
-    let document = Document::parse(text.to_vec()).map_err(|e| LoadError::json(text, &e))?;
-    let root = document.root();
-    let mut loaded = Loaded::default();
-    if let Some(items) = root.items() {
-        for (i, item) in items.enumerate() {
-            let place = format!("[{i}].kids");
-            let kids = item.get("kids").ok_or_else(|| LoadError::new(&place, Fault::Absent))?;
-            pairs(kids, &place, &mut loaded)?;
-        }
-    } else if let Some(kids) = root.get("kids").filter(|kids| kids.is_object()) {
-        pairs(kids, "kids", &mut loaded)?;
-    } else {
-        pairs(root, "", &mut loaded)?;
-    }
-    loaded.finish()
-}
-
-fn pairs(kids: Value<'_>, place: &str, loaded: &mut Loaded) -> Result<(), LoadError> {
-    let members = kids
-        .members()
-        .ok_or_else(|| LoadError::new(place, Fault::Want("an object of kids and secrets")))?;
-    for (kid, secret) in members {
-        let dot = if place.is_empty() { "" } else { "." };
-        let member = format!("{place}{dot}{kid}");
-        let secret = secret
-            .as_str()
-            .ok_or_else(|| LoadError::new(&member, Fault::Want("a string, the secret")))?;
-        let all = AlgorithmSet::ALL;
-        let key =
-            Key::hmac(secret.as_bytes(), all).map_err(|e| LoadError::new(&member, e.into()))?;
-        warn_short_secret(&member, secret.as_bytes(), all, &mut loaded.warnings);
-        loaded.push(key.with_kid(Some(kid)), &member)?;
-    }
-    Ok(())
-}
-
 /// Warns of a secret shorter than the hash that it keys (RFC 7518 section 3.2).
-pub fn warn_short_secret(
+pub(crate) fn warn_short_secret(
     label: &str,
     secret: &[u8],
     algorithms: AlgorithmSet,
@@ -200,9 +170,4 @@ pub fn warn_short_secret(
              (RFC 7518 section 3.2)"
         ));
     }
-}
-
-/// Overwrites a key file's bytes once they have been read.
-pub fn wipe(mut text: Vec<u8>) {
-    text.zeroize();
 }

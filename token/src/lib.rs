@@ -11,6 +11,7 @@ mod jwk;
 mod key;
 mod keyfile;
 mod keyset;
+mod kids;
 mod pem;
 
 mod claims;
@@ -28,8 +29,9 @@ mod reject;
 pub use alg::{Algorithm, AlgorithmSet, Curve};
 pub use compact::MAX_TOKEN_LEN;
 pub use key::{Key, KeyError, RSA_MAX_BITS, RSA_MIN_BITS};
-pub use keyfile::{Fault, LoadError, Loaded, load_keys, load_kids, warn_short_secret, wipe};
+pub use keyfile::{Fault, LoadError, Loaded, load_keys};
 pub use keyset::{KeySet, MAX_CANDIDATES};
+pub use kids::load_kids;
 pub use policy::{Policy, Refusal, Verified};
 pub use reject::Reject;
 pub use signed_url::{Link, LinkAlgorithm, LinkPolicy, LinkSecret};

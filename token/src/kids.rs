@@ -1,0 +1,138 @@
+//! HMAC secrets by key id: the entries of a `jwt_kids` block and of a `jwt_kids_file`.
+
+use base64::Engine as _;
+use base64::alphabet::{STANDARD, URL_SAFE};
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+use jiff::Timestamp;
+use zeroize::Zeroizing;
+
+use crate::alg::{Algorithm, AlgorithmSet};
+use crate::json::{Document, Value};
+use crate::key::Key;
+use crate::keyfile::{Fault, LoadError, Loaded, warn_short_secret};
+
+/// Reads kid/secret pairs: `{"KID": "secret", …}`, Azion's `{"kids": {…}}`, or that in an array,
+/// as Azion's JSON Args have it. The bytes of the string are the secret.
+pub fn load_kids(text: &[u8]) -> Result<Loaded, LoadError> {
+    let document = Document::parse(text.to_vec()).map_err(|e| LoadError::json(text, &e))?;
+    let root = document.root();
+    let mut loaded = Loaded::default();
+    if let Some(items) = root.items() {
+        for (i, item) in items.enumerate() {
+            let place = format!("[{i}].kids");
+            let kids = item.get("kids").ok_or_else(|| LoadError::new(&place, Fault::Absent))?;
+            pairs(kids, &place, &mut loaded)?;
+        }
+    } else if let Some(kids) = root.get("kids").filter(|kids| kids.is_object()) {
+        pairs(kids, "kids", &mut loaded)?;
+    } else {
+        pairs(root, "", &mut loaded)?;
+    }
+    loaded.finish()
+}
+
+fn pairs(kids: Value<'_>, place: &str, loaded: &mut Loaded) -> Result<(), LoadError> {
+    let members = kids
+        .members()
+        .ok_or_else(|| LoadError::new(place, Fault::Want("an object of kids and secrets")))?;
+    for (kid, secret) in members {
+        let dot = if place.is_empty() { "" } else { "." };
+        let member = format!("{place}{dot}{kid}");
+        let secret = secret
+            .as_str()
+            .ok_or_else(|| LoadError::new(&member, Fault::Want("a string, the secret")))?;
+        let all = AlgorithmSet::ALL;
+        let key =
+            Key::hmac(secret.as_bytes(), all).map_err(|e| LoadError::new(&member, e.into()))?;
+        warn_short_secret(&member, secret.as_bytes(), all, &mut loaded.warnings);
+        loaded.push(key.with_kid(Some(kid)), &member)?;
+    }
+    Ok(())
+}
+
+impl Loaded {
+    /// Adds one pair with its options: `encoding=base64|base64url|hex` of the secret (its raw bytes
+    /// otherwise), `alg=` (HS256, HS384 and HS512 otherwise), `expires=` an RFC 3339 time.
+    ///
+    /// # Errors
+    /// Names the kid, and never shows the secret or what may be a part of it.
+    pub fn add_secret(
+        &mut self,
+        kid: &[u8],
+        secret: &[u8],
+        options: &[&[u8]],
+    ) -> Result<(), LoadError> {
+        let label = String::from_utf8_lossy(kid).into_owned();
+        let fault = |fault| LoadError::new(format!("kid {label:?}"), fault);
+        let kid = std::str::from_utf8(kid).map_err(|_| fault(Fault::Want("UTF-8")))?;
+        let (mut encoding, mut algorithms, mut expires) = (None, AlgorithmSet::ALL, None);
+        for option in options {
+            match option.iter().position(|byte| *byte == b'=').and_then(|at| {
+                let (name, value) = option.split_at_checked(at)?;
+                Some((name, std::str::from_utf8(value.get(1..)?).ok()?))
+            }) {
+                Some((b"encoding", name)) => {
+                    encoding = Some(
+                        Encoding::from_name(name)
+                            .ok_or_else(|| fault(Fault::Unknown(format!("encoding={name}"))))?,
+                    );
+                }
+                Some((b"alg", name)) => {
+                    algorithms = Algorithm::from_name(name)
+                        .map(|algorithm| [algorithm].into_iter().collect())
+                        .ok_or_else(|| fault(Fault::Unknown(format!("alg={name}"))))?;
+                }
+                Some((b"expires", time)) => {
+                    let parsed: Timestamp =
+                        time.parse().map_err(|_| fault(Fault::Expires(time.to_owned())))?;
+                    expires = Some(parsed.as_second());
+                }
+                _ => return Err(fault(Fault::Option)),
+            }
+        }
+        let secret = match encoding {
+            None => Zeroizing::new(secret.to_vec()),
+            Some(encoding) => encoding
+                .decode(secret)
+                .map(Zeroizing::new)
+                .ok_or_else(|| fault(Fault::Encoding(encoding.name())))?,
+        };
+        let key = Key::hmac(&secret, algorithms).map_err(|e| fault(e.into()))?;
+        warn_short_secret(&format!("kid {kid:?}"), &secret, algorithms, &mut self.warnings);
+        self.push(key.with_kid(Some(kid)).with_expires(expires), "jwt_kids")
+    }
+}
+
+/// How a secret is written.
+#[derive(Clone, Copy)]
+enum Encoding {
+    Base64,
+    Base64Url,
+    Hex,
+}
+
+impl Encoding {
+    fn from_name(name: &str) -> Option<Self> {
+        [Self::Base64, Self::Base64Url, Self::Hex].into_iter().find(|one| one.name() == name)
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Base64 => "base64",
+            Self::Base64Url => "base64url",
+            Self::Hex => "hex",
+        }
+    }
+
+    /// Secrets are pasted by people, so padding may be there or not.
+    fn decode(self, text: &[u8]) -> Option<Vec<u8>> {
+        const ANY_PADDING: GeneralPurposeConfig =
+            GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+        match self {
+            Self::Base64 => GeneralPurpose::new(&STANDARD, ANY_PADDING).decode(text).ok(),
+            Self::Base64Url => GeneralPurpose::new(&URL_SAFE, ANY_PADDING).decode(text).ok(),
+            Self::Hex => hex::decode(text).ok(),
+        }
+    }
+}
