@@ -24,7 +24,8 @@ impl<'r> Found<'r> {
     }
 
     /// Takes an empty value for none.
-    fn or_absent(self) -> Self {
+    #[must_use]
+    pub fn or_absent(self) -> Self {
         if self == Self::One(b"") { Self::Absent } else { self }
     }
 }

@@ -121,7 +121,10 @@ impl Loaded {
     }
 
     /// Refuses a source without keys, and warns of one that mixes secrets with public keys.
-    pub(crate) fn finish(mut self) -> Result<Self, LoadError> {
+    ///
+    /// # Errors
+    /// [`Fault::NoKey`].
+    pub fn finish(mut self) -> Result<Self, LoadError> {
         if self.keys.is_empty() {
             return Err(LoadError::new(
                 "",

@@ -1,5 +1,7 @@
 //! Signed URLs ("secure token"): a hash over a value and an expiry, both in the query.
 
+use std::sync::Arc;
+
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use md5::{Digest as _, Md5};
@@ -83,7 +85,7 @@ pub enum LinkPolicy {
     /// One of several secrets, newest first, by one of the accepted algorithms, over a value.
     Secrets {
         /// The secrets.
-        secrets: Vec<LinkSecret>,
+        secrets: Arc<[LinkSecret]>,
         /// The accepted algorithms; none means all.
         accepted: Vec<LinkAlgorithm>,
     },

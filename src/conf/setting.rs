@@ -1,0 +1,277 @@
+//! The boundary with nginx's configuration parser: a directive's arguments, and what a directive
+//! may do with them.
+
+use core::ffi::{c_char, c_void};
+use core::marker::PhantomData;
+use core::ptr::NonNull;
+use core::{mem, ptr};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+
+use ngx::core::NGX_CONF_ERROR;
+use ngx::ffi::{
+    NGX_LOG_EMERG, NGX_LOG_WARN, NGX_OK, ngx_command_t, ngx_conf_full_name, ngx_conf_include,
+    ngx_conf_parse, ngx_conf_t, ngx_http_compile_complex_value, ngx_http_compile_complex_value_t,
+    ngx_http_complex_value_t, ngx_int_t, ngx_palloc, ngx_parse_time, ngx_str_t,
+};
+use ngx::ngx_conf_log_error;
+use token::{LoadError, Loaded};
+use zeroize::Zeroizing;
+
+use super::LocationConf;
+use crate::ffi::{self, ComplexValue};
+
+/// A row of the table that nginx reads.
+#[repr(transparent)]
+pub(crate) struct Command(pub(super) ngx_command_t);
+
+// SAFETY: the pointers in a row are to statics, and nothing writes through them.
+unsafe impl Sync for Command {}
+
+/// What a directive does with its arguments.
+pub(super) type Apply = fn(&mut LocationConf, &mut Setting<'_>) -> Result<(), ConfError>;
+
+/// The table of directives, from rows of name, contexts and argument count, and function.
+macro_rules! commands {
+    ($($name:literal, $kind:expr, $apply:ident;)*) => {
+        /// The directives, as nginx reads them.
+        pub(crate) static COMMANDS: [Command; const { [$($name),*].len() + 1 }] = [
+            $(Command(ngx::ffi::ngx_command_t {
+                name: ngx::ngx_string!($name),
+                type_: ($kind) as ngx::ffi::ngx_uint_t,
+                set: Some(super::setting::set),
+                conf: ngx::ffi::NGX_HTTP_LOC_CONF_OFFSET,
+                offset: 0,
+                post: {
+                    static APPLY: super::setting::Apply = $apply;
+                    (&raw const APPLY).cast_mut().cast()
+                },
+            }),)*
+            Command(ngx::ffi::ngx_command_t::empty()),
+        ];
+    };
+}
+pub(super) use commands;
+
+/// A mistake in a directive. The text completes `"NAME" directive`.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ConfError {
+    #[error("is duplicate")]
+    Duplicate,
+    #[error("has invalid value \"{0}\": {1}")]
+    Value(String, String),
+    #[error("has invalid parameter \"{0}\"")]
+    Parameter(String),
+    #[error("has an empty secret (number {0})")]
+    EmptySecret(usize),
+    #[error("must hold $secure_token_expires, or links would never expire")]
+    NoExpires,
+    #[error("wants entries of the form \"KID SECRET [encoding=...] [alg=...] [expires=...];\"")]
+    NoSecret,
+    #[error("at fault: {0}")]
+    Keys(LoadError),
+    #[error("at fault: \"{0}\": {1}")]
+    File(String, String),
+    /// nginx has logged it already.
+    #[error("failed")]
+    Logged,
+}
+
+impl ConfError {
+    pub(super) fn value(value: &[u8], why: &str) -> Self {
+        Self::Value(String::from_utf8_lossy(value).into_owned(), why.to_owned())
+    }
+
+    pub(super) fn parameter(parameter: &[u8]) -> Self {
+        Self::Parameter(String::from_utf8_lossy(parameter).into_owned())
+    }
+}
+
+/// A directive while it is being read.
+pub(super) struct Setting<'c> {
+    cf: NonNull<ngx_conf_t>,
+    lives: PhantomData<&'c ngx_conf_t>,
+}
+
+/// The `set` hook of every directive: calls the function of its row.
+pub(super) unsafe extern "C" fn set(
+    cf: *mut ngx_conf_t,
+    command: *mut ngx_command_t,
+    conf: *mut c_void,
+) -> *mut c_char {
+    ffi::guard_conf(cf, NGX_CONF_ERROR, || {
+        // SAFETY: nginx passes the row that matched, whose `post` is a static [`Apply`], and the
+        // configuration that `create_location_conf` made for this level.
+        let (apply, conf, name) = unsafe {
+            let apply = *(*command).post.cast::<Apply>();
+            (apply, &mut *conf.cast::<LocationConf>(), ffi::bytes((*command).name))
+        };
+        // SAFETY: nginx passes a valid structure, for the time of this call.
+        let Some(mut setting) = (unsafe { Setting::new(cf) }) else { return NGX_CONF_ERROR };
+        match apply(conf, &mut setting) {
+            Ok(()) => ptr::null_mut(),
+            Err(error) => setting.refuse(name, &error),
+        }
+    })
+}
+
+impl<'c> Setting<'c> {
+    /// # Safety
+    /// `cf` must be what nginx passes to a `set` hook or a block's handler, and outlive `'c`.
+    unsafe fn new(cf: *mut ngx_conf_t) -> Option<Self> {
+        NonNull::new(cf).map(|cf| Self { cf, lives: PhantomData })
+    }
+
+    /// The words of the directive, its name first.
+    fn words(&self) -> &'c [ngx_str_t] {
+        // SAFETY: `args` is a valid array of strings while the directive is being read.
+        unsafe { (*(*self.cf.as_ptr()).args).as_slice() }
+    }
+
+    /// Argument `at`; the name is number 0.
+    pub(super) fn arg(&self, at: usize) -> Option<&'c [u8]> {
+        // SAFETY: nginx keeps the words in the configuration's pool, which outlives the reading.
+        self.words().get(at).map(|word| unsafe { ffi::bytes(*word) })
+    }
+
+    /// The first argument; nginx has checked the count.
+    pub(super) fn first(&self) -> &'c [u8] {
+        self.arg(1).unwrap_or_default()
+    }
+
+    /// All arguments.
+    pub(super) fn values(&self) -> impl Iterator<Item = &'c [u8]> + use<'c> {
+        // SAFETY: as in `arg`.
+        self.words().iter().skip(1).map(|word| unsafe { ffi::bytes(*word) })
+    }
+
+    /// The file and line, as nginx writes them in its messages.
+    pub(super) fn position(&self) -> String {
+        // SAFETY: the parser's structures are valid while it reads; there is no file when the
+        // directive comes from the command line.
+        unsafe {
+            match (*self.cf.as_ptr()).conf_file.as_ref() {
+                Some(file) => {
+                    let name = String::from_utf8_lossy(ffi::bytes(file.file.name));
+                    format!("{name}:{}", file.line)
+                }
+                None => "command line".to_owned(),
+            }
+        }
+    }
+
+    /// Logs a warning, with file and line.
+    pub(super) fn warn(&self, message: &str) {
+        let name = String::from_utf8_lossy(self.arg(0).unwrap_or_default());
+        ngx_conf_log_error!(NGX_LOG_WARN, self.cf.as_ptr(), "\"{name}\": {message}");
+    }
+
+    /// Logs an error of directive `name`, with file and line, and gives what ends the reading.
+    fn refuse(&self, name: &[u8], error: &ConfError) -> *mut c_char {
+        if !matches!(error, ConfError::Logged) {
+            let name = String::from_utf8_lossy(name);
+            ngx_conf_log_error!(NGX_LOG_EMERG, self.cf.as_ptr(), "\"{name}\" directive {error}");
+        }
+        NGX_CONF_ERROR
+    }
+
+    /// A time such as `30s` or `1h`, in seconds, as `ngx_parse_time` reads it.
+    pub(super) fn seconds(&self, value: &[u8]) -> Result<i64, ConfError> {
+        let mut text = ffi::string(value);
+        // SAFETY: the function reads the string and writes nothing.
+        let seconds = unsafe { ngx_parse_time(&raw mut text, 1) };
+        match i64::try_from(seconds) {
+            Ok(seconds) if seconds >= 0 => Ok(seconds),
+            _ => Err(ConfError::value(value, "must be a time, such as 30s, 5m or 1h")),
+        }
+    }
+
+    /// Compiles a value that may hold variables.
+    pub(super) fn compile(&self, value: &[u8]) -> Result<ComplexValue, ConfError> {
+        let cf = self.cf.as_ptr();
+        let mut value = ffi::string(value);
+        // SAFETY: the pool is valid and outlives every request of this configuration; the compiled
+        // value is allocated there, as nginx's own modules do, and zero is a valid value of each of
+        // the structures.
+        unsafe {
+            let size = size_of::<ngx_http_complex_value_t>();
+            let compiled = ngx_palloc((*cf).pool, size).cast::<ngx_http_complex_value_t>();
+            let compiled = NonNull::new(compiled).ok_or(ConfError::Logged)?;
+            compiled.write_bytes(0, 1);
+            let mut request: ngx_http_compile_complex_value_t = mem::zeroed();
+            request.cf = cf;
+            request.value = &raw mut value;
+            request.complex_value = compiled.as_ptr();
+            match ngx_http_compile_complex_value(&raw mut request) {
+                rc if rc == NGX_OK as ngx_int_t => Ok(ComplexValue(compiled)),
+                _ => Err(ConfError::Logged),
+            }
+        }
+    }
+
+    /// Reads a file named relative to the configuration's folder; gives its full path, too.
+    pub(super) fn read_file(&self, name: &[u8]) -> Result<(String, Zeroizing<Vec<u8>>), ConfError> {
+        let mut full = ffi::string(name);
+        // SAFETY: the cycle is the one being configured; the function replaces the pointer in
+        // `full` by one into the cycle's pool and writes nothing through it.
+        let path = unsafe {
+            let cycle = (*self.cf.as_ptr()).cycle;
+            if ngx_conf_full_name(cycle, &raw mut full, 1) != NGX_OK as ngx_int_t {
+                return Err(ConfError::Logged);
+            }
+            ffi::bytes(full)
+        };
+        let shown = String::from_utf8_lossy(path).into_owned();
+        match std::fs::read(OsStr::from_bytes(path)) {
+            Ok(text) => Ok((shown, Zeroizing::new(text))),
+            Err(error) => Err(ConfError::File(shown, error.to_string())),
+        }
+    }
+
+    /// Reads the block that this directive opens, giving each of its lines to `entry`.
+    pub(super) fn block(&mut self, entry: BlockEntry) -> Result<Loaded, ConfError> {
+        let cf = self.cf.as_ptr();
+        let mut block = Block { loaded: Loaded::default(), entry };
+        // SAFETY: as `map` and `types` of nginx's own do: the parser is given our handler for the
+        // time of the block, and its former state back afterwards. `block` outlives the call.
+        let read = unsafe {
+            let saved = *cf;
+            (*cf).handler = Some(block_line);
+            (*cf).handler_conf = (&raw mut block).cast();
+            let read = ngx_conf_parse(cf, ptr::null_mut());
+            *cf = saved;
+            read
+        };
+        if read.is_null() { Ok(block.loaded) } else { Err(ConfError::Logged) }
+    }
+}
+
+/// Takes a line of a block.
+pub(super) type BlockEntry = fn(&mut Loaded, &Setting<'_>) -> Result<(), ConfError>;
+
+struct Block {
+    loaded: Loaded,
+    entry: BlockEntry,
+}
+
+unsafe extern "C" fn block_line(
+    cf: *mut ngx_conf_t,
+    command: *mut ngx_command_t,
+    conf: *mut c_void,
+) -> *mut c_char {
+    ffi::guard_conf(cf, NGX_CONF_ERROR, || {
+        // SAFETY: nginx passes a valid structure, for the time of this call.
+        let Some(setting) = (unsafe { Setting::new(cf) }) else { return NGX_CONF_ERROR };
+        if setting.arg(0) == Some(b"include") && setting.values().count() == 1 {
+            // SAFETY: nginx's own function, which gives the lines of the file to this handler.
+            return unsafe { ngx_conf_include(cf, command, conf) };
+        }
+        // SAFETY: `handler_conf` is the block of `Setting::block`, which waits for the parser and
+        // does not touch it meanwhile.
+        let block = unsafe { &mut *conf.cast::<Block>() };
+        match (block.entry)(&mut block.loaded, &setting) {
+            Ok(()) => ptr::null_mut(),
+            Err(error) => setting.refuse(b"jwt_kids", &error),
+        }
+    })
+}

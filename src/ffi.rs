@@ -1,0 +1,97 @@
+//! The boundary itself: panics stopped, nginx strings lent as slices, Rust values owned by pools.
+
+use core::ffi::c_void;
+use core::ptr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use ngx::ffi::{
+    NGX_LOG_ALERT, ngx_conf_t, ngx_http_complex_value_t, ngx_log_t, ngx_pool_cleanup_add,
+    ngx_pool_cleanup_t, ngx_pool_t, ngx_str_t,
+};
+use ngx::ngx_log_error;
+
+/// Runs `body` and gives its result, or `failed` should it panic: a panic that crossed into nginx
+/// would abort the worker.
+pub(crate) fn guard<R>(log: *mut ngx_log_t, failed: R, body: impl FnOnce() -> R) -> R {
+    // What a panic leaves behind is not looked at again: the request or the configuration ends.
+    catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|_| {
+        ngx_log_error!(NGX_LOG_ALERT, log, "token_auth: internal error, please report it");
+        failed
+    })
+}
+
+/// [`guard`] for a hook that is called while the configuration is read.
+pub(crate) fn guard_conf<R>(cf: *mut ngx_conf_t, failed: R, body: impl FnOnce() -> R) -> R {
+    // SAFETY: nginx passes a valid structure to every configuration hook.
+    let log = unsafe { (*cf).log };
+    guard(log, failed, body)
+}
+
+/// The bytes of an nginx string.
+///
+/// # Safety
+/// `string` must hold a valid pointer and length, and its bytes must live, unchanged, for `'a`.
+pub(crate) unsafe fn bytes<'a>(string: ngx_str_t) -> &'a [u8] {
+    if string.len == 0 || string.data.is_null() {
+        return &[];
+    }
+    // SAFETY: by the contract of this function.
+    unsafe { core::slice::from_raw_parts(string.data, string.len) }
+}
+
+/// An nginx string over `bytes`, for functions of nginx's that take one and do not write to it.
+pub(crate) fn string(bytes: &[u8]) -> ngx_str_t {
+    ngx_str_t { len: bytes.len(), data: bytes.as_ptr().cast_mut() }
+}
+
+/// Moves `value` into memory of `pool`, to be dropped when the pool is destroyed. Null when out of
+/// memory.
+///
+/// # Safety
+/// `pool` must be valid. The value must not be used after the pool is destroyed.
+pub(crate) unsafe fn allocate<T>(pool: *mut ngx_pool_t, value: T) -> *mut T {
+    const { assert!(align_of::<T>() <= ngx::ffi::NGX_ALIGNMENT) };
+    // SAFETY: the pool is valid; nginx allocates the size asked for beside the cleanup record,
+    // aligned to NGX_ALIGNMENT.
+    let cleanup = unsafe { ngx_pool_cleanup_add(pool, size_of::<T>()) };
+    if cleanup.is_null() {
+        return ptr::null_mut();
+    }
+    // SAFETY: not null; `data` is fresh memory of that size, and the handler drops exactly this
+    // type.
+    unsafe {
+        let data = (*cleanup).data.cast::<T>();
+        data.write(value);
+        (*cleanup).handler = Some(drop_value::<T>);
+        data
+    }
+}
+
+/// The first value that [`allocate`] made of type `T` in the list that begins at `cleanup`.
+///
+/// # Safety
+/// `cleanup` must be null or the list of a valid pool.
+pub(crate) unsafe fn find<T>(mut cleanup: *mut ngx_pool_cleanup_t) -> *mut T {
+    let ours: unsafe extern "C" fn(*mut c_void) = drop_value::<T>;
+    // SAFETY: each record of the list is valid, and the last one's `next` is null.
+    while let Some(record) = unsafe { cleanup.as_ref() } {
+        if record.handler.is_some_and(|handler| ptr::fn_addr_eq(handler, ours)) {
+            return record.data.cast();
+        }
+        cleanup = record.next;
+    }
+    ptr::null_mut()
+}
+
+unsafe extern "C" fn drop_value<T>(data: *mut c_void) {
+    // A destructor that panics must not unwind into nginx; the value is lost, nothing else.
+    let dropped = catch_unwind(AssertUnwindSafe(|| {
+        // SAFETY: nginx runs each cleanup once, with the `data` that `allocate` wrote a T to.
+        unsafe { ptr::drop_in_place(data.cast::<T>()) }
+    }));
+    drop(dropped);
+}
+
+/// A value with variables, compiled when the configuration is read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ComplexValue(pub(crate) ptr::NonNull<ngx_http_complex_value_t>);

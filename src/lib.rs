@@ -1,0 +1,137 @@
+//! The nginx module: its tables, as nginx reads them, and the hooks that fill them in.
+//!
+//! Everything unsafe is in this file, `ffi.rs`, `request.rs` and `conf/setting.rs`; the decision
+//! (`access.rs`) and what variables show (`variables.rs`) are safe code over them, and all
+//! cryptography is in the `token` crate.
+
+mod access;
+mod conf;
+mod ffi;
+mod request;
+mod variables;
+
+use core::ffi::{c_char, c_void};
+use core::ptr;
+
+use ngx::core::{NGX_CONF_ERROR, Status};
+use ngx::ffi::{
+    NGX_HTTP_MODULE, NGX_LOG_EMERG, ngx_array_push, ngx_conf_t, ngx_http_add_variable,
+    ngx_http_core_main_conf_t, ngx_http_core_module, ngx_http_handler_pt, ngx_http_module_t,
+    ngx_http_phases_NGX_HTTP_ACCESS_PHASE, ngx_int_t, ngx_module_t, ngx_uint_t,
+};
+use ngx::http::HttpModuleConfExt as _;
+
+use crate::conf::LocationConf;
+
+#[allow(missing_docs)] // what `load_module` looks for (ngx_load_module in src/core/nginx.c)
+mod exports {
+    use super::ngx_http_token_auth_module;
+
+    ngx::ngx_modules!(ngx_http_token_auth_module);
+}
+
+/// The module, as `load_module` finds it through `ngx_modules`.
+#[allow(non_upper_case_globals)] // nginx's own naming, which its error messages show
+pub static mut ngx_http_token_auth_module: ngx_module_t = ngx_module_t {
+    ctx: (&raw const MODULE_CONTEXT).cast_mut().cast(),
+    commands: conf::COMMANDS.as_ptr().cast_mut().cast(),
+    type_: NGX_HTTP_MODULE as ngx_uint_t,
+    ..ngx_module_t::default()
+};
+
+static MODULE_CONTEXT: ngx_http_module_t = ngx_http_module_t {
+    preconfiguration: Some(add_variables),
+    postconfiguration: Some(add_access_handler),
+    create_main_conf: None,
+    init_main_conf: None,
+    create_srv_conf: None,
+    merge_srv_conf: None,
+    create_loc_conf: Some(create_location_conf),
+    merge_loc_conf: Some(merge_location_conf),
+};
+
+/// The module, for looking up its configuration and context.
+fn module() -> &'static ngx_module_t {
+    // SAFETY: nginx writes to the structure while it loads the module, before it calls any of our
+    // functions, and not while one of them runs.
+    unsafe { &*ptr::addr_of!(ngx_http_token_auth_module) }
+}
+
+/// Registers the variables; nginx wants them known before it reads the `http` block.
+unsafe extern "C" fn add_variables(cf: *mut ngx_conf_t) -> ngx_int_t {
+    ffi::guard_conf(cf, Status::NGX_ERROR.0, || {
+        for row in request::variable_table() {
+            let mut name = row.name();
+            // SAFETY: `cf` is the configuration being read, and nginx copies the name into its
+            // own memory.
+            let variable = unsafe { ngx_http_add_variable(cf, &raw mut name, row.flags) };
+            if variable.is_null() {
+                return Status::NGX_ERROR.0; // nginx has logged why
+            }
+            // SAFETY: just returned by nginx, not null, and ours to fill in.
+            unsafe { (*variable).get_handler = row.handler };
+        }
+        Status::NGX_OK.0
+    })
+}
+
+unsafe extern "C" fn add_access_handler(cf: *mut ngx_conf_t) -> ngx_int_t {
+    ffi::guard_conf(cf, Status::NGX_ERROR.0, || {
+        // SAFETY: `cf` is valid and, in postconfiguration, its context is that of `http`, where
+        // the core module keeps a structure of this type and the phases are initialised.
+        let handler = unsafe {
+            (*cf)
+                .http_main_conf_unchecked::<ngx_http_core_main_conf_t>(
+                    &*ptr::addr_of!(ngx_http_core_module),
+                )
+                .map(|mut core| {
+                    let phase = ngx_http_phases_NGX_HTTP_ACCESS_PHASE as usize;
+                    let phases = &mut core.as_mut().phases;
+                    match phases.get_mut(phase) {
+                        Some(access) => ngx_array_push(&raw mut access.handlers),
+                        None => ptr::null_mut(),
+                    }
+                })
+        };
+        match handler.map(<*mut c_void>::cast::<ngx_http_handler_pt>) {
+            Some(slot) if !slot.is_null() => {
+                // SAFETY: the new element of the array of handlers.
+                unsafe { slot.write(Some(request::access_handler)) };
+                Status::NGX_OK.0
+            }
+            _ => Status::NGX_ERROR.0,
+        }
+    })
+}
+
+unsafe extern "C" fn create_location_conf(cf: *mut ngx_conf_t) -> *mut c_void {
+    ffi::guard_conf(cf, ptr::null_mut(), || {
+        // SAFETY: `cf` and its pool are valid while the configuration is read.
+        let pool = unsafe { (*cf).pool };
+        // SAFETY: as above; the pool lives as long as the configuration.
+        unsafe { ffi::allocate(pool, LocationConf::default()) }.cast()
+    })
+}
+
+unsafe extern "C" fn merge_location_conf(
+    cf: *mut ngx_conf_t,
+    parent: *mut c_void,
+    child: *mut c_void,
+) -> *mut c_char {
+    ffi::guard_conf(cf, NGX_CONF_ERROR, || {
+        // SAFETY: both were made by `create_location_conf`, are of different levels, and nginx
+        // merges one pair at a time.
+        let (parent, child) =
+            unsafe { (&*parent.cast::<LocationConf>(), &mut *child.cast::<LocationConf>()) };
+        match child.merge(parent) {
+            Ok(()) => ptr::null_mut(),
+            Err(error) => {
+                // SAFETY: `cf` is valid. The level that is at fault was read long ago, so the
+                // message brings its own position and the log is written to directly.
+                let log = unsafe { (*cf).log };
+                ngx::ngx_log_error!(NGX_LOG_EMERG, log, "{error}");
+                NGX_CONF_ERROR
+            }
+        }
+    })
+}

@@ -1,0 +1,343 @@
+//! The only reader of nginx's request: lends the access check and the variables what they need,
+//! and puts their answers into nginx's structures.
+
+use core::ffi::{CStr, c_void};
+use core::marker::PhantomData;
+use core::ptr::NonNull;
+use core::{ptr, slice};
+
+use ngx::ffi::{
+    NGX_HTTP_SATISFY_ANY, NGX_HTTP_VAR_NOCACHEABLE, NGX_HTTP_VAR_NOHASH, NGX_HTTP_VAR_PREFIX,
+    NGX_LOG_INFO, ngx_http_complex_value, ngx_http_core_loc_conf_t, ngx_http_core_module,
+    ngx_http_get_variable_pt, ngx_http_request_t, ngx_http_variable_value_t, ngx_int_t,
+    ngx_list_part_t, ngx_list_push, ngx_pnalloc, ngx_str_t, ngx_table_elt_t, ngx_time, ngx_uint_t,
+};
+use ngx::http::HttpModuleConfExt as _;
+
+use crate::access::{self, Decision, State, Status};
+use crate::conf::LocationConf;
+use crate::ffi::{self, ComplexValue};
+use crate::variables::{VARIABLES, Variable};
+
+const OK: ngx_int_t = ngx::ffi::NGX_OK as ngx_int_t;
+const DECLINED: ngx_int_t = ngx::ffi::NGX_DECLINED as ngx_int_t;
+const ERROR: ngx_int_t = ngx::ffi::NGX_ERROR as ngx_int_t;
+/// 500, for what is not the client's doing.
+const FAILED: ngx_int_t = ngx::ffi::NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
+
+/// A request, for the time of one call from nginx.
+#[derive(Clone, Copy)]
+pub(crate) struct Request<'r> {
+    raw: NonNull<ngx_http_request_t>,
+    lives: PhantomData<&'r ngx_http_request_t>,
+}
+
+/// The handler of the access phase.
+pub(crate) unsafe extern "C" fn access_handler(r: *mut ngx_http_request_t) -> ngx_int_t {
+    // SAFETY: nginx passes a valid request to a phase handler, for the time of the call.
+    let Some(request) = (unsafe { Request::new(r) }) else { return FAILED };
+    ffi::guard(request.log(), FAILED, || match access::decide(request) {
+        Decision::NotOurs => DECLINED,
+        Decision::Pass => OK,
+        Decision::Refuse { status, challenge } => request.refuse(status, challenge.as_deref()),
+        Decision::Fail => FAILED,
+    })
+}
+
+impl<'r> Request<'r> {
+    /// # Safety
+    /// `raw` must be a request that nginx passes to a hook, and `'r` must end with that call.
+    unsafe fn new(raw: *mut ngx_http_request_t) -> Option<Self> {
+        NonNull::new(raw).map(|raw| Self { raw, lives: PhantomData })
+    }
+
+    fn log(self) -> *mut ngx::ffi::ngx_log_t {
+        // SAFETY: a request always has a connection with a log.
+        unsafe { (*(*self.raw.as_ptr()).connection).log }
+    }
+
+    /// What the location that serves the request now is configured with.
+    pub(crate) fn conf(self) -> &'r LocationConf {
+        // SAFETY: `create_location_conf` made the module's configuration of every location, of
+        // this type, and nginx frees none while a request uses it.
+        unsafe {
+            let conf = *(*self.raw.as_ptr()).loc_conf.add(crate::module().ctx_index);
+            &*conf.cast::<LocationConf>()
+        }
+    }
+
+    fn core_conf(self) -> Option<&'r ngx_http_core_loc_conf_t> {
+        // SAFETY: the core module keeps a structure of this type for every location.
+        unsafe {
+            let module = &*ptr::addr_of!(ngx_http_core_module);
+            let conf = (*self.raw.as_ptr()).http_location_conf_unchecked(module);
+            conf.map(|conf| conf.as_ref())
+        }
+    }
+
+    /// The location's name, or regular expression, or `@name`.
+    pub(crate) fn location_name(self) -> &'r [u8] {
+        // SAFETY: the name lives as long as the configuration.
+        self.core_conf().map(|conf| unsafe { ffi::bytes(conf.name) }).unwrap_or_default()
+    }
+
+    /// Whether the location says `satisfy any`.
+    pub(crate) fn satisfies_any(self) -> bool {
+        self.core_conf().is_some_and(|conf| conf.satisfy == NGX_HTTP_SATISFY_ANY as ngx_uint_t)
+    }
+
+    /// Seconds since the epoch, as nginx last looked at the clock.
+    #[allow(clippy::unused_self)] // the time of a request
+    pub(crate) fn now(self) -> i64 {
+        ngx_time()
+    }
+
+    /// The path, decoded and normalised (`$uri`).
+    pub(crate) fn uri(self) -> &'r [u8] {
+        // SAFETY: nginx replaces the string at a redirect but keeps its bytes in the pool.
+        unsafe { ffi::bytes((*self.raw.as_ptr()).uri) }
+    }
+
+    /// The query string, as it came (`$args`).
+    pub(crate) fn query(self) -> &'r [u8] {
+        // SAFETY: as in `uri`.
+        unsafe { ffi::bytes((*self.raw.as_ptr()).args) }
+    }
+
+    /// The values of every header line called `name`, which must be in lower case.
+    pub(crate) fn header_lines(self, name: &'r [u8]) -> impl Iterator<Item = &'r [u8]> {
+        // SAFETY: nginx has filled the list before any phase, and does not change it.
+        let first = unsafe { &raw const (*self.raw.as_ptr()).headers_in.headers.part };
+        HeaderLines { part: first, at: 0, lives: PhantomData::<&'r ngx_http_request_t> }
+            .filter(move |line| {
+                // SAFETY: nginx sets the lower-case name of every client header, of the length of
+                // its name.
+                line.key.len == name.len()
+                    && unsafe { slice::from_raw_parts(line.lowcase_key, line.key.len) } == name
+            })
+            // SAFETY: a header's value lives as long as the request.
+            .map(|line| unsafe { ffi::bytes(line.value) })
+    }
+
+    /// Evaluates a value with variables; `None` when out of memory.
+    pub(crate) fn evaluate(self, value: &ComplexValue) -> Option<&'r [u8]> {
+        let mut result = ngx_str_t { len: 0, data: ptr::null_mut() };
+        // SAFETY: the value was compiled for a configuration that the request uses; the result is
+        // in the request's pool or the configuration's.
+        unsafe {
+            let rc = ngx_http_complex_value(self.raw.as_ptr(), value.0.as_ptr(), &raw mut result);
+            (rc == OK).then(|| ffi::bytes(result))
+        }
+    }
+
+    /// What has been judged of this request so far, shared by its subrequests and kept over
+    /// internal redirects; `None` when out of memory.
+    ///
+    /// nginx clears a module's context at an internal redirect; as its realip module does, the
+    /// state is then found among the pool's cleanups.
+    pub(crate) fn state(self) -> Option<&'r State> {
+        // SAFETY: the main request outlives its subrequests and shares its pool with them. The
+        // context slot is ours alone and holds null or a State of that pool, which nothing frees
+        // before the request ends; only shared references to it are ever made.
+        unsafe {
+            let main = (*self.raw.as_ptr()).main;
+            let slot = (*main).ctx.add(crate::module().ctx_index);
+            if (*slot).is_null() && ((*main).internal() != 0 || (*main).filter_finalize() != 0) {
+                *slot = ffi::find::<State>((*(*main).pool).cleanup).cast();
+            }
+            if (*slot).is_null() {
+                *slot = ffi::allocate((*main).pool, State::default()).cast();
+            }
+            (*slot).cast::<State>().as_ref()
+        }
+    }
+
+    /// What has been judged so far, if anything was.
+    pub(crate) fn existing_state(self) -> Option<&'r State> {
+        // SAFETY: as in `state`.
+        unsafe {
+            let main = (*self.raw.as_ptr()).main;
+            let slot = *(*main).ctx.add(crate::module().ctx_index);
+            let data: *mut State = match slot.is_null() {
+                true => ffi::find((*(*main).pool).cleanup),
+                false => slot.cast(),
+            };
+            data.as_ref()
+        }
+    }
+
+    /// Writes a line to the error log at level `info`.
+    ///
+    /// Not through the connection's log handler, which would add the request line: its query may
+    /// hold a token or a signature.
+    pub(crate) fn log_info(self, message: core::fmt::Arguments<'_>) {
+        // SAFETY: the log is valid; the copy keeps its files and number and drops the handler.
+        let mut log = unsafe { *self.log() };
+        log.handler = None;
+        let log = &raw mut log;
+        // SAFETY: a connection's address text lives as long as the connection.
+        let client = unsafe { ffi::bytes((*(*self.raw.as_ptr()).connection).addr_text) };
+        // SAFETY: the method's name is a part of the request's buffer or a static.
+        let method = unsafe { ffi::bytes((*self.raw.as_ptr()).method_name) };
+        ngx::ngx_log_error!(
+            NGX_LOG_INFO,
+            log,
+            "{message}, location \"{}\", client: {}, request: \"{} {}\"",
+            self.location_name().escape_ascii(),
+            client.escape_ascii(),
+            method.escape_ascii(),
+            self.uri().escape_ascii()
+        );
+    }
+
+    /// Answers `status`, with a challenge where there is one.
+    ///
+    /// With `satisfy any`, nginx goes on to the next check after 401 and 403 only. Declining with
+    /// the code already set gives the others their say after any other status, too.
+    fn refuse(self, status: Status, challenge: Option<&[u8]>) -> ngx_int_t {
+        if let Some(challenge) = challenge
+            && self.add_challenge(challenge).is_none()
+        {
+            return FAILED;
+        }
+        let goes_on = matches!(status, Status::Unauthorized | Status::Forbidden);
+        if self.satisfies_any() && !goes_on {
+            // SAFETY: the field is what the access phase itself keeps the code in.
+            unsafe { (*self.raw.as_ptr()).access_code = status as ngx_uint_t };
+            return DECLINED;
+        }
+        status as ngx_int_t
+    }
+
+    /// Adds `WWW-Authenticate`, where `satisfy any` finds it to take it back.
+    fn add_challenge(self, value: &[u8]) -> Option<()> {
+        let value = self.copy(value)?;
+        // SAFETY: the output headers are valid; the new element is zeroed first, since `next`
+        // exists from nginx 1.23 on only, and then filled as nginx's auth_basic does.
+        unsafe {
+            let headers = &raw mut (*self.raw.as_ptr()).headers_out;
+            let line = ngx_list_push(&raw mut (*headers).headers).cast::<ngx_table_elt_t>();
+            if line.is_null() {
+                return None;
+            }
+            line.write_bytes(0, 1);
+            (*line).hash = 1;
+            (*line).key = ngx::ngx_string!("WWW-Authenticate");
+            (*line).value = value;
+            (*headers).www_authenticate = line;
+        }
+        Some(())
+    }
+
+    /// Copies bytes into the request's pool.
+    fn copy(self, bytes: &[u8]) -> Option<ngx_str_t> {
+        // SAFETY: the pool is valid; the memory is fresh and of the length asked for.
+        unsafe {
+            let data = ngx_pnalloc((*self.raw.as_ptr()).pool, bytes.len()).cast::<u8>();
+            if data.is_null() {
+                return None;
+            }
+            ptr::copy_nonoverlapping(bytes.as_ptr(), data, bytes.len());
+            Some(ngx_str_t { len: bytes.len(), data })
+        }
+    }
+}
+
+/// The lines of nginx's header list.
+struct HeaderLines<'r> {
+    part: *const ngx_list_part_t,
+    at: usize,
+    lives: PhantomData<&'r ngx_http_request_t>,
+}
+
+impl<'r> Iterator for HeaderLines<'r> {
+    type Item = &'r ngx_table_elt_t;
+
+    fn next(&mut self) -> Option<&'r ngx_table_elt_t> {
+        loop {
+            // SAFETY: the parts of a list are valid, the last one's `next` is null, and each has
+            // `nelts` elements.
+            let part = unsafe { self.part.as_ref()? };
+            if self.at < part.nelts {
+                // SAFETY: as above, and `at` is below `nelts`.
+                let line = unsafe { &*part.elts.cast::<ngx_table_elt_t>().add(self.at) };
+                self.at += 1;
+                return Some(line);
+            }
+            self.part = part.next;
+            self.at = 0;
+        }
+    }
+}
+
+/// A variable as nginx wants it registered.
+pub(crate) struct VariableRow {
+    name: &'static CStr,
+    pub(crate) flags: ngx_uint_t,
+    pub(crate) handler: ngx_http_get_variable_pt,
+}
+
+impl VariableRow {
+    pub(crate) fn name(&self) -> ngx_str_t {
+        ffi::string(self.name.to_bytes())
+    }
+}
+
+/// The variables, each with the handler that knows its row.
+pub(crate) fn variable_table() -> impl Iterator<Item = VariableRow> {
+    let handlers: [ngx_http_get_variable_pt; VARIABLES.len()] = [
+        Some(get_variable::<0>),
+        Some(get_variable::<1>),
+        Some(get_variable::<2>),
+        Some(get_variable::<3>),
+        Some(get_variable::<4>),
+        Some(get_variable::<5>),
+    ];
+    VARIABLES.iter().zip(handlers).map(|(variable, handler)| {
+        // Never cacheable: the answer changes when an internal redirect enters another location,
+        // and nginx caches a prefix variable that was read early as not found.
+        let (name, prefix) = match variable {
+            Variable::Named(name, _) => (*name, 0),
+            Variable::Prefix(name, _) => (*name, NGX_HTTP_VAR_PREFIX | NGX_HTTP_VAR_NOHASH),
+        };
+        let flags = (NGX_HTTP_VAR_NOCACHEABLE | prefix) as ngx_uint_t;
+        VariableRow { name, flags, handler }
+    })
+}
+
+unsafe extern "C" fn get_variable<const ROW: usize>(
+    r: *mut ngx_http_request_t,
+    value: *mut ngx_http_variable_value_t,
+    data: usize,
+) -> ngx_int_t {
+    // SAFETY: nginx passes a valid request to a variable's handler, for the time of the call.
+    let Some(request) = (unsafe { Request::new(r) }) else { return ERROR };
+    ffi::guard(request.log(), ERROR, || {
+        let text = match VARIABLES.get(ROW) {
+            Some(Variable::Named(_, get)) => get(request),
+            Some(Variable::Prefix(prefix, get)) => {
+                // SAFETY: for a prefix variable `data` points to the whole name of the one that is
+                // asked for.
+                let name = unsafe { ffi::bytes(*(data as *const c_void).cast::<ngx_str_t>()) };
+                name.get(prefix.count_bytes()..).and_then(|name| get(request, name))
+            }
+            None => None,
+        };
+        // SAFETY: the value is nginx's to be filled in, with bytes that live as long as the pool.
+        let value = unsafe { &mut *value };
+        let Some(text) = text else {
+            value.set_valid(0);
+            value.set_not_found(1);
+            return OK;
+        };
+        let Some(text) = request.copy(&text) else { return ERROR };
+        // The length is a bit field of 28 bits.
+        let Ok(len @ ..0x1000_0000) = u32::try_from(text.len) else { return ERROR };
+        value.set_len(len);
+        value.set_valid(1);
+        value.set_no_cacheable(1);
+        value.set_not_found(0);
+        value.data = text.data;
+        OK
+    })
+}

@@ -1,0 +1,77 @@
+//! What the variables show: the verdict, and of a token only what was verified.
+
+use core::ffi::CStr;
+
+use token::{Reject, Verified};
+
+use crate::access;
+use crate::request::Request;
+
+/// A variable: the name that nginx knows it by, or the prefix, and how to get its value. `None` is
+/// a variable that is not found.
+pub(crate) enum Variable {
+    Named(&'static CStr, fn(Request<'_>) -> Option<Vec<u8>>),
+    Prefix(&'static CStr, fn(Request<'_>, &[u8]) -> Option<Vec<u8>>),
+}
+
+/// The variables.
+pub(crate) static VARIABLES: [Variable; 6] = [
+    Variable::Named(c"jwt_status", jwt_status),
+    Variable::Named(c"jwt_payload", jwt_payload),
+    Variable::Prefix(c"jwt_claim_", jwt_claim),
+    Variable::Prefix(c"jwt_header_", jwt_header),
+    Variable::Named(c"secure_token_status", secure_token_status),
+    Variable::Named(c"secure_token_expires", secure_token_expires),
+];
+
+fn jwt_status(request: Request<'_>) -> Option<Vec<u8>> {
+    Some(status(access::jwt_verdict(request).as_deref().map(|verdict| match verdict {
+        Ok(_) => None,
+        Err(refusal) => Some(refusal.reason),
+    })))
+}
+
+fn secure_token_status(request: Request<'_>) -> Option<Vec<u8>> {
+    Some(status(access::link_verdict(request).map(|verdict| verdict.reject)))
+}
+
+fn status(verdict: Option<Option<Reject>>) -> Vec<u8> {
+    match verdict {
+        None => "off",
+        Some(None) => "ok",
+        Some(Some(reject)) => reject.status(),
+    }
+    .into()
+}
+
+/// Applies `show` to the token, if it was accepted.
+fn verified(
+    request: Request<'_>,
+    show: impl FnOnce(&Verified) -> Option<String>,
+) -> Option<Vec<u8>> {
+    let verdict = access::jwt_verdict(request)?;
+    let verified = (*verdict).as_ref().ok()?;
+    let mut text = show(verified)?.into_bytes();
+    // A claim may hold anything that JSON can, and the variable may go into a header.
+    text.retain(|byte| !byte.is_ascii_control());
+    Some(text)
+}
+
+fn jwt_payload(request: Request<'_>) -> Option<Vec<u8>> {
+    verified(request, |token| Some(token.payload.text().to_owned()))
+}
+
+fn jwt_claim(request: Request<'_>, name: &[u8]) -> Option<Vec<u8>> {
+    let name = core::str::from_utf8(name).ok()?;
+    verified(request, |token| Some(token.payload.root().get(name)?.to_text()))
+}
+
+fn jwt_header(request: Request<'_>, name: &[u8]) -> Option<Vec<u8>> {
+    let name = core::str::from_utf8(name).ok()?;
+    verified(request, |token| Some(token.header.root().get(name)?.to_text()))
+}
+
+/// The expiry of a link whose signature held; within `secure_token_md5` the one presented.
+fn secure_token_expires(request: Request<'_>) -> Option<Vec<u8>> {
+    access::link_expires(request).map(|digits| digits.to_vec())
+}
