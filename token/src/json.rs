@@ -10,6 +10,7 @@ use std::cmp::Ordering;
 use std::fmt::{self, Write as _};
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use zeroize::Zeroize;
 
 /// How deep arrays and objects may nest, the outermost included.
 pub const MAX_DEPTH: usize = 32;
@@ -156,6 +157,15 @@ impl Document {
             _ => return None,
         };
         text.get(span.start as usize..span.end as usize)
+    }
+}
+
+impl Zeroize for Document {
+    /// For a document that holds secrets: overwrites them, and leaves it empty.
+    fn zeroize(&mut self) {
+        self.text.zeroize();
+        self.unescaped.zeroize();
+        self.nodes = Box::default();
     }
 }
 

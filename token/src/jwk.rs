@@ -11,6 +11,7 @@ use crate::keyfile::{Fault, LoadError, Loaded, warn_short_secret};
 /// Reads a JWK Set, or a single JWK. `kid` names a single JWK that has none.
 pub(crate) fn load(text: &[u8], kid: Option<&str>) -> Result<Loaded, LoadError> {
     let document = Document::parse(text.to_vec()).map_err(|e| LoadError::json(text, &e))?;
+    let document = Zeroizing::new(document);
     let root = document.root();
     let mut loaded = Loaded::default();
     if let Some(keys) = root.get("keys") {

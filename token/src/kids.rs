@@ -16,6 +16,7 @@ use crate::keyfile::{Fault, LoadError, Loaded, warn_short_secret};
 /// as Azion's JSON Args have it. The bytes of the string are the secret.
 pub fn load_kids(text: &[u8]) -> Result<Loaded, LoadError> {
     let document = Document::parse(text.to_vec()).map_err(|e| LoadError::json(text, &e))?;
+    let document = Zeroizing::new(document);
     let root = document.root();
     let mut loaded = Loaded::default();
     if let Some(items) = root.items() {
