@@ -1,0 +1,320 @@
+//! `tokenctl inspect`: what a token or a link says, and whether and why it would be refused.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, bail};
+use token::{Algorithm, AlgorithmSet, Key, KeySet, Loaded, Policy, Refusal, Reject};
+
+use crate::explain::{self, Opened};
+use crate::files;
+use crate::inspect_link;
+use crate::jwt::algorithm;
+use crate::secret::SecretArgs;
+use crate::time::{self, Moment};
+use crate::url::Names;
+
+const EXAMPLES: &str = "\
+Examples:
+  tokenctl inspect \"$token\"                              what it says, unverified
+  tokenctl inspect \"$token\" --keys keys.json --issuer https://login.example
+  tokenctl inspect - --kids azion-args.json < token.txt
+  tokenctl inspect '/video/a.mp4?st=…&e=…' --secret mysecretkey
+
+The exit status is 0 for what is accepted, or only shown because no key was given; 1 for what is
+refused; 2 for a mistake in the call or in a file. The verdict is the word of $jwt_status or
+$secure_token_status.";
+
+/// Show what a token or a signed link says, and whether and why it would be refused
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// A token, a signed link, or - for standard input
+    #[arg(value_name = "TOKEN|LINK|-")]
+    target: String,
+    /// As jwks_file: a JWK Set, a JWK or PEM, with a kid for a key that has none; repeatable
+    #[arg(long, value_name = "FILE[:KID]", help_heading = "Keys")]
+    keys: Vec<String>,
+    /// As jwt_kids_file: secrets by kid; repeatable
+    #[arg(long, value_name = "FILE", help_heading = "Keys")]
+    kids: Vec<PathBuf>,
+    #[command(flatten, next_help_heading = "Keys")]
+    secret: SecretArgs,
+    /// Accepted algorithms, as jwt_algorithms or secure_token_algorithm; repeatable
+    #[arg(long, value_name = "ALG", value_delimiter = ',', help_heading = "Rules")]
+    pub(crate) alg: Vec<String>,
+    /// Accepted iss; repeatable
+    #[arg(long, value_name = "VALUE", help_heading = "Rules")]
+    issuer: Vec<Box<str>>,
+    /// Accepted aud; repeatable
+    #[arg(long, value_name = "VALUE", help_heading = "Rules")]
+    audience: Vec<Box<str>>,
+    /// Accepted typ of the header; repeatable
+    #[arg(long, value_name = "VALUE", help_heading = "Rules")]
+    typ: Vec<Box<str>>,
+    /// Clock skew allowed for exp and nbf
+    #[arg(long, value_name = "TIME", value_parser = time::positive_duration, default_value = "0",
+        help_heading = "Rules")]
+    leeway: i64,
+    /// Refuse a token without exp
+    #[arg(long, help_heading = "Rules")]
+    require_exp: bool,
+    /// The longest time accepted from iat to exp
+    #[arg(long, value_name = "TIME", value_parser = time::positive_duration,
+        help_heading = "Rules")]
+    max_lifetime: Option<i64>,
+    /// Judge as if it were this time: Unix time, RFC 3339 or a time from now
+    #[arg(long, value_name = "TIME", value_parser = Moment::parse, allow_hyphen_values = true,
+        help_heading = "Rules")]
+    at: Option<Moment>,
+    #[command(flatten, next_help_heading = "Links")]
+    pub(crate) names: Names,
+    /// What the link's signature is over; default: the path, percent-decoded
+    #[arg(long, value_name = "STRING", allow_hyphen_values = true, help_heading = "Links")]
+    pub(crate) value: Option<String>,
+}
+
+/// What there is to verify with.
+#[derive(Default)]
+pub(crate) struct Keys {
+    sets: Vec<Arc<KeySet>>,
+    /// For messages: each key's kid and what it verifies.
+    pub(crate) known: Vec<(Option<Box<str>>, AlgorithmSet)>,
+    /// The secret of the command line, for hints.
+    pub(crate) secret: Option<Vec<u8>>,
+}
+
+impl Keys {
+    fn add(&mut self, keys: Vec<Key>) {
+        self.known.extend(keys.iter().map(|key| (key.kid().map(Into::into), key.algorithms())));
+        self.sets.push(Arc::new(KeySet::new(keys)));
+    }
+
+    fn add_file(&mut self, path: &Path, loaded: Result<Loaded, token::LoadError>) -> Result<()> {
+        let loaded = loaded.with_context(|| path.display().to_string())?;
+        for warning in &loaded.warnings {
+            files::warn(&format!("{}: {warning}", path.display()));
+        }
+        self.add(loaded.keys);
+        Ok(())
+    }
+
+    /// The kids, each once, quoted for a message.
+    pub(crate) fn kids(&self) -> String {
+        let kids: BTreeSet<&str> =
+            self.known.iter().filter_map(|(kid, _)| kid.as_deref()).collect();
+        explain::list(kids)
+    }
+}
+
+/// Inspects and prints; the exit status tells the verdict.
+pub(crate) fn run(args: &Args, now: i64) -> Result<ExitCode> {
+    let target = match args.target.as_str() {
+        "-" => String::from_utf8(files::read(Path::new("-"))?)
+            .ok()
+            .context("standard input is not text")?,
+        given => given.to_owned(),
+    };
+    let now = args.at.map_or(now, |at| at.resolve(now));
+    let (text, accepted) = match target.trim() {
+        link if inspect_link::is_link(link) => {
+            reject_token_options(args)?;
+            inspect_link::report(args, link, args.secret.bytes()?, now)?
+        }
+        token => report(args, without_scheme(token), now)?,
+    };
+    files::print(&files::printable(&text))?;
+    Ok(ExitCode::from(u8::from(!accepted)))
+}
+
+/// A token as it stands in a header line, without what comes before it.
+fn without_scheme(text: &str) -> &str {
+    fn after<'t>(text: &'t str, prefix: &str) -> &'t str {
+        match text.split_at_checked(prefix.len()) {
+            Some((start, rest)) if start.eq_ignore_ascii_case(prefix) => rest.trim_start(),
+            _ => text,
+        }
+    }
+    after(after(text, "authorization:"), "bearer ")
+}
+
+fn reject_token_options(args: &Args) -> Result<()> {
+    let given = !args.keys.is_empty()
+        || !args.kids.is_empty()
+        || !args.issuer.is_empty()
+        || !args.audience.is_empty()
+        || !args.typ.is_empty()
+        || args.leeway != 0
+        || args.require_exp
+        || args.max_lifetime.is_some();
+    if given {
+        bail!("this is a link; of the keys and rules only --secret, --alg and --at are for links");
+    }
+    Ok(())
+}
+
+fn load(args: &Args) -> Result<Keys> {
+    let mut keys = Keys::default();
+    for given in &args.keys {
+        let (path, kid) = match given.rsplit_once(':') {
+            Some((path, kid)) if !Path::new(given).exists() => (path, Some(kid)),
+            _ => (given.as_str(), None),
+        };
+        let path = Path::new(path);
+        keys.add_file(path, token::load_keys(&files::read(path)?, kid))?;
+    }
+    for path in &args.kids {
+        keys.add_file(path, token::load_kids(&files::read(path)?))?;
+    }
+    if let Some(secret) = args.secret.bytes()? {
+        keys.add(vec![Key::hmac(&secret, AlgorithmSet::ALL)?]);
+        keys.secret = Some(secret);
+    }
+    Ok(keys)
+}
+
+fn policy(args: &Args, keys: &Keys) -> Result<Policy> {
+    let algorithms: Result<Vec<Algorithm>, _> =
+        args.alg.iter().map(|name| algorithm(name)).collect();
+    let algorithms = algorithms.map_err(|want| anyhow::anyhow!("--alg: want {want}"))?;
+    let policy = Policy {
+        keys: keys.sets.clone(),
+        algorithms: (!algorithms.is_empty()).then(|| algorithms.into_iter().collect()),
+        issuers: args.issuer.clone().into(),
+        audiences: args.audience.clone().into(),
+        types: args.typ.clone().into(),
+        leeway: args.leeway,
+        require_exp: args.require_exp,
+        max_lifetime: args.max_lifetime,
+    };
+    let rules = policy.algorithms.is_some()
+        || !policy.issuers.is_empty()
+        || !policy.audiences.is_empty()
+        || !policy.types.is_empty()
+        || policy.require_exp
+        || policy.max_lifetime.is_some();
+    if policy.keys.is_empty() && rules {
+        bail!("rules are judged after the signature: give --keys, --kids or --secret as well");
+    }
+    Ok(policy)
+}
+
+/// What to print of a token, and whether it was accepted or only shown.
+fn report(args: &Args, token: &str, now: i64) -> Result<(String, bool)> {
+    let keys = load(args)?;
+    let policy = policy(args, &keys)?;
+    let opened = Opened::new(token);
+    let malformed = opened.faults(token);
+    let judged = match () {
+        () if token.is_empty() => Some(Err(Refusal::from(Reject::Missing))),
+        () if !policy.keys.is_empty() => Some(policy.check(token.as_bytes(), now).map(drop)),
+        // Without a key nothing else can be said of it.
+        () if !malformed.is_empty() => Some(Err(Refusal::from(Reject::Malformed))),
+        () => None,
+    };
+    let signed = policy.verify_jws(token.as_bytes(), now).is_ok();
+    let note = match (&judged, signed) {
+        (_, true) => "the signature holds",
+        _ if policy.keys.is_empty() => "NOT VERIFIED: no key was given",
+        _ => "NOT VERIFIED",
+    };
+    let mut text = String::new();
+    if let Some(header) = opened.header.shown() {
+        text.push_str(&format!("Header\n{header}\n\n"));
+    }
+    if let Some(payload) = opened.payload.shown() {
+        text.push_str(&format!("Payload ({note})\n{payload}\n\n"));
+    }
+    let times = opened.times(now);
+    if !times.is_empty() {
+        text.push_str(&format!("Times\n{times}\n"));
+    }
+    match judged {
+        None => text.push_str("Verdict: none, as no key was given (--keys, --kids, --secret)\n"),
+        Some(Ok(())) => text.push_str("Verdict: ok\n"),
+        Some(Err(refusal)) => {
+            let reason = refusal.reason;
+            text.push_str(&format!("Verdict: {reason}\n  {}.\n", reason.description()));
+            let mut why = explain::why(reason, token, &opened, &policy, &keys, now);
+            if matches!(reason, Reject::Malformed | Reject::BadSignature) {
+                why.extend(malformed);
+            }
+            why.iter().for_each(|line| text.push_str(&format!("  {line}\n")));
+            return Ok((text, false));
+        }
+    }
+    Ok((text, true))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scheme_is_dropped() {
+        for text in ["a.b.c", "Bearer a.b.c", "bearer  a.b.c", "Authorization: Bearer a.b.c"] {
+            assert_eq!(without_scheme(text), "a.b.c");
+        }
+        assert_eq!(without_scheme(""), "");
+    }
+
+    /// What the core calls malformed has an explanation, and nothing else has one.
+    #[test]
+    fn explanations_agree_with_the_verdict() {
+        let key = Key::hmac(b"s", AlgorithmSet::ALL).unwrap();
+        let policy = Policy { keys: vec![Arc::new(KeySet::new(vec![key]))], ..Policy::default() };
+        let secret = crate::private::Private::Secret(b"s".to_vec());
+        let verdict = |token: &str| {
+            let refused = policy.check(token.as_bytes(), 0).err().map(|refusal| refusal.reason);
+            (refused == Some(Reject::Malformed), !Opened::new(token).faults(token).is_empty())
+        };
+        let agree = |token: &str| {
+            let (malformed, explained) = verdict(token);
+            assert_eq!(malformed, explained, "{token}");
+        };
+        let mut values: Vec<String> =
+            ["null", "true", "1", "-1", "1.5", "1e999", "\"a\"", "[]", "[\"a\"]", "[1]", "{}", "x"]
+                .map(str::to_owned)
+                .into();
+        values.push("[".repeat(40) + &"]".repeat(40));
+        values.push(format!("\"{}\"", "a".repeat(7000)));
+        let signed = |header: &str, payload: &str| {
+            let encode = |text: &str| token::base64url::encode(text);
+            let input = format!("{}.{}", encode(header), encode(payload));
+            let signature = secret.sign(Algorithm::HS256, input.as_bytes()).unwrap();
+            format!("{input}.{}", token::base64url::encode(signature))
+        };
+        for value in &values {
+            for name in ["kid", "typ", "crit", "b64", "alg", "jwk", "x"] {
+                let member = format!("\"{name}\":{value}");
+                agree(&signed(&format!("{{\"alg\":\"HS256\",{member}}}"), "{}"));
+                if name != "alg" {
+                    agree(&signed(&format!("{{{member}}}"), "{}"));
+                }
+            }
+            for name in ["iss", "sub", "jti", "aud", "nbf", "iat", "x"] {
+                agree(&signed(r#"{"alg":"HS256"}"#, &format!("{{\"{name}\":{value}}}")));
+            }
+            agree(&signed(r#"{"alg":"HS256"}"#, value));
+            agree(&signed(value, "{}"));
+        }
+        let good = signed(r#"{"alg":"HS256"}"#, "{}");
+        agree(&good);
+        // Where the signature does not hold either, that is the verdict.
+        let explained = |token: &str| {
+            let (malformed, explained) = verdict(token);
+            assert!(explained || !malformed, "{token}");
+        };
+        for at in 0..good.len() {
+            let (before, after) = good.split_at(at);
+            explained(before);
+            for middle in [".", "=", "+", "\n", "\u{e9}", "..", "a"] {
+                explained(&format!("{before}{middle}{after}"));
+            }
+        }
+        agree(&signed(&format!("{{\"alg\":\"HS256\",\"x\":\"{}\"}}", "a".repeat(9000)), "{}"));
+        agree(&signed(r#"{"alg":"HS256"}"#, &format!("{{\"x\":\"{}\"}}", "a".repeat(70_000))));
+    }
+}

@@ -1,0 +1,107 @@
+//! `tokenctl jwks`: public keys of any form as one JWK Set.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::{Value, json};
+use token::Algorithm;
+use token::json::Document;
+
+use crate::files;
+use crate::jwt::algorithm;
+use crate::keys::pretty;
+use crate::public::{self, Jwk, thumbprint};
+
+const EXAMPLES: &str = "\
+Examples:
+  tokenctl jwks --kid 2026-01 login.pub.pem > keys.json
+  tokenctl jwks --alg RS256 old.crt.pem new.crt.pem > keys.json
+  tokenctl jwks keys.json other-keys.json > all.json
+
+Only public members are passed on, also from a private key. A key without a kid gets its JWK
+thumbprint (RFC 7638) as one.";
+
+/// Gather public keys (PEM, certificates, JWK, JWK Sets) in one JWK Set and print it
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// PEM (public keys, certificates), a JWK or a JWK Set; - for standard input
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// The kid, where there is one key only; otherwise each keeps its own
+    #[arg(long, allow_hyphen_values = true)]
+    kid: Option<String>,
+    /// The alg of every key
+    #[arg(long, value_parser = algorithm)]
+    alg: Option<Algorithm>,
+}
+
+/// Gathers and prints.
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    let mut keys = Vec::new();
+    for path in &args.files {
+        let text = files::read(path)?;
+        keys.extend(read(path, &text, args)?);
+    }
+    if args.kid.is_some() && keys.len() != 1 {
+        bail!("--kid is for a single key; the files hold {}", keys.len());
+    }
+    let text = pretty(&json!({ "keys": keys }));
+    // The module must take what is printed here.
+    let loaded = token::load_keys(text.as_bytes(), None).context("the set is refused")?;
+    loaded.warnings.iter().for_each(|warning| files::warn(warning));
+    files::print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn read(path: &Path, text: &[u8], args: &Args) -> Result<Vec<Value>> {
+    let found = match text.trim_ascii_start() {
+        [b'{' | b'[', ..] => from_json(text),
+        _ => public::from_pem(text).and_then(|keys| match keys.as_slice() {
+            [] => bail!("is neither PEM nor JSON"),
+            _ => Ok(keys),
+        }),
+    };
+    let finished = found.and_then(|keys| keys.iter().map(|key| finish(key, args)).collect());
+    finished.with_context(|| path.display().to_string())
+}
+
+/// The keys of a JWK Set or the single JWK.
+fn from_json(text: &[u8]) -> Result<Vec<Jwk>> {
+    if let Err(error) = Document::parse(text.to_vec()) {
+        // The loader has more to say, of typographic quotes for one.
+        token::load_keys(text, None)?;
+        return Err(error.into());
+    }
+    let mut root: Jwk = serde_json::from_slice(text)?;
+    match root.remove("keys") {
+        Some(Value::Array(items)) => items
+            .into_iter()
+            .enumerate()
+            .map(|(i, item)| match item {
+                Value::Object(members) => Ok(members),
+                _ => bail!("keys[{i}]: must be an object"),
+            })
+            .collect(),
+        Some(_) => bail!("keys: must be an array"),
+        None => Ok(vec![root]),
+    }
+}
+
+/// The public half with kid, algorithm and use.
+fn finish(key: &Jwk, args: &Args) -> Result<Value> {
+    let mut members = key.clone();
+    if let Some(kid) = &args.kid {
+        members.insert("kid".to_owned(), kid.as_str().into());
+    } else if !members.contains_key("kid") {
+        members.insert("kid".to_owned(), thumbprint(key)?.into());
+    }
+    if let Some(algorithm) = args.alg {
+        members.insert("alg".to_owned(), algorithm.name().into());
+    }
+    if !members.contains_key("use") {
+        members.insert("use".to_owned(), "sig".into());
+    }
+    public::of_jwk(&members).map(Value::Object)
+}

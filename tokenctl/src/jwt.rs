@@ -1,0 +1,293 @@
+//! `tokenctl jwt`: mint a token.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::{Map, Value};
+use token::{Algorithm, base64url};
+
+use crate::files;
+use crate::private::{self, KeyFile, Private};
+use crate::secret::SecretArgs;
+use crate::time::{self, Moment};
+
+const EXAMPLES: &str = "\
+Examples:
+  tokenctl jwt --secret mysecret --kid web --sub alice --lifetime 5m
+  tokenctl jwt --alg RS256 --key key.pem --kid 2026-01 --iss https://login.example --aud api
+  tokenctl jwt --key key.jwk.json --claim 'roles=[\"admin\",\"dev\"]' --claim level=3
+  tokenctl jwt --secret-file secret.txt --claims-file claims.json --lifetime -1h   (has expired)
+
+VALUE is taken as JSON where it is JSON, as a string otherwise: level=3 is a number, level='\"3\"' a
+string. Later sources win: --claims-file, then the options named after claims, then --claim.";
+
+/// Mint a JSON Web Token and print it
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// HS256 to HS512 with a secret; RS, PS, ES with 256, 384, 512 or EdDSA with a private key.
+    /// Default: what goes with the key, RS256 for RSA, ES256 for P-256, HS256 for a secret
+    #[arg(long, value_parser = algorithm)]
+    alg: Option<Algorithm>,
+    #[command(flatten)]
+    secret: SecretArgs,
+    /// The private key: PEM (PRIVATE KEY, RSA PRIVATE KEY, EC PRIVATE KEY) or a JWK
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["secret", "secret_file"])]
+    key: Option<PathBuf>,
+    /// The header's kid; default: that of the JWK, or none
+    #[arg(long, allow_hyphen_values = true)]
+    kid: Option<String>,
+    /// The header's typ; empty for none
+    #[arg(long, default_value = "JWT")]
+    typ: String,
+    /// A member of the header; repeatable
+    #[arg(long, value_name = "NAME=VALUE", value_parser = member)]
+    header: Vec<(String, Value)>,
+    /// Claim iss
+    #[arg(long, allow_hyphen_values = true)]
+    iss: Option<String>,
+    /// Claim sub
+    #[arg(long, allow_hyphen_values = true)]
+    sub: Option<String>,
+    /// Claim aud; given more than once it becomes an array
+    #[arg(long, allow_hyphen_values = true)]
+    aud: Vec<String>,
+    /// Claim jti
+    #[arg(long, allow_hyphen_values = true)]
+    jti: Option<String>,
+    /// A claim; repeatable. NAME is taken as it is, dots included
+    #[arg(long, value_name = "NAME=VALUE", value_parser = member)]
+    claim: Vec<(String, Value)>,
+    /// A file with a JSON object of claims, - for standard input
+    #[arg(long, value_name = "FILE")]
+    claims_file: Option<PathBuf>,
+    /// From now to exp: 90s, 5m, 1h30m, 7d; -1h for a token that has expired. Default: 1h
+    #[arg(long, value_name = "TIME", value_parser = time::duration, allow_hyphen_values = true,
+        conflicts_with = "exp")]
+    lifetime: Option<i64>,
+    /// Claim exp: Unix time, RFC 3339 or a time from now; none to leave it out
+    #[arg(long, value_name = "TIME|none", value_parser = expiry, allow_hyphen_values = true)]
+    exp: Option<Expiry>,
+    /// Claim nbf: Unix time, RFC 3339 or a time from now
+    #[arg(long, visible_alias = "nbf", value_name = "TIME", value_parser = Moment::parse,
+        allow_hyphen_values = true)]
+    not_before: Option<Moment>,
+    /// Claim iat: now, or the time given
+    #[arg(long, value_name = "TIME", value_parser = Moment::parse, num_args = 0..=1,
+        require_equals = true, default_missing_value = "now")]
+    iat: Option<Moment>,
+}
+
+/// An `exp` as asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Expiry {
+    None,
+    At(Moment),
+}
+
+const DEFAULT_LIFETIME: i64 = 3600;
+
+/// Mints and prints.
+pub(crate) fn run(args: &Args, now: i64) -> Result<ExitCode> {
+    let file = key_file(args)?;
+    let token = mint(args, &file, now)?;
+    files::print(&format!("{token}\n"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn key_file(args: &Args) -> Result<KeyFile> {
+    if let Some(path) = &args.key {
+        return private::load(path);
+    }
+    let Some(secret) = args.secret.bytes()? else {
+        bail!("what signs? Give --secret, --secret-file or --key");
+    };
+    Ok(KeyFile { key: Private::Secret(secret), kid: None, algorithm: None })
+}
+
+fn mint(args: &Args, file: &KeyFile, now: i64) -> Result<String> {
+    let algorithm = args.alg.or(file.algorithm).unwrap_or_else(|| file.key.default_algorithm());
+    if let Some(of_key) = file.algorithm.filter(|of_key| *of_key != algorithm) {
+        files::warn(&format!("the key is for {of_key}; a verifier may refuse {algorithm} by it"));
+    }
+    let header = Value::Object(header(args, file, algorithm));
+    let claims = claims(args, now)?;
+    for (name, value) in &claims {
+        let text = matches!(name.as_str(), "iss" | "sub" | "jti");
+        let number = matches!(name.as_str(), "exp" | "nbf" | "iat");
+        if (text && !value.is_string()) || (number && !value.is_number()) {
+            let want = if text { "a string" } else { "a number" };
+            files::warn(&format!(
+                "{name} is {value}, not {want}: the token is malformed (RFC 7519 section 4.1)"
+            ));
+        }
+    }
+    let claims = Value::Object(claims);
+    let signed = format!(
+        "{}.{}",
+        base64url::encode(header.to_string()),
+        base64url::encode(claims.to_string())
+    );
+    let signature = file.key.sign(algorithm, signed.as_bytes())?;
+    Ok(format!("{signed}.{}", base64url::encode(signature)))
+}
+
+fn header(args: &Args, file: &KeyFile, algorithm: Algorithm) -> Map<String, Value> {
+    let mut header = Map::new();
+    header.insert("alg".to_owned(), algorithm.name().into());
+    if !args.typ.is_empty() {
+        header.insert("typ".to_owned(), args.typ.as_str().into());
+    }
+    if let Some(kid) = args.kid.as_ref().or(file.kid.as_ref()) {
+        header.insert("kid".to_owned(), kid.as_str().into());
+    }
+    header.extend(args.header.iter().cloned());
+    header
+}
+
+fn claims(args: &Args, now: i64) -> Result<Map<String, Value>> {
+    let mut claims = match &args.claims_file {
+        Some(path) => read_claims(&files::read(path)?)
+            .with_context(|| format!("{}: want a JSON object of claims", path.display()))?,
+        None => Map::new(),
+    };
+    for (name, text) in [("iss", &args.iss), ("sub", &args.sub), ("jti", &args.jti)] {
+        if let Some(text) = text {
+            claims.insert(name.to_owned(), text.as_str().into());
+        }
+    }
+    match args.aud.as_slice() {
+        [] => {}
+        [one] => drop(claims.insert("aud".to_owned(), one.as_str().into())),
+        many => drop(claims.insert("aud".to_owned(), many.into())),
+    }
+    let mut at = |name: &str, moment: Option<Moment>| {
+        if let Some(moment) = moment {
+            claims.insert(name.to_owned(), moment.resolve(now).into());
+        }
+    };
+    at("iat", args.iat);
+    at("nbf", args.not_before);
+    let asked = args.lifetime.map(Moment::FromNow);
+    match args.exp {
+        Some(Expiry::None) => {}
+        Some(Expiry::At(moment)) => at("exp", Some(moment)),
+        None => at("exp", asked),
+    }
+    for (i, (name, value)) in args.claim.iter().enumerate() {
+        if args.claim.iter().take(i).any(|(before, _)| before == name) {
+            bail!("--claim {name} is given twice; for an array write --claim '{name}=[…]'");
+        }
+        claims.insert(name.clone(), value.clone());
+    }
+    if args.exp.is_none() && !claims.contains_key("exp") {
+        claims.insert("exp".to_owned(), now.saturating_add(DEFAULT_LIFETIME).into());
+    }
+    Ok(claims)
+}
+
+fn read_claims(text: &[u8]) -> Result<Map<String, Value>> {
+    // Strict first: serde_json would silently take the last of two equal names.
+    token::json::Document::parse(text.to_vec())?;
+    Ok(serde_json::from_slice(text)?)
+}
+
+/// Reads the name of an algorithm.
+pub(crate) fn algorithm(name: &str) -> Result<Algorithm, String> {
+    Algorithm::from_name(name).ok_or_else(|| {
+        let names: Vec<_> = Algorithm::ALL.into_iter().map(Algorithm::name).collect();
+        format!("one of {}", names.join(", "))
+    })
+}
+
+fn member(text: &str) -> Result<(String, Value), String> {
+    let (name, value) = text.split_once('=').ok_or("want NAME=VALUE")?;
+    let value = serde_json::from_str(value).unwrap_or_else(|_| value.into());
+    Ok((name.to_owned(), value))
+}
+
+fn expiry(text: &str) -> Result<Expiry, String> {
+    if text == "none" { Ok(Expiry::None) } else { Moment::parse(text).map(Expiry::At) }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn minted(words: &[&str]) -> Result<(Value, Value)> {
+        let all = ["jwt", "--secret", "s"].iter().chain(words);
+        let args = Cli::try_parse_from(all)?.args;
+        let token = mint(&args, &key_file(&args)?, 1000)?;
+        let mut parts = token.split('.').map(|part| {
+            let bytes = base64url::decode(part.as_bytes()).unwrap();
+            serde_json::from_slice::<Value>(&bytes)
+        });
+        Ok((parts.next().unwrap()?, parts.next().unwrap()?))
+    }
+
+    #[test]
+    fn a_plain_token() {
+        let (header, claims) = minted(&[]).unwrap();
+        assert_eq!(header.to_string(), r#"{"alg":"HS256","typ":"JWT"}"#);
+        assert_eq!(claims.to_string(), r#"{"exp":4600}"#);
+    }
+
+    #[test]
+    fn claims_keep_their_types() {
+        let (_, claims) = minted(&[
+            "--sub=1",
+            "--aud=a",
+            "--aud=b",
+            "--claim=n=3",
+            "--claim=f=1.50",
+            "--claim=t=true",
+            "--claim=z=null",
+            "--claim=s=a=b",
+            "--claim=q=\"3\"",
+            "--claim=a.b={\"c\":[1]}",
+            "--claim=e=",
+            "--exp=none",
+        ])
+        .unwrap();
+        let want = r#"{"sub":"1","aud":["a","b"],"n":3,"f":1.5,"t":true,"z":null,"s":"a=b","q":"3","a.b":{"c":[1]},"e":""}"#;
+        assert_eq!(claims.to_string(), want);
+        assert!(minted(&["--claim=a=1", "--claim=a=2"]).is_err());
+        assert!(minted(&["--claim=a"]).is_err());
+    }
+
+    #[test]
+    fn times() {
+        let claims = |words: &[&str]| minted(words).unwrap().1.to_string();
+        assert_eq!(claims(&["--lifetime", "-1m"]), r#"{"exp":940}"#);
+        assert_eq!(claims(&["--exp", "77"]), r#"{"exp":77}"#);
+        assert_eq!(claims(&["--exp", "5m"]), r#"{"exp":1300}"#);
+        assert_eq!(claims(&["--claim", "exp=5"]), r#"{"exp":5}"#);
+        assert_eq!(
+            claims(&["--iat", "--not-before", "-1m", "--exp", "none"]),
+            r#"{"iat":1000,"nbf":940}"#
+        );
+        assert_eq!(claims(&["--iat=7", "--exp=none"]), r#"{"iat":7}"#);
+        assert!(minted(&["--exp", "1", "--lifetime", "1h"]).is_err());
+    }
+
+    #[test]
+    fn headers() {
+        let header = |words: &[&str]| minted(words).unwrap().0.to_string();
+        assert_eq!(
+            header(&["--kid", "k", "--typ", "at+jwt", "--header", "crit=[\"exp\"]"]),
+            r#"{"alg":"HS256","typ":"at+jwt","kid":"k","crit":["exp"]}"#
+        );
+        assert_eq!(header(&["--typ", "", "--alg", "HS512"]), r#"{"alg":"HS512"}"#);
+        let error = minted(&["--alg", "RS256"]).unwrap_err().to_string();
+        assert_eq!(error, "RS256 does not go with a secret; HS256 does");
+    }
+}

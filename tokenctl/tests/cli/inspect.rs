@@ -1,0 +1,167 @@
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use serde_json::json;
+
+use crate::{Made, failed, openssl_key, printed, tokenctl, with_input};
+
+/// A time that the tests judge at.
+const NOW: &str = "1700000000";
+
+fn mint(more: &[&str]) -> String {
+    let words = ["jwt", "--secret=s", "--exp=1700000060"].iter().chain(more);
+    printed(&words.collect::<Vec<_>>())
+}
+
+/// Inspects at [`NOW`]; the verdict must be a refusal.
+fn refused(token: &str, more: &[&str]) -> String {
+    let words = [&["inspect", token, "--at", NOW], more].concat();
+    let call = tokenctl(&words);
+    assert_eq!((call.status, call.err.as_str()), (1, ""), "{}", call.out);
+    call.out
+}
+
+#[test]
+fn without_a_key_it_is_shown_and_marked_as_unverified() {
+    let token = mint(&["--claim=name=Zoë \u{202e}x\u{9b}", "--iat=1699990000", "--nbf=1700000010"]);
+    let said = printed(&["inspect", &token, "--at", NOW]);
+    for part in [
+        "Payload (NOT VERIFIED: no key was given)",
+        "\"name\": \"Zoë \\u{202e}x\\u{9b}\"",
+        "iat  2023-11-14T19:26:40Z  2h 46m ago",
+        "nbf  2023-11-14T22:13:30Z  not valid yet, in 10s",
+        "exp  2023-11-14T22:14:20Z  expires in 1m",
+        "Verdict: none",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let piped = with_input(&["inspect", "-", "--at", NOW], format!("Bearer {token}\n").as_bytes());
+    assert_eq!((piped.status, piped.out.trim_end()), (0, said.as_str()));
+    let late = printed(&["inspect", &token, "--at", "2023-11-15T01:14:20Z"]);
+    assert!(late.contains("expired 3h ago"), "{late}");
+}
+
+#[test]
+fn a_good_token_passes_whoever_signed_it() {
+    let said = printed(&["inspect", &mint(&[]), "--secret=s", "--at", NOW]);
+    assert!(said.contains("Payload (the signature holds)") && said.ends_with("Verdict: ok"));
+    let claims = json!({"iss": "me", "aud": ["a", "b"], "exp": 4_000_000_000_u64});
+    for (name, algorithm) in [
+        ("rsa2048", Algorithm::RS512),
+        ("rsa2048", Algorithm::PS256),
+        ("p256", Algorithm::ES256),
+        ("p384", Algorithm::ES384),
+        ("ed25519", Algorithm::EdDSA),
+    ] {
+        let pem = std::fs::read(openssl_key(&format!("{name}.pem"))).unwrap();
+        let key = match name {
+            "rsa2048" => EncodingKey::from_rsa_pem(&pem),
+            "ed25519" => EncodingKey::from_ed_pem(&pem),
+            _ => EncodingKey::from_ec_pem(&pem),
+        };
+        let header = Header { kid: Some("k".to_owned()), ..Header::new(algorithm) };
+        let token = encode(&header, &claims, &key.unwrap()).unwrap();
+        let keys = format!("{}:k", openssl_key(&format!("{name}.pub.pem")));
+        let words = [
+            "inspect",
+            &token,
+            "--keys",
+            &keys,
+            "--issuer=me",
+            "--audience=b",
+            "--typ=jwt",
+            "--require-exp",
+        ];
+        assert!(printed(&words).ends_with("Verdict: ok"), "{algorithm:?}");
+    }
+}
+
+#[test]
+fn every_verdict_and_its_reason() {
+    let s = "--secret=s";
+    for (token, more, verdict, part) in [
+        (
+            mint(&["--claim=exp=1699989200"]),
+            vec![s],
+            "expired",
+            "exp is 2023-11-14T19:13:20Z, 3h ago.",
+        ),
+        (mint(&["--nbf=1700000005"]), vec![s], "not_yet_valid", "in 5s."),
+        (mint(&[]), vec!["--secret=t"], "bad_signature", "changed after it was signed"),
+        (mint(&["--alg=HS512"]), vec![s, "--alg=HS256,HS384"], "bad_algorithm", "HS256, HS384."),
+        (mint(&["--header=alg=none"]), vec![s], "bad_algorithm", "unsecured"),
+        (mint(&["--header=alg=XS1"]), vec![s], "bad_algorithm", "\"XS1\" is not known here"),
+        (mint(&["--iss=a/"]), vec![s, "--issuer=a"], "bad_issuer", "case, spaces and slashes"),
+        (mint(&[]), vec![s, "--issuer=a"], "bad_issuer", "It has no iss; accepted: \"a\"."),
+        (mint(&["--aud=x", "--aud=y"]), vec![s, "--audience=a"], "bad_audience", r#"["x","y"]"#),
+        (mint(&["--typ=JWT"]), vec![s, "--typ=at+jwt"], "bad_type", "typ is \"JWT\""),
+        (mint(&["--claim=exp=4000000000"]), vec![s, "--max-lifetime=1d"], "bad_lifetime", "72y"),
+        (mint(&["--header=crit=[\"b64\"]"]), vec![s], "malformed", "crit asks"),
+        (String::new(), vec![s], "missing", "The token is missing."),
+        ("hello".to_owned(), vec![s], "malformed", "parted by dots"),
+        ("a.b".to_owned(), vec![], "malformed", "2 sections"),
+    ] {
+        let said = refused(&token, &more);
+        assert!(said.contains(&format!("Verdict: {verdict}\n")), "{more:?}: {said}");
+        assert!(said.contains(part), "{verdict}: {said}");
+    }
+    let forever = printed(&["jwt", s, "--exp=none"]);
+    let said = refused(&forever, &[s, "--require-exp"]);
+    assert!(said.contains("Verdict: bad_lifetime") && said.contains("no exp"), "{said}");
+}
+
+#[test]
+fn an_unknown_key_is_set_beside_the_known_ones() {
+    let made = Made::new("ES256", &["--kid", "Main"]);
+    let token = printed(&["jwt", "--key", &made.name("pem"), "--kid", "main", "--exp=1700000060"]);
+    let said = refused(&token, &["--keys", &made.name("jwks.json")]);
+    assert!(said.contains("Verdict: unknown_key\n"), "{said}");
+    assert!(said.contains("The token names kid \"main\"; the keys are \"Main\"."), "{said}");
+    assert!(said.contains("compared byte for byte"), "{said}");
+    // A secret that is a public key's text never meets that key.
+    let public = made.text("pub.pem");
+    let token = printed(&["jwt", "--secret", &public, "--kid=Main", "--exp=1700000060"]);
+    let said = refused(&token, &["--keys", &made.name("jwks.json")]);
+    assert!(said.contains("alg is HS256; the key \"Main\" is for ES256."), "{said}");
+}
+
+#[test]
+fn the_usual_mistakes_with_secrets_are_told() {
+    for (how, part) in [
+        (vec!["--secret=c2VjcmV0+w==", "--secret-encoding=base64"], "encoding=base64 in jwt_kids"),
+        (vec!["--secret=c2VjcmV0+w==\n"], "line break at the end"),
+        (vec!["--secret=  c2VjcmV0+w=="], "changed after it was signed"),
+    ] {
+        let words = ["jwt", "--exp=1700000060"].iter().chain(&how).collect::<Vec<_>>();
+        let said = refused(&printed(&words), &["--secret=c2VjcmV0+w=="]);
+        assert!(said.contains("Verdict: bad_signature\n") && said.contains(part), "{said}");
+    }
+    let said = refused(&printed(&["jwt", "--secret=x", "--exp=1700000060"]), &["--secret=x "]);
+    assert!(said.contains("without the white space"), "{said}");
+}
+
+#[test]
+fn keys_by_kid_files_and_their_warnings() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("args.json");
+    std::fs::write(&file, r#"[{"kids": {"a": "s"}}]"#).unwrap();
+    let file = file.display().to_string();
+    let call = tokenctl(&["inspect", &mint(&["--kid=a"]), "--kids", &file, "--at", NOW]);
+    assert_eq!(call.status, 0, "{}", call.out);
+    assert!(call.out.ends_with("Verdict: ok\n"));
+    assert!(call.err.contains("warning:") && call.err.contains("shorter than"), "{}", call.err);
+}
+
+#[test]
+fn mistakes_are_named() {
+    let token = mint(&[]);
+    let rsa1024 = openssl_key("rsa1024.pub.pem");
+    for (words, part) in [
+        (vec!["inspect", &token, "--keys", "/nowhere.json"], "/nowhere.json"),
+        (vec!["inspect", &token, "--keys", &rsa1024], "1024 bits"),
+        (vec!["inspect", &token, "--issuer", "x"], "rules are judged after the signature"),
+        (vec!["inspect", &token, "--secret=s", "--alg=none"], "one of HS256"),
+        (vec!["inspect", &token, "--secret=s", "--leeway=-1s"], "cannot be negative"),
+    ] {
+        let said = failed(&words);
+        assert!(said.contains(part), "{words:?}: {said}");
+    }
+}
