@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# Builds, shows, tests and installs the nginx module. `./build.sh help` lists the verbs.
+#
+# The pieces are in build/: common.sh (messages, packages), nginx.sh (which nginx, its headers),
+# module.sh (build, install), demo.sh (demo), check.sh (test), docker.sh (docker-test).
+set -euo pipefail
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+cd "$ROOT"
+
+# shellcheck source=build/common.sh
+. "$ROOT/build/common.sh"
+# shellcheck source=build/nginx.sh
+. "$ROOT/build/nginx.sh"
+# shellcheck source=build/module.sh
+. "$ROOT/build/module.sh"
+# shellcheck source=build/demo.sh
+. "$ROOT/build/demo.sh"
+# shellcheck source=build/check.sh
+. "$ROOT/build/check.sh"
+# shellcheck source=build/docker.sh
+. "$ROOT/build/docker.sh"
+
+usage() {
+    cat <<'HELP'
+usage: ./build.sh VERB [OPTION]
+
+verbs
+  build         build dist/ngx_http_token_auth_module.so for the nginx that is found
+  install       put that module where nginx looks for modules, then run "nginx -t"
+  demo          start nginx with nginx-conf/demo.conf and show what gets 200, 401, 403 and 410
+  test          everything that must pass: lints, licences, unit and integration tests, the demo
+  docker-test   build the Docker image, start it and drive it from outside
+  help          this text
+
+options
+  --vendored    build nginx itself as well, from the nginx-src crate, and use that one
+  --keep        demo: leave nginx running
+  --quick       test: skip the second round against the vendored nginx
+
+environment
+  NGINX=/path/to/nginx    the nginx to build for (otherwise: the one on PATH)
+  NGINX_VERSION=1.28.0    build for this version, with no nginx of that version here
+  NGINX_SOURCE=/path      nginx's source tree to take the headers from
+  DESTDIR=/path           install: put in front of the path
+HELP
+}
+
+main() {
+    local verb="" word
+    VENDORED=0 KEEP=0 QUICK=0
+    for word in "$@"; do
+        case $word in
+            --vendored) VENDORED=1 ;;
+            --keep) KEEP=1 ;;
+            --quick) QUICK=1 ;;
+            -h | --help) verb=help ;;
+            -*) die "there is no option $word; ./build.sh help lists them" ;;
+            *)
+                [[ -z $verb ]] || die "one verb at a time: $verb or $word"
+                verb=$word
+                ;;
+        esac
+    done
+    case $verb in
+        build) verb_build ;;
+        install) verb_install ;;
+        demo) verb_demo ;;
+        test) verb_test ;;
+        docker-test) verb_docker_test ;;
+        help | "") usage ;;
+        *) die "there is no verb $verb; ./build.sh help lists them" ;;
+    esac
+}
+
+main "$@"

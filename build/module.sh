@@ -1,0 +1,180 @@
+# shellcheck shell=bash
+# build and install.
+
+MODULE_NAME=ngx_http_token_auth_module.so
+DIST=$ROOT/dist # `test` puts the vendored build into a subfolder
+
+verb_build() {
+    build_module
+    build_tokenctl
+    local load=modules/$MODULE_NAME
+    step "done"
+    say "  for nginx      $NGX_VERSION${NGX_BIN:+ ($NGX_BIN)}"
+    say "  module         ${DIST#"$ROOT"/}/$MODULE_NAME ($(size_of "$DIST/$MODULE_NAME"))"
+    say "  command line   ${DIST#"$ROOT"/}/tokenctl"
+    say "  nginx.conf     load_module $load;   (first lines of the file)"
+    say "Next: ./build.sh demo shows it at work, ./build.sh install puts it where nginx looks."
+}
+
+size_of() { du -h --apparent-size "$1" | awk '{print $1}'; }
+
+# Sets NGX_* and leaves the module in DIST.
+build_module() {
+    setup_rust
+    setup_build_packages
+    if ((VENDORED)); then
+        build_vendored
+    else
+        find_nginx
+        find_headers
+        step "building the module for nginx $NGX_VERSION${NGX_BIN:+ ($NGX_BIN)}"
+        NGINX_SOURCE_DIR=$NGX_SRC NGINX_BUILD_DIR=$NGX_OBJS \
+            cargo_json build --release --locked -p ngx-token-auth
+    fi
+    put "$(built_file "lib$MODULE_NAME")" "$DIST/$MODULE_NAME"
+    # Beside the module: what it was built for, for whoever finds the file later.
+    say "$NGX_VERSION" >"$DIST/nginx-version"
+    [[ -z $NGX_BIN ]] || check_loads "$DIST/$MODULE_NAME"
+}
+
+# The feature builds nginx itself inside the build script of nginx-sys.
+build_vendored() {
+    local out
+    [[ -z $WANT_NGINX${NGINX_VERSION:-}${NGINX_SOURCE:-} ]] ||
+        note "--vendored: NGINX, NGINX_VERSION and NGINX_SOURCE are not looked at"
+    NGX_VERSION=$(crate_version)
+    step "building the module, and nginx $NGX_VERSION with it (some minutes the first time)"
+    vendored_env cargo_json build --release --locked -p ngx-token-auth --features vendored
+    # Several folders of that name may lie around: cargo says which one it used this time.
+    out=$(grep '"reason":"build-script-executed"' "$SCRATCH/cargo.json" | grep '"package_id":"[^"]*nginx-sys[@#]' |
+        sed -n 's/.*"out_dir":"\([^"]*\)".*/\1/p' | tail -n 1)
+    [[ -x $out/objs/nginx ]] || die "the vendored build left no nginx in $out/objs"
+    NGX_BIN=$CACHE/vendored/nginx
+    put "$out/objs/nginx" "$NGX_BIN"
+    NGX_OBJS=$out/objs
+    inspect_nginx
+}
+
+# With these set nginx-sys would take them rather than build what it carries.
+vendored_env() {
+    unset NGINX_SOURCE_DIR NGINX_BUILD_DIR
+    "$@"
+}
+
+build_tokenctl() {
+    step "building tokenctl"
+    # A run of its own: built together, the module would get every feature that tokenctl asks of
+    # a shared dependency.
+    cargo_json build --release --locked -p tokenctl
+    put "$(built_file tokenctl)" "$DIST/tokenctl"
+}
+
+# cargo's own account of what it made goes to a file, its messages to the screen.
+cargo_json() {
+    local verb=$1
+    shift
+    cargo "$verb" --message-format=json-render-diagnostics "$@" >"$SCRATCH/cargo.json" ||
+        die "cargo $verb failed; see above"
+}
+
+built_file() { # NAME
+    grep '"reason":"compiler-artifact"' "$SCRATCH/cargo.json" | grep -o '"[^"]*/'"$1"'"' | tail -n 1 | tr -d '"'
+}
+
+# put FROM TO: a reader of TO sees the old file or the new one, never a part of it. nginx maps the
+# file, and writing into a mapped file would crash its workers.
+put() {
+    [[ -f $1 ]] || die "the build left no ${2##*/}"
+    mkdir -p "$(dirname "$2")"
+    cp -f "$1" "$2.new"
+    mv -f "$2.new" "$2"
+}
+
+# nginx compares version and signature as it loads the file: the only check that counts.
+check_loads() { # MODULE
+    local dir=$SCRATCH/loads
+    mkdir -p "$dir/logs"
+    printf 'load_module "%s";\nerror_log stderr;\npid "%s/pid";\nevents {}\n' "$1" "$dir" >"$dir/nginx.conf"
+    "$NGX_BIN" -t -p "$dir/" -c "$dir/nginx.conf" >"$dir/out" 2>&1 </dev/null && return
+    cat "$dir/out" >&2
+    die "$NGX_BIN does not load the module; its own words are above"
+}
+
+# --- install ----------------------------------------------------------------------------------
+
+# Builds only when there is nothing for this nginx yet: root, who installs, often has no Rust.
+verb_install() {
+    local built="" dir target backup="" problem=""
+    ((!VENDORED)) || die "the vendored nginx is only there for demo and test, so nothing is installed for
+it; NGINX=/path/to/nginx ./build.sh install names another nginx than the one on PATH"
+    find_nginx
+    [[ -n $NGX_BIN ]] || die "there is no nginx $NGX_VERSION here to install the module for;
+NGINX=/path/to/nginx names one"
+    [[ ! -f $DIST/nginx-version || ! -f $DIST/$MODULE_NAME ]] || built=$(<"$DIST/nginx-version")
+    if [[ -z $built ]]; then
+        build_module
+    elif [[ $built != "$NGX_VERSION" ]]; then
+        die "dist/$MODULE_NAME was built for nginx $built, but $NGX_BIN is $NGX_VERSION: run
+./build.sh build again for this one"
+    fi
+    check_loads "$DIST/$MODULE_NAME"
+
+    dir=$(modules_path)
+    target=${DESTDIR:-}$dir/$MODULE_NAME
+    RUN_AS=()
+    if ! mkdir -p "${target%/*}" 2>/dev/null || [[ ! -w ${target%/*} ]]; then
+        can_be_root || die "${target%/*} is not writable; run this as root, or set DESTDIR="
+        RUN_AS=(as_root)
+    fi
+    ${RUN_AS[@]+"${RUN_AS[@]}"} mkdir -p "${target%/*}"
+    if [[ -f $target ]]; then
+        backup=$target.old
+        ${RUN_AS[@]+"${RUN_AS[@]}"} ln -f "$target" "$backup"
+    fi
+    ${RUN_AS[@]+"${RUN_AS[@]}"} install -m 644 "$DIST/$MODULE_NAME" "$target.new"
+    ${RUN_AS[@]+"${RUN_AS[@]}"} mv -f "$target.new" "$target"
+
+    if [[ -z ${DESTDIR:-} ]]; then
+        # Only root can read everything that a configuration names.
+        problem=$(${RUN_AS[@]+"${RUN_AS[@]}"} "$NGX_BIN" -t 2>&1) && problem=""
+    fi
+    if [[ -n $problem && -n $backup ]]; then
+        ${RUN_AS[@]+"${RUN_AS[@]}"} mv -f "$backup" "$target"
+        printf '%s\n' "$problem" >&2
+        die "nginx -t fails with the new module, so the old one is back in its place"
+    fi
+    [[ -z $backup ]] || ${RUN_AS[@]+"${RUN_AS[@]}"} rm -f "$backup"
+    say "installed $target"
+    if [[ -n $problem ]]; then
+        printf '%s\n' "$problem" >&2
+        die "nginx -t fails; its own words are above. The module is installed; nothing loads it yet."
+    elif [[ -z ${DESTDIR:-} ]]; then
+        say "nginx -t: ok"
+    fi
+    say "Put this line at the top of nginx.conf:"
+    say "    load_module $dir/$MODULE_NAME;"
+    if [[ -d /etc/nginx/modules-enabled && $(nginx_arg conf-path) == /etc/nginx/nginx.conf ]]; then
+        say "or, as Debian does it, into a file of its own:"
+        say "    echo 'load_module $dir/$MODULE_NAME;' > /etc/nginx/modules-enabled/50-mod-http-token-auth.conf"
+    fi
+    [[ -z $backup ]] || say "nginx keeps the old module until it is restarted; a reload is not enough."
+}
+
+nginx_arg() { # NAME: the value of one configure argument, whose values never hold blanks here
+    sed -n "s/.*--$1=\([^ ]*\).*/\1/p" <<<" $NGX_ARGS" | head -n 1
+}
+
+nginx_prefix() {
+    local prefix
+    prefix=$(nginx_arg prefix)
+    prefix=${prefix:-/usr/local/nginx}
+    say "${prefix%/}"
+}
+
+modules_path() {
+    local path
+    path=$(nginx_arg modules-path)
+    path=${path:-modules}
+    [[ $path == /* ]] || path=$(nginx_prefix)/$path
+    say "${path%/}"
+}

@@ -1,0 +1,246 @@
+# shellcheck shell=bash
+# Which nginx the module is built for, and the headers of exactly that nginx.
+#
+# nginx loads a module only when version and signature are the same. The signature of a bare
+# `--with-compat` is the one of every nginx that was built --with-compat, so the version is all
+# that has to be found out; a build without --with-compat needs its own configure arguments.
+
+# nginx takes a variable of that name for the sockets that it inherits from another nginx, so
+# none that is started here may see it.
+WANT_NGINX=${NGINX:-}
+unset NGINX
+
+NGX_BIN=""     # the nginx binary; empty when only a version is known
+NGX_VERSION="" # 1.22.1
+NGX_ARGS=""    # its configure arguments
+NGX_SRC=""     # source tree that the bindings are made from
+NGX_OBJS=""    # its configured objs/
+
+source_version() { # DIR
+    sed -n 's/^#define NGINX_VERSION *"\(.*\)"/\1/p' "$1/src/core/nginx.h" 2>/dev/null || true
+}
+
+# Reads version and arguments of NGX_BIN, and refuses what can never load the module.
+inspect_nginx() {
+    local info name
+    [[ -x $NGX_BIN ]] || die "NGINX=$NGX_BIN is no program that can be run"
+    info=$("$NGX_BIN" -V 2>&1) || die "$NGX_BIN -V fails: $info"
+    name=$(sed -n 's/^nginx version: \([^/ ]*\).*/\1/p' <<<"$info")
+    NGX_VERSION=$(sed -n 's|^nginx version: [^/]*/\([0-9.]*\).*|\1|p' <<<"$info")
+    NGX_ARGS=$(sed -n 's/^configure arguments: *//p' <<<"$info")
+    [[ -n $NGX_VERSION ]] || die "$NGX_BIN -V tells no version; is it an nginx?"
+    if [[ $name != nginx ]]; then
+        [[ -n ${NGINX_SOURCE:-} ]] ||
+            die "$NGX_BIN is $name, whose version numbers are not nginx's: give the source it was
+built from, configured with its own arguments, as NGINX_SOURCE=/path/to/source"
+        NGX_VERSION=$(source_version "$NGINX_SOURCE")
+    fi
+    if is_static "$NGX_BIN"; then
+        die "$NGX_BIN is statically linked: such an nginx cannot load modules at all. Use a
+dynamically linked one (a distribution's package or nginx.org's), or --vendored."
+    fi
+}
+
+# A dynamically linked program names the loader that it asks for.
+is_static() {
+    have readelf || return 1
+    LC_ALL=C readelf -hW "$1" >/dev/null 2>&1 || return 1 # a wrapper script, say
+    ! LC_ALL=C readelf -lW "$1" 2>/dev/null | grep -q ' INTERP '
+}
+
+is_compat() { [[ " $NGX_ARGS " == *" --with-compat "* ]]; }
+
+# Sets NGX_BIN and NGX_VERSION from NGINX=, NGINX_VERSION=, NGINX_SOURCE= or PATH.
+find_nginx() {
+    local found=""
+    NGX_BIN="" NGX_VERSION="" NGX_ARGS=""
+    if [[ -n $WANT_NGINX ]]; then
+        NGX_BIN=$(command -v "$WANT_NGINX" || true)
+        [[ -n $NGX_BIN ]] || die "NGINX=$WANT_NGINX: there is no such program"
+        NGX_BIN=$(readlink -f "$NGX_BIN")
+        inspect_nginx
+        [[ -z ${NGINX_VERSION:-} || $NGINX_VERSION == "$NGX_VERSION" ]] ||
+            die "NGINX=$WANT_NGINX is $NGX_VERSION, but NGINX_VERSION says $NGINX_VERSION: give only one"
+        return
+    fi
+    found=$(PATH=$PATH:/usr/sbin:/usr/local/sbin:/usr/local/nginx/sbin command -v nginx || true)
+    if [[ -n ${NGINX_VERSION:-} ]]; then
+        [[ $NGINX_VERSION =~ ^[0-9]+\.[0-9]+\.[0-9]+$ ]] ||
+            die "NGINX_VERSION=$NGINX_VERSION is no version like 1.28.0"
+        # The nginx on PATH is only of use when it happens to be that version.
+        if [[ -n $found && $("$found" -v 2>&1) == "nginx version: nginx/$NGINX_VERSION"* ]]; then
+            NGX_BIN=$(readlink -f "$found")
+            inspect_nginx
+        fi
+        NGX_VERSION=$NGINX_VERSION
+        return
+    fi
+    if [[ -z $found && -n ${NGINX_SOURCE:-} ]]; then
+        NGX_VERSION=$(source_version "$NGINX_SOURCE")
+        [[ -n $NGX_VERSION ]] || die "NGINX_SOURCE=$NGINX_SOURCE holds no nginx source"
+        return
+    fi
+    if [[ -z $found ]]; then
+        install_nginx
+        found=$(PATH=$PATH:/usr/sbin command -v nginx) || die "nginx was installed but cannot be found"
+    fi
+    NGX_BIN=$(readlink -f "$found")
+    inspect_nginx
+}
+
+# Debian starts a service as it installs it. Nobody asked for a web server on port 80 here, so
+# the start is forbidden for the length of the installation.
+install_nginx() {
+    local policy=/usr/sbin/policy-rc.d mine=0 failed=0
+    if ! on_debian || ! can_be_root; then
+        die "there is no nginx on PATH. Install one (Debian, Ubuntu: apt-get install nginx; Fedora:
+dnf install nginx; Alpine: apk add nginx; Arch: pacman -S nginx), or name one with
+NGINX=/path/to/nginx, or a version with NGINX_VERSION=1.28.0, or build one too with --vendored."
+    fi
+    say "there is no nginx here: installing the distribution's, without starting it"
+    if [[ ! -e $policy ]]; then
+        mine=1
+        printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+        as_root chmod 755 "$policy"
+    fi
+    apt_install nginx || failed=1
+    ((!mine)) || as_root rm -f "$policy"
+    ((!failed)) || die "installing nginx failed; see above"
+}
+
+# --- headers ----------------------------------------------------------------------------------
+
+# Sets NGX_SRC and NGX_OBJS for NGX_VERSION.
+find_headers() {
+    local dir=$CACHE/$NGX_VERSION
+    if [[ -n ${NGINX_SOURCE:-} ]]; then
+        headers_from_given_source
+        return
+    fi
+    if [[ -n $NGX_BIN ]] && ! is_compat; then
+        die "$NGX_BIN was built without --with-compat, so it only loads modules that were configured
+with its own arguments. Give its source, configured with them (the arguments that nginx -V
+prints, ./configure is enough), as NGINX_SOURCE=/path/to/nginx-$NGX_VERSION; or use an nginx
+that has --with-compat, as the packages of Debian, Ubuntu, nginx.org and others do."
+    fi
+    if [[ ! -f $dir/objs/ngx_auto_config.h ]]; then
+        fetch_source "$dir"
+        configure_source "$dir"
+    fi
+    NGX_SRC=$dir NGX_OBJS=$dir/objs
+}
+
+headers_from_given_source() {
+    local source version configured
+    source=$(readlink -f "$NGINX_SOURCE") || true
+    version=$(source_version "$source")
+    [[ -n $version ]] || die "NGINX_SOURCE=$NGINX_SOURCE holds no nginx source (src/core/nginx.h)"
+    [[ $version == "$NGX_VERSION" ]] ||
+        die "NGINX_SOURCE=$NGINX_SOURCE is nginx $version, but the module is to be built for
+$NGX_VERSION${NGX_BIN:+ ($NGX_BIN)}: nginx refuses a module of another version"
+    configured=$(sed -n 's/^#define NGX_CONFIGURE "\(.*\)"$/\1/p' "$source/objs/ngx_auto_config.h" 2>/dev/null |
+        sed 's/\\"/"/g; s/^ *//; s/ *$//' || true)
+    if [[ -n $NGX_BIN ]] && ! is_compat; then
+        [[ -n $configured && $configured == "$(sed 's/ *$//' <<<"$NGX_ARGS")" ]] ||
+            die "$NGX_BIN was built without --with-compat, and NGINX_SOURCE=$NGINX_SOURCE is not
+configured with the same arguments. In that folder run ./configure with what nginx -V prints:
+$NGX_ARGS"
+        NGX_SRC=$source NGX_OBJS=$source/objs
+        return
+    fi
+    if [[ -n $configured && " $configured " == *" --with-compat "* ]]; then
+        NGX_SRC=$source NGX_OBJS=$source/objs
+        return
+    fi
+    # The folder given is somebody's own: configure a copy.
+    local dir=$CACHE/$version-given
+    rm -rf "$dir"
+    copy_source "$source" "$dir"
+    configure_source "$dir"
+    NGX_SRC=$dir NGX_OBJS=$dir/objs
+}
+
+# Links are resolved: in Debian's package configure is one.
+copy_source() { # FROM TO
+    mkdir -p "$CACHE"
+    rm -rf "$2.part"
+    cp -rL "$1" "$2.part"
+    rm -rf "$2.part/objs" "$2"
+    mv "$2.part" "$2"
+}
+
+fetch_source() { # DIR
+    local dir=$1
+    [[ $(source_version "$dir") != "$NGX_VERSION" ]] || return 0
+    source_from_nginx_dev "$dir" || source_from_tarball "$dir" || source_from_crate "$dir" ||
+        die "no headers for nginx $NGX_VERSION: nginx.org cannot be reached, and nothing else here
+carries that version. Download nginx-$NGX_VERSION.tar.gz on another machine, unpack it and give
+the folder as NGINX_SOURCE=/path/to/nginx-$NGX_VERSION."
+}
+
+apt_has() { apt-cache madison "$1" 2>/dev/null | awk '{print $3}' | grep -qxF "$2"; }
+
+# Debian's nginx-dev holds the source that the package was built from. The very version of the
+# installed nginx is asked for, so that apt never upgrades a running nginx on the way.
+source_from_nginx_dev() { # DIR
+    local src=/usr/share/nginx/src package=""
+    if [[ $(source_version $src) != "$NGX_VERSION" ]]; then
+        on_debian && can_be_root && [[ -n $NGX_BIN ]] || return 1
+        package=$(dpkg-query -S "$NGX_BIN" 2>/dev/null | cut -d: -f1) || return 1
+        [[ -n $package ]] || return 1
+        package=$(dpkg-query -W -f '${Version}' "$package")
+        apt_has nginx-dev "$package" || { apt_update && apt_has nginx-dev "$package"; } || return 1
+        apt_install "nginx-dev=$package" || return 1
+        [[ $(source_version $src) == "$NGX_VERSION" ]] || return 1
+    fi
+    say "headers: nginx-dev $NGX_VERSION"
+    copy_source $src "$1"
+}
+
+source_from_tarball() { # DIR
+    local url=https://nginx.org/download/nginx-$NGX_VERSION.tar.gz status=0
+    setup_curl
+    say "headers: $url"
+    curl -fsSL --connect-timeout 10 --max-time 300 --retry 1 -o "$SCRATCH/nginx.tar.gz" "$url" || status=$?
+    if ((status == 22)); then
+        die "nginx.org has no release $NGX_VERSION; https://nginx.org/download/ lists them"
+    elif ((status)); then
+        note "nginx.org cannot be reached (curl's status $status)"
+        return 1
+    fi
+    tar -xzf "$SCRATCH/nginx.tar.gz" -C "$SCRATCH" || die "$url is no whole archive; try again"
+    copy_source "$SCRATCH/nginx-$NGX_VERSION" "$1"
+}
+
+# The nginx-src crate that Cargo.lock names holds one release; its version ends in "+1.28.3".
+crate_version() {
+    sed -n '/^name = "nginx-src"/{n;s/^version = ".*+\(.*\)"/\1/p;}' Cargo.lock
+}
+
+source_from_crate() { # DIR
+    local manifest
+    [[ $(crate_version) == "$NGX_VERSION" ]] || return 1
+    say "headers: the nginx-src crate, which carries $NGX_VERSION"
+    manifest=$(cargo metadata --locked --format-version 1 --features vendored |
+        grep -o '"manifest_path":"[^"]*/nginx-src-[^"]*"' | head -n 1 | cut -d'"' -f4)
+    [[ -n $manifest ]] || return 1
+    copy_source "$(dirname "$manifest")/nginx" "$1"
+}
+
+# Only the headers that configure writes are needed, so nothing is compiled.
+configure_source() { # DIR
+    local dir=$1 script=./configure
+    [[ -f $dir/configure ]] || script=auto/configure # a checkout rather than a release
+    say "configuring nginx $NGX_VERSION --with-compat"
+    rm -rf "$dir/objs" "$dir/objs.part"
+    # Under another name until it is whole: an interrupted run must not look like a finished one.
+    (cd "$dir" && quietly "nginx's configure" bash $script --with-compat --builddir=objs.part) ||
+        die "nginx $NGX_VERSION could not be configured; see above"
+    grep -q 'define NGX_PCRE ' "$dir/objs.part/ngx_auto_config.h" ||
+        grep -q -A1 'ifndef NGX_PCRE$' "$dir/objs.part/ngx_auto_config.h" ||
+        die "nginx $NGX_VERSION was configured without PCRE, which makes a module that no usual nginx
+loads. Releases before 1.21.5 want the old libpcre3-dev."
+    mv "$dir/objs.part" "$dir/objs"
+    # The include paths in the Makefile are read by the bindings.
+    sed -i 's/objs\.part/objs/g' "$dir/objs/Makefile"
+}
