@@ -1,0 +1,67 @@
+//! What `./build.sh test` says about the nginx, the module and the command line under test.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+
+fn required(name: &str) -> Result<PathBuf> {
+    let path = std::env::var_os(name)
+        .filter(|value| !value.is_empty())
+        .map(PathBuf::from)
+        .ok_or_else(|| anyhow!("{name} is not set: run ./build.sh test"))?;
+    // nginx runs in a directory of its own, where a relative path would mean something else.
+    path.canonicalize().with_context(|| format!("{name}={}", path.display()))
+}
+
+/// The nginx under test.
+pub(crate) fn nginx() -> Result<PathBuf> {
+    required("NGX_TEST_NGINX")
+}
+
+/// The module that [`nginx`] loads.
+pub(crate) fn module() -> Result<PathBuf> {
+    required("NGX_TEST_MODULE")
+}
+
+/// The project's command line tool.
+///
+/// # Errors
+/// When `NGX_TEST_TOKENCTL` is not set or names no file.
+pub fn tokenctl() -> Result<PathBuf> {
+    required("NGX_TEST_TOKENCTL")
+}
+
+/// A command that starts nginx, under `NGX_TEST_WRAPPER` when that is set.
+pub(crate) fn nginx_command() -> Result<Command> {
+    let nginx = nginx()?;
+    let wrapper = std::env::var_os("NGX_TEST_WRAPPER").unwrap_or_default();
+    let wrapper = wrapper.to_string_lossy().into_owned();
+    let mut words = wrapper.split_whitespace().map(OsString::from);
+    Ok(match words.next() {
+        Some(program) => {
+            let mut command = Command::new(program);
+            command.args(words).arg(nginx);
+            command
+        }
+        None => Command::new(nginx),
+    })
+}
+
+/// `limit`, times `NGX_TEST_PATIENCE`.
+pub(crate) fn patience(limit: Duration) -> Duration {
+    let factor = std::env::var("NGX_TEST_PATIENCE").ok().and_then(|text| text.parse::<u32>().ok());
+    limit * factor.unwrap_or(1).max(1)
+}
+
+/// Which of nginx's own modules (as in `--without-http_NAME_module`) this build leaves out.
+pub(crate) fn left_out() -> Result<Vec<String>> {
+    let output = Command::new(nginx()?).arg("-V").output().context("nginx -V")?;
+    Ok(String::from_utf8_lossy(&output.stderr)
+        .split_whitespace()
+        .filter_map(|word| word.strip_prefix("--without-http_")?.strip_suffix("_module"))
+        .map(str::to_owned)
+        .collect())
+}

@@ -1,0 +1,48 @@
+//! What the integration tests stand on: a real nginx with the module loaded, on a unix socket in a
+//! directory of its own, a client that sends exactly the bytes it is given, and tokens and links
+//! made by another implementation than the one under test.
+//!
+//! ```text
+//! let nginx = Nginx::start(format!("location / {{ jwt_kids {{ k1 {SECRET}; }} {SERVE} }}"))?;
+//! assert_eq!(nginx.get("/")?.verdict(), (401, "missing"));
+//! nginx.finish()
+//! ```
+//!
+//! The environment says what is tested: `NGX_TEST_NGINX` (an nginx binary), `NGX_TEST_MODULE` (the
+//! module built for it), `NGX_TEST_TOKENCTL` (the command line). `./build.sh test` sets all three.
+//! Two more are optional: `NGX_TEST_WRAPPER` is a command that nginx is started under (`valgrind
+//! --error-exitcode=99 …`), and `NGX_TEST_PATIENCE` multiplies every time limit, for wrappers and
+//! sanitizers that slow nginx down.
+//!
+//! A test fails by itself, whatever it asserted, when its nginx wrote an alert, an emergency, a
+//! panic, or a sanitizer's or valgrind's report, or when a worker died of a signal.
+#![forbid(unsafe_code)]
+
+mod check;
+mod client;
+mod config;
+mod env;
+mod jwt;
+mod keys;
+mod link;
+mod log;
+mod mistake;
+mod process;
+mod wait;
+
+pub use check::{Checked, nginx_t};
+pub use client::{Connection, Request, Response};
+pub use config::{Builder, SERVE};
+pub use env::tokenctl;
+pub use jwt::{
+    Jwt, OTHER_SECRET, SECRET, base64url, hmac, now, raw_token, signature, unsigned_part,
+};
+pub use keys::{
+    ED25519, Key, P256, P256_OTHER, P384, P521, RSA, RSA_E3, RSA_OTHER, RSA_WEAK, SECP256K1_JWK,
+    jwk_set,
+};
+pub use link::{link, link_hmac, link_md5, md5};
+pub use log::problems;
+pub use mistake::{Mistake, mistake, mistake_in, refuse_all};
+pub use process::Nginx;
+pub use wait::until;

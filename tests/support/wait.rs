@@ -1,0 +1,29 @@
+//! Waiting for a condition, never for a length of time.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+
+use crate::env::patience;
+
+/// Asks `condition` again and again, at first every millisecond and then every ten, until it gives
+/// something.
+///
+/// # Errors When `condition` fails, or when it has given nothing for ten seconds; `what` then tells
+/// what did not happen.
+pub fn until<T>(what: &str, mut condition: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    let limit = patience(Duration::from_secs(10));
+    let start = Instant::now();
+    let mut pause = Duration::from_millis(1);
+    loop {
+        if let Some(found) = condition()? {
+            return Ok(found);
+        }
+        if start.elapsed() > limit {
+            bail!("{what}: not within {limit:?}");
+        }
+        thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(10));
+    }
+}

@@ -1,0 +1,187 @@
+//! What a wrong directive gets: `nginx -t` fails with file and line, naming it. Key files are in
+//! `key_file_errors.rs`.
+
+use anyhow::Result;
+use module_tests::{Nginx, P256, RSA, SECRET, mistake, refuse_all};
+use serde_json::json;
+
+#[test]
+fn a_kids_block_that_is_wrong() -> Result<()> {
+    let block = |entry: &str| format!("jwt_kids {{ {entry} }}");
+    refuse_all(&[
+        mistake("empty", block(""), &[]),
+        mistake("no secret", block("k1;"), &[]),
+        mistake("an empty secret", block("k1 \"\";"), &["k1", "empty"]),
+        mistake("an empty secret in hex", block("k1 \"\" encoding=hex;"), &["k1", "empty"]),
+        mistake(
+            "a kid twice",
+            block(&format!("k1 {SECRET}; k2 {SECRET}; k1 {SECRET};")),
+            &["k1", "duplicate"],
+        ),
+        mistake("a secret with a space, unquoted", block(&format!("k1 my {SECRET};")), &["k1"]),
+        mistake("an unknown option", block(&format!("k1 {SECRET} colour=blue;")), &["k1"]),
+        mistake(
+            "an unknown encoding",
+            block(&format!("k1 {SECRET} encoding=rot13;")),
+            &["k1", "rot13"],
+        ),
+        mistake(
+            "an empty encoding",
+            block(&format!("k1 {SECRET} encoding=;")),
+            &["k1", "encoding"],
+        ),
+        mistake("no base64", block("k1 !!!! encoding=base64;"), &["k1", "base64"]),
+        mistake("no base64url", block("k1 ab+/ encoding=base64url;"), &["k1", "base64url"]),
+        mistake("no hex", block("k1 0g encoding=hex;"), &["k1", "hex"]),
+        mistake("half a byte of hex", block("k1 abc encoding=hex;"), &["k1", "hex"]),
+        mistake("alg of RSA", block(&format!("k1 {SECRET} alg=RS256;")), &["k1", "RS256"]),
+        mistake("alg none", block(&format!("k1 {SECRET} alg=none;")), &["k1", "none"]),
+        mistake("an unknown alg", block(&format!("k1 {SECRET} alg=HS1;")), &["k1", "HS1"]),
+        mistake("no time", block(&format!("k1 {SECRET} expires=tomorrow;")), &["k1", "tomorrow"]),
+        mistake(
+            "a time without a zone",
+            block(&format!("k1 {SECRET} expires=2027-01-31T00:00:00;")),
+            &["k1", "2027-01-31"],
+        ),
+        mistake(
+            "no such day",
+            block(&format!("k1 {SECRET} expires=2027-02-30T00:00:00Z;")),
+            &["k1", "2027-02-30"],
+        ),
+        mistake("parameters before the block", format!("jwt_kids x {{ k1 {SECRET}; }}"), &[]),
+    ])
+}
+
+#[test]
+fn a_directive_with_a_wrong_value() -> Result<()> {
+    refuse_all(&[
+        mistake("an unknown switch", "jwt maybe;", &["maybe"]),
+        mistake("no switch", "jwt;", &[]),
+        mistake("on without keys", "jwt on;", &["key"]),
+        mistake("none", "jwt_algorithms none;", &["none"]),
+        mistake("None", "jwt_algorithms RS256 None;", &["None"]),
+        mistake("unknown", "jwt_algorithms RS256 ROT13;", &["ROT13"]),
+        mistake("lower case", "jwt_algorithms rs256;", &["rs256"]),
+        mistake("ES521", "jwt_algorithms ES521;", &["ES521"]),
+        mistake("no algorithm", "jwt_algorithms;", &[]),
+        mistake("an unknown source", "jwt_token body;", &["body"]),
+        mistake("an unknown kind of source", "jwt_token query:tok;", &["query:tok"]),
+        mistake("a header without a name", "jwt_token header:;", &["header:"]),
+        mistake("a cookie without a name", "jwt_token cookie:;", &["cookie:"]),
+        mistake("an argument without a name", "jwt_token arg:;", &["arg:"]),
+        mistake("no source", "jwt_token;", &[]),
+        mistake("an empty source", "jwt_token \"\";", &[]),
+        mistake("an empty time", "jwt_leeway \"\";", &[]),
+        mistake("an empty algorithm", "jwt_algorithms \"\";", &[]),
+        mistake("an empty switch", "jwt \"\";", &[]),
+        mistake("no issuer", "jwt_issuer;", &[]),
+        mistake("no audience", "jwt_audience;", &[]),
+        mistake("no typ", "jwt_typ;", &[]),
+        mistake("no time", "jwt_leeway soon;", &["soon"]),
+        mistake("a negative time", "jwt_leeway -5s;", &["-5s"]),
+        mistake("no time", "jwt_max_lifetime soon;", &["soon"]),
+        mistake("no flag", "jwt_require_exp maybe;", &["maybe"]),
+        mistake("two realms", "jwt_realm a b;", &[]),
+        mistake("an unknown switch", "secure_token maybe;", &["maybe"]),
+        mistake("on without a secret", "secure_token on;", &["secure_token_secret"]),
+        mistake("no secret", "secure_token_secret;", &[]),
+        mistake("an empty secret", "secure_token_secret good-enough-for-this \"\";", &["empty"]),
+        mistake("an unknown hash", "secure_token_algorithm sha1;", &["sha1"]),
+        mistake("upper case", "secure_token_algorithm MD5;", &["MD5"]),
+        mistake("no hash", "secure_token_algorithm;", &[]),
+        mistake("one name", "secure_token_args st;", &[]),
+        mistake("three names", "secure_token_args a b c;", &[]),
+        mistake("the same name twice", "secure_token_args x x;", &["x"]),
+        mistake("an empty name", "secure_token_args \"\" e;", &[]),
+        mistake("no value", "secure_token_value;", &[]),
+    ])
+}
+
+#[test]
+fn a_directive_given_twice_on_a_level() -> Result<()> {
+    for directive in [
+        "jwt off;",
+        "jwt_algorithms RS256;",
+        "jwt_token bearer;",
+        "jwt_realm x;",
+        "jwt_issuer x;",
+        "jwt_audience x;",
+        "jwt_typ x;",
+        "jwt_leeway 1s;",
+        "jwt_require_exp on;",
+        "jwt_max_lifetime 1h;",
+        "secure_token off;",
+        "secure_token_secret 0123456789abcdef;",
+        "secure_token_algorithm md5;",
+        "secure_token_value $uri;",
+        "secure_token_args a b;",
+    ] {
+        let name = directive.split(' ').next().unwrap_or_default();
+        let checked = module_tests::nginx_t(format!("location / {{ {directive} {directive} }}"))?;
+        checked.refused_with(&[name, "duplicate", "nginx.conf:"])?;
+        module_tests::nginx_t(format!("{directive} location / {{ {directive} }}"))?.accepted()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_kid_in_two_sources_of_one_level_is_a_duplicate() -> Result<()> {
+    for other in [format!("jwt_kids {{ k1 {SECRET}; }}"), "jwt_kids_file kids.json;".to_owned()] {
+        let checked = Nginx::builder()
+            .server(format!("location / {{ jwt_kids {{ k1 {SECRET}; }} {other} }}"))
+            .file("kids.json", json!({ "k1": SECRET }).to_string())
+            .check()?;
+        checked.refused_with(&["k1", "duplicate", "nginx.conf:"])?;
+    }
+    Ok(())
+}
+
+#[test]
+fn directives_are_refused_where_they_do_not_belong() -> Result<()> {
+    for directive in [
+        format!("jwt_kids {{ k1 {SECRET}; }}"),
+        "jwt on;".to_owned(),
+        format!("secure_token_secret {SECRET};"),
+    ] {
+        let checked = Nginx::builder().main(directive.as_str()).check()?;
+        checked.refused_with(&["is not allowed here", "nginx.conf:"])?;
+    }
+    let checked = module_tests::nginx_t(format!("location / {{ k1 {SECRET}; }}"))?;
+    checked.refused_with(&["unknown directive \"k1\""])
+}
+
+#[test]
+fn every_directive_is_accepted_in_every_context_of_the_contract() -> Result<()> {
+    let directives = format!(
+        "jwt on; jwt_kids {{ k1 {SECRET} encoding=base64url alg=HS512 expires=2099-01-31T00:00:00Z; }}
+        jwt_kids_file kids.json; jwks_file keys.json; jwks_file key.pem kid=pem;
+        jwt_algorithms HS256 HS384 HS512 RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA;
+        jwt_token bearer header:X-Token cookie:tok arg:tok $http_x_other; jwt_realm \"a $host\";
+        jwt_issuer a b; jwt_audience a b; jwt_typ at+jwt jwt; jwt_leeway 30s; jwt_require_exp on;
+        jwt_max_lifetime 24h; secure_token on; secure_token_algorithm md5 hmac-sha256;
+        secure_token_secret {SECRET} another-secret-another-secret-1;
+        secure_token_value \"$uri$remote_addr\"; secure_token_args st e;"
+    );
+    let contexts = [
+        ("http", directives.clone(), String::new()),
+        ("server", String::new(), directives.clone()),
+        ("location", String::new(), format!("location / {{ {directives} }}")),
+        ("if", String::new(), format!("location / {{ if ($arg_a) {{ {directives} }} }}")),
+        (
+            "limit_except",
+            String::new(),
+            format!("location / {{ limit_except GET {{ {directives} }} }}"),
+        ),
+    ];
+    for (name, http, server) in contexts {
+        let checked = Nginx::builder()
+            .http(http)
+            .server(server)
+            .file("kids.json", json!({ "file": SECRET }).to_string())
+            .file("keys.json", RSA.jwks("rsa")?)
+            .file("key.pem", P256.public)
+            .check()?;
+        assert!(checked.ok, "{name}: {}", checked.stderr);
+    }
+    Ok(())
+}

@@ -1,0 +1,260 @@
+//! Every ready configuration in `nginx-conf/` is started and driven.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use module_tests::{
+    Builder, Jwt, Nginx, OTHER_SECRET, RSA, Request, Response, base64url, link, now,
+};
+use serde_json::json;
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../nginx-conf")
+}
+
+type Driver = fn() -> Result<()>;
+
+/// The drivers, by the name of the file that each drives.
+const DRIVERS: [(&str, Driver); 7] = [
+    ("ant-media.conf", ant_media),
+    ("azion-jwt.conf", azion_jwt),
+    ("azion-secure-token.conf", azion_secure_token),
+    ("cookie-login.conf", cookie_login),
+    ("demo.conf", demo),
+    ("jwks-file.conf", jwks_file),
+    ("secure-link.conf", secure_link),
+];
+
+#[test]
+fn every_configuration_has_a_driver_and_no_driver_lacks_its_configuration() -> Result<()> {
+    let mut files: Vec<String> = fs::read_dir(folder())?
+        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+        .collect::<Result<_>>()?;
+    files.retain(|name| Path::new(name).extension().is_some_and(|extension| extension == "conf"));
+    files.sort_unstable();
+    assert_eq!(
+        files,
+        DRIVERS.map(|(name, _)| name),
+        "each file of nginx-conf/ needs a driver here"
+    );
+    Ok(())
+}
+
+#[test]
+fn every_configuration_does_what_it_is_for() -> Result<()> {
+    let failed: Vec<String> = DRIVERS
+        .into_iter()
+        .filter_map(|(name, drive)| Some(format!("{name}: {:#}", drive().err()?)))
+        .collect();
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+    Ok(())
+}
+
+/// A configuration of the folder with everything beside it, as one finds it there, and
+/// `documents` under `html/`.
+fn ready(name: &str, documents: &[&str]) -> Result<Builder> {
+    let text = fs::read_to_string(folder().join(name)).with_context(|| name.to_owned())?;
+    let mut builder = Nginx::builder().whole(text);
+    for document in documents {
+        builder = builder.html(document, "ok\n");
+    }
+    let mut folders = vec![PathBuf::new()];
+    while let Some(inner) = folders.pop() {
+        for entry in fs::read_dir(folder().join(&inner))? {
+            let entry = entry?;
+            let path = inner.join(entry.file_name());
+            if entry.file_type()?.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let bytes = fs::read(entry.path())?;
+            // The demonstration's documents are the prefix's own html.
+            if let Ok(document) = path.strip_prefix("demo/html") {
+                builder = builder.html(&document.to_string_lossy(), bytes.clone());
+            }
+            builder = builder.file(path.to_string_lossy(), bytes);
+        }
+    }
+    Ok(builder)
+}
+
+/// A request to the server that listens on port 80 outside the test.
+fn to_port_80(nginx: &Nginx, target: impl AsRef<[u8]>) -> Request {
+    nginx.request().socket(nginx.socket("80.sock")).target(target)
+}
+
+/// GETs `target` there, with a bearer token or without.
+fn ask(nginx: &Nginx, target: &str, token: Option<&str>) -> Result<Response> {
+    let request = to_port_80(nginx, target);
+    match token {
+        Some(token) => request.bearer(token),
+        None => request,
+    }
+    .send()
+}
+
+/// Compares the statuses of several answers.
+fn expect(nginx: &Nginx, cases: &[(&str, Option<&str>, u16)]) -> Result<()> {
+    for (target, token, status) in cases {
+        assert_eq!(ask(nginx, target, *token)?.status, *status, "{target} with {token:?}");
+    }
+    Ok(())
+}
+
+const AZION: (&str, &str) =
+    ("4546D4AA7F62F01A833A7ABE354030E7", "D6CB2342E44EFB6DD628276F36DA2359");
+
+fn demo() -> Result<()> {
+    // The demonstration makes the key set and its private key when it runs.
+    let nginx = ready("demo.conf", &[])?.file("demo/keys.json", RSA.jwks("demo")?).start()?;
+    let (kid, secret) = AZION;
+    let good = Jwt::live().kid(kid).hs("HS256", secret)?;
+    let bad = Jwt::live().kid(kid).hs("HS256", OTHER_SECRET)?;
+    let signed = Jwt::live().kid("demo").sign("RS256", &RSA)?;
+    let (later, past) = (now() + 300, now() - 300);
+    let video = |secret, e| link(secret, "/video/clip.txt", e);
+    expect(
+        &nginx,
+        &[
+            ("/", None, 200),
+            ("/jwt/hello.txt", None, 401),
+            ("/jwt/hello.txt", Some(&bad), 401),
+            ("/jwt/hello.txt", Some(&good), 200),
+            ("/jwks/hello.txt", None, 401),
+            ("/jwks/hello.txt", Some(&good), 401),
+            ("/jwks/hello.txt", Some(&signed), 200),
+            ("/video/clip.txt", None, 403),
+            (&video("mysecretkey", later), None, 200),
+            (&video("mysecretkey", past), None, 410),
+            (&video("another", later), None, 403),
+        ],
+    )?;
+    assert_eq!(ask(&nginx, "/jwt/hello.txt", Some(&good))?.header("X-User"), Some("alice"));
+    let gone = ask(&nginx, &video("mysecretkey", past), None)?;
+    assert_eq!(gone.header("X-Secure-Token"), Some("expired"));
+    nginx.assert_no_secret(&["mysecretkey", secret, &good, &bad, &signed])?;
+    nginx.finish()
+}
+
+fn azion_jwt() -> Result<()> {
+    let nginx = ready("azion-jwt.conf", &["classes/1.txt"])?.start()?;
+    let (kid, secret) = AZION;
+    let good = Jwt::live().kid(kid).hs("HS256", secret)?;
+    let nobody = Jwt::live().kid("nobody").hs("HS256", secret)?;
+    expect(
+        &nginx,
+        &[
+            ("/", None, 200),
+            ("/classes/1.txt", None, 401),
+            ("/classes/1.txt", Some(&nobody), 401),
+            ("/classes/1.txt", Some(&good), 200),
+        ],
+    )?;
+    nginx.finish()
+}
+
+fn azion_secure_token() -> Result<()> {
+    let nginx = ready("azion-secure-token.conf", &["classes/1.txt"])?.start()?;
+    let made = |secret, e| link(secret, "/classes/1.txt", e);
+    let later = now() + 300;
+    expect(
+        &nginx,
+        &[
+            ("/", None, 200),
+            ("/classes/1.txt", None, 403),
+            (&made("mysecretkey", later), None, 200),
+            (&made("mysecretkey", now() - 300), None, 410),
+            (&made("another", later), None, 403),
+            (&link("mysecretkey", "/classes/none.txt", later), None, 404),
+        ],
+    )?;
+    nginx.finish()
+}
+
+fn secure_link() -> Result<()> {
+    let nginx = ready("secure-link.conf", &["s/a.txt", "anywhere/a.txt"])?.start()?;
+    // Over a unix socket $remote_addr is "unix:".
+    let made = |uri: &str, address: &str, e: i64| {
+        let signature = base64url(module_tests::md5(format!("{e}{uri}{address} secret")));
+        format!("{uri}?md5={signature}&expires={e}")
+    };
+    let later = now() + 300;
+    expect(
+        &nginx,
+        &[
+            ("/", None, 200),
+            ("/s/a.txt", None, 403),
+            (&made("/s/a.txt", "unix:", later), None, 200),
+            (&made("/s/a.txt", "10.0.0.1", later), None, 403),
+            (&made("/s/a.txt", "unix:", now() - 300), None, 410),
+            (&made("/anywhere/a.txt", "", later), None, 200),
+            (&made("/anywhere/a.txt", "unix:", later), None, 403),
+        ],
+    )?;
+    nginx.finish()
+}
+
+fn cookie_login() -> Result<()> {
+    let secret = "vx7P1Lsxfe+6jCDDxWcrT9Iyffp4L/jEpBDAviOLX/vRtC5tsaEPsq9MFzO2Iaj3";
+    let bytes = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, secret)?;
+    let nginx = ready("cookie-login.conf", &["app/page.html", "login.html"])?.start()?;
+    let good = Jwt::live().kid("web").hs("HS256", &bytes)?;
+    let expired = Jwt::live_with(&json!({ "exp": now() - 5 })).kid("web").hs("HS256", &bytes)?;
+    let cookie = |token: &str| {
+        let request = to_port_80(&nginx, "/app/page.html?a=1&b=2");
+        request.header("Cookie", format!("session={token}")).send()
+    };
+    assert_eq!(cookie(&good)?.status, 200);
+    for (response, word) in [
+        (cookie(&expired)?, "expired"),
+        (cookie("rubbish")?, "malformed"),
+        (ask(&nginx, "/app/page.html?a=1&b=2", None)?, "missing"),
+    ] {
+        assert_eq!(response.status, 302, "{word}");
+        let to = response.header("Location").unwrap_or_default();
+        let next = format!("/login?why={word}&next=/app/page.html?a=1&b=2");
+        assert!(to.ends_with(&next), "{word}: {to}");
+    }
+    expect(&nginx, &[("/app/page.html", Some(&good), 200), ("/login?why=missing", None, 200)])?;
+    nginx.finish()
+}
+
+fn jwks_file() -> Result<()> {
+    let nginx = ready("jwks-file.conf", &[])?.file("jwks.json", RSA.jwks("rsa")?).start()?;
+    let claims = json!({
+        "iss": "https://login.example.com/", "aud": ["api.example.com"], "scope": "read write",
+    });
+    let token = Jwt::live_with(&claims).kid("rsa");
+    let good = token.sign("RS256", &RSA)?;
+    let other = json!({ "iss": "https://login.example.com", "aud": "api.example.com" });
+    let other = Jwt::live_with(&other).kid("rsa").sign("RS256", &RSA)?;
+    expect(
+        &nginx,
+        &[
+            ("/api/health", None, 200),
+            ("/api/", None, 401),
+            ("/api/", Some(&token.sign("PS256", &RSA)?), 401),
+            ("/api/", Some(&other), 401),
+            ("/api/", Some(&good), 200),
+        ],
+    )?;
+    let request = to_port_80(&nginx, "/api/").bearer(&good).header("X-User", "root");
+    assert_eq!(request.send()?.text(), "user=alice scope=read write token=\n");
+    assert_eq!(ask(&nginx, "/api/", None)?.challenge(), "Bearer realm=\"api\"");
+    nginx.finish()
+}
+
+fn ant_media() -> Result<()> {
+    let text = fs::read_to_string(folder().join("ant-media.conf"))?;
+    // Stands for Ant Media Server.
+    let upstream = "http {\n server {\n listen 5080;\n location / { return 200 up; }\n }\n";
+    let nginx =
+        ready("ant-media.conf", &[])?.whole(text.replacen("http {", upstream, 1)).start()?;
+    let token = Jwt::live().hs("HS256", "zautXStXM9iW3aD3FuyPH0TdK4GHPmHq")?;
+    let rest = "/LiveApp/rest/v2/broadcasts/create";
+    expect(&nginx, &[("/LiveApp/", None, 200), (rest, None, 401), (rest, Some(&token), 200)])?;
+    let raw = to_port_80(&nginx, rest).method("POST").header("Authorization", &token).body("{}");
+    assert_eq!(raw.send()?.status, 200);
+    nginx.finish()
+}
