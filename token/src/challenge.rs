@@ -3,10 +3,11 @@
 use crate::reject::Reject;
 
 /// The header's value: the realm where one is configured, and the error only when a token was
-/// presented, as RFC 6750 section 3.1 asks.
+/// presented, as RFC 6750 section 3.1 asks: `insufficient_scope` with 403, else
+/// `invalid_token`.
 ///
 /// The realm becomes a quoted-string (RFC 9110 section 5.6.4); control characters are left out.
-pub fn bearer(realm: Option<&[u8]>, reject: Reject) -> Vec<u8> {
+pub fn bearer(realm: Option<&[u8]>, reject: Reject, forbidden: bool) -> Vec<u8> {
     let mut value = b"Bearer".to_vec();
     let mut separator = " ";
     if let Some(realm) = realm {
@@ -22,7 +23,10 @@ pub fn bearer(realm: Option<&[u8]>, reject: Reject) -> Vec<u8> {
     }
     if reject != Reject::Missing {
         value.extend_from_slice(separator.as_bytes());
-        value.extend_from_slice(b"error=\"invalid_token\", error_description=\"");
+        let error = if forbidden { "insufficient_scope" } else { "invalid_token" };
+        value.extend_from_slice(b"error=\"");
+        value.extend_from_slice(error.as_bytes());
+        value.extend_from_slice(b"\", error_description=\"");
         value.extend_from_slice(reject.description().as_bytes());
         value.push(b'"');
     }
@@ -31,7 +35,12 @@ pub fn bearer(realm: Option<&[u8]>, reject: Reject) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use super::bearer as any_bearer;
     use super::*;
+
+    fn bearer(realm: Option<&[u8]>, reject: Reject) -> Vec<u8> {
+        any_bearer(realm, reject, reject == Reject::Denied)
+    }
 
     #[test]
     fn the_error_is_told_only_of_a_token_that_was_presented() {
@@ -41,6 +50,7 @@ mod tests {
             bearer(None, Reject::Expired),
             b"Bearer error=\"invalid_token\", error_description=\"The token expired\""
         );
+        assert!(bearer(None, Reject::Denied).starts_with(b"Bearer error=\"insufficient_scope\","));
         assert_eq!(
             bearer(Some(b"a\"\\\r\nb"), Reject::BadSignature),
             b"Bearer realm=\"a\\\"\\\\b\", error=\"invalid_token\", \

@@ -71,29 +71,59 @@ pub enum JsonError {
 pub enum Number {
     /// An integer that is not negative.
     Unsigned(u64),
-    /// A negative integer.
-    Negative(i64),
+    /// An integer that a signed type holds; from the parser only a negative one.
+    Signed(i64),
     /// A fraction, an exponent, or an integer beyond 64 bits.
     Float(f64),
 }
 
 impl Number {
+    /// Reads a number as JSON writes it.
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        let number: serde_json::Number = serde_json::from_slice(text).ok()?;
+        number
+            .as_u64()
+            .map(Self::Unsigned)
+            .or_else(|| number.as_i64().map(Self::Signed))
+            .or_else(|| number.as_f64().map(Self::Float))
+    }
+
+    /// Compares by value: integers exactly, anything else as doubles.
+    pub fn compare(self, other: Self) -> Ordering {
+        match (self.integer(), other.integer()) {
+            (Some(a), Some(b)) => a.cmp(&b),
+            // Zero has two spellings as a double, and neither is the smaller number.
+            _ => self.double().partial_cmp(&other.double()).unwrap_or(Ordering::Equal),
+        }
+    }
+
+    fn integer(self) -> Option<i128> {
+        match self {
+            Self::Unsigned(n) => Some(n.into()),
+            Self::Signed(n) => Some(n.into()),
+            Self::Float(_) => None,
+        }
+    }
+
+    #[allow(clippy::cast_precision_loss)]
+    fn double(self) -> f64 {
+        match self {
+            Self::Unsigned(n) => n as f64,
+            Self::Signed(n) => n as f64,
+            Self::Float(n) => n,
+        }
+    }
+
     /// Compares with an integer, without overflow.
     pub fn cmp_int(self, other: i64) -> Ordering {
-        match self {
-            Self::Unsigned(n) => i128::from(n).cmp(&i128::from(other)),
-            Self::Negative(n) => n.cmp(&other),
-            // The parser yields finite numbers only, so this cannot be unordered.
-            #[allow(clippy::cast_precision_loss)]
-            Self::Float(n) => n.total_cmp(&(other as f64)),
-        }
+        self.compare(Self::Signed(other))
     }
 
     /// The number of whole seconds, saturated to what an `i64` holds.
     pub fn saturating_i64(self) -> i64 {
         match self {
             Self::Unsigned(n) => i64::try_from(n).unwrap_or(i64::MAX),
-            Self::Negative(n) => n,
+            Self::Signed(n) => n,
             #[allow(clippy::cast_possible_truncation)]
             Self::Float(n) => n as i64,
         }
@@ -104,7 +134,7 @@ impl fmt::Display for Number {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unsigned(n) => n.fmt(f),
-            Self::Negative(n) => n.fmt(f),
+            Self::Signed(n) => n.fmt(f),
             Self::Float(n) => n.fmt(f),
         }
     }
@@ -203,6 +233,11 @@ impl<'d> Value<'d> {
             Node::Bool(value) => Some(value),
             _ => None,
         }
+    }
+
+    /// Whether it is null.
+    pub fn is_null(self) -> bool {
+        matches!(self.document.node(self.at), Node::Null)
     }
 
     /// Whether it is an object.
@@ -413,7 +448,7 @@ impl<'de> Visitor<'de> for Seed<'_, '_> {
     }
 
     fn visit_i64<E>(self, value: i64) -> Result<(), E> {
-        self.tape.nodes.push(Node::Number(Number::Negative(value)));
+        self.tape.nodes.push(Node::Number(Number::Signed(value)));
         Ok(())
     }
 
@@ -548,7 +583,9 @@ mod tests {
         assert_eq!(number("-9223372036854775808").cmp_int(i64::MIN), Ordering::Equal);
         assert_eq!(number("-1e300").cmp_int(i64::MIN), Ordering::Less);
         assert_eq!(number("1.5").cmp_int(1), Ordering::Greater);
-        assert_eq!(number("-0.0").cmp_int(0), Ordering::Less);
+        assert_eq!(number("-0.0").cmp_int(0), Ordering::Equal);
+        assert!(Number::parse(b"1.").is_none() && Number::parse(b"").is_none());
+        assert!(Number::parse(b"7.0").unwrap().compare(number("7")).is_eq());
         assert_eq!(number("1e300").saturating_i64(), i64::MAX);
     }
 }

@@ -1,7 +1,7 @@
 //! Verification of JSON Web Tokens and signed URLs, without I/O and without nginx.
 //!
 //! The data flows as the modules are listed: key files become [`Key`]s in [`KeySet`]s when a
-//! configuration is read; a request's [`credential`] is then judged by a [`Policy`] or a
+//! configuration is read; a request's [`credential`] is then judged by a [`Trust`] or a
 //! [`LinkPolicy`], which answers with what was verified or with a [`Reject`], told to the client
 //! as a [`challenge`]. The time is always an argument.
 #![forbid(unsafe_code)]
@@ -19,6 +19,8 @@ mod compact;
 pub mod credential;
 mod header;
 mod policy;
+mod revoked;
+mod rules;
 mod signed_url;
 
 pub mod base64url;
@@ -32,6 +34,8 @@ pub use key::{Key, KeyError, RSA_MAX_BITS, RSA_MIN_BITS};
 pub use keyfile::{Fault, LoadError, Loaded, load_keys};
 pub use keyset::{KeySet, MAX_CANDIDATES};
 pub use kids::load_kids;
-pub use policy::{Policy, Refusal, Verified};
+pub use policy::{Demands, Policy, Refusal, Trust, Verified};
 pub use reject::Reject;
+pub use revoked::{Revocation, RevokedList};
+pub use rules::{ClaimPath, ClaimRule, Operator, RuleError};
 pub use signed_url::{Link, LinkAlgorithm, LinkPolicy, LinkSecret};

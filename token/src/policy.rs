@@ -12,6 +12,17 @@ use crate::json::Document;
 use crate::key::Key;
 use crate::keyset::{KeySet, MAX_CANDIDATES};
 use crate::reject::Reject;
+use crate::revoked::Revocation;
+
+/// Whose tokens are accepted.
+#[derive(Debug)]
+pub enum Trust {
+    /// Those that the keys of one policy verify.
+    Keys(Policy),
+    /// Those of several providers. The issuer that a token names decides which: keys of one never
+    /// vouch for an issuer of another.
+    Providers(Vec<Policy>),
+}
 
 /// What a token must satisfy.
 #[derive(Debug, Default)]
@@ -20,14 +31,23 @@ pub struct Policy {
     pub keys: Vec<Arc<KeySet>>,
     /// The accepted values of `alg`; `None` for every one that the selected key allows.
     pub algorithms: Option<AlgorithmSet>,
+    /// Clock skew allowed for `exp` and `nbf`, in seconds.
+    pub leeway: i64,
+    /// What the header and the claims must be; all of it. A provider's comes first.
+    pub demands: Vec<Demands>,
+    /// Which tokens are revoked.
+    pub revoked: Vec<Arc<Revocation>>,
+}
+
+/// What the registered parts of a token must be.
+#[derive(Debug, Default, Clone)]
+pub struct Demands {
     /// The accepted values of `iss`; empty for any, or none.
     pub issuers: Box<[Box<str>]>,
     /// The accepted values of `aud`; empty for any, or none.
     pub audiences: Box<[Box<str>]>,
     /// The accepted values of the `typ` header; empty for any, or none.
     pub types: Box<[Box<str>]>,
-    /// Clock skew allowed for `exp` and `nbf`, in seconds.
-    pub leeway: i64,
     /// Whether a token must expire.
     pub require_exp: bool,
     /// The longest accepted time from `iat` to `exp`, in seconds.
@@ -41,6 +61,8 @@ pub struct Verified {
     pub header: Document,
     /// The claims.
     pub payload: Document,
+    /// Which of the [`Trust::Providers`] it is from; 0 where there are only keys.
+    pub provider: usize,
 }
 
 /// Why a token was refused, and what the log may say of it.
@@ -82,79 +104,130 @@ impl fmt::Display for Refusal {
     }
 }
 
-impl Policy {
+impl Trust {
     /// Judges `token` at `now`, in seconds since the epoch.
     ///
-    /// The order is form, key and algorithm, signature, and only then type and claims.
+    /// The order is form, key and algorithm, signature, and only then type, claims and revocation.
+    /// Among several providers the issuer is read before, for nothing but choosing whose keys are
+    /// tried.
+    ///
+    /// `lend` gives the keys of a policy that are not fixed by the configuration.
     ///
     /// # Errors
     /// The first reason for which the token is refused.
-    pub fn check(&self, token: &[u8], now: i64) -> Result<Verified, Refusal> {
-        let (header, payload) = self.verify_jws(token, now)?;
-        let refuse = |reason, age| Refusal { reason, kid: header::kid(&header), age };
-        let payload = Document::parse(payload).map_err(|_| refuse(Reject::Malformed, None))?;
-        match self.check_claims(&header, &payload, now) {
-            Ok(()) => Ok(Verified { header, payload }),
-            Err((reason, age)) => Err(refuse(reason, age)),
-        }
-    }
-
-    /// The first half of [`Policy::check`]: the signature of a JWS (RFC 7515 section 5.2) whatever
-    /// its payload is. Gives the header and the decoded payload.
-    ///
-    /// # Errors
-    /// As [`Policy::check`].
-    pub fn verify_jws(&self, token: &[u8], now: i64) -> Result<(Document, Vec<u8>), Refusal> {
+    pub fn check(
+        &self,
+        token: &[u8],
+        now: i64,
+        lend: impl Fn(usize) -> Vec<Arc<KeySet>>,
+    ) -> Result<Verified, Refusal> {
         let compact = Compact::split(token).ok_or(Reject::Malformed)?;
         let header = header::document(compact.header)?;
-        let verify = || {
-            self.verify_signature(&compact, &Header::read(&header)?, now)?;
-            base64url::decode(compact.payload).ok_or(Reject::Malformed)
+        let judged = match self {
+            Self::Keys(policy) => policy
+                .verify(&compact, &header, &lend(0), now)
+                .and_then(|()| payload(&compact))
+                .map_err(plain)
+                .and_then(|payload| policy.check_claims(&header, payload, now))
+                .map(|payload| (payload, 0)),
+            Self::Providers(policies) => Self::choose(policies, &compact).map_err(plain).and_then(
+                |(provider, policy, payload)| {
+                    policy.verify(&compact, &header, &lend(provider), now).map_err(plain)?;
+                    Ok((policy.check_claims(&header, payload, now)?, provider))
+                },
+            ),
         };
-        match verify() {
-            Ok(payload) => Ok((header, payload)),
-            Err(reason) => Err(Refusal { reason, kid: header::kid(&header), age: None }),
+        match judged {
+            Ok((payload, provider)) => Ok(Verified { header, payload, provider }),
+            Err((reason, age)) => Err(Refusal { reason, kid: header::kid(&header), age }),
         }
     }
 
+    /// The provider whose issuer the payload names, which nothing vouches for yet.
+    fn choose<'p>(
+        policies: &'p [Policy],
+        compact: &Compact<'_>,
+    ) -> Result<(usize, &'p Policy, Document), Reject> {
+        let payload = payload(compact)?;
+        let claims = Claims::read(&payload)?;
+        let (provider, policy) = policies
+            .iter()
+            .enumerate()
+            .find(|(_, policy)| policy.demands.first().is_some_and(|d| claims.is_from(&d.issuers)))
+            .ok_or(Reject::BadIssuer)?;
+        Ok((provider, policy, payload))
+    }
+}
+
+fn payload(compact: &Compact<'_>) -> Result<Document, Reject> {
+    let text = base64url::decode(compact.payload).ok_or(Reject::Malformed)?;
+    Document::parse(text).map_err(|_| Reject::Malformed)
+}
+
+/// A reason that has to do with no time.
+fn plain(reason: Reject) -> (Reject, Option<i64>) {
+    (reason, None)
+}
+
+impl Policy {
+    /// The signature of a JWS alone (RFC 7515 section 5.2), whatever its payload is, which is
+    /// given decoded.
+    ///
+    /// # Errors
+    /// As [`Trust::check`].
+    pub fn verify_jws(&self, token: &[u8], now: i64) -> Result<Vec<u8>, Refusal> {
+        let compact = Compact::split(token).ok_or(Reject::Malformed)?;
+        let header = header::document(compact.header)?;
+        self.verify(&compact, &header, &[], now)
+            .and_then(|()| base64url::decode(compact.payload).ok_or(Reject::Malformed))
+            .map_err(|reason| Refusal { reason, kid: header::kid(&header), age: None })
+    }
+
+    fn verify(
+        &self,
+        compact: &Compact<'_>,
+        header: &Document,
+        lent: &[Arc<KeySet>],
+        now: i64,
+    ) -> Result<(), Reject> {
+        self.verify_signature(compact, &Header::read(header)?, lent, now)
+    }
+
+    /// Judges the claims, and gives the payload back.
     fn check_claims(
         &self,
         header: &Document,
-        payload: &Document,
+        payload: Document,
         now: i64,
-    ) -> Result<(), (Reject, Option<i64>)> {
-        let plain = |reason| (reason, None);
-        let claims = Claims::read(payload).map_err(plain)?;
-        if !self.types.is_empty() {
-            let typ = Header::read(header).map_err(plain)?.typ;
-            if !is_typ(typ, &self.types) {
-                return Err(plain(Reject::BadType));
-            }
-        }
+    ) -> Result<Document, (Reject, Option<i64>)> {
+        let claims = Claims::read(&payload).map_err(plain)?;
         claims.check_time(now, self.leeway).map_err(|(reason, age)| (reason, Some(age)))?;
-        claims.check_lifetime(now, self.require_exp, self.max_lifetime).map_err(plain)?;
-        if !self.issuers.is_empty() && !claims.is_from(&self.issuers) {
-            return Err(plain(Reject::BadIssuer));
+        for demands in &self.demands {
+            demands.check(header, &claims, now).map_err(plain)?;
         }
-        if !self.audiences.is_empty() && !claims.is_for(&self.audiences) {
-            return Err(plain(Reject::BadAudience));
+        if self.revoked.iter().any(|revocation| revocation.revokes(header, &payload)) {
+            return Err(plain(Reject::Revoked));
         }
-        Ok(())
+        Ok(payload)
     }
 
     fn verify_signature(
         &self,
         compact: &Compact<'_>,
         header: &Header<'_>,
+        lent: &[Arc<KeySet>],
         now: i64,
     ) -> Result<(), Reject> {
+        if self.keys.is_empty() && lent.is_empty() {
+            return Err(Reject::NoKeys);
+        }
         let algorithm = header.algorithm;
         if self.algorithms.is_some_and(|accepted| !accepted.contains(algorithm)) {
             return Err(Reject::BadAlgorithm);
         }
         let signature = base64url::decode(compact.signature).ok_or(Reject::Malformed)?;
         let (mut known, mut tried) = (false, 0);
-        for key in self.candidates(header.kid, algorithm).filter(|key| key.is_current(now)) {
+        for key in self.candidates(lent, header.kid, algorithm).filter(|key| key.is_current(now)) {
             known = true;
             if !key.algorithms().contains(algorithm) {
                 continue;
@@ -179,13 +252,30 @@ impl Policy {
     /// the keys of one kid, which are one for each type, and by what [`KeySet`] indexes.
     fn candidates<'a>(
         &'a self,
+        lent: &'a [Arc<KeySet>],
         kid: Option<&'a str>,
         algorithm: Algorithm,
     ) -> impl Iterator<Item = &'a Key> {
-        let sets = || self.keys.iter().map(AsRef::as_ref);
+        let sets = || self.keys.iter().chain(lent).map(AsRef::as_ref);
         let named = kid.into_iter().flat_map(move |kid| sets().flat_map(|set| set.named(kid)));
         let unnamed = kid.into_iter().flat_map(move |_| sets().flat_map(KeySet::unnamed));
         let any = kid.is_none().then(move || sets().flat_map(move |set| set.verifying(algorithm)));
         named.chain(unnamed).chain(any.into_iter().flatten())
+    }
+}
+
+impl Demands {
+    fn check(&self, header: &Document, claims: &Claims<'_>, now: i64) -> Result<(), Reject> {
+        if !self.types.is_empty() && !is_typ(Header::read(header)?.typ, &self.types) {
+            return Err(Reject::BadType);
+        }
+        claims.check_lifetime(now, self.require_exp, self.max_lifetime)?;
+        if !self.issuers.is_empty() && !claims.is_from(&self.issuers) {
+            return Err(Reject::BadIssuer);
+        }
+        if !self.audiences.is_empty() && !claims.is_for(&self.audiences) {
+            return Err(Reject::BadAudience);
+        }
+        Ok(())
     }
 }

@@ -27,6 +27,12 @@ pub enum Reject {
     BadType,
     /// No `exp` where one is required, or one too far away.
     BadLifetime,
+    /// In a list of what is revoked.
+    Revoked,
+    /// A rule on the claims does not hold.
+    Denied,
+    /// There is no key to judge by.
+    NoKeys,
 }
 
 impl Reject {
@@ -44,6 +50,9 @@ impl Reject {
             Self::BadAudience => "bad_audience",
             Self::BadType => "bad_type",
             Self::BadLifetime => "bad_lifetime",
+            Self::Revoked => "revoked",
+            Self::Denied => "denied",
+            Self::NoKeys => "no_keys",
         }
     }
 
@@ -61,6 +70,9 @@ impl Reject {
             Self::BadAudience => "The token is for another audience",
             Self::BadType => "The token's type is not accepted",
             Self::BadLifetime => "The token's lifetime is not accepted",
+            Self::Revoked => "The token was revoked",
+            Self::Denied => "The token does not grant access",
+            Self::NoKeys => "The token cannot be verified now",
         }
     }
 }

@@ -1,0 +1,414 @@
+//! Rules on claims: a path, an operator, values.
+
+use std::cmp::Ordering;
+
+use regex::{Regex, RegexBuilder};
+
+use crate::json::{Document, Number, Value};
+
+/// How many dots a path may hold: each is a place where the next name may begin.
+const MAX_DOTS: usize = 16;
+
+/// Where a claim is: the name of a member, or names joined by dots.
+#[derive(Debug, Clone)]
+pub struct ClaimPath {
+    path: Box<str>,
+    dots: Box<[usize]>,
+}
+
+impl ClaimPath {
+    /// Takes a path; `None` if it is empty or holds more than 16 dots.
+    pub fn new(path: &str) -> Option<Self> {
+        let dots: Box<[usize]> = path.match_indices('.').map(|(at, _)| at).collect();
+        (!path.is_empty() && dots.len() <= MAX_DOTS).then(|| Self { path: path.into(), dots })
+    }
+
+    /// The value at the path. The exact name comes first, so that names that hold dots themselves
+    /// are found (`https://example.com/roles`); then the longest part that names a member, and
+    /// within that the rest.
+    pub fn find<'d>(&self, root: Value<'d>) -> Option<Value<'d>> {
+        self.find_from(root, 0, &self.dots)
+    }
+
+    fn find_from<'d>(&self, value: Value<'d>, from: usize, dots: &[usize]) -> Option<Value<'d>> {
+        if let Some(found) = value.get(self.path.get(from..)?) {
+            return Some(found);
+        }
+        dots.iter().enumerate().rev().find_map(|(i, dot)| {
+            let inner = value.get(self.path.get(from..*dot)?)?;
+            self.find_from(inner, dot + 1, dots.get(i + 1..)?)
+        })
+    }
+
+    /// The path as it was given.
+    pub fn as_str(&self) -> &str {
+        &self.path
+    }
+}
+
+/// What a rule asks of the claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)] // the table below is the documentation
+pub enum Operator {
+    Equal,
+    NotEqual,
+    Prefix,
+    NotPrefix,
+    Match { ignore_case: bool, negated: bool },
+    Exists,
+    NotExists,
+    Any,
+    All,
+    None,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+}
+
+impl Operator {
+    /// The operators as they are written.
+    const TABLE: [(&str, Self); 17] = [
+        ("=", Self::Equal),
+        ("!=", Self::NotEqual),
+        ("^~", Self::Prefix),
+        ("!^~", Self::NotPrefix),
+        ("~", Self::Match { ignore_case: false, negated: false }),
+        ("~*", Self::Match { ignore_case: true, negated: false }),
+        ("!~", Self::Match { ignore_case: false, negated: true }),
+        ("!~*", Self::Match { ignore_case: true, negated: true }),
+        ("exists", Self::Exists),
+        ("!exists", Self::NotExists),
+        ("any", Self::Any),
+        ("all", Self::All),
+        ("none", Self::None),
+        ("<", Self::Less),
+        ("<=", Self::LessOrEqual),
+        (">", Self::Greater),
+        (">=", Self::GreaterOrEqual),
+    ];
+
+    /// The operator that is written so.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::TABLE.iter().find(|(written, _)| *written == name).map(|(_, operator)| *operator)
+    }
+
+    /// All of them as they are written, for messages.
+    pub fn names() -> String {
+        Self::TABLE.map(|(name, _)| name).join(" ")
+    }
+
+    /// Whether its values are patterns, fixed when the configuration is read.
+    pub fn takes_patterns(self) -> bool {
+        matches!(self, Self::Match { .. })
+    }
+}
+
+/// A rule on a claim.
+#[derive(Debug)]
+pub struct ClaimRule {
+    path: ClaimPath,
+    operator: Operator,
+    patterns: Vec<Regex>,
+}
+
+/// Why a rule makes no sense.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // the messages are the documentation
+pub enum RuleError {
+    #[error("the claim's name is empty, or holds more than {MAX_DOTS} dots")]
+    Path,
+    #[error("the operator takes {0}")]
+    Values(&'static str),
+    #[error("{0}")]
+    Pattern(#[from] regex::Error),
+    #[error("an empty prefix is one of every string")]
+    EmptyPrefix,
+    #[error("{0:?} is not a number")]
+    Number(String),
+}
+
+impl ClaimRule {
+    /// Makes a rule. `values` are as configured, with `None` for one that is known only when a
+    /// request is there; patterns are compiled here.
+    ///
+    /// # Errors
+    /// [`RuleError`].
+    pub fn new(path: &str, operator: Operator, values: &[Option<&str>]) -> Result<Self, RuleError> {
+        let path = ClaimPath::new(path).ok_or(RuleError::Path)?;
+        let known = || values.iter().copied().flatten();
+        let mut patterns = Vec::new();
+        match operator {
+            Operator::Exists | Operator::NotExists if !values.is_empty() => {
+                return Err(RuleError::Values("no value"));
+            }
+            Operator::Exists | Operator::NotExists => {}
+            _ if values.is_empty() => return Err(RuleError::Values("a value")),
+            Operator::Less
+            | Operator::LessOrEqual
+            | Operator::Greater
+            | Operator::GreaterOrEqual => {
+                if values.len() != 1 {
+                    return Err(RuleError::Values("one value"));
+                }
+                if let Some(bad) = known().find(|value| Number::parse(value.as_bytes()).is_none()) {
+                    return Err(RuleError::Number(bad.to_owned()));
+                }
+            }
+            Operator::Prefix | Operator::NotPrefix if known().any(str::is_empty) => {
+                return Err(RuleError::EmptyPrefix);
+            }
+            Operator::Match { ignore_case, .. } => {
+                patterns = known()
+                    .map(|pattern| RegexBuilder::new(pattern).case_insensitive(ignore_case).build())
+                    .collect::<Result<_, _>>()?;
+            }
+            _ => {}
+        }
+        Ok(Self { path, operator, patterns })
+    }
+
+    /// The claim that the rule is about.
+    pub fn path(&self) -> &str {
+        self.path.as_str()
+    }
+
+    /// Whether the rule holds for `payload`, with the values as they are for this request. An
+    /// operator that cannot apply to what it finds does not hold, and of an absent claim only
+    /// `!exists` does.
+    pub fn holds<V: AsRef<[u8]>>(&self, payload: &Document, values: &[V]) -> bool {
+        let found = self.path.find(payload.root());
+        if matches!(self.operator, Operator::Exists | Operator::NotExists) {
+            return found.is_some() == (self.operator == Operator::Exists);
+        }
+        let Some(claim) = found else { return false };
+        let texts = || values.iter().map(AsRef::as_ref);
+        let compares = |accepted: fn(Ordering) -> bool| {
+            let value = texts().next().and_then(Number::parse);
+            matches!((claim.as_number(), value), (Some(a), Some(b)) if accepted(a.compare(b)))
+        };
+        match self.operator {
+            Operator::Exists | Operator::NotExists => false, // judged above
+            Operator::Equal => contains_any(claim, texts()) == Some(true),
+            Operator::NotEqual => contains_any(claim, texts()) == Some(false),
+            Operator::Prefix => has_prefix(claim, texts()) == Some(true),
+            Operator::NotPrefix => has_prefix(claim, texts()) == Some(false),
+            Operator::Match { negated, .. } => claim
+                .as_str()
+                .is_some_and(|text| self.patterns.iter().any(|p| p.is_match(text)) != negated),
+            Operator::Any => in_set(claim).is_some_and(|has| texts().any(has)),
+            Operator::All => in_set(claim).is_some_and(|has| texts().all(has)),
+            Operator::None => in_set(claim).is_some_and(|has| !texts().any(has)),
+            Operator::Less => compares(Ordering::is_lt),
+            Operator::LessOrEqual => compares(Ordering::is_le),
+            Operator::Greater => compares(Ordering::is_gt),
+            Operator::GreaterOrEqual => compares(Ordering::is_ge),
+        }
+    }
+}
+
+/// Whether a claim that is no object is, or as an array contains, one of `texts`.
+fn contains_any<'v>(claim: Value<'_>, mut texts: impl Iterator<Item = &'v [u8]>) -> Option<bool> {
+    if claim.is_object() {
+        return None;
+    }
+    Some(texts.any(|text| match claim.items() {
+        Some(mut items) => items.any(|item| equals(item, text)),
+        None => equals(claim, text),
+    }))
+}
+
+/// Whether a claim that is a string begins with one of `texts`. Nothing begins with an empty text,
+/// which is what a variable gives that is not set.
+fn has_prefix<'v>(claim: Value<'_>, mut texts: impl Iterator<Item = &'v [u8]>) -> Option<bool> {
+    let claim = claim.as_str()?.as_bytes();
+    Some(texts.any(|text| !text.is_empty() && claim.starts_with(text)))
+}
+
+/// What tells whether a text is in a claim that is a set: an array, or a string of words separated
+/// by spaces, as `scope` is (RFC 8693 section 4.2).
+fn in_set<'d>(claim: Value<'d>) -> Option<impl Fn(&[u8]) -> bool + 'd> {
+    let words = claim.as_str();
+    (words.is_some() || claim.items().is_some()).then_some(move |text: &[u8]| match words {
+        Some(words) => words.split(' ').any(|word| !word.is_empty() && word.as_bytes() == text),
+        None => claim.items().into_iter().flatten().any(|item| equals(item, text)),
+    })
+}
+
+/// Strings byte for byte, numbers as numbers, `true`, `false` and `null` by name.
+fn equals(value: Value<'_>, text: &[u8]) -> bool {
+    if let Some(string) = value.as_str() {
+        string.as_bytes() == text
+    } else if let Some(number) = value.as_number() {
+        Number::parse(text).is_some_and(|other| number.compare(other).is_eq())
+    } else if let Some(bool) = value.as_bool() {
+        text == if bool { &b"true"[..] } else { b"false" }
+    } else {
+        value.is_null() && text == b"null"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CLAIMS: &str = r#"{
+        "role":"editor", "scope":"read write", "roles":["admin",5,true,{"a":1}], "level":7,
+        "ratio":0.5, "ok":true, "nothing":null, "big":18446744073709551615, "empty":"",
+        "https://x.y/roles":["url"], "https://x.y/app":{"id":"deep"},
+        "a":{"b":{"c":"nested"},"b.c":"dotted"}, "a.b":"top"
+    }"#;
+
+    fn holds(rule: &str) -> bool {
+        let mut words = rule.split(' ');
+        let (path, operator) = (words.next().unwrap(), words.next().unwrap());
+        let values: Vec<_> = words.map(|word| word.replace('_', " ")).collect();
+        let operator = Operator::from_name(operator).unwrap();
+        let known: Vec<_> = values.iter().map(|value| Some(value.as_str())).collect();
+        let rule = ClaimRule::new(path, operator, &known).unwrap();
+        rule.holds(&Document::parse(CLAIMS.as_bytes().to_vec()).unwrap(), &values)
+    }
+
+    #[test]
+    fn every_operator_accepts_and_refuses() {
+        for rule in [
+            "role = editor",
+            "role = admin editor",
+            "level = 7",
+            "level = 7.0",
+            "level = 70e-1",
+            "ok = true",
+            "nothing = null",
+            "roles = admin",
+            "roles = 5",
+            "roles = true",
+            "big = 18446744073709551615",
+            "role != admin",
+            "roles != editor",
+            "level != x",
+            "role ^~ edi",
+            "role ^~ x ed",
+            "role !^~ x",
+            "role ~ ^e.*r$",
+            "role ~* ^EDITOR$",
+            "role !~ ^x",
+            "role !~* ^X",
+            "role exists",
+            "nothing exists",
+            "nope !exists",
+            "scope any x write",
+            "scope all read write",
+            "scope none admin",
+            "roles any admin x",
+            "roles all admin 5 true",
+            "roles none editor",
+            "level < 8",
+            "level <= 7",
+            "level > 6.9",
+            "level >= 7",
+            "ratio < 1",
+            "big > 18446744073709551614",
+            "role any editor",
+        ] {
+            assert!(holds(rule), "{rule}");
+        }
+        for rule in [
+            "role = Editor",
+            "role = edit",
+            "level = 8",
+            "level = seven",
+            "ok = 1",
+            "ok = True",
+            "nothing = 0",
+            "roles = editor",
+            "big = 18446744073709551614",
+            "role != editor x",
+            "roles != admin",
+            "role ^~ dit",
+            "role !^~ ed",
+            "role ~ ^E",
+            "role !~ ^e",
+            "role !~* ^E",
+            "nope exists",
+            "role !exists",
+            "scope any x",
+            "scope all read x",
+            "scope none x read",
+            "roles all admin x",
+            "roles none admin",
+            "level < 7",
+            "level > 7",
+            "level >= 8",
+            "level <= 6",
+            "scope any read_write",
+        ] {
+            assert!(!holds(rule), "{rule}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_apply_does_not_hold_and_absence_satisfies_only_not_exists() {
+        for operator in ["=", "!=", "^~", "!^~", "~", "!~", "any", "all", "none", "<", ">="] {
+            assert!(!holds(&format!("nope {operator} 1")), "{operator}");
+            assert!(!holds(&format!("a {operator} 1")), "object {operator}");
+        }
+        for rule in [
+            "level ^~ 7",
+            "level !^~ 8",
+            "level ~ 7",
+            "level !~ 8",
+            "level any 7",
+            "level none 8",
+            "role < 7",
+            "role >= 7",
+            "roles ^~ adm",
+            "roles ~ adm",
+            "ok < 2",
+            "nothing none x",
+        ] {
+            assert!(!holds(rule), "{rule}");
+        }
+    }
+
+    #[test]
+    fn paths_take_the_exact_name_first_and_then_descend() {
+        assert!(holds("a.b = top"));
+        assert!(holds("a.b.c = dotted"));
+        assert!(holds("https://x.y/roles = url"));
+        assert!(holds("https://x.y/app.id = deep"));
+        assert!(holds("role.x !exists"));
+        assert!(holds("roles.0 !exists"));
+        let payload = Document::parse(br#"{"a":{"b":{"c":1}}}"#.to_vec()).unwrap();
+        assert!(ClaimPath::new("a.b.c").unwrap().find(payload.root()).is_some());
+        assert!(ClaimPath::new("").is_none());
+        assert!(ClaimPath::new(&"a.".repeat(17)).is_none());
+    }
+
+    #[test]
+    fn an_unset_variable_is_a_prefix_of_nothing() {
+        let payload = Document::parse(CLAIMS.as_bytes().to_vec()).unwrap();
+        let rule = ClaimRule::new("role", Operator::Prefix, &[None]).unwrap();
+        assert!(rule.holds(&payload, &["ed"]));
+        assert!(!rule.holds(&payload, &[""]));
+        let rule = ClaimRule::new("scope", Operator::Any, &[None]).unwrap();
+        assert!(!rule.holds(&payload, &[""]));
+        let rule = ClaimRule::new("empty", Operator::Any, &[None]).unwrap();
+        assert!(!rule.holds(&payload, &[""]));
+    }
+
+    #[test]
+    fn senseless_rules_are_refused() {
+        let new = |path, operator, values: &[Option<&str>]| {
+            ClaimRule::new(path, Operator::from_name(operator).unwrap(), values).map(drop)
+        };
+        assert!(matches!(new("", "exists", &[]), Err(RuleError::Path)));
+        assert!(matches!(new("a", "exists", &[Some("x")]), Err(RuleError::Values(_))));
+        assert!(matches!(new("a", "=", &[]), Err(RuleError::Values(_))));
+        assert!(matches!(new("a", "<", &[Some("1"), Some("2")]), Err(RuleError::Values(_))));
+        assert!(matches!(new("a", "<", &[Some("x")]), Err(RuleError::Number(_))));
+        assert!(matches!(new("a", "~", &[Some("(")]), Err(RuleError::Pattern(_))));
+        assert!(matches!(new("a", "^~", &[Some("")]), Err(RuleError::EmptyPrefix)));
+        assert!(new("a", "<", &[None]).is_ok());
+        assert_eq!(Operator::from_name("=="), None);
+    }
+}
