@@ -1,14 +1,19 @@
 //! The decision: finds the credentials, has them judged, remembers the verdict for the variables,
 //! and says what nginx is to answer.
 
-use std::cell::{Cell, RefCell};
+use std::cell::OnceCell;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use token::credential::{self, Found};
-use token::{Link, Refusal, Reject, Verified, challenge};
+use token::{KeySet, Link, Reject, Verified, challenge};
 
-use crate::conf::{JwtCheck, LinkCheck, Signed, TokenSource};
+use crate::conf::{
+    Demand, JwtCheck, KeyFile, LinkCheck, Mode, Rule, RuleStatus, Signed, SwitchValue, TokenSource,
+};
+use crate::ffi::ComplexValue;
 use crate::request::Request;
+use crate::state::{Digits, Failed, JwtVerdict, LinkVerdict, State};
 
 /// The status of a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,12 +21,14 @@ pub(crate) enum Status {
     Unauthorized = 401,
     Forbidden = 403,
     Gone = 410,
+    Unavailable = 503,
 }
 
 /// What the access phase is to do.
 pub(crate) enum Decision {
-    /// No check is in force here.
-    NotOurs,
+    /// No check has a say here: none is in force, or it neither vouches for the request nor
+    /// refuses it.
+    Decline,
     Pass,
     Refuse {
         status: Status,
@@ -32,70 +39,6 @@ pub(crate) enum Decision {
     Fail,
 }
 
-/// The judgement of a token.
-pub(crate) type JwtVerdict = Result<Verified, Refusal>;
-
-/// The digits of a link's expiry.
-type Digits = [u8; 10];
-
-/// The judgement of a link.
-#[derive(Clone, Copy)]
-pub(crate) struct LinkVerdict {
-    /// `None` if it was accepted.
-    pub(crate) reject: Option<Reject>,
-    /// The expiry, once the signature has held.
-    expires: Option<Digits>,
-}
-
-/// What has been judged of a request.
-#[derive(Default)]
-pub(crate) struct State {
-    jwt: Memory<JwtCheck, Rc<JwtVerdict>>,
-    link: Memory<LinkCheck, LinkVerdict>,
-    /// The expiry that a link presents, while its `secure_token_md5` is being evaluated.
-    presented: Cell<Option<Digits>>,
-}
-
-/// The verdicts of one kind of check, by the check that gave them: a location is judged by its own
-/// check only, and by that once.
-struct Memory<C, V> {
-    /// Each check is kept alive beside its verdict, so that no other can come to its address.
-    verdicts: RefCell<Vec<(Rc<C>, V)>>,
-    /// The verdict on which the access phase last decided.
-    decided: RefCell<Option<V>>,
-    /// Whether a check is judging now; a variable that it evaluates must not start it again.
-    busy: Cell<bool>,
-}
-
-impl<C, V> Default for Memory<C, V> {
-    fn default() -> Self {
-        Self { verdicts: RefCell::default(), decided: RefCell::default(), busy: Cell::default() }
-    }
-}
-
-impl<C, V: Clone> Memory<C, V> {
-    /// The verdict of `check`, from memory or from `judge`; `None` while one is being reached, and
-    /// when `judge` fails.
-    fn verdict(&self, check: &Rc<C>, judge: impl FnOnce() -> Option<V>) -> Option<V> {
-        let known = |(of, verdict): &(Rc<C>, V)| Rc::ptr_eq(of, check).then(|| verdict.clone());
-        if let Some(verdict) = self.verdicts.try_borrow().ok()?.iter().find_map(known) {
-            return Some(verdict);
-        }
-        if self.busy.replace(true) {
-            return None;
-        }
-        let verdict = judge();
-        self.busy.set(false);
-        let entry = (Rc::clone(check), verdict.clone()?);
-        self.verdicts.try_borrow_mut().ok()?.push(entry);
-        verdict
-    }
-
-    fn decide(&self, verdict: V) {
-        self.decided.replace(Some(verdict));
-    }
-}
-
 /// Decides whether the request may pass.
 ///
 /// With `satisfy all` both checks must pass, the token's first; with `satisfy any` one of the two
@@ -104,50 +47,105 @@ pub(crate) fn decide(request: Request<'_>) -> Decision {
     let conf = request.conf();
     let (jwt, link) = (conf.jwt_check(), conf.link_check());
     if jwt.is_none() && link.is_none() {
-        return Decision::NotOurs;
+        return Decision::Decline;
     }
-    let Some(state) = request.state() else { return Decision::Fail };
+    both(request, jwt, link).unwrap_or_else(|Failed| {
+        request.log_error(format_args!("token_auth: no verdict, see the lines before"));
+        Decision::Fail
+    })
+}
+
+fn both(
+    request: Request<'_>,
+    jwt: Option<&Rc<JwtCheck>>,
+    link: Option<&Rc<LinkCheck>>,
+) -> Result<Decision, Failed> {
+    let state = request.state().ok_or(Failed)?;
     let any = request.satisfies_any();
-    let token = jwt.map(|check| decide_jwt(request, state, check));
-    match &token {
-        Some(Decision::Pass) if any => return Decision::Pass,
-        Some(Decision::Refuse { .. } | Decision::Fail) if !any => {
-            return token.unwrap_or(Decision::Fail);
-        }
-        _ => {}
-    }
-    let link = link.map(|check| decide_link(request, state, check));
-    match (token, link) {
-        (Some(Decision::Fail), _) | (_, Some(Decision::Fail)) => Decision::Fail,
-        (_, Some(Decision::Pass)) => Decision::Pass,
-        // An expired link was good once, which says more than a missing token.
-        (_, Some(gone @ Decision::Refuse { status: Status::Gone, .. })) => gone,
-        (Some(token), _) => token,
-        (None, Some(link)) => link,
-        (None, None) => Decision::NotOurs,
-    }
-}
-
-fn decide_jwt(request: Request<'_>, state: &State, check: &Rc<JwtCheck>) -> Decision {
-    let Some(verdict) = judge_jwt(request, state, check) else { return Decision::Fail };
-    state.jwt.decide(Rc::clone(&verdict));
-    let Err(refusal) = &*verdict else { return Decision::Pass };
-    request.log_info(format_args!("jwt refused: {refusal}"));
-    let realm = match &check.realm {
-        None => None,
-        Some(value) => match request.evaluate(value) {
-            Some(realm) => Some(realm),
-            None => return Decision::Fail,
-        },
+    let token = match jwt {
+        Some(check) => decide_jwt(request, state, check)?,
+        None => Decision::Decline,
     };
-    let challenge = Some(challenge::bearer(realm, refusal.reason));
-    Decision::Refuse { status: Status::Unauthorized, challenge }
+    if matches!((&token, any), (Decision::Pass, true) | (Decision::Refuse { .. }, false)) {
+        return Ok(token);
+    }
+    let link = match link {
+        Some(check) => decide_link(request, state, check)?,
+        None => Decision::Decline,
+    };
+    Ok(match (token, link) {
+        (token, Decision::Decline) => token,
+        (Decision::Decline, link) | (_, link @ Decision::Pass) => link,
+        // An expired link was good once, which says more than a missing token.
+        (_, gone @ Decision::Refuse { status: Status::Gone, .. }) => gone,
+        // Here the token was refused with `satisfy any`, or passed with `satisfy all`.
+        (token, link) => {
+            if any {
+                token
+            } else {
+                link
+            }
+        }
+    })
 }
 
-fn decide_link(request: Request<'_>, state: &State, check: &Rc<LinkCheck>) -> Decision {
-    let Some(verdict) = judge_link(request, state, check) else { return Decision::Fail };
+fn decide_jwt(
+    request: Request<'_>,
+    state: &State,
+    check: &Rc<JwtCheck>,
+) -> Result<Decision, Failed> {
+    let verdict = judge_jwt(request, state, check)?;
+    if verdict.mode == Mode::Off {
+        return Ok(Decision::Decline);
+    }
+    state.jwt.decide(Rc::clone(&verdict));
+    let denied = denied(request, check, &verdict)?;
+    let (reason, status) = match (&verdict.token, denied) {
+        (Ok(_), None) => return Ok(Decision::Pass),
+        (Ok(_), Some(rule)) => {
+            request.log_info(format_args!("jwt refused: denied by the rule in {}", rule.position));
+            let status = match rule.status {
+                RuleStatus::Unauthorized => Status::Unauthorized,
+                RuleStatus::Forbidden => Status::Forbidden,
+            };
+            (Reject::Denied, status)
+        }
+        (Err(refusal), _)
+            if refusal.reason == Reject::Missing && verdict.mode == Mode::Optional =>
+        {
+            return Ok(Decision::Decline);
+        }
+        (Err(refusal), _) => {
+            request.log_info(format_args!("jwt refused: {refusal}"));
+            match refusal.reason {
+                Reject::NoKeys => (Reject::NoKeys, Status::Unavailable),
+                reason => (reason, Status::Unauthorized),
+            }
+        }
+    };
+    if verdict.mode == Mode::Permissive {
+        return Ok(Decision::Decline);
+    }
+    if status == Status::Unavailable {
+        return Ok(Decision::Refuse { status, challenge: None });
+    }
+    let realm = check.realm.as_ref().map(|realm| request.evaluate(realm).ok_or(Failed));
+    let forbidden = status == Status::Forbidden;
+    let challenge = Some(challenge::bearer(realm.transpose()?, reason, forbidden));
+    Ok(Decision::Refuse { status, challenge })
+}
+
+fn decide_link(
+    request: Request<'_>,
+    state: &State,
+    check: &Rc<LinkCheck>,
+) -> Result<Decision, Failed> {
+    let verdict = judge_link(request, state, check)?;
+    if verdict.mode == Mode::Off {
+        return Ok(Decision::Decline);
+    }
     state.link.decide(verdict);
-    let Some(reject) = verdict.reject else { return Decision::Pass };
+    let Some(reject) = verdict.reject else { return Ok(Decision::Pass) };
     let expired = verdict.expires.filter(|_| reject == Reject::Expired);
     match expired.and_then(|digits| core::str::from_utf8(&digits).ok()?.parse::<i64>().ok()) {
         Some(expires) => {
@@ -160,43 +158,137 @@ fn decide_link(request: Request<'_>, state: &State, check: &Rc<LinkCheck>) -> De
         Reject::Expired => Status::Gone,
         _ => Status::Forbidden,
     };
-    Decision::Refuse { status, challenge: None }
+    Ok(Decision::Refuse { status, challenge: None })
 }
 
-fn judge_jwt(request: Request<'_>, state: &State, check: &Rc<JwtCheck>) -> Option<Rc<JwtVerdict>> {
-    state.jwt.verdict(check, || {
-        let verdict = match find_token(request, &check.sources)? {
-            Found::Absent => Err(Reject::Missing.into()),
-            Found::Unusable => Err(Reject::Malformed.into()),
-            Found::One(token) => check.policy.check(token, request.now()),
-        };
-        Some(Rc::new(verdict))
+/// What a switch says for this request.
+fn mode(request: Request<'_>, switch: SwitchValue) -> Result<Mode, Failed> {
+    let value = match switch {
+        SwitchValue::Fixed(mode) => return Ok(mode),
+        SwitchValue::Variable(value) => request.evaluate(&value).ok_or(Failed)?,
+    };
+    Ok(match value {
+        b"off" | b"0" | b"" => Mode::Off,
+        b"on" | b"1" => Mode::On,
+        b"optional" => Mode::Optional,
+        b"permissive" => Mode::Permissive,
+        other => {
+            let other = other.escape_ascii();
+            request.log_error(format_args!("a switch has the value \"{other}\", which is no mode"));
+            return Err(Failed);
+        }
     })
 }
 
-/// The token from the first source that has one; `None` when a value cannot be evaluated.
-fn find_token<'r>(request: Request<'r>, sources: &'r [TokenSource]) -> Option<Found<'r>> {
+fn judge_jwt(
+    request: Request<'_>,
+    state: &State,
+    check: &Rc<JwtCheck>,
+) -> Result<Rc<JwtVerdict>, Failed> {
+    state.jwt.verdict(check, || {
+        let mode = mode(request, check.switch)?;
+        let token = match mode {
+            Mode::Off => Err(Reject::Missing.into()),
+            _ => match find_token(request, &check.sources)? {
+                Found::Absent => Err(Reject::Missing.into()),
+                Found::Unusable => Err(Reject::Malformed.into()),
+                Found::One(token) => check
+                    .trust
+                    .check(token, request.now(), |policy| lend_keys(request, check, policy)),
+            },
+        };
+        let part = token.as_ref().ok().and_then(|token| check.parts.get(token.provider));
+        let provider = part.and_then(|part| part.provider.clone());
+        Ok(Rc::new(JwtVerdict { mode, token, provider, denied: OnceCell::new() }))
+    })
+}
+
+/// The keys of a policy that the configuration does not fix.
+fn lend_keys(request: Request<'_>, check: &JwtCheck, policy: usize) -> Vec<Arc<KeySet>> {
+    let files = check.parts.get(policy).map(|part| &*part.files).unwrap_or_default();
+    let keys = |file: &Rc<KeyFile>| {
+        let name = request.evaluate(&file.0)?;
+        let (keys, complaint) = request.main_conf().key_files.get(name);
+        if let Some(complaint) = complaint {
+            request.log_error(format_args!("key file \"{}\": {complaint}", name.escape_ascii()));
+        }
+        keys
+    };
+    files.iter().filter_map(keys).collect()
+}
+
+/// The first rule that does not hold for a token that is good by itself: the provider's, then the
+/// location's.
+fn denied(
+    request: Request<'_>,
+    check: &JwtCheck,
+    verdict: &JwtVerdict,
+) -> Result<Option<Rc<Rule>>, Failed> {
+    let Ok(token) = &verdict.token else { return Ok(None) };
+    if let Some(known) = verdict.denied.get() {
+        return Ok(known.clone());
+    }
+    let provider_rules = verdict.provider.as_ref().map(|one| &*one.rules).unwrap_or_default();
+    let mut denied = None;
+    for rule in provider_rules.iter().chain(&*check.rules) {
+        if !holds(request, rule, token)? {
+            denied = Some(Rc::clone(rule));
+            break;
+        }
+    }
+    Ok(verdict.denied.get_or_init(|| denied).clone())
+}
+
+/// Whether `rule` holds, with its values as they are for this request.
+fn holds(request: Request<'_>, rule: &Rule, token: &Verified) -> Result<bool, Failed> {
+    let evaluate = |values: &[ComplexValue]| {
+        values
+            .iter()
+            .map(|value| request.evaluate(value).ok_or(Failed))
+            .collect::<Result<Vec<_>, _>>()
+    };
+    Ok(match &rule.demand {
+        Demand::Claim(rule, values) => rule.holds(&token.payload, values),
+        Demand::Bound(rule, values) => rule.holds(&token.payload, &evaluate(values)?),
+        Demand::Values(values) => {
+            evaluate(values)?.iter().all(|value| !value.is_empty() && *value != b"0")
+        }
+    })
+}
+
+/// The token from the first source that has one.
+fn find_token<'r>(request: Request<'r>, sources: &'r [TokenSource]) -> Result<Found<'r>, Failed> {
     for source in sources {
         let found = match source {
             TokenSource::Bearer => credential::bearer(request.header_lines(b"authorization")),
             TokenSource::Header(name) => credential::header(request.header_lines(name)),
             TokenSource::Cookie(name) => credential::cookie(request.header_lines(b"cookie"), name),
             TokenSource::Arg(name) => credential::argument(request.query(), name).or_absent(),
-            TokenSource::Value(value) => Found::One(request.evaluate(value)?).or_absent(),
+            TokenSource::Value(value) => {
+                Found::One(request.evaluate(value).ok_or(Failed)?).or_absent()
+            }
         };
         if found != Found::Absent {
-            return Some(found);
+            return Ok(found);
         }
     }
-    Some(Found::Absent)
+    Ok(Found::Absent)
 }
 
-fn judge_link(request: Request<'_>, state: &State, check: &Rc<LinkCheck>) -> Option<LinkVerdict> {
+fn judge_link(
+    request: Request<'_>,
+    state: &State,
+    check: &Rc<LinkCheck>,
+) -> Result<LinkVerdict, Failed> {
     state.link.verdict(check, || {
+        let mode = mode(request, check.switch)?;
+        let refuse = |reject| Ok(LinkVerdict { mode, reject: Some(reject), expires: None });
+        if mode == Mode::Off {
+            return refuse(Reject::Missing);
+        }
         let query = request.query();
         let signature = credential::argument(query, &check.args.signature);
         let expires = credential::argument(query, &check.args.expires);
-        let refuse = |reject| Some(LinkVerdict { reject: Some(reject), expires: None });
         let link = match (signature, expires) {
             (Found::Unusable, _) | (_, Found::Unusable) => return refuse(Reject::Malformed),
             (Found::Absent, _) | (_, Found::Absent) => return refuse(Reject::Missing),
@@ -205,41 +297,64 @@ fn judge_link(request: Request<'_>, state: &State, check: &Rc<LinkCheck>) -> Opt
         let Ok(link) = link else { return refuse(Reject::Malformed) };
         let digits = link.expires_text().try_into().ok();
         let signed = match &check.signed {
-            Signed::Uri => request.uri(),
-            Signed::Value(value) => request.evaluate(value)?,
+            Signed::Uri => Some(request.uri()),
+            Signed::Value(value) => request.evaluate(value),
             Signed::Expression(value) => {
                 state.presented.set(digits);
                 let signed = request.evaluate(value);
                 state.presented.set(None);
-                signed?
+                signed
             }
         };
-        let reject = check.policy.check(link, signed, request.now()).err();
+        let reject = check.policy.check(link, signed.ok_or(Failed)?, request.now()).err();
         let held = matches!(reject, None | Some(Reject::Expired));
-        Some(LinkVerdict { reject, expires: digits.filter(|_| held) })
+        Ok(LinkVerdict { mode, reject, expires: digits.filter(|_| held) })
     })
 }
 
 /// The verdict on the token that a variable is to show: that of the location's own check, reached
 /// now if need be; where there is none, the one on which the request was last decided.
-pub(crate) fn jwt_verdict(request: Request<'_>) -> Option<Rc<JwtVerdict>> {
-    match request.conf().jwt_check() {
-        Some(check) => judge_jwt(request, request.state()?, check),
-        None => request.existing_state()?.jwt.decided.try_borrow().ok()?.clone(),
+pub(crate) fn jwt_verdict(request: Request<'_>) -> Result<Option<Rc<JwtVerdict>>, Failed> {
+    let verdict = match (request.conf().jwt_check(), request.existing_state()) {
+        (Some(check), _) => Some(judge_jwt(request, request.state().ok_or(Failed)?, check)?),
+        (None, Some(state)) => state.jwt.decided()?,
+        (None, None) => None,
+    };
+    Ok(verdict.filter(|verdict| verdict.mode != Mode::Off))
+}
+
+/// Why the token is refused here, if it is, rules included.
+pub(crate) fn jwt_reject(
+    request: Request<'_>,
+    verdict: &JwtVerdict,
+) -> Result<Option<Reject>, Failed> {
+    if let Err(refusal) = &verdict.token {
+        return Ok(Some(refusal.reason));
     }
+    let denied = match (verdict.denied.get(), request.conf().jwt_check()) {
+        (Some(denied), _) => denied.is_some(),
+        (None, Some(check)) => denied(request, check, verdict)?.is_some(),
+        (None, None) => false,
+    };
+    Ok(denied.then_some(Reject::Denied))
 }
 
 /// As [`jwt_verdict`], for the link.
-pub(crate) fn link_verdict(request: Request<'_>) -> Option<LinkVerdict> {
-    match request.conf().link_check() {
-        Some(check) => judge_link(request, request.state()?, check),
-        None => *request.existing_state()?.link.decided.try_borrow().ok()?,
-    }
+pub(crate) fn link_verdict(request: Request<'_>) -> Result<Option<LinkVerdict>, Failed> {
+    let verdict = match (request.conf().link_check(), request.existing_state()) {
+        (Some(check), _) => Some(judge_link(request, request.state().ok_or(Failed)?, check)?),
+        (None, Some(state)) => state.link.decided()?,
+        (None, None) => None,
+    };
+    Ok(verdict.filter(|verdict| verdict.mode != Mode::Off))
 }
 
 /// The digits of a link's expiry, verified, or as presented while the expression that the link is
 /// signed by is being evaluated.
-pub(crate) fn link_expires(request: Request<'_>) -> Option<Digits> {
-    let presented = request.existing_state().and_then(|state| state.presented.get());
-    presented.or_else(|| link_verdict(request)?.expires)
+pub(crate) fn link_expires(request: Request<'_>) -> Result<Option<Digits>, Failed> {
+    let presented = request.existing_state().and_then(|state: &State| state.presented.get());
+    Ok(match presented {
+        Some(digits) => Some(digits),
+        None => link_verdict(request)?.and_then(|verdict| verdict.expires),
+    })
 }

@@ -41,7 +41,10 @@ pub(crate) unsafe fn bytes<'a>(string: ngx_str_t) -> &'a [u8] {
 
 /// An nginx string over `bytes`, for functions of nginx's that take one and do not write to it.
 pub(crate) fn string(bytes: &[u8]) -> ngx_str_t {
-    ngx_str_t { len: bytes.len(), data: bytes.as_ptr().cast_mut() }
+    // Some of them look at the first byte whatever the length: an empty slice of Rust's may point
+    // to no memory at all, an empty string of nginx's points to its end.
+    let data = if bytes.is_empty() { c"".as_ptr().cast() } else { bytes.as_ptr() };
+    ngx_str_t { len: bytes.len(), data: data.cast_mut() }
 }
 
 /// Moves `value` into memory of `pool`, to be dropped when the pool is destroyed. Null when out of

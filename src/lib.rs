@@ -1,13 +1,16 @@
 //! The nginx module: its tables, as nginx reads them, and the hooks that fill them in.
 //!
-//! Everything unsafe is in this file, `ffi.rs`, `request.rs` and `conf/setting.rs`; the decision
+//! Everything unsafe is in this file, `hooks.rs`, `ffi.rs`, `request.rs` and `conf/setting.rs`; the decision
 //! (`access.rs`) and what variables show (`variables.rs`) are safe code over them, and all
 //! cryptography is in the `token` crate.
 
 mod access;
 mod conf;
 mod ffi;
+mod hooks;
+mod key_files;
 mod request;
+mod state;
 mod variables;
 
 use core::ffi::{c_char, c_void};
@@ -21,7 +24,7 @@ use ngx::ffi::{
 };
 use ngx::http::HttpModuleConfExt as _;
 
-use crate::conf::LocationConf;
+use crate::conf::{LocationConf, MainConf};
 
 #[allow(missing_docs)] // what `load_module` looks for (ngx_load_module in src/core/nginx.c)
 mod exports {
@@ -42,7 +45,7 @@ pub static mut ngx_http_token_auth_module: ngx_module_t = ngx_module_t {
 static MODULE_CONTEXT: ngx_http_module_t = ngx_http_module_t {
     preconfiguration: Some(add_variables),
     postconfiguration: Some(add_access_handler),
-    create_main_conf: None,
+    create_main_conf: Some(create_main_conf),
     init_main_conf: None,
     create_srv_conf: None,
     merge_srv_conf: None,
@@ -60,7 +63,7 @@ fn module() -> &'static ngx_module_t {
 /// Registers the variables; nginx wants them known before it reads the `http` block.
 unsafe extern "C" fn add_variables(cf: *mut ngx_conf_t) -> ngx_int_t {
     ffi::guard_conf(cf, Status::NGX_ERROR.0, || {
-        for row in request::variable_table() {
+        for row in hooks::variable_table() {
             let mut name = row.name();
             // SAFETY: `cf` is the configuration being read, and nginx copies the name into its
             // own memory.
@@ -81,9 +84,9 @@ unsafe extern "C" fn add_access_handler(cf: *mut ngx_conf_t) -> ngx_int_t {
         // the core module keeps a structure of this type and the phases are initialised.
         let handler = unsafe {
             (*cf)
-                .http_main_conf_unchecked::<ngx_http_core_main_conf_t>(
-                    &*ptr::addr_of!(ngx_http_core_module),
-                )
+                .http_main_conf_unchecked::<ngx_http_core_main_conf_t>(&*ptr::addr_of!(
+                    ngx_http_core_module
+                ))
                 .map(|mut core| {
                     let phase = ngx_http_phases_NGX_HTTP_ACCESS_PHASE as usize;
                     let phases = &mut core.as_mut().phases;
@@ -96,11 +99,18 @@ unsafe extern "C" fn add_access_handler(cf: *mut ngx_conf_t) -> ngx_int_t {
         match handler.map(<*mut c_void>::cast::<ngx_http_handler_pt>) {
             Some(slot) if !slot.is_null() => {
                 // SAFETY: the new element of the array of handlers.
-                unsafe { slot.write(Some(request::access_handler)) };
+                unsafe { slot.write(Some(hooks::access_handler)) };
                 Status::NGX_OK.0
             }
             _ => Status::NGX_ERROR.0,
         }
+    })
+}
+
+unsafe extern "C" fn create_main_conf(cf: *mut ngx_conf_t) -> *mut c_void {
+    ffi::guard_conf(cf, ptr::null_mut(), || {
+        // SAFETY: as in `create_location_conf`.
+        unsafe { ffi::allocate((*cf).pool, MainConf::default()) }.cast()
     })
 }
 
@@ -120,10 +130,16 @@ unsafe extern "C" fn merge_location_conf(
 ) -> *mut c_char {
     ffi::guard_conf(cf, NGX_CONF_ERROR, || {
         // SAFETY: both were made by `create_location_conf`, are of different levels, and nginx
-        // merges one pair at a time.
-        let (parent, child) =
-            unsafe { (&*parent.cast::<LocationConf>(), &mut *child.cast::<LocationConf>()) };
-        match child.merge(parent) {
+        // merges one pair at a time; the main configuration is that of the same `http` block.
+        let (parent, child, main) = unsafe {
+            let main = (*cf).http_main_conf_unchecked::<MainConf>(module());
+            (&*parent.cast::<LocationConf>(), &mut *child.cast::<LocationConf>(), main)
+        };
+        // SAFETY: only shared references to the main configuration are ever made.
+        let Some(main) = main.map(|main| unsafe { main.as_ref() }) else {
+            return NGX_CONF_ERROR;
+        };
+        match child.merge(parent, main) {
             Ok(()) => ptr::null_mut(),
             Err(error) => {
                 // SAFETY: `cf` is valid. The level that is at fault was read long ago, so the

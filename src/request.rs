@@ -1,29 +1,19 @@
-//! The only reader of nginx's request: lends the access check and the variables what they need,
-//! and puts their answers into nginx's structures.
+//! The only reader of nginx's request: lends the access check and the variables what they need.
 
-use core::ffi::{CStr, c_void};
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 use core::{ptr, slice};
 
 use ngx::ffi::{
-    NGX_HTTP_SATISFY_ANY, NGX_HTTP_VAR_NOCACHEABLE, NGX_HTTP_VAR_NOHASH, NGX_HTTP_VAR_PREFIX,
-    NGX_LOG_INFO, ngx_http_complex_value, ngx_http_core_loc_conf_t, ngx_http_core_module,
-    ngx_http_get_variable_pt, ngx_http_request_t, ngx_http_variable_value_t, ngx_int_t,
-    ngx_list_part_t, ngx_list_push, ngx_pnalloc, ngx_str_t, ngx_table_elt_t, ngx_time, ngx_uint_t,
+    NGX_HTTP_SATISFY_ANY, NGX_LOG_ERR, NGX_LOG_INFO, NGX_OK, ngx_http_complex_value,
+    ngx_http_core_loc_conf_t, ngx_http_core_module, ngx_http_request_t, ngx_int_t, ngx_list_part_t,
+    ngx_list_push, ngx_pnalloc, ngx_str_t, ngx_table_elt_t, ngx_time, ngx_uint_t,
 };
 use ngx::http::HttpModuleConfExt as _;
 
-use crate::access::{self, Decision, State, Status};
-use crate::conf::LocationConf;
+use crate::conf::{LocationConf, MainConf};
 use crate::ffi::{self, ComplexValue};
-use crate::variables::{VARIABLES, Variable};
-
-const OK: ngx_int_t = ngx::ffi::NGX_OK as ngx_int_t;
-const DECLINED: ngx_int_t = ngx::ffi::NGX_DECLINED as ngx_int_t;
-const ERROR: ngx_int_t = ngx::ffi::NGX_ERROR as ngx_int_t;
-/// 500, for what is not the client's doing.
-const FAILED: ngx_int_t = ngx::ffi::NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
+use crate::state::State;
 
 /// A request, for the time of one call from nginx.
 #[derive(Clone, Copy)]
@@ -32,26 +22,14 @@ pub(crate) struct Request<'r> {
     lives: PhantomData<&'r ngx_http_request_t>,
 }
 
-/// The handler of the access phase.
-pub(crate) unsafe extern "C" fn access_handler(r: *mut ngx_http_request_t) -> ngx_int_t {
-    // SAFETY: nginx passes a valid request to a phase handler, for the time of the call.
-    let Some(request) = (unsafe { Request::new(r) }) else { return FAILED };
-    ffi::guard(request.log(), FAILED, || match access::decide(request) {
-        Decision::NotOurs => DECLINED,
-        Decision::Pass => OK,
-        Decision::Refuse { status, challenge } => request.refuse(status, challenge.as_deref()),
-        Decision::Fail => FAILED,
-    })
-}
-
 impl<'r> Request<'r> {
     /// # Safety
     /// `raw` must be a request that nginx passes to a hook, and `'r` must end with that call.
-    unsafe fn new(raw: *mut ngx_http_request_t) -> Option<Self> {
+    pub(crate) unsafe fn new(raw: *mut ngx_http_request_t) -> Option<Self> {
         NonNull::new(raw).map(|raw| Self { raw, lives: PhantomData })
     }
 
-    fn log(self) -> *mut ngx::ffi::ngx_log_t {
+    pub(crate) fn log(self) -> *mut ngx::ffi::ngx_log_t {
         // SAFETY: a request always has a connection with a log.
         unsafe { (*(*self.raw.as_ptr()).connection).log }
     }
@@ -63,6 +41,15 @@ impl<'r> Request<'r> {
         unsafe {
             let conf = *(*self.raw.as_ptr()).loc_conf.add(crate::module().ctx_index);
             &*conf.cast::<LocationConf>()
+        }
+    }
+
+    /// What the `http` block is configured with.
+    pub(crate) fn main_conf(self) -> &'r MainConf {
+        // SAFETY: `create_main_conf` made it, of this type; only shared references are ever made.
+        unsafe {
+            let conf = *(*self.raw.as_ptr()).main_conf.add(crate::module().ctx_index);
+            &*conf.cast::<MainConf>()
         }
     }
 
@@ -126,51 +113,56 @@ impl<'r> Request<'r> {
         // in the request's pool or the configuration's.
         unsafe {
             let rc = ngx_http_complex_value(self.raw.as_ptr(), value.0.as_ptr(), &raw mut result);
-            (rc == OK).then(|| ffi::bytes(result))
+            (rc == NGX_OK as ngx_int_t).then(|| ffi::bytes(result))
         }
     }
 
-    /// What has been judged of this request so far, shared by its subrequests and kept over
-    /// internal redirects; `None` when out of memory.
+    /// The module's state of this request, shared by its subrequests and kept over internal
+    /// redirects; `None` when out of memory.
     ///
     /// nginx clears a module's context at an internal redirect; as its realip module does, the
     /// state is then found among the pool's cleanups.
     pub(crate) fn state(self) -> Option<&'r State> {
-        // SAFETY: the main request outlives its subrequests and shares its pool with them. The
-        // context slot is ours alone and holds null or a State of that pool, which nothing frees
-        // before the request ends; only shared references to it are ever made.
+        if let Some(state) = self.existing_state() {
+            return Some(state);
+        }
+        // SAFETY: the main request outlives its subrequests and shares its pool with them; the
+        // context slot is ours alone. Nothing frees the state before the request ends, and only
+        // shared references to it are ever made.
+        unsafe {
+            let main = (*self.raw.as_ptr()).main;
+            let state: *mut State = ffi::allocate((*main).pool, State::default());
+            *(*main).ctx.add(crate::module().ctx_index) = state.cast();
+            state.as_ref()
+        }
+    }
+
+    /// The state, if there is one.
+    pub(crate) fn existing_state(self) -> Option<&'r State> {
+        // SAFETY: as in `state`; the slot holds null or what `state` has put there.
         unsafe {
             let main = (*self.raw.as_ptr()).main;
             let slot = (*main).ctx.add(crate::module().ctx_index);
             if (*slot).is_null() && ((*main).internal() != 0 || (*main).filter_finalize() != 0) {
                 *slot = ffi::find::<State>((*(*main).pool).cleanup).cast();
             }
-            if (*slot).is_null() {
-                *slot = ffi::allocate((*main).pool, State::default()).cast();
-            }
             (*slot).cast::<State>().as_ref()
         }
     }
 
-    /// What has been judged so far, if anything was.
-    pub(crate) fn existing_state(self) -> Option<&'r State> {
-        // SAFETY: as in `state`.
-        unsafe {
-            let main = (*self.raw.as_ptr()).main;
-            let slot = *(*main).ctx.add(crate::module().ctx_index);
-            let data: *mut State = match slot.is_null() {
-                true => ffi::find((*(*main).pool).cleanup),
-                false => slot.cast(),
-            };
-            data.as_ref()
-        }
+    /// Writes a line to the error log at level `info`.
+    pub(crate) fn log_info(self, message: core::fmt::Arguments<'_>) {
+        self.write_log(NGX_LOG_INFO, message);
     }
 
-    /// Writes a line to the error log at level `info`.
-    ///
+    /// Writes a line to the error log at level `error`.
+    pub(crate) fn log_error(self, message: core::fmt::Arguments<'_>) {
+        self.write_log(NGX_LOG_ERR, message);
+    }
+
     /// Not through the connection's log handler, which would add the request line: its query may
     /// hold a token or a signature.
-    pub(crate) fn log_info(self, message: core::fmt::Arguments<'_>) {
+    fn write_log(self, level: u32, message: core::fmt::Arguments<'_>) {
         // SAFETY: the log is valid; the copy keeps its files and number and drops the handler.
         let mut log = unsafe { *self.log() };
         log.handler = None;
@@ -180,7 +172,7 @@ impl<'r> Request<'r> {
         // SAFETY: the method's name is a part of the request's buffer or a static.
         let method = unsafe { ffi::bytes((*self.raw.as_ptr()).method_name) };
         ngx::ngx_log_error!(
-            NGX_LOG_INFO,
+            level,
             log,
             "{message}, location \"{}\", client: {}, request: \"{} {}\"",
             self.location_name().escape_ascii(),
@@ -190,27 +182,16 @@ impl<'r> Request<'r> {
         );
     }
 
-    /// Answers `status`, with a challenge where there is one.
-    ///
-    /// With `satisfy any`, nginx goes on to the next check after 401 and 403 only. Declining with
-    /// the code already set gives the others their say after any other status, too.
-    fn refuse(self, status: Status, challenge: Option<&[u8]>) -> ngx_int_t {
-        if let Some(challenge) = challenge
-            && self.add_challenge(challenge).is_none()
-        {
-            return FAILED;
-        }
-        let goes_on = matches!(status, Status::Unauthorized | Status::Forbidden);
-        if self.satisfies_any() && !goes_on {
-            // SAFETY: the field is what the access phase itself keeps the code in.
-            unsafe { (*self.raw.as_ptr()).access_code = status as ngx_uint_t };
-            return DECLINED;
-        }
-        status as ngx_int_t
+    /// Has nginx answer `code` unless a later check passes: with `satisfy any`, nginx goes on to
+    /// the next check after 401 and 403 only, and declining with the code already set gives the
+    /// others their say after any other.
+    pub(crate) fn answer_unless_satisfied(self, code: ngx_uint_t) {
+        // SAFETY: the field is what the access phase itself keeps the code in.
+        unsafe { (*self.raw.as_ptr()).access_code = code };
     }
 
     /// Adds `WWW-Authenticate`, where `satisfy any` finds it to take it back.
-    fn add_challenge(self, value: &[u8]) -> Option<()> {
+    pub(crate) fn add_challenge(self, value: &[u8]) -> Option<()> {
         let value = self.copy(value)?;
         // SAFETY: the output headers are valid; the new element is zeroed first, since `next`
         // exists from nginx 1.23 on only, and then filled as nginx's auth_basic does.
@@ -230,7 +211,7 @@ impl<'r> Request<'r> {
     }
 
     /// Copies bytes into the request's pool.
-    fn copy(self, bytes: &[u8]) -> Option<ngx_str_t> {
+    pub(crate) fn copy(self, bytes: &[u8]) -> Option<ngx_str_t> {
         // SAFETY: the pool is valid; the memory is fresh and of the length asked for.
         unsafe {
             let data = ngx_pnalloc((*self.raw.as_ptr()).pool, bytes.len()).cast::<u8>();
@@ -268,76 +249,4 @@ impl<'r> Iterator for HeaderLines<'r> {
             self.at = 0;
         }
     }
-}
-
-/// A variable as nginx wants it registered.
-pub(crate) struct VariableRow {
-    name: &'static CStr,
-    pub(crate) flags: ngx_uint_t,
-    pub(crate) handler: ngx_http_get_variable_pt,
-}
-
-impl VariableRow {
-    pub(crate) fn name(&self) -> ngx_str_t {
-        ffi::string(self.name.to_bytes())
-    }
-}
-
-/// The variables, each with the handler that knows its row.
-pub(crate) fn variable_table() -> impl Iterator<Item = VariableRow> {
-    let handlers: [ngx_http_get_variable_pt; VARIABLES.len()] = [
-        Some(get_variable::<0>),
-        Some(get_variable::<1>),
-        Some(get_variable::<2>),
-        Some(get_variable::<3>),
-        Some(get_variable::<4>),
-        Some(get_variable::<5>),
-    ];
-    VARIABLES.iter().zip(handlers).map(|(variable, handler)| {
-        // Never cacheable: the answer changes when an internal redirect enters another location,
-        // and nginx caches a prefix variable that was read early as not found.
-        let (name, prefix) = match variable {
-            Variable::Named(name, _) => (*name, 0),
-            Variable::Prefix(name, _) => (*name, NGX_HTTP_VAR_PREFIX | NGX_HTTP_VAR_NOHASH),
-        };
-        let flags = (NGX_HTTP_VAR_NOCACHEABLE | prefix) as ngx_uint_t;
-        VariableRow { name, flags, handler }
-    })
-}
-
-unsafe extern "C" fn get_variable<const ROW: usize>(
-    r: *mut ngx_http_request_t,
-    value: *mut ngx_http_variable_value_t,
-    data: usize,
-) -> ngx_int_t {
-    // SAFETY: nginx passes a valid request to a variable's handler, for the time of the call.
-    let Some(request) = (unsafe { Request::new(r) }) else { return ERROR };
-    ffi::guard(request.log(), ERROR, || {
-        let text = match VARIABLES.get(ROW) {
-            Some(Variable::Named(_, get)) => get(request),
-            Some(Variable::Prefix(prefix, get)) => {
-                // SAFETY: for a prefix variable `data` points to the whole name of the one that is
-                // asked for.
-                let name = unsafe { ffi::bytes(*(data as *const c_void).cast::<ngx_str_t>()) };
-                name.get(prefix.count_bytes()..).and_then(|name| get(request, name))
-            }
-            None => None,
-        };
-        // SAFETY: the value is nginx's to be filled in, with bytes that live as long as the pool.
-        let value = unsafe { &mut *value };
-        let Some(text) = text else {
-            value.set_valid(0);
-            value.set_not_found(1);
-            return OK;
-        };
-        let Some(text) = request.copy(&text) else { return ERROR };
-        // The length is a bit field of 28 bits.
-        let Ok(len @ ..0x1000_0000) = u32::try_from(text.len) else { return ERROR };
-        value.set_len(len);
-        value.set_valid(1);
-        value.set_no_cacheable(1);
-        value.set_not_found(0);
-        value.data = text.data;
-        OK
-    })
 }

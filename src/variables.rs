@@ -5,6 +5,7 @@ use core::ffi::CStr;
 use token::{Reject, Verified};
 
 use crate::access;
+use crate::conf::NamedClaim;
 use crate::request::Request;
 
 /// A variable: the name that nginx knows it by, or the prefix, and how to get its value. `None` is
@@ -15,9 +16,10 @@ pub(crate) enum Variable {
 }
 
 /// The variables.
-pub(crate) static VARIABLES: [Variable; 6] = [
+pub(crate) static VARIABLES: [Variable; 7] = [
     Variable::Named(c"jwt_status", jwt_status),
     Variable::Named(c"jwt_payload", jwt_payload),
+    Variable::Named(c"jwt_provider", jwt_provider),
     Variable::Prefix(c"jwt_claim_", jwt_claim),
     Variable::Prefix(c"jwt_header_", jwt_header),
     Variable::Named(c"secure_token_status", secure_token_status),
@@ -25,33 +27,26 @@ pub(crate) static VARIABLES: [Variable; 6] = [
 ];
 
 fn jwt_status(request: Request<'_>) -> Option<Vec<u8>> {
-    Some(status(access::jwt_verdict(request).as_deref().map(|verdict| match verdict {
-        Ok(_) => None,
-        Err(refusal) => Some(refusal.reason),
-    })))
+    let Some(verdict) = access::jwt_verdict(request).ok()? else { return Some(b"off".into()) };
+    Some(status(access::jwt_reject(request, &verdict).ok()?))
 }
 
 fn secure_token_status(request: Request<'_>) -> Option<Vec<u8>> {
-    Some(status(access::link_verdict(request).map(|verdict| verdict.reject)))
+    let Some(verdict) = access::link_verdict(request).ok()? else { return Some(b"off".into()) };
+    Some(status(verdict.reject))
 }
 
-fn status(verdict: Option<Option<Reject>>) -> Vec<u8> {
-    match verdict {
-        None => "off",
-        Some(None) => "ok",
-        Some(Some(reject)) => reject.status(),
-    }
-    .into()
+fn status(reject: Option<Reject>) -> Vec<u8> {
+    reject.map_or("ok", Reject::status).into()
 }
 
-/// Applies `show` to the token, if it was accepted.
+/// Applies `show` to the token, if it is good by itself, whatever the location's rules say of it.
 fn verified(
     request: Request<'_>,
     show: impl FnOnce(&Verified) -> Option<String>,
 ) -> Option<Vec<u8>> {
-    let verdict = access::jwt_verdict(request)?;
-    let verified = (*verdict).as_ref().ok()?;
-    let mut text = show(verified)?.into_bytes();
+    let verdict = access::jwt_verdict(request).ok()??;
+    let mut text = show(verdict.token.as_ref().ok()?)?.into_bytes();
     // A claim may hold anything that JSON can, and the variable may go into a header.
     text.retain(|byte| !byte.is_ascii_control());
     Some(text)
@@ -71,7 +66,22 @@ fn jwt_header(request: Request<'_>, name: &[u8]) -> Option<Vec<u8>> {
     verified(request, |token| Some(token.header.root().get(name)?.to_text()))
 }
 
+/// A claim or header that the configuration has given a variable of its own.
+pub(crate) fn named_claim(request: Request<'_>, claim: &NamedClaim) -> Option<Vec<u8>> {
+    verified(request, |token| {
+        let document = if claim.header { &token.header } else { &token.payload };
+        let value = claim.path.iter().try_fold(document.root(), |value, step| step.find(value));
+        Some(value?.to_text())
+    })
+}
+
+/// The name of the `jwt_provider` that the token is from.
+fn jwt_provider(request: Request<'_>) -> Option<Vec<u8>> {
+    let verdict = access::jwt_verdict(request).ok()??;
+    verdict.provider.as_ref().map(|provider| provider.name.to_vec())
+}
+
 /// The expiry of a link whose signature held; within `secure_token_md5` the one presented.
 fn secure_token_expires(request: Request<'_>) -> Option<Vec<u8>> {
-    access::link_expires(request).map(|digits| digits.to_vec())
+    access::link_expires(request).ok()?.map(|digits| digits.to_vec())
 }

@@ -4,14 +4,20 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use ngx::ffi::{
-    NGX_CONF_1MORE, NGX_CONF_BLOCK, NGX_CONF_FLAG, NGX_CONF_NOARGS, NGX_CONF_TAKE1, NGX_CONF_TAKE2,
-    NGX_CONF_TAKE12, NGX_HTTP_LIF_CONF, NGX_HTTP_LMT_CONF, NGX_HTTP_LOC_CONF, NGX_HTTP_MAIN_CONF,
-    NGX_HTTP_SRV_CONF,
+    NGX_CONF_1MORE, NGX_CONF_2MORE, NGX_CONF_BLOCK, NGX_CONF_FLAG, NGX_CONF_NOARGS, NGX_CONF_TAKE1,
+    NGX_CONF_TAKE2, NGX_CONF_TAKE12, NGX_HTTP_LIF_CONF, NGX_HTTP_LMT_CONF, NGX_HTTP_LOC_CONF,
+    NGX_HTTP_MAIN_CONF, NGX_HTTP_SRV_CONF,
 };
-use token::{Algorithm, KeySet, LinkAlgorithm, LinkSecret, Loaded};
+use token::{
+    Algorithm, ClaimPath, KeySet, LinkAlgorithm, LinkSecret, Loaded, Revocation, RevokedList,
+};
 
-use super::setting::{Command, ConfError, Setting, commands};
-use super::{LinkArgs, LinkKeys, LocationConf, Switch, TokenSource, kids};
+use super::jwt::{KeyFile, TokenSource};
+use super::link::{LinkArgs, LinkKeys};
+use super::provider::jwt_provider;
+use super::rules::{self, RuleStatus};
+use super::setting::{Command, ConfError, NamedClaim, PROVIDER, Setting, commands};
+use super::{LocationConf, Mode, Switch, SwitchValue, kids};
 
 /// http, server, location, `if` in location, limit_except.
 const ANYWHERE: u32 = NGX_HTTP_MAIN_CONF
@@ -20,26 +26,45 @@ const ANYWHERE: u32 = NGX_HTTP_MAIN_CONF
     | NGX_HTTP_LIF_CONF
     | NGX_HTTP_LMT_CONF;
 
+/// As [`ANYWHERE`], and in a `jwt_provider` block.
+const OR_PROVIDER: u32 = ANYWHERE | PROVIDER;
+
 commands! {
-    "jwt", ANYWHERE | NGX_CONF_FLAG, jwt;
-    "jwt_kids", ANYWHERE | NGX_CONF_BLOCK | NGX_CONF_NOARGS, jwt_kids;
-    "jwt_kids_file", ANYWHERE | NGX_CONF_TAKE1, jwt_kids_file;
-    "jwks_file", ANYWHERE | NGX_CONF_TAKE12, jwks_file;
-    "jwt_algorithms", ANYWHERE | NGX_CONF_1MORE, jwt_algorithms;
+    "jwt", ANYWHERE | NGX_CONF_1MORE, jwt;
+    "jwt_kids", OR_PROVIDER | NGX_CONF_BLOCK | NGX_CONF_NOARGS, jwt_kids;
+    "jwt_kids_file", OR_PROVIDER | NGX_CONF_TAKE1, jwt_kids_file;
+    "jwks_file", OR_PROVIDER | NGX_CONF_TAKE12, jwks_file;
+    "jwt_algorithms", OR_PROVIDER | NGX_CONF_1MORE, jwt_algorithms;
     "jwt_token", ANYWHERE | NGX_CONF_1MORE, jwt_token;
     "jwt_realm", ANYWHERE | NGX_CONF_TAKE1, jwt_realm;
-    "jwt_issuer", ANYWHERE | NGX_CONF_1MORE, jwt_issuer;
-    "jwt_audience", ANYWHERE | NGX_CONF_1MORE, jwt_audience;
-    "jwt_typ", ANYWHERE | NGX_CONF_1MORE, jwt_typ;
-    "jwt_leeway", ANYWHERE | NGX_CONF_TAKE1, jwt_leeway;
-    "jwt_require_exp", ANYWHERE | NGX_CONF_FLAG, jwt_require_exp;
-    "jwt_max_lifetime", ANYWHERE | NGX_CONF_TAKE1, jwt_max_lifetime;
-    "secure_token", ANYWHERE | NGX_CONF_FLAG, secure_token;
+    "jwt_issuer", OR_PROVIDER | NGX_CONF_1MORE, jwt_issuer;
+    "jwt_audience", OR_PROVIDER | NGX_CONF_1MORE, jwt_audience;
+    "jwt_typ", OR_PROVIDER | NGX_CONF_1MORE, jwt_typ;
+    "jwt_leeway", OR_PROVIDER | NGX_CONF_TAKE1, jwt_leeway;
+    "jwt_require_exp", OR_PROVIDER | NGX_CONF_FLAG, jwt_require_exp;
+    "jwt_max_lifetime", OR_PROVIDER | NGX_CONF_TAKE1, jwt_max_lifetime;
+    "jwt_claim", OR_PROVIDER | NGX_CONF_2MORE, jwt_claim;
+    "jwt_require", OR_PROVIDER | NGX_CONF_1MORE, jwt_require;
+    "jwt_revoked", OR_PROVIDER | NGX_CONF_TAKE2, jwt_revoked;
+    "jwt_provider", NGX_HTTP_MAIN_CONF | NGX_CONF_BLOCK | NGX_CONF_TAKE1, jwt_provider;
+    "jwt_claim_set", NGX_HTTP_MAIN_CONF | NGX_CONF_2MORE, jwt_claim_set;
+    "jwt_header_set", NGX_HTTP_MAIN_CONF | NGX_CONF_2MORE, jwt_header_set;
+
+    "secure_token", ANYWHERE | NGX_CONF_TAKE1, secure_token;
     "secure_token_secret", ANYWHERE | NGX_CONF_1MORE, secure_token_secret;
     "secure_token_md5", ANYWHERE | NGX_CONF_TAKE1, secure_token_md5;
     "secure_token_algorithm", ANYWHERE | NGX_CONF_1MORE, secure_token_algorithm;
     "secure_token_value", ANYWHERE | NGX_CONF_TAKE1, secure_token_value;
     "secure_token_args", ANYWHERE | NGX_CONF_TAKE2, secure_token_args;
+
+    // NGINX Plus's names for the same.
+    "auth_jwt", ANYWHERE | NGX_CONF_TAKE12, auth_jwt;
+    "auth_jwt_key_file", ANYWHERE | NGX_CONF_TAKE1, auth_jwt_key_file;
+    "auth_jwt_leeway", ANYWHERE | NGX_CONF_TAKE1, jwt_leeway;
+    "auth_jwt_type", ANYWHERE | NGX_CONF_TAKE1, auth_jwt_type;
+    "auth_jwt_require", ANYWHERE | NGX_CONF_1MORE, auth_jwt_require;
+    "auth_jwt_claim_set", NGX_HTTP_MAIN_CONF | NGX_CONF_2MORE, jwt_claim_set;
+    "auth_jwt_header_set", NGX_HTTP_MAIN_CONF | NGX_CONF_2MORE, jwt_header_set;
 }
 
 type Result = core::result::Result<(), ConfError>;
@@ -53,15 +78,48 @@ fn once<T>(slot: &mut Option<T>, value: T) -> Result {
 }
 
 fn jwt(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
-    once(&mut conf.jwt.switch, switch(setting)?)
+    let value = switch(setting, |word| match word {
+        b"on" => Some(Mode::On),
+        b"off" => Some(Mode::Off),
+        b"optional" => Some(Mode::Optional),
+        b"permissive" => Some(Mode::Permissive),
+        _ => None,
+    })?;
+    let provider = |word: &[u8]| match word.strip_prefix(b"provider=") {
+        Some(name) if !name.is_empty() => Ok(name.into()),
+        _ => Err(ConfError::parameter(word)),
+    };
+    let providers =
+        setting.values().skip(1).map(provider).collect::<core::result::Result<_, _>>()?;
+    let position = setting.position().into();
+    once(&mut conf.jwt.switch, Switch { value, providers, position })
 }
 
 fn secure_token(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
-    once(&mut conf.link.switch, switch(setting)?)
+    let value = switch(setting, |word| match word {
+        b"on" => Some(Mode::On),
+        b"off" => Some(Mode::Off),
+        _ => None,
+    })?;
+    let position = setting.position().into();
+    once(&mut conf.link.switch, Switch { value, providers: Rc::new([]), position })
 }
 
-fn switch(setting: &Setting<'_>) -> core::result::Result<Switch, ConfError> {
-    Ok(Switch { on: flag(setting)?, position: setting.position().into() })
+/// The first argument as the position of a switch. As nginx's own flags, words ignore case.
+fn switch(
+    setting: &Setting<'_>,
+    mode: impl Fn(&[u8]) -> Option<Mode>,
+) -> core::result::Result<SwitchValue, ConfError> {
+    let word = setting.first();
+    if word.contains(&b'$') {
+        return setting.compile(word).map(SwitchValue::Variable);
+    }
+    mode(&word.to_ascii_lowercase()).map(SwitchValue::Fixed).ok_or_else(|| {
+        ConfError::value(
+            word,
+            "must be \"on\", \"off\", another mode of this switch, or a variable",
+        )
+    })
 }
 
 fn flag(setting: &Setting<'_>) -> core::result::Result<bool, ConfError> {
@@ -75,7 +133,7 @@ fn flag(setting: &Setting<'_>) -> core::result::Result<bool, ConfError> {
 
 fn jwt_kids(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
     let loaded = setting.block(kids::entry)?;
-    add_keys(conf, setting, loaded.finish().map_err(ConfError::Keys)?, None);
+    add_keys(conf, setting, loaded.finish().map_err(ConfError::Keys)?, None, true);
     Ok(())
 }
 
@@ -83,7 +141,7 @@ fn jwt_kids_file(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
     let (path, text) = setting.read_file(setting.first())?;
     let loaded =
         token::load_kids(&text).map_err(|why| ConfError::File(path.clone(), why.to_string()))?;
-    add_keys(conf, setting, loaded, Some(&path));
+    add_keys(conf, setting, loaded, Some(&path), true);
     Ok(())
 }
 
@@ -95,21 +153,38 @@ fn jwks_file(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
             None => return Err(ConfError::parameter(option)),
         },
     };
+    key_file(conf, setting, kid, true)
+}
+
+fn key_file(
+    conf: &mut LocationConf,
+    setting: &Setting<'_>,
+    kid: Option<&str>,
+    switch_on: bool,
+) -> Result {
     let (path, text) = setting.read_file(setting.first())?;
     let loaded = token::load_keys(&text, kid)
         .map_err(|why| ConfError::File(path.clone(), why.to_string()))?;
-    add_keys(conf, setting, loaded, Some(&path));
+    add_keys(conf, setting, loaded, Some(&path), switch_on);
     Ok(())
 }
 
-fn add_keys(conf: &mut LocationConf, setting: &Setting<'_>, loaded: Loaded, path: Option<&str>) {
+fn add_keys(
+    conf: &mut LocationConf,
+    setting: &Setting<'_>,
+    loaded: Loaded,
+    path: Option<&str>,
+    switch_on: bool,
+) {
     for warning in &loaded.warnings {
         match path {
             Some(path) => setting.warn(&format!("{path}: {warning}")),
             None => setting.warn(warning),
         }
     }
-    conf.jwt.keys.get_or_insert_default().push(Arc::new(KeySet::new(loaded.keys)));
+    let keys = conf.jwt.keys.get_or_insert_default();
+    keys.sets.push(Arc::new(KeySet::new(loaded.keys)));
+    keys.switch_on |= switch_on;
 }
 
 fn jwt_algorithms(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
@@ -179,12 +254,95 @@ fn jwt_max_lifetime(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Resul
     once(&mut conf.jwt.max_lifetime, setting.seconds(setting.first())?)
 }
 
+fn jwt_claim(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
+    let rule = rules::claim(setting)?;
+    conf.jwt.claims.get_or_insert_default().push(Rc::new(rule));
+    Ok(())
+}
+
+fn jwt_require(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
+    let rule = rules::require(setting, RuleStatus::Forbidden)?;
+    conf.jwt.requires.get_or_insert_default().push(Rc::new(rule));
+    Ok(())
+}
+
+fn jwt_revoked(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
+    let claim = ClaimPath::new(text(setting.first())?)
+        .ok_or_else(|| ConfError::value(setting.first(), "must name a claim"))?;
+    let (path, mut list) = setting.read_file(setting.arg(2).unwrap_or_default())?;
+    let list = RevokedList::parse(core::mem::take(&mut *list))
+        .map_err(|line| ConfError::File(path, format!("line {line} is not UTF-8")))?;
+    let revocation = Arc::new(Revocation::new(claim, list));
+    conf.jwt.revoked.get_or_insert_default().push(revocation);
+    Ok(())
+}
+
+fn jwt_claim_set(_: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
+    named_claim(setting, false)
+}
+
+fn jwt_header_set(_: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
+    named_claim(setting, true)
+}
+
+fn named_claim(setting: &Setting<'_>, header: bool) -> Result {
+    let variable = setting.first();
+    let Some(name @ [_, ..]) = variable.strip_prefix(b"$") else {
+        return Err(ConfError::value(variable, "must be a variable, such as $user"));
+    };
+    let step = |name: &[u8]| {
+        ClaimPath::new(text(name)?).ok_or_else(|| ConfError::value(name, "must name a member"))
+    };
+    let path = setting.values().skip(1).map(step).collect::<core::result::Result<_, _>>()?;
+    setting.add_variable(name, NamedClaim { path, header })
+}
+
+/// `auth_jwt STRING [token=$variable] | off`: the realm and the switch in one.
+fn auth_jwt(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
+    let off = setting.first() == b"off";
+    let value = SwitchValue::Fixed(if off { Mode::Off } else { Mode::On });
+    let position = setting.position().into();
+    once(&mut conf.jwt.switch, Switch { value, providers: Rc::new([]), position })?;
+    if let Some(parameter) = setting.arg(2) {
+        let token = parameter
+            .strip_prefix(b"token=")
+            .filter(|token| !off && token.contains(&b'$'))
+            .ok_or_else(|| ConfError::parameter(parameter))?;
+        let source = TokenSource::Value(setting.compile(token)?);
+        once(&mut conf.jwt.sources, Rc::new([source]))?;
+    }
+    if off { Ok(()) } else { once(&mut conf.jwt.realm, setting.compile(setting.first())?) }
+}
+
+fn auth_jwt_key_file(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
+    if !setting.first().contains(&b'$') {
+        return key_file(conf, setting, None, false);
+    }
+    // The variables must not hide that the name is relative to the configuration's folder.
+    let name = setting.compile(setting.full_path(setting.first())?)?;
+    conf.jwt.keys.get_or_insert_default().files.push(Rc::new(KeyFile(name)));
+    Ok(())
+}
+
+fn auth_jwt_type(_: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
+    match setting.first() {
+        b"signed" => Ok(()),
+        other => Err(ConfError::value(other, "only \"signed\" is supported")),
+    }
+}
+
+fn auth_jwt_require(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
+    let rule = rules::require(setting, RuleStatus::Unauthorized)?;
+    conf.jwt.requires.get_or_insert_default().push(Rc::new(rule));
+    Ok(())
+}
+
 fn secure_token_secret(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
     let secret =
         |(i, secret): (usize, &[u8])| LinkSecret::new(secret).ok_or(ConfError::EmptySecret(i + 1));
     let secrets =
         setting.values().enumerate().map(secret).collect::<core::result::Result<_, _>>()?;
-    once(&mut conf.link.keys, Rc::new(LinkKeys::Secrets(secrets)))
+    once(&mut conf.link.keys, LinkKeys::Secrets(secrets))
 }
 
 fn secure_token_md5(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
@@ -192,7 +350,7 @@ fn secure_token_md5(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Resul
         return Err(ConfError::NoExpires);
     }
     let expression = setting.compile(setting.first())?;
-    once(&mut conf.link.keys, Rc::new(LinkKeys::Expression(expression)))
+    once(&mut conf.link.keys, LinkKeys::Expression(expression))
 }
 
 fn secure_token_algorithm(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {

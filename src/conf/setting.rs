@@ -10,15 +10,17 @@ use std::os::unix::ffi::OsStrExt as _;
 
 use ngx::core::NGX_CONF_ERROR;
 use ngx::ffi::{
-    NGX_LOG_EMERG, NGX_LOG_WARN, NGX_OK, ngx_command_t, ngx_conf_full_name, ngx_conf_include,
-    ngx_conf_parse, ngx_conf_t, ngx_http_compile_complex_value, ngx_http_compile_complex_value_t,
-    ngx_http_complex_value_t, ngx_int_t, ngx_palloc, ngx_parse_time, ngx_str_t,
+    NGX_HTTP_VAR_CHANGEABLE, NGX_HTTP_VAR_NOCACHEABLE, NGX_LOG_EMERG, NGX_LOG_WARN, NGX_OK,
+    ngx_command_t, ngx_conf_full_name, ngx_conf_include, ngx_conf_parse, ngx_conf_t,
+    ngx_http_add_variable, ngx_http_compile_complex_value, ngx_http_compile_complex_value_t,
+    ngx_http_complex_value_t, ngx_http_conf_ctx_t, ngx_http_max_module, ngx_int_t, ngx_palloc,
+    ngx_parse_time, ngx_str_t, ngx_uint_t,
 };
 use ngx::ngx_conf_log_error;
-use token::{LoadError, Loaded};
+use token::{ClaimPath, LoadError, Loaded};
 use zeroize::Zeroizing;
 
-use super::LocationConf;
+use super::{LocationConf, MainConf};
 use crate::ffi::{self, ComplexValue};
 
 /// A row of the table that nginx reads.
@@ -72,6 +74,10 @@ pub(super) enum ConfError {
     Keys(LoadError),
     #[error("at fault: \"{0}\": {1}")]
     File(String, String),
+    #[error("{0}")]
+    Rule(String),
+    #[error("{0}")]
+    Provider(&'static str),
     /// nginx has logged it already.
     #[error("failed")]
     Logged,
@@ -87,9 +93,23 @@ impl ConfError {
     }
 }
 
+/// What may stand in a `jwt_provider` block: a bit of the directive's type that nginx itself does
+/// not use, so that nothing but these directives is found there.
+pub(super) const PROVIDER: u32 = 0x0080_0000;
+
+/// A variable for what is at a path of the token.
+pub(crate) struct NamedClaim {
+    /// The names, from the outermost member inwards.
+    pub(crate) path: Vec<ClaimPath>,
+    /// Whether it is in the header rather than the payload.
+    pub(crate) header: bool,
+}
+
 /// A directive while it is being read.
 pub(super) struct Setting<'c> {
     cf: NonNull<ngx_conf_t>,
+    /// Its name, which the words no longer tell once a block has been read.
+    name: &'c [u8],
     lives: PhantomData<&'c ngx_conf_t>,
 }
 
@@ -107,10 +127,10 @@ pub(super) unsafe extern "C" fn set(
             (apply, &mut *conf.cast::<LocationConf>(), ffi::bytes((*command).name))
         };
         // SAFETY: nginx passes a valid structure, for the time of this call.
-        let Some(mut setting) = (unsafe { Setting::new(cf) }) else { return NGX_CONF_ERROR };
+        let Some(mut setting) = (unsafe { Setting::new(cf, name) }) else { return NGX_CONF_ERROR };
         match apply(conf, &mut setting) {
             Ok(()) => ptr::null_mut(),
-            Err(error) => setting.refuse(name, &error),
+            Err(error) => setting.refuse(&error),
         }
     })
 }
@@ -118,8 +138,8 @@ pub(super) unsafe extern "C" fn set(
 impl<'c> Setting<'c> {
     /// # Safety
     /// `cf` must be what nginx passes to a `set` hook or a block's handler, and outlive `'c`.
-    unsafe fn new(cf: *mut ngx_conf_t) -> Option<Self> {
-        NonNull::new(cf).map(|cf| Self { cf, lives: PhantomData })
+    unsafe fn new(cf: *mut ngx_conf_t, name: &'c [u8]) -> Option<Self> {
+        NonNull::new(cf).map(|cf| Self { cf, name, lives: PhantomData })
     }
 
     /// The words of the directive, its name first.
@@ -160,16 +180,45 @@ impl<'c> Setting<'c> {
         }
     }
 
+    /// The configuration of the `http` block.
+    pub(super) fn main(&self) -> &'c MainConf {
+        // SAFETY: `create_main_conf` made it for this `http` block, it outlives the reading, and
+        // only shared references to it are ever made.
+        unsafe {
+            let context = (*self.cf.as_ptr()).ctx.cast::<ngx_http_conf_ctx_t>();
+            &*(*(*context).main_conf.add(crate::module().ctx_index)).cast::<MainConf>()
+        }
+    }
+
+    /// Registers a variable that shows a claim or a header of a verified token.
+    pub(super) fn add_variable(&self, name: &[u8], claim: NamedClaim) -> Result<(), ConfError> {
+        let cf = self.cf.as_ptr();
+        let mut name = ffi::string(name);
+        // SAFETY: as nginx's own `map` registers its variable; the pool owns what the variable's
+        // data points to, and outlives every request of this configuration.
+        unsafe {
+            let flags = NGX_HTTP_VAR_CHANGEABLE | NGX_HTTP_VAR_NOCACHEABLE;
+            let variable = ngx_http_add_variable(cf, &raw mut name, flags as ngx_uint_t);
+            let data = ffi::allocate((*cf).pool, claim);
+            if variable.is_null() || data.is_null() {
+                return Err(ConfError::Logged);
+            }
+            (*variable).get_handler = Some(crate::hooks::get_named_claim);
+            (*variable).data = data as usize;
+        }
+        Ok(())
+    }
+
     /// Logs a warning, with file and line.
     pub(super) fn warn(&self, message: &str) {
-        let name = String::from_utf8_lossy(self.arg(0).unwrap_or_default());
+        let name = String::from_utf8_lossy(self.name);
         ngx_conf_log_error!(NGX_LOG_WARN, self.cf.as_ptr(), "\"{name}\": {message}");
     }
 
-    /// Logs an error of directive `name`, with file and line, and gives what ends the reading.
-    fn refuse(&self, name: &[u8], error: &ConfError) -> *mut c_char {
+    /// Logs an error, with file and line, and gives what ends the reading.
+    fn refuse(&self, error: &ConfError) -> *mut c_char {
         if !matches!(error, ConfError::Logged) {
-            let name = String::from_utf8_lossy(name);
+            let name = String::from_utf8_lossy(self.name);
             ngx_conf_log_error!(NGX_LOG_EMERG, self.cf.as_ptr(), "\"{name}\" directive {error}");
         }
         NGX_CONF_ERROR
@@ -211,21 +260,54 @@ impl<'c> Setting<'c> {
 
     /// Reads a file named relative to the configuration's folder; gives its full path, too.
     pub(super) fn read_file(&self, name: &[u8]) -> Result<(String, Zeroizing<Vec<u8>>), ConfError> {
-        let mut full = ffi::string(name);
-        // SAFETY: the cycle is the one being configured; the function replaces the pointer in
-        // `full` by one into the cycle's pool and writes nothing through it.
-        let path = unsafe {
-            let cycle = (*self.cf.as_ptr()).cycle;
-            if ngx_conf_full_name(cycle, &raw mut full, 1) != NGX_OK as ngx_int_t {
-                return Err(ConfError::Logged);
-            }
-            ffi::bytes(full)
-        };
+        if name.is_empty() {
+            return Err(ConfError::value(name, "must be the name of a file"));
+        }
+        let path = self.full_path(name)?;
         let shown = String::from_utf8_lossy(path).into_owned();
         match std::fs::read(OsStr::from_bytes(path)) {
             Ok(text) => Ok((shown, Zeroizing::new(text))),
             Err(error) => Err(ConfError::File(shown, error.to_string())),
         }
+    }
+
+    /// The path of a file that is named relative to the configuration's folder.
+    pub(super) fn full_path(&self, name: &[u8]) -> Result<&'c [u8], ConfError> {
+        let mut full = ffi::string(name);
+        // SAFETY: the cycle is the one being configured; the function replaces the pointer in
+        // `full` by one into the cycle's pool and writes nothing through it.
+        unsafe {
+            let cycle = (*self.cf.as_ptr()).cycle;
+            if ngx_conf_full_name(cycle, &raw mut full, 1) != NGX_OK as ngx_int_t {
+                return Err(ConfError::Logged);
+            }
+            Ok(ffi::bytes(full))
+        }
+    }
+
+    /// Reads the block that this directive opens, with the directives that are marked
+    /// [`PROVIDER`], into `inner`.
+    pub(super) fn provider_block(&mut self, inner: &mut LocationConf) -> Result<(), ConfError> {
+        let cf = self.cf.as_ptr();
+        // SAFETY: as `upstream` of nginx's own does: the block gets a context in which our slot of
+        // the location's configurations is `inner`, and the parser its former state back. No other
+        // module's directive matches the type, so none looks at the other slots.
+        let read = unsafe {
+            let saved = *cf;
+            let mut context = *saved.ctx.cast::<ngx_http_conf_ctx_t>();
+            let mut slots: Vec<*mut c_void> = vec![ptr::null_mut(); ngx_http_max_module];
+            let Some(slot) = slots.get_mut(crate::module().ctx_index) else {
+                return Err(ConfError::Logged);
+            };
+            *slot = ptr::from_mut(inner).cast();
+            context.loc_conf = slots.as_mut_ptr();
+            (*cf).ctx = (&raw mut context).cast();
+            (*cf).cmd_type = PROVIDER as ngx_uint_t;
+            let read = ngx_conf_parse(cf, ptr::null_mut());
+            *cf = saved;
+            read
+        };
+        if read.is_null() { Ok(()) } else { Err(ConfError::Logged) }
     }
 
     /// Reads the block that this directive opens, giving each of its lines to `entry`.
@@ -261,7 +343,8 @@ unsafe extern "C" fn block_line(
 ) -> *mut c_char {
     ffi::guard_conf(cf, NGX_CONF_ERROR, || {
         // SAFETY: nginx passes a valid structure, for the time of this call.
-        let Some(setting) = (unsafe { Setting::new(cf) }) else { return NGX_CONF_ERROR };
+        let setting = unsafe { Setting::new(cf, b"jwt_kids") };
+        let Some(setting) = setting else { return NGX_CONF_ERROR };
         if setting.arg(0) == Some(b"include") && setting.values().count() == 1 {
             // SAFETY: nginx's own function, which gives the lines of the file to this handler.
             return unsafe { ngx_conf_include(cf, command, conf) };
@@ -271,7 +354,7 @@ unsafe extern "C" fn block_line(
         let block = unsafe { &mut *conf.cast::<Block>() };
         match (block.entry)(&mut block.loaded, &setting) {
             Ok(()) => ptr::null_mut(),
-            Err(error) => setting.refuse(b"jwt_kids", &error),
+            Err(error) => setting.refuse(&error),
         }
     })
 }

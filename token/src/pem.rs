@@ -20,15 +20,24 @@ const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 
 type Spki = SubjectPublicKeyInfo<Any, BitString>;
 
-/// Reads every block. Only the first may take `kid`; further keys have none.
+/// Reads every block; `kid` names the key where there is only one.
 pub(crate) fn load(text: &[u8], kid: Option<&str>) -> Result<Loaded, LoadError> {
     let blocks =
         ::pem::parse_many(text).map_err(|e| LoadError::new("", Fault::Pem(format!("PEM: {e}"))))?;
-    if blocks.len() > 1 && kid.is_some() {
+    // openssl writes the curve beside a key of its own; the key names it again.
+    let keys = || blocks.iter().enumerate().filter(|(_, block)| block.tag() != "EC PARAMETERS");
+    if keys().count() > 1 && kid.is_some() {
         return Err(LoadError::new("PEM block 2", Fault::KidOfSet));
     }
     let mut loaded = Loaded::default();
-    for (i, block) in blocks.iter().enumerate() {
+    if keys().filter(|(_, block)| block.tag() == "CERTIFICATE").count() > 1 {
+        loaded.warnings.push(
+            "holds several certificates, and the key of each is trusted for tokens: of a chain \
+             keep the first only"
+                .to_owned(),
+        );
+    }
+    for (i, block) in keys() {
         let place = format!("PEM block {} ({})", i + 1, block.tag());
         let key = key(block).map_err(|fault| LoadError::new(&place, fault))?;
         loaded.push(key.with_kid(kid), &place)?;

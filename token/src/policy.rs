@@ -256,7 +256,7 @@ impl Policy {
         kid: Option<&'a str>,
         algorithm: Algorithm,
     ) -> impl Iterator<Item = &'a Key> {
-        let sets = || self.keys.iter().chain(lent).map(AsRef::as_ref);
+        let sets = move || self.keys.iter().chain(lent).map(AsRef::as_ref);
         let named = kid.into_iter().flat_map(move |kid| sets().flat_map(|set| set.named(kid)));
         let unnamed = kid.into_iter().flat_map(move |_| sets().flat_map(KeySet::unnamed));
         let any = kid.is_none().then(move || sets().flat_map(move |set| set.verifying(algorithm)));

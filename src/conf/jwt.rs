@@ -1,0 +1,194 @@
+//! The token check of a location, and the settings that it is made of.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use token::{AlgorithmSet, Demands, KeySet, Policy, Revocation, Trust};
+
+use super::{MergeError, Mode, Provider, Rule, Switch, SwitchValue, inherit};
+use crate::ffi::ComplexValue;
+
+/// The token check of a location.
+pub(crate) struct JwtCheck {
+    pub(crate) switch: SwitchValue,
+    pub(crate) trust: Trust,
+    /// What each policy of `trust` adds, by its number.
+    pub(crate) parts: Vec<Part>,
+    /// The location's own rules, judged after those of the policy.
+    pub(crate) rules: Rc<[Rc<Rule>]>,
+    /// Where a token is looked for; the first that has one counts.
+    pub(crate) sources: Rc<[TokenSource]>,
+    pub(crate) realm: Option<ComplexValue>,
+}
+
+/// What the core does not need to know of a policy.
+#[derive(Default)]
+pub(crate) struct Part {
+    /// The provider that it is; `None` for the location's own keys.
+    pub(crate) provider: Option<Rc<Provider>>,
+    /// Key files whose names are known only when a request is there.
+    pub(crate) files: Rc<[Rc<KeyFile>]>,
+}
+
+/// A key file whose name holds variables.
+pub(crate) struct KeyFile(pub(crate) ComplexValue);
+
+/// Where a token is looked for.
+pub(crate) enum TokenSource {
+    /// The `Authorization` header with the scheme `Bearer`.
+    Bearer,
+    /// A header, where a leading `Bearer ` is dropped.
+    Header(Box<[u8]>),
+    Cookie(Box<[u8]>),
+    Arg(Box<[u8]>),
+    /// A value with variables.
+    Value(ComplexValue),
+}
+
+/// The `jwt_*` directives of one level; `None` where it does not name one.
+#[derive(Default)]
+pub(super) struct JwtSettings {
+    pub(super) switch: Option<Switch>,
+    pub(super) keys: Option<Keys>,
+    pub(super) algorithms: Option<AlgorithmSet>,
+    pub(super) sources: Option<Rc<[TokenSource]>>,
+    pub(super) realm: Option<ComplexValue>,
+    pub(super) issuers: Option<Box<[Box<str>]>>,
+    pub(super) audiences: Option<Box<[Box<str>]>>,
+    pub(super) types: Option<Box<[Box<str>]>>,
+    pub(super) leeway: Option<i64>,
+    pub(super) require_exp: Option<bool>,
+    pub(super) max_lifetime: Option<i64>,
+    pub(super) claims: Option<Vec<Rc<Rule>>>,
+    pub(super) requires: Option<Vec<Rc<Rule>>>,
+    pub(super) revoked: Option<Vec<Arc<Revocation>>>,
+}
+
+/// The key sources of one level: every directive that brings keys adds to this one list.
+#[derive(Default, Clone)]
+pub(super) struct Keys {
+    pub(super) sets: Vec<Arc<KeySet>>,
+    pub(super) files: Vec<Rc<KeyFile>>,
+    /// Whether one of them is named by a directive whose being there switches the check on;
+    /// NGINX Plus's `auth_jwt_key_file` does not.
+    pub(super) switch_on: bool,
+}
+
+impl JwtSettings {
+    /// Takes from the level above what this one does not name; tells whether it names anything.
+    pub(super) fn inherit(&mut self, parent: &Self) -> bool {
+        // Not short-circuiting: each line has to inherit.
+        inherit(&mut self.switch, &parent.switch)
+            | inherit(&mut self.keys, &parent.keys)
+            | inherit(&mut self.algorithms, &parent.algorithms)
+            | inherit(&mut self.sources, &parent.sources)
+            | inherit(&mut self.realm, &parent.realm)
+            | inherit(&mut self.issuers, &parent.issuers)
+            | inherit(&mut self.audiences, &parent.audiences)
+            | inherit(&mut self.types, &parent.types)
+            | inherit(&mut self.leeway, &parent.leeway)
+            | inherit(&mut self.require_exp, &parent.require_exp)
+            | inherit(&mut self.max_lifetime, &parent.max_lifetime)
+            | inherit(&mut self.claims, &parent.claims)
+            | inherit(&mut self.requires, &parent.requires)
+            | inherit(&mut self.revoked, &parent.revoked)
+    }
+
+    /// Keys in force switch the check on, unless it is switched off.
+    pub(super) fn check(&self, providers: &[Rc<Provider>]) -> Result<Option<JwtCheck>, MergeError> {
+        let switch = match (&self.switch, &self.keys) {
+            (Some(Switch { value: SwitchValue::Fixed(Mode::Off), .. }), _) => return Ok(None),
+            (Some(switch), _) if !switch.providers.is_empty() => {
+                return self.check_of_providers(switch, providers).map(Some);
+            }
+            (Some(Switch { position, .. }), None) => {
+                return Err(MergeError {
+                    what: "\"jwt\" has no keys: name a jwt_kids, jwt_kids_file, jwks_file or \
+                           provider=, here or on a level above,"
+                        .to_owned(),
+                    position: Rc::clone(position),
+                });
+            }
+            (Some(switch), Some(_)) => switch.value,
+            (None, Some(Keys { switch_on: true, .. })) => SwitchValue::Fixed(Mode::On),
+            (None, _) => return Ok(None),
+        };
+        let part = Part { provider: None, files: self.files() };
+        let sources = self.sources.clone().unwrap_or_else(|| Rc::new([TokenSource::Bearer]));
+        Ok(Some(JwtCheck {
+            switch,
+            trust: Trust::Keys(self.policy(Vec::new())),
+            parts: vec![part],
+            rules: self.rules(),
+            sources,
+            realm: self.realm,
+        }))
+    }
+
+    /// The check by the providers that `switch` names. What the location demands, it demands
+    /// beside what the provider does: nothing of the one is lost to the other.
+    fn check_of_providers(
+        &self,
+        switch: &Switch,
+        providers: &[Rc<Provider>],
+    ) -> Result<JwtCheck, MergeError> {
+        let (mut policies, mut parts) = (Vec::new(), Vec::new());
+        for name in &*switch.providers {
+            let provider = providers.iter().find(|one| *one.name == **name).ok_or_else(|| {
+                let name = name.escape_ascii();
+                let what = format!(
+                    "\"jwt\" names provider \"{name}\", for which there is no jwt_provider,"
+                );
+                MergeError { what, position: Rc::clone(&switch.position) }
+            })?;
+            let theirs = &provider.settings;
+            let mut policy = theirs.policy(vec![self.demands()]);
+            policy.algorithms = match (theirs.algorithms, self.algorithms) {
+                (Some(a), Some(b)) => Some(a.intersection(b)),
+                (a, b) => a.or(b),
+            };
+            policy.leeway = self.leeway.or(theirs.leeway).unwrap_or(0);
+            policy.revoked.extend(self.revoked.iter().flatten().cloned());
+            policies.push(policy);
+            parts.push(Part { provider: Some(Rc::clone(provider)), files: theirs.files() });
+        }
+        Ok(JwtCheck {
+            switch: switch.value,
+            trust: Trust::Providers(policies),
+            parts,
+            rules: self.rules(),
+            sources: self.sources.clone().unwrap_or_else(|| Rc::new([TokenSource::Bearer])),
+            realm: self.realm,
+        })
+    }
+
+    fn policy(&self, further: Vec<Demands>) -> Policy {
+        let mut demands = vec![self.demands()];
+        demands.extend(further);
+        Policy {
+            keys: self.keys.as_ref().map(|keys| keys.sets.clone()).unwrap_or_default(),
+            algorithms: self.algorithms,
+            leeway: self.leeway.unwrap_or(0),
+            demands,
+            revoked: self.revoked.clone().unwrap_or_default(),
+        }
+    }
+
+    fn demands(&self) -> Demands {
+        Demands {
+            issuers: self.issuers.clone().unwrap_or_default(),
+            audiences: self.audiences.clone().unwrap_or_default(),
+            types: self.types.clone().unwrap_or_default(),
+            require_exp: self.require_exp.unwrap_or(false),
+            max_lifetime: self.max_lifetime,
+        }
+    }
+
+    pub(super) fn rules(&self) -> Rc<[Rc<Rule>]> {
+        [&self.claims, &self.requires].into_iter().flatten().flatten().cloned().collect()
+    }
+
+    fn files(&self) -> Rc<[Rc<KeyFile>]> {
+        self.keys.as_ref().map(|keys| keys.files.clone()).unwrap_or_default().into()
+    }
+}

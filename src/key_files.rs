@@ -1,0 +1,85 @@
+//! Key files whose names are known only when a request is there: read when they are first needed,
+//! and again when they change.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::fs::{self, Metadata};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::sync::Arc;
+
+use token::KeySet;
+use zeroize::Zeroizing;
+
+/// How many files a worker keeps; a name may come from what clients send.
+const KEPT: usize = 1024;
+
+/// The files that a worker has read, by name.
+///
+/// This is no memory of requests: an entry says what is in a file, and each use looks whether the
+/// file is still the same.
+#[derive(Default)]
+pub(crate) struct KeyFiles(RefCell<HashMap<Box<[u8]>, Entry>>);
+
+struct Entry {
+    stamp: Stamp,
+    /// `None` while it has never been a good key file.
+    keys: Option<Arc<KeySet>>,
+}
+
+/// What changes when a file is written or replaced.
+#[derive(PartialEq, Eq, Clone, Copy)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+}
+
+impl From<Metadata> for Stamp {
+    fn from(file: Metadata) -> Self {
+        Self {
+            device: file.dev(),
+            inode: file.ino(),
+            size: file.size(),
+            modified: (file.mtime(), file.mtime_nsec()),
+        }
+    }
+}
+
+impl KeyFiles {
+    /// The keys in the file called `name`, now, and what there is to say of it. A file that no
+    /// longer parses keeps its last good keys, and one that is gone has none; the former is told
+    /// once for each change.
+    pub(crate) fn get(&self, name: &[u8]) -> (Option<Arc<KeySet>>, Option<String>) {
+        let path = OsStr::from_bytes(name);
+        let Ok(mut files) = self.0.try_borrow_mut() else { return (None, None) };
+        let stamp = match fs::metadata(path) {
+            Ok(file) => Stamp::from(file),
+            Err(error) => {
+                files.remove(name);
+                return (None, Some(error.to_string()));
+            }
+        };
+        if let Some(entry) = files.get(name).filter(|entry| entry.stamp == stamp) {
+            return (entry.keys.clone(), None);
+        }
+        let read = fs::read(path)
+            .map(Zeroizing::new)
+            .map_err(|error| error.to_string())
+            .and_then(|text| token::load_keys(&text, None).map_err(|error| error.to_string()));
+        let (keys, complaint) = match read {
+            Ok(loaded) => (Some(Arc::new(KeySet::new(loaded.keys))), None),
+            Err(error) => (files.get(name).and_then(|entry| entry.keys.clone()), Some(error)),
+        };
+        if files.len() >= KEPT
+            && !files.contains_key(name)
+            && let Some(other) = files.keys().next().cloned()
+        {
+            files.remove(&other);
+        }
+        files.insert(name.into(), Entry { stamp, keys: keys.clone() });
+        (keys, complaint)
+    }
+}

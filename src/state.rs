@@ -1,0 +1,113 @@
+//! What has been judged of a request: kept with the request, never with the configuration.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::rc::Rc;
+
+use token::{Refusal, Reject, Verified};
+
+use crate::conf::{JwtCheck, LinkCheck, Mode, Provider, Rule};
+
+/// The judgement of a token.
+pub(crate) struct JwtVerdict {
+    pub(crate) mode: Mode,
+    /// The token by itself: form, signature, registered claims.
+    pub(crate) token: Result<Verified, Refusal>,
+    /// The provider that the token is from, of a token that is good by itself.
+    pub(crate) provider: Option<Rc<Provider>>,
+    /// The rule that does not hold, once the rules were looked at. They come after the token,
+    /// since their values may hold variables that show its claims.
+    pub(crate) denied: OnceCell<Option<Rc<Rule>>>,
+}
+
+/// The digits of a link's expiry.
+pub(crate) type Digits = [u8; 10];
+
+/// The judgement of a link.
+#[derive(Clone, Copy)]
+pub(crate) struct LinkVerdict {
+    pub(crate) mode: Mode,
+    /// `None` if it was accepted.
+    pub(crate) reject: Option<Reject>,
+    /// The expiry, once the signature has held.
+    pub(crate) expires: Option<Digits>,
+}
+
+/// Why there is no verdict: out of memory, a switch with a senseless value, a check that is asked
+/// for while it judges. It has been logged; the answer is 500.
+#[derive(Debug)]
+pub(crate) struct Failed;
+
+/// What has been judged of a request.
+#[derive(Default)]
+pub(crate) struct State {
+    pub(crate) jwt: Memory<JwtCheck, Rc<JwtVerdict>>,
+    pub(crate) link: Memory<LinkCheck, LinkVerdict>,
+    /// The expiry that a link presents, while its `secure_token_md5` is being evaluated.
+    pub(crate) presented: Cell<Option<Digits>>,
+}
+
+/// The verdicts of one kind of check, by the check that gave them: a location is judged by its own
+/// check only, and by that once.
+pub(crate) struct Memory<C, V> {
+    /// Each check is kept alive beside its verdict, so that no other can come to its address.
+    verdicts: RefCell<Vec<(Rc<C>, V)>>,
+    /// The verdict on which the access phase last decided.
+    decided: RefCell<Option<V>>,
+    judging: Cell<Judging>,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Judging {
+    #[default]
+    No,
+    Yes,
+    /// A variable that the check evaluates asked for the verdict that is being reached.
+    Circular,
+}
+
+impl<C, V> Default for Memory<C, V> {
+    fn default() -> Self {
+        Self { verdicts: RefCell::default(), decided: RefCell::default(), judging: Cell::default() }
+    }
+}
+
+impl<C, V: Clone> Memory<C, V> {
+    /// The verdict of `check`, from memory or from `judge`.
+    pub(crate) fn verdict(
+        &self,
+        check: &Rc<C>,
+        judge: impl FnOnce() -> Result<V, Failed>,
+    ) -> Result<V, Failed> {
+        let known = |(of, verdict): &(Rc<C>, V)| Rc::ptr_eq(of, check).then(|| verdict.clone());
+        if let Some(verdict) =
+            self.verdicts.try_borrow().map_err(|_| Failed)?.iter().find_map(known)
+        {
+            return Ok(verdict);
+        }
+        if self.judging.get() != Judging::No {
+            self.judging.set(Judging::Circular);
+            return Err(Failed);
+        }
+        self.judging.set(Judging::Yes);
+        let verdict = judge();
+        // A verdict that rests on the empty value of a variable that it should have given itself
+        // is none: the variable might have been the switch.
+        if self.judging.replace(Judging::No) == Judging::Circular {
+            return Err(Failed);
+        }
+        let verdict = verdict?;
+        let entry = (Rc::clone(check), verdict.clone());
+        self.verdicts.try_borrow_mut().map_err(|_| Failed)?.push(entry);
+        Ok(verdict)
+    }
+
+    /// Notes the verdict on which the access phase decided.
+    pub(crate) fn decide(&self, verdict: V) {
+        self.decided.replace(Some(verdict));
+    }
+
+    /// The verdict on which the access phase last decided.
+    pub(crate) fn decided(&self) -> Result<Option<V>, Failed> {
+        self.decided.try_borrow().map(|verdict| verdict.clone()).map_err(|_| Failed)
+    }
+}
