@@ -346,11 +346,22 @@ fn secure_token_secret(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Re
 }
 
 fn secure_token_md5(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
-    if !setting.first().windows(21).any(|part| part == b"$secure_token_expires") {
+    if !names_variable(setting.first(), b"secure_token_expires") {
         return Err(ConfError::NoExpires);
     }
     let expression = setting.compile(setting.first())?;
     once(&mut conf.link.keys, LinkKeys::Expression(expression))
+}
+
+/// Whether a value holds `$name` or `${name}`.
+fn names_variable(value: &[u8], name: &[u8]) -> bool {
+    let mut parts = value.split(|byte| *byte == b'$').skip(1);
+    parts.any(|part| match part.strip_prefix(b"{") {
+        Some(braced) => braced.strip_prefix(name).is_some_and(|rest| rest.first() == Some(&b'}')),
+        None => part.strip_prefix(name).is_some_and(|rest| {
+            !rest.first().is_some_and(|next| next.is_ascii_alphanumeric() || *next == b'_')
+        }),
+    })
 }
 
 fn secure_token_algorithm(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {

@@ -132,15 +132,27 @@ impl JwtSettings {
         switch: &Switch,
         providers: &[Rc<Provider>],
     ) -> Result<JwtCheck, MergeError> {
-        let (mut policies, mut parts) = (Vec::new(), Vec::new());
+        let mistake = |what| MergeError { what, position: Rc::clone(&switch.position) };
+        let (mut policies, mut parts) = (Vec::<Policy>::new(), Vec::new());
         for name in &*switch.providers {
             let provider = providers.iter().find(|one| *one.name == **name).ok_or_else(|| {
                 let name = name.escape_ascii();
-                let what = format!(
-                    "\"jwt\" names provider \"{name}\", for which there is no jwt_provider,"
-                );
-                MergeError { what, position: Rc::clone(&switch.position) }
+                mistake(format!(
+                    "\"jwt\" names provider \"{name}\", but there is no such jwt_provider,"
+                ))
             })?;
+            let issuers = || provider.settings.issuers.iter().flat_map(|list| list.iter());
+            let known = |issuer: &str| {
+                policies
+                    .iter()
+                    .filter_map(|p| p.demands.first())
+                    .any(|d| d.issuers.iter().any(|one| **one == *issuer))
+            };
+            if let Some(issuer) = issuers().find(|issuer| known(issuer)) {
+                return Err(mistake(format!(
+                    "\"jwt\" names two providers of issuer \"{issuer}\", by which they are told apart,"
+                )));
+            }
             let theirs = &provider.settings;
             let mut policy = theirs.policy(vec![self.demands()]);
             policy.algorithms = match (theirs.algorithms, self.algorithms) {

@@ -67,8 +67,9 @@ fn material(
 ) -> Result<Key, LoadError> {
     let kty = members.required("kty")?;
     if kty != "oct" && members.jwk.get("d").is_some() {
-        let warning =
-            format!("{label}: holds a private key (member d); only verifying needs it not");
+        let warning = format!(
+            "{label}: holds a private key (member d), which has no place here: keep its public members only"
+        );
         loaded.warnings.push(warning);
     }
     let key = match kty {

@@ -121,23 +121,18 @@ impl Trust {
         now: i64,
         lend: impl Fn(usize) -> Vec<Arc<KeySet>>,
     ) -> Result<Verified, Refusal> {
+        let policies = match self {
+            Self::Keys(policy) => return policy.check_with(token, now, &lend(0)),
+            Self::Providers(policies) => policies,
+        };
         let compact = Compact::split(token).ok_or(Reject::Malformed)?;
         let header = header::document(compact.header)?;
-        let judged = match self {
-            Self::Keys(policy) => policy
-                .verify(&compact, &header, &lend(0), now)
-                .and_then(|()| payload(&compact))
-                .map_err(plain)
-                .and_then(|payload| policy.check_claims(&header, payload, now))
-                .map(|payload| (payload, 0)),
-            Self::Providers(policies) => Self::choose(policies, &compact).map_err(plain).and_then(
-                |(provider, policy, payload)| {
-                    policy.verify(&compact, &header, &lend(provider), now).map_err(plain)?;
-                    Ok((policy.check_claims(&header, payload, now)?, provider))
-                },
-            ),
+        let judge = || {
+            let (provider, policy, payload) = Self::choose(policies, &compact).map_err(plain)?;
+            policy.verify(&compact, &header, &lend(provider), now).map_err(plain)?;
+            Ok((policy.check_claims(&header, payload, now)?, provider))
         };
-        match judged {
+        match judge() {
             Ok((payload, provider)) => Ok(Verified { header, payload, provider }),
             Err((reason, age)) => Err(Refusal { reason, kid: header::kid(&header), age }),
         }
@@ -170,6 +165,32 @@ fn plain(reason: Reject) -> (Reject, Option<i64>) {
 }
 
 impl Policy {
+    /// [`Trust::check`] by this policy alone, with the keys that it holds.
+    ///
+    /// # Errors
+    /// As [`Trust::check`].
+    pub fn check(&self, token: &[u8], now: i64) -> Result<Verified, Refusal> {
+        self.check_with(token, now, &[])
+    }
+
+    fn check_with(
+        &self,
+        token: &[u8],
+        now: i64,
+        lent: &[Arc<KeySet>],
+    ) -> Result<Verified, Refusal> {
+        let compact = Compact::split(token).ok_or(Reject::Malformed)?;
+        let header = header::document(compact.header)?;
+        let judge = || {
+            self.verify(&compact, &header, lent, now).map_err(plain)?;
+            self.check_claims(&header, payload(&compact).map_err(plain)?, now)
+        };
+        match judge() {
+            Ok(payload) => Ok(Verified { header, payload, provider: 0 }),
+            Err((reason, age)) => Err(Refusal { reason, kid: header::kid(&header), age }),
+        }
+    }
+
     /// The signature of a JWS alone (RFC 7515 section 5.2), whatever its payload is, which is
     /// given decoded.
     ///

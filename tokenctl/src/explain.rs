@@ -1,7 +1,9 @@
 //! Why a token is refused, in sentences for the person who made it.
 
 use token::json::{Document, Number, Value};
-use token::{Algorithm, AlgorithmSet, Key, KeySet, MAX_TOKEN_LEN, Policy, Reject, base64url};
+use token::{
+    Algorithm, AlgorithmSet, Demands, Key, KeySet, MAX_TOKEN_LEN, Policy, Reject, base64url,
+};
 
 use crate::inspect::Keys;
 use crate::secret::Encoding;
@@ -211,6 +213,8 @@ pub(crate) fn why(
         0 => String::new(),
         seconds => format!("; the leeway is {}", time::span(seconds)),
     };
+    let of =
+        |tell: &dyn Fn(&Demands) -> Vec<String>| policy.demands.iter().flat_map(tell).collect();
     match reason {
         Reject::UnknownKey => unknown_key(header.text("kid").unwrap_or_default(), keys),
         Reject::BadAlgorithm => vec![bad_algorithm(header, policy, keys)],
@@ -219,11 +223,17 @@ pub(crate) fn why(
         Reject::NotYetValid => {
             moment("nbf").map(|at| format!("{at}{leeway}.")).into_iter().collect()
         }
-        Reject::BadIssuer => other_value("iss", payload.get("iss"), &policy.issuers),
-        Reject::BadAudience => other_value("aud", payload.get("aud"), &policy.audiences),
-        Reject::BadType => other_value("typ", header.get("typ"), &policy.types),
+        Reject::BadIssuer => {
+            of(&|demands| other_value("iss", payload.get("iss"), &demands.issuers))
+        }
+        Reject::BadAudience => {
+            of(&|demands| other_value("aud", payload.get("aud"), &demands.audiences))
+        }
+        Reject::BadType => of(&|demands| other_value("typ", header.get("typ"), &demands.types)),
         Reject::BadLifetime => vec![bad_lifetime(payload, policy, now)],
-        Reject::Missing | Reject::Malformed => Vec::new(),
+        Reject::Missing | Reject::Malformed | Reject::Revoked | Reject::Denied | Reject::NoKeys => {
+            Vec::new()
+        }
     }
 }
 
@@ -323,7 +333,9 @@ fn other_value(name: &str, value: Option<Value<'_>>, accepted: &[Box<str>]) -> V
 
 fn bad_lifetime(payload: &Section, policy: &Policy, now: i64) -> String {
     let seconds = |name| payload.number(name).map(Number::saturating_i64);
-    let (Some(exp), Some(max)) = (seconds("exp"), policy.max_lifetime) else {
+    let (Some(exp), Some(max)) =
+        (seconds("exp"), policy.demands.iter().find_map(|one| one.max_lifetime))
+    else {
         return "It has no exp, so it would never expire.".to_owned();
     };
     let (from, since) = match seconds("iat") {

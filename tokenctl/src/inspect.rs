@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
-use token::{Algorithm, AlgorithmSet, Key, KeySet, Loaded, Policy, Refusal, Reject};
+use token::{Algorithm, AlgorithmSet, Demands, Key, KeySet, Loaded, Policy, Refusal, Reject};
 
 use crate::explain::{self, Opened};
 use crate::files;
@@ -179,22 +179,26 @@ fn policy(args: &Args, keys: &Keys) -> Result<Policy> {
     let algorithms: Result<Vec<Algorithm>, _> =
         args.alg.iter().map(|name| algorithm(name)).collect();
     let algorithms = algorithms.map_err(|want| anyhow::anyhow!("--alg: want {want}"))?;
-    let policy = Policy {
-        keys: keys.sets.clone(),
-        algorithms: (!algorithms.is_empty()).then(|| algorithms.into_iter().collect()),
+    let rules = !algorithms.is_empty()
+        || !args.issuer.is_empty()
+        || !args.audience.is_empty()
+        || !args.typ.is_empty()
+        || args.require_exp
+        || args.max_lifetime.is_some();
+    let demands = Demands {
         issuers: args.issuer.clone().into(),
         audiences: args.audience.clone().into(),
         types: args.typ.clone().into(),
-        leeway: args.leeway,
         require_exp: args.require_exp,
         max_lifetime: args.max_lifetime,
     };
-    let rules = policy.algorithms.is_some()
-        || !policy.issuers.is_empty()
-        || !policy.audiences.is_empty()
-        || !policy.types.is_empty()
-        || policy.require_exp
-        || policy.max_lifetime.is_some();
+    let policy = Policy {
+        keys: keys.sets.clone(),
+        algorithms: (!algorithms.is_empty()).then(|| algorithms.into_iter().collect()),
+        leeway: args.leeway,
+        demands: vec![demands],
+        revoked: Vec::new(),
+    };
     if policy.keys.is_empty() && rules {
         bail!("rules are judged after the signature: give --keys, --kids or --secret as well");
     }
