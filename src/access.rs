@@ -98,7 +98,7 @@ fn decide_jwt(
     if verdict.mode == Mode::Off {
         return Ok(Decision::Decline);
     }
-    state.jwt.decide(Rc::clone(&verdict));
+    state.jwt.decide(check, request.place(), Rc::clone(&verdict));
     let denied = denied(request, check, &verdict)?;
     let (reason, status) = match (&verdict.token, denied) {
         (Ok(_), None) => return Ok(Decision::Pass),
@@ -144,7 +144,7 @@ fn decide_link(
     if verdict.mode == Mode::Off {
         return Ok(Decision::Decline);
     }
-    state.link.decide(verdict);
+    state.link.decide(check, request.place(), verdict);
     let Some(reject) = verdict.reject else { return Ok(Decision::Pass) };
     let expired = verdict.expires.filter(|_| reject == Reject::Expired);
     match expired.and_then(|digits| core::str::from_utf8(&digits).ok()?.parse::<i64>().ok()) {
@@ -185,7 +185,7 @@ fn judge_jwt(
     state: &State,
     check: &Rc<JwtCheck>,
 ) -> Result<Rc<JwtVerdict>, Failed> {
-    state.jwt.verdict(check, || {
+    state.jwt.verdict(check, request.place(), || {
         let mode = mode(request, check.switch)?;
         let token = match mode {
             Mode::Off => Err(Reject::Missing.into()),
@@ -280,7 +280,7 @@ fn judge_link(
     state: &State,
     check: &Rc<LinkCheck>,
 ) -> Result<LinkVerdict, Failed> {
-    state.link.verdict(check, || {
+    state.link.verdict(check, request.place(), || {
         let mode = mode(request, check.switch)?;
         let refuse = |reject| Ok(LinkVerdict { mode, reject: Some(reject), expires: None });
         if mode == Mode::Off {
@@ -312,13 +312,20 @@ fn judge_link(
     })
 }
 
-/// The verdict on the token that a variable is to show: that of the location's own check, reached
-/// now if need be; where there is none, the one on which the request was last decided.
+/// The verdict on the token that a variable is to show: that of the location's own check, as the
+/// access phase decided or, before it, reached now; where there is none, the one on which the
+/// request was last decided.
 pub(crate) fn jwt_verdict(request: Request<'_>) -> Result<Option<Rc<JwtVerdict>>, Failed> {
     let verdict = match (request.conf().jwt_check(), request.existing_state()) {
-        (Some(check), _) => Some(judge_jwt(request, request.state().ok_or(Failed)?, check)?),
-        (None, Some(state)) => state.jwt.decided()?,
         (None, None) => None,
+        (None, Some(state)) => state.jwt.decided(None)?,
+        (Some(check), _) => {
+            let state = request.state().ok_or(Failed)?;
+            match state.jwt.decided(Some((check, request.place())))? {
+                Some(verdict) => Some(verdict),
+                None => Some(judge_jwt(request, state, check)?),
+            }
+        }
     };
     Ok(verdict.filter(|verdict| verdict.mode != Mode::Off))
 }
@@ -342,9 +349,15 @@ pub(crate) fn jwt_reject(
 /// As [`jwt_verdict`], for the link.
 pub(crate) fn link_verdict(request: Request<'_>) -> Result<Option<LinkVerdict>, Failed> {
     let verdict = match (request.conf().link_check(), request.existing_state()) {
-        (Some(check), _) => Some(judge_link(request, request.state().ok_or(Failed)?, check)?),
-        (None, Some(state)) => state.link.decided()?,
         (None, None) => None,
+        (None, Some(state)) => state.link.decided(None)?,
+        (Some(check), _) => {
+            let state = request.state().ok_or(Failed)?;
+            match state.link.decided(Some((check, request.place())))? {
+                Some(verdict) => Some(verdict),
+                None => Some(judge_link(request, state, check)?),
+            }
+        }
     };
     Ok(verdict.filter(|verdict| verdict.mode != Mode::Off))
 }

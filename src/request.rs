@@ -13,7 +13,7 @@ use ngx::http::HttpModuleConfExt as _;
 
 use crate::conf::{LocationConf, MainConf};
 use crate::ffi::{self, ComplexValue};
-use crate::state::State;
+use crate::state::{Place, State};
 
 /// A request, for the time of one call from nginx.
 #[derive(Clone, Copy)]
@@ -91,6 +91,13 @@ impl<'r> Request<'r> {
         unsafe { ffi::bytes((*self.raw.as_ptr()).args) }
     }
 
+    /// Where the request stands now.
+    pub(crate) fn place(self) -> Place {
+        // SAFETY: the request is valid; the counter is one of its bit fields.
+        let changes = unsafe { (*self.raw.as_ptr()).uri_changes() };
+        Place { changes, uri: self.uri(), args: self.query() }
+    }
+
     /// The values of every header line called `name`, which must be in lower case.
     pub(crate) fn header_lines(self, name: &'r [u8]) -> impl Iterator<Item = &'r [u8]> {
         // SAFETY: nginx has filled the list before any phase, and does not change it.
@@ -98,8 +105,9 @@ impl<'r> Request<'r> {
         HeaderLines { part: first, at: 0, lives: PhantomData::<&'r ngx_http_request_t> }
             .filter(move |line| {
                 // SAFETY: nginx sets the lower-case name of every client header, of the length of
-                // its name.
+                // its name; of one that another module has added it may be null.
                 line.key.len == name.len()
+                    && !line.lowcase_key.is_null()
                     && unsafe { slice::from_raw_parts(line.lowcase_key, line.key.len) } == name
             })
             // SAFETY: a header's value lives as long as the request.

@@ -46,13 +46,25 @@ pub(crate) struct State {
     pub(crate) presented: Cell<Option<Digits>>,
 }
 
-/// The verdicts of one kind of check, by the check that gave them: a location is judged by its own
-/// check only, and by that once.
+/// Where a request stands: its number of redirects and rewrites so far, and the addresses of its
+/// path and query, which every change of them changes.
+///
+/// What a check says may depend on any of it, so a verdict holds for one place only: after an
+/// internal redirect, also to a location that shares the check, the request is judged anew.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) changes: u32,
+    pub(crate) uri: *const [u8],
+    pub(crate) args: *const [u8],
+}
+
+/// The verdicts of one kind of check, by the check that gave them and the place for which: a
+/// location is judged by its own check only, and by that once.
 pub(crate) struct Memory<C, V> {
     /// Each check is kept alive beside its verdict, so that no other can come to its address.
-    verdicts: RefCell<Vec<(Rc<C>, V)>>,
-    /// The verdict on which the access phase last decided.
-    decided: RefCell<Option<V>>,
+    verdicts: RefCell<Vec<(Rc<C>, Place, V)>>,
+    /// The verdict on which the access phase last decided, the check that gave it, and where.
+    decided: RefCell<Option<(Rc<C>, Place, V)>>,
     judging: Cell<Judging>,
 }
 
@@ -72,18 +84,21 @@ impl<C, V> Default for Memory<C, V> {
 }
 
 impl<C, V: Clone> Memory<C, V> {
-    /// The verdict of `check`, from memory or from `judge`.
+    /// The verdict of `check` at `place`, from memory or from `judge`.
     pub(crate) fn verdict(
         &self,
         check: &Rc<C>,
+        place: Place,
         judge: impl FnOnce() -> Result<V, Failed>,
     ) -> Result<V, Failed> {
-        let known = |(of, verdict): &(Rc<C>, V)| Rc::ptr_eq(of, check).then(|| verdict.clone());
-        if let Some(verdict) =
-            self.verdicts.try_borrow().map_err(|_| Failed)?.iter().find_map(known)
-        {
+        let known = |(of, at, verdict): &(Rc<C>, Place, V)| {
+            (Rc::ptr_eq(of, check) && *at == place).then(|| verdict.clone())
+        };
+        let verdicts = self.verdicts.try_borrow().map_err(|_| Failed)?;
+        if let Some(verdict) = verdicts.iter().find_map(known) {
             return Ok(verdict);
         }
+        drop(verdicts);
         if self.judging.get() != Judging::No {
             self.judging.set(Judging::Circular);
             return Err(Failed);
@@ -96,18 +111,25 @@ impl<C, V: Clone> Memory<C, V> {
             return Err(Failed);
         }
         let verdict = verdict?;
-        let entry = (Rc::clone(check), verdict.clone());
+        let entry = (Rc::clone(check), place, verdict.clone());
         self.verdicts.try_borrow_mut().map_err(|_| Failed)?.push(entry);
         Ok(verdict)
     }
 
     /// Notes the verdict on which the access phase decided.
-    pub(crate) fn decide(&self, verdict: V) {
-        self.decided.replace(Some(verdict));
+    pub(crate) fn decide(&self, check: &Rc<C>, place: Place, verdict: V) {
+        self.decided.replace(Some((Rc::clone(check), place, verdict)));
     }
 
-    /// The verdict on which the access phase last decided.
-    pub(crate) fn decided(&self) -> Result<Option<V>, Failed> {
-        self.decided.try_borrow().map(|verdict| verdict.clone()).map_err(|_| Failed)
+    /// The verdict on which the access phase last decided. With a `check`, only if it decided by
+    /// that one and no redirect has come since: what serves the request may change its path
+    /// meanwhile (`try_files`), which does not change what was decided.
+    pub(crate) fn decided(&self, check: Option<(&Rc<C>, Place)>) -> Result<Option<V>, Failed> {
+        let decided = self.decided.try_borrow().map_err(|_| Failed)?;
+        Ok(decided.as_ref().and_then(|(by, at, verdict)| {
+            let counts = check
+                .is_none_or(|(check, place)| Rc::ptr_eq(by, check) && at.changes == place.changes);
+            counts.then(|| verdict.clone())
+        }))
     }
 }

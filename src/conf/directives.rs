@@ -133,16 +133,14 @@ fn flag(setting: &Setting<'_>) -> core::result::Result<bool, ConfError> {
 
 fn jwt_kids(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
     let loaded = setting.block(kids::entry)?;
-    add_keys(conf, setting, loaded.finish().map_err(ConfError::Keys)?, None, true);
-    Ok(())
+    add_keys(conf, setting, loaded.finish().map_err(ConfError::Keys)?, None, true)
 }
 
 fn jwt_kids_file(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
     let (path, text) = setting.read_file(setting.first())?;
     let loaded =
         token::load_kids(&text).map_err(|why| ConfError::File(path.clone(), why.to_string()))?;
-    add_keys(conf, setting, loaded, Some(&path), true);
-    Ok(())
+    add_keys(conf, setting, loaded, Some(&path), true)
 }
 
 fn jwks_file(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
@@ -165,8 +163,7 @@ fn key_file(
     let (path, text) = setting.read_file(setting.first())?;
     let loaded = token::load_keys(&text, kid)
         .map_err(|why| ConfError::File(path.clone(), why.to_string()))?;
-    add_keys(conf, setting, loaded, Some(&path), switch_on);
-    Ok(())
+    add_keys(conf, setting, loaded, Some(&path), switch_on)
 }
 
 fn add_keys(
@@ -175,7 +172,7 @@ fn add_keys(
     loaded: Loaded,
     path: Option<&str>,
     switch_on: bool,
-) {
+) -> Result {
     for warning in &loaded.warnings {
         match path {
             Some(path) => setting.warn(&format!("{path}: {warning}")),
@@ -183,8 +180,19 @@ fn add_keys(
         }
     }
     let keys = conf.jwt.keys.get_or_insert_default();
-    keys.sets.push(Arc::new(KeySet::new(loaded.keys)));
+    let set = KeySet::new(loaded.keys);
+    // Of public keys both are tried, as two issuers may well number theirs alike; two secrets of
+    // one name are a mistake.
+    if let Some(key) = keys.sets.iter().find_map(|other| set.conflict(other)) {
+        let kid = key.kid().unwrap_or_default().to_owned();
+        if key.is_secret() {
+            return Err(ConfError::DuplicateKid(kid));
+        }
+        setting.warn(&format!("kid {kid:?} is in another key source of this level, too"));
+    }
+    keys.sets.push(Arc::new(set));
     keys.switch_on |= switch_on;
+    Ok(())
 }
 
 fn jwt_algorithms(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {

@@ -74,6 +74,8 @@ pub(super) enum ConfError {
     Keys(LoadError),
     #[error("at fault: \"{0}\": {1}")]
     File(String, String),
+    #[error("has duplicate kid {0:?}, which another key source of this level has, too")]
+    DuplicateKid(String),
     #[error("{0}")]
     Rule(String),
     #[error("{0}")]

@@ -69,6 +69,14 @@ impl KeySet {
         fitting.into_iter().flatten().filter_map(|at| self.keys.get(*at))
     }
 
+    /// The first key here that has a kid and an algorithm in common with one of `other`.
+    pub fn conflict<'a>(&'a self, other: &Self) -> Option<&'a Key> {
+        self.keys.iter().find(|key| {
+            let same = |it: &Key| !it.algorithms().intersection(key.algorithms()).is_empty();
+            key.kid().is_some_and(|kid| other.named(kid).iter().any(same))
+        })
+    }
+
     /// How many keys there are.
     pub fn len(&self) -> usize {
         self.keys.len()
