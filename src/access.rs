@@ -1,7 +1,7 @@
 //! The decision: finds the credentials, has them judged, remembers the verdict for the variables,
 //! and says what nginx is to answer.
 
-use std::cell::OnceCell;
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -9,20 +9,11 @@ use token::credential::{self, Found};
 use token::{KeySet, Link, Reject, Verified, challenge};
 
 use crate::conf::{
-    Demand, JwtCheck, KeyFile, LinkCheck, Mode, Rule, RuleStatus, Signed, SwitchValue, TokenSource,
+    Demand, JwtCheck, KeyFile, LinkCheck, Mode, Rule, Signed, Status, SwitchValue, TokenSource,
 };
 use crate::ffi::ComplexValue;
 use crate::request::Request;
-use crate::state::{Digits, Failed, JwtVerdict, LinkVerdict, State};
-
-/// The status of a refusal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Status {
-    Unauthorized = 401,
-    Forbidden = 403,
-    Gone = 410,
-    Unavailable = 503,
-}
+use crate::state::{Digits, Failed, JwtVerdict, LinkVerdict, Rules, State};
 
 /// What the access phase is to do.
 pub(crate) enum Decision {
@@ -94,29 +85,28 @@ fn decide_jwt(
     state: &State,
     check: &Rc<JwtCheck>,
 ) -> Result<Decision, Failed> {
-    let verdict = judge_jwt(request, state, check)?;
+    let verdict = judge_jwt(request, state, check, check.depends_on_variables())?;
     if verdict.mode == Mode::Off {
         return Ok(Decision::Decline);
     }
     state.jwt.decide(check, request.place(), Rc::clone(&verdict));
-    let denied = denied(request, check, &verdict)?;
-    let (reason, status) = match (&verdict.token, denied) {
-        (Ok(_), None) => return Ok(Decision::Pass),
-        (Ok(_), Some(rule)) => {
-            request.log_info(format_args!("jwt refused: denied by the rule in {}", rule.position));
-            let status = match rule.status {
-                RuleStatus::Unauthorized => Status::Unauthorized,
-                RuleStatus::Forbidden => Status::Forbidden,
-            };
-            (Reject::Denied, status)
-        }
-        (Err(refusal), _)
-            if refusal.reason == Reject::Missing && verdict.mode == Mode::Optional =>
-        {
+    let (reason, status) = match &verdict.token {
+        Ok(token) => match apply_rules(request, check, &verdict, token)? {
+            None => return Ok(Decision::Pass),
+            Some(rule) => {
+                log_refusal(
+                    request,
+                    &verdict,
+                    format_args!("denied by the rule in {}", rule.position),
+                );
+                (Reject::Denied, rule.status)
+            }
+        },
+        Err(refusal) if refusal.reason == Reject::Missing && verdict.mode == Mode::Optional => {
             return Ok(Decision::Decline);
         }
-        (Err(refusal), _) => {
-            request.log_info(format_args!("jwt refused: {refusal}"));
+        Err(refusal) => {
+            log_refusal(request, &verdict, format_args!("{refusal}"));
             match refusal.reason {
                 Reject::NoKeys => (Reject::NoKeys, Status::Unavailable),
                 reason => (reason, Status::Unauthorized),
@@ -135,12 +125,19 @@ fn decide_jwt(
     Ok(Decision::Refuse { status, challenge })
 }
 
+fn log_refusal(request: Request<'_>, verdict: &JwtVerdict, why: std::fmt::Arguments<'_>) {
+    match verdict.mode {
+        Mode::Permissive => request.log_info(format_args!("jwt let through (permissive): {why}")),
+        _ => request.log_info(format_args!("jwt refused: {why}")),
+    }
+}
+
 fn decide_link(
     request: Request<'_>,
     state: &State,
     check: &Rc<LinkCheck>,
 ) -> Result<Decision, Failed> {
-    let verdict = judge_link(request, state, check)?;
+    let verdict = judge_link(request, state, check, check.depends_on_variables())?;
     if verdict.mode == Mode::Off {
         return Ok(Decision::Decline);
     }
@@ -180,12 +177,15 @@ fn mode(request: Request<'_>, switch: SwitchValue) -> Result<Mode, Failed> {
     })
 }
 
+/// The verdict of a check on the token. The access phase wants a `fresh` one where it rests on
+/// variables: they may have changed since an earlier phase asked.
 fn judge_jwt(
     request: Request<'_>,
     state: &State,
     check: &Rc<JwtCheck>,
+    fresh: bool,
 ) -> Result<Rc<JwtVerdict>, Failed> {
-    state.jwt.verdict(check, request.place(), || {
+    state.jwt.verdict(check, request.place(), fresh, || {
         let mode = mode(request, check.switch)?;
         let token = match mode {
             Mode::Off => Err(Reject::Missing.into()),
@@ -199,7 +199,7 @@ fn judge_jwt(
         };
         let part = token.as_ref().ok().and_then(|token| check.parts.get(token.provider));
         let provider = part.and_then(|part| part.provider.clone());
-        Ok(Rc::new(JwtVerdict { mode, token, provider, denied: OnceCell::new() }))
+        Ok(Rc::new(JwtVerdict { mode, token, provider, rules: Cell::default() }))
     })
 }
 
@@ -217,26 +217,26 @@ fn lend_keys(request: Request<'_>, check: &JwtCheck, policy: usize) -> Vec<Arc<K
     files.iter().filter_map(keys).collect()
 }
 
-/// The first rule that does not hold for a token that is good by itself: the provider's, then the
-/// location's.
-fn denied(
+/// Applies the rules to a token that is good by itself, the provider's before the location's, and
+/// gives the first that does not hold.
+fn apply_rules(
     request: Request<'_>,
     check: &JwtCheck,
     verdict: &JwtVerdict,
+    token: &Verified,
 ) -> Result<Option<Rc<Rule>>, Failed> {
-    let Ok(token) = &verdict.token else { return Ok(None) };
-    if let Some(known) = verdict.denied.get() {
-        return Ok(known.clone());
-    }
-    let provider_rules = verdict.provider.as_ref().map(|one| &*one.rules).unwrap_or_default();
-    let mut denied = None;
-    for rule in provider_rules.iter().chain(&*check.rules) {
-        if !holds(request, rule, token)? {
-            denied = Some(Rc::clone(rule));
-            break;
+    verdict.rules.set(Rules::Judging);
+    let provider = verdict.provider.as_ref().map(|one| &*one.rules).unwrap_or_default();
+    for rule in provider.iter().chain(&*check.rules) {
+        let held =
+            holds(request, rule, token).inspect_err(|_| verdict.rules.set(Rules::Unknown))?;
+        if !held {
+            verdict.rules.set(Rules::Deny);
+            return Ok(Some(Rc::clone(rule)));
         }
     }
-    Ok(verdict.denied.get_or_init(|| denied).clone())
+    verdict.rules.set(Rules::Hold);
+    Ok(None)
 }
 
 /// Whether `rule` holds, with its values as they are for this request.
@@ -279,8 +279,9 @@ fn judge_link(
     request: Request<'_>,
     state: &State,
     check: &Rc<LinkCheck>,
+    fresh: bool,
 ) -> Result<LinkVerdict, Failed> {
-    state.link.verdict(check, request.place(), || {
+    state.link.verdict(check, request.place(), fresh, || {
         let mode = mode(request, check.switch)?;
         let refuse = |reject| Ok(LinkVerdict { mode, reject: Some(reject), expires: None });
         if mode == Mode::Off {
@@ -323,7 +324,7 @@ pub(crate) fn jwt_verdict(request: Request<'_>) -> Result<Option<Rc<JwtVerdict>>
             let state = request.state().ok_or(Failed)?;
             match state.jwt.decided(Some((check, request.place())))? {
                 Some(verdict) => Some(verdict),
-                None => Some(judge_jwt(request, state, check)?),
+                None => Some(judge_jwt(request, state, check, false)?),
             }
         }
     };
@@ -335,13 +336,14 @@ pub(crate) fn jwt_reject(
     request: Request<'_>,
     verdict: &JwtVerdict,
 ) -> Result<Option<Reject>, Failed> {
-    if let Err(refusal) = &verdict.token {
-        return Ok(Some(refusal.reason));
-    }
-    let denied = match (verdict.denied.get(), request.conf().jwt_check()) {
-        (Some(denied), _) => denied.is_some(),
-        (None, Some(check)) => denied(request, check, verdict)?.is_some(),
-        (None, None) => false,
+    let token = match &verdict.token {
+        Ok(token) => token,
+        Err(refusal) => return Ok(Some(refusal.reason)),
+    };
+    let denied = match (verdict.rules.get(), request.conf().jwt_check()) {
+        (Rules::Deny, _) => true,
+        (Rules::Unknown, Some(check)) => apply_rules(request, check, verdict, token)?.is_some(),
+        (Rules::Hold | Rules::Judging | Rules::Unknown, _) => false,
     };
     Ok(denied.then_some(Reject::Denied))
 }
@@ -355,7 +357,7 @@ pub(crate) fn link_verdict(request: Request<'_>) -> Result<Option<LinkVerdict>, 
             let state = request.state().ok_or(Failed)?;
             match state.link.decided(Some((check, request.place())))? {
                 Some(verdict) => Some(verdict),
-                None => Some(judge_link(request, state, check)?),
+                None => Some(judge_link(request, state, check, false)?),
             }
         }
     };

@@ -16,7 +16,7 @@ pub(crate) use directives::COMMANDS;
 pub(crate) use jwt::{JwtCheck, KeyFile, TokenSource};
 pub(crate) use link::{LinkCheck, Signed};
 pub(crate) use provider::Provider;
-pub(crate) use rules::{Demand, Rule, RuleStatus};
+pub(crate) use rules::{Demand, Rule, Status};
 pub(crate) use setting::NamedClaim;
 
 use crate::ffi::ComplexValue;

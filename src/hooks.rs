@@ -8,8 +8,8 @@ use ngx::ffi::{
     ngx_http_request_t, ngx_http_variable_value_t, ngx_int_t, ngx_str_t, ngx_uint_t,
 };
 
-use crate::access::{self, Decision, Status};
-use crate::conf::NamedClaim;
+use crate::access::{self, Decision};
+use crate::conf::{NamedClaim, Status};
 use crate::ffi;
 use crate::request::Request;
 use crate::variables::{self, VARIABLES, Variable};

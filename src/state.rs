@@ -1,11 +1,11 @@
 //! What has been judged of a request: kept with the request, never with the configuration.
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use token::{Refusal, Reject, Verified};
 
-use crate::conf::{JwtCheck, LinkCheck, Mode, Provider, Rule};
+use crate::conf::{JwtCheck, LinkCheck, Mode, Provider};
 
 /// The judgement of a token.
 pub(crate) struct JwtVerdict {
@@ -14,9 +14,20 @@ pub(crate) struct JwtVerdict {
     pub(crate) token: Result<Verified, Refusal>,
     /// The provider that the token is from, of a token that is good by itself.
     pub(crate) provider: Option<Rc<Provider>>,
-    /// The rule that does not hold, once the rules were looked at. They come after the token,
-    /// since their values may hold variables that show its claims.
-    pub(crate) denied: OnceCell<Option<Rc<Rule>>>,
+    /// What the rules say, once they were looked at. They come after the token, since their values
+    /// may hold variables that show its claims.
+    pub(crate) rules: Cell<Rules>,
+}
+
+/// What a location's rules say of a token that is good by itself.
+#[derive(Clone, Copy, Default)]
+pub(crate) enum Rules {
+    #[default]
+    Unknown,
+    /// Being evaluated now: what a variable shows meanwhile is the token by itself.
+    Judging,
+    Hold,
+    Deny,
 }
 
 /// The digits of a link's expiry.
@@ -84,21 +95,21 @@ impl<C, V> Default for Memory<C, V> {
 }
 
 impl<C, V: Clone> Memory<C, V> {
-    /// The verdict of `check` at `place`, from memory or from `judge`.
+    /// The verdict of `check` at `place`, from memory unless it is to be `fresh`, or from `judge`.
     pub(crate) fn verdict(
         &self,
         check: &Rc<C>,
         place: Place,
+        fresh: bool,
         judge: impl FnOnce() -> Result<V, Failed>,
     ) -> Result<V, Failed> {
-        let known = |(of, at, verdict): &(Rc<C>, Place, V)| {
-            (Rc::ptr_eq(of, check) && *at == place).then(|| verdict.clone())
-        };
-        let verdicts = self.verdicts.try_borrow().map_err(|_| Failed)?;
-        if let Some(verdict) = verdicts.iter().find_map(known) {
-            return Ok(verdict);
+        let is_it = |(of, at, _): &(Rc<C>, Place, V)| Rc::ptr_eq(of, check) && *at == place;
+        if !fresh {
+            let verdicts = self.verdicts.try_borrow().map_err(|_| Failed)?;
+            if let Some((_, _, verdict)) = verdicts.iter().find(|entry| is_it(entry)) {
+                return Ok(verdict.clone());
+            }
         }
-        drop(verdicts);
         if self.judging.get() != Judging::No {
             self.judging.set(Judging::Circular);
             return Err(Failed);
@@ -112,7 +123,9 @@ impl<C, V: Clone> Memory<C, V> {
         }
         let verdict = verdict?;
         let entry = (Rc::clone(check), place, verdict.clone());
-        self.verdicts.try_borrow_mut().map_err(|_| Failed)?.push(entry);
+        let mut verdicts = self.verdicts.try_borrow_mut().map_err(|_| Failed)?;
+        verdicts.retain(|entry| !is_it(entry));
+        verdicts.push(entry);
         Ok(verdict)
     }
 

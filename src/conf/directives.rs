@@ -15,7 +15,7 @@ use token::{
 use super::jwt::{KeyFile, TokenSource};
 use super::link::{LinkArgs, LinkKeys};
 use super::provider::jwt_provider;
-use super::rules::{self, RuleStatus};
+use super::rules::{self, Status};
 use super::setting::{Command, ConfError, NamedClaim, PROVIDER, Setting, commands};
 use super::{LocationConf, Mode, Switch, SwitchValue, kids};
 
@@ -269,7 +269,7 @@ fn jwt_claim(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
 }
 
 fn jwt_require(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
-    let rule = rules::require(setting, RuleStatus::Forbidden)?;
+    let rule = rules::require(setting, Status::Forbidden)?;
     conf.jwt.requires.get_or_insert_default().push(Rc::new(rule));
     Ok(())
 }
@@ -340,7 +340,7 @@ fn auth_jwt_type(_: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
 }
 
 fn auth_jwt_require(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
-    let rule = rules::require(setting, RuleStatus::Unauthorized)?;
+    let rule = rules::require(setting, Status::Unauthorized)?;
     conf.jwt.requires.get_or_insert_default().push(Rc::new(rule));
     Ok(())
 }

@@ -21,6 +21,15 @@ pub(crate) struct JwtCheck {
     pub(crate) realm: Option<ComplexValue>,
 }
 
+impl JwtCheck {
+    /// Whether the verdict on a token, rules aside, rests on variables.
+    pub(crate) fn depends_on_variables(&self) -> bool {
+        matches!(self.switch, SwitchValue::Variable(_))
+            || self.sources.iter().any(|source| matches!(source, TokenSource::Value(_)))
+            || self.parts.iter().any(|part| !part.files.is_empty())
+    }
+}
+
 /// What the core does not need to know of a policy.
 #[derive(Default)]
 pub(crate) struct Part {

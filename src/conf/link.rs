@@ -16,6 +16,13 @@ pub(crate) struct LinkCheck {
     pub(crate) args: Rc<LinkArgs>,
 }
 
+impl LinkCheck {
+    /// Whether the verdict on a link rests on variables.
+    pub(crate) fn depends_on_variables(&self) -> bool {
+        matches!(self.switch, SwitchValue::Variable(_)) || !matches!(self.signed, Signed::Uri)
+    }
+}
+
 /// What the signature of a link is over.
 pub(crate) enum Signed {
     /// `$uri`, the default.

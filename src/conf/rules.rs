@@ -8,16 +8,18 @@ use crate::ffi::ComplexValue;
 /// A rule, with what to answer where it does not hold.
 pub(crate) struct Rule {
     pub(crate) demand: Demand,
-    pub(crate) status: RuleStatus,
+    pub(crate) status: Status,
     /// Where it stands, for the log.
     pub(crate) position: Box<str>,
 }
 
-/// The answer to a token that a rule does not hold for.
+/// The status of a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum RuleStatus {
-    Unauthorized,
-    Forbidden,
+pub(crate) enum Status {
+    Unauthorized = 401,
+    Forbidden = 403,
+    Gone = 410,
+    Unavailable = 503,
 }
 
 /// What a rule asks.
@@ -32,7 +34,7 @@ pub(crate) enum Demand {
 
 /// `jwt_claim PATH OP VALUE … [error=401|403]`.
 pub(super) fn claim(setting: &Setting<'_>) -> Result<Rule, ConfError> {
-    let (words, status) = words(setting, RuleStatus::Forbidden)?;
+    let (words, status) = words(setting, Status::Forbidden)?;
     let [path, operator, values @ ..] = words.as_slice() else {
         return Err(ConfError::Rule("wants a claim and an operator".to_owned()));
     };
@@ -59,7 +61,7 @@ pub(super) fn claim(setting: &Setting<'_>) -> Result<Rule, ConfError> {
 }
 
 /// `jwt_require $value … [error=401|403]`, with the status where none is named.
-pub(super) fn require(setting: &Setting<'_>, status: RuleStatus) -> Result<Rule, ConfError> {
+pub(super) fn require(setting: &Setting<'_>, status: Status) -> Result<Rule, ConfError> {
     let (words, status) = words(setting, status)?;
     if words.is_empty() {
         return Err(ConfError::Rule("wants a value".to_owned()));
@@ -69,15 +71,12 @@ pub(super) fn require(setting: &Setting<'_>, status: RuleStatus) -> Result<Rule,
 }
 
 /// The arguments without a last `error=`, and the status that it names.
-fn words<'c>(
-    setting: &Setting<'c>,
-    default: RuleStatus,
-) -> Result<(Vec<&'c [u8]>, RuleStatus), ConfError> {
+fn words<'c>(setting: &Setting<'c>, default: Status) -> Result<(Vec<&'c [u8]>, Status), ConfError> {
     let mut words: Vec<&[u8]> = setting.values().collect();
     let status = match words.last().and_then(|word| word.strip_prefix(b"error=")) {
         None => return Ok((words, default)),
-        Some(b"401") => RuleStatus::Unauthorized,
-        Some(b"403") => RuleStatus::Forbidden,
+        Some(b"401") => Status::Unauthorized,
+        Some(b"403") => Status::Forbidden,
         Some(other) => return Err(ConfError::value(other, "must be error=401 or error=403")),
     };
     words.pop();

@@ -6,7 +6,7 @@ use crate::alg::{Algorithm, AlgorithmSet, Curve};
 use crate::base64url;
 use crate::json::{Document, Value};
 use crate::key::Key;
-use crate::keyfile::{Fault, LoadError, Loaded, warn_short_secret};
+use crate::loaded::{Fault, LoadError, Loaded, warn_short_secret};
 
 /// Reads a JWK Set, or a single JWK. `kid` names a single JWK that has none.
 pub(crate) fn load(text: &[u8], kid: Option<&str>) -> Result<Loaded, LoadError> {

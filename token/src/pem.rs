@@ -8,7 +8,7 @@ use x509_cert::spki::SubjectPublicKeyInfo;
 
 use crate::alg::{AlgorithmSet, Curve};
 use crate::key::{Key, KeyError};
-use crate::keyfile::{Fault, LoadError, Loaded};
+use crate::loaded::{Fault, LoadError, Loaded};
 
 // RFC 3279 section 2.3, RFC 5480 section 2.1, RFC 8410 section 3.
 const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
