@@ -158,22 +158,28 @@ fn decide_link(
     Ok(Decision::Refuse { status, challenge: None })
 }
 
-/// What a switch says for this request.
-fn mode(request: Request<'_>, switch: SwitchValue) -> Result<Mode, Failed> {
+/// What a switch says for this request: one of the modes that its directive `accepts`.
+fn mode(
+    request: Request<'_>,
+    directive: &str,
+    switch: SwitchValue,
+    accepts: &[Mode],
+) -> Result<Mode, Failed> {
     let value = match switch {
         SwitchValue::Fixed(mode) => return Ok(mode),
         SwitchValue::Variable(value) => request.evaluate(&value).ok_or(Failed)?,
     };
-    Ok(match value {
-        b"off" | b"0" | b"" => Mode::Off,
-        b"on" | b"1" => Mode::On,
-        b"optional" => Mode::Optional,
-        b"permissive" => Mode::Permissive,
-        other => {
-            let other = other.escape_ascii();
-            request.log_error(format_args!("a switch has the value \"{other}\", which is no mode"));
-            return Err(Failed);
-        }
+    let mode = match value {
+        b"off" | b"0" | b"" => Some(Mode::Off),
+        b"on" | b"1" => Some(Mode::On),
+        b"optional" => Some(Mode::Optional),
+        b"permissive" => Some(Mode::Permissive),
+        _ => None,
+    };
+    mode.filter(|mode| accepts.contains(mode)).ok_or_else(|| {
+        let value = value.escape_ascii();
+        request.log_error(format_args!("\"{directive}\" has the invalid value \"{value}\""));
+        Failed
     })
 }
 
@@ -186,7 +192,8 @@ fn judge_jwt(
     fresh: bool,
 ) -> Result<Rc<JwtVerdict>, Failed> {
     state.jwt.verdict(check, request.place(), fresh, || {
-        let mode = mode(request, check.switch)?;
+        let accepts = [Mode::Off, Mode::On, Mode::Optional, Mode::Permissive];
+        let mode = mode(request, "jwt", check.switch, &accepts)?;
         let token = match mode {
             Mode::Off => Err(Reject::Missing.into()),
             _ => match find_token(request, &check.sources)? {
@@ -282,7 +289,7 @@ fn judge_link(
     fresh: bool,
 ) -> Result<LinkVerdict, Failed> {
     state.link.verdict(check, request.place(), fresh, || {
-        let mode = mode(request, check.switch)?;
+        let mode = mode(request, "secure_token", check.switch, &[Mode::Off, Mode::On])?;
         let refuse = |reject| Ok(LinkVerdict { mode, reject: Some(reject), expires: None });
         if mode == Mode::Off {
             return refuse(Reject::Missing);

@@ -84,6 +84,10 @@ fn jwt(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
         b"optional" => Some(Mode::Optional),
         b"permissive" => Some(Mode::Permissive),
         _ => None,
+    });
+    let value = value?.ok_or_else(|| {
+        let want = "must be on, off, optional, permissive, or hold a variable";
+        ConfError::value(setting.first(), want)
     })?;
     let provider = |word: &[u8]| match word.strip_prefix(b"provider=") {
         Some(name) if !name.is_empty() => Ok(name.into()),
@@ -100,26 +104,24 @@ fn secure_token(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
         b"on" => Some(Mode::On),
         b"off" => Some(Mode::Off),
         _ => None,
-    })?;
+    });
+    let value = value?
+        .ok_or_else(|| ConfError::value(setting.first(), "must be on, off, or hold a variable"))?;
     let position = setting.position().into();
     once(&mut conf.link.switch, Switch { value, providers: Rc::new([]), position })
 }
 
-/// The first argument as the position of a switch. As nginx's own flags, words ignore case.
+/// The first argument as the position of a switch, if it is one. As nginx's own flags, words
+/// ignore case.
 fn switch(
     setting: &Setting<'_>,
     mode: impl Fn(&[u8]) -> Option<Mode>,
-) -> core::result::Result<SwitchValue, ConfError> {
+) -> core::result::Result<Option<SwitchValue>, ConfError> {
     let word = setting.first();
     if word.contains(&b'$') {
-        return setting.compile(word).map(SwitchValue::Variable);
+        return Ok(Some(SwitchValue::Variable(setting.compile(word)?)));
     }
-    mode(&word.to_ascii_lowercase()).map(SwitchValue::Fixed).ok_or_else(|| {
-        ConfError::value(
-            word,
-            "must be \"on\", \"off\", another mode of this switch, or a variable",
-        )
-    })
+    Ok(mode(&word.to_ascii_lowercase()).map(SwitchValue::Fixed))
 }
 
 fn flag(setting: &Setting<'_>) -> core::result::Result<bool, ConfError> {

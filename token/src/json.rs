@@ -16,7 +16,7 @@ use zeroize::Zeroize;
 pub const MAX_DEPTH: usize = 32;
 
 /// Below this, comparing every pair of names is faster than sorting them.
-const FEW_MEMBERS: usize = 16;
+const FEW_MEMBERS: usize = 8;
 
 /// A parsed JSON text.
 #[derive(Clone)]

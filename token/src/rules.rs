@@ -120,8 +120,8 @@ pub enum RuleError {
     Path,
     #[error("the operator takes {0}")]
     Values(&'static str),
-    #[error("{0}")]
-    Pattern(#[from] regex::Error),
+    #[error("pattern {0:?}: {1}")]
+    Pattern(String, String),
     #[error("an empty prefix is one of every string")]
     EmptyPrefix,
     #[error("{0:?} is not a number")]
@@ -160,7 +160,7 @@ impl ClaimRule {
             }
             Operator::Match { ignore_case, .. } => {
                 patterns = known()
-                    .map(|pattern| RegexBuilder::new(pattern).case_insensitive(ignore_case).build())
+                    .map(|pattern| compile(pattern, ignore_case))
                     .collect::<Result<_, _>>()?;
             }
             _ => {}
@@ -205,6 +205,15 @@ impl ClaimRule {
             Operator::GreaterOrEqual => compares(Ordering::is_ge),
         }
     }
+}
+
+fn compile(pattern: &str, ignore_case: bool) -> Result<Regex, RuleError> {
+    RegexBuilder::new(pattern).case_insensitive(ignore_case).build().map_err(|error| {
+        // The library draws the place over several lines, the last of which says what is wrong.
+        let error = error.to_string();
+        let what = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
+        RuleError::Pattern(pattern.to_owned(), what.to_owned())
+    })
 }
 
 /// Whether a claim that is no object is, or as an array contains, one of `texts`.
@@ -406,7 +415,7 @@ mod tests {
         assert!(matches!(new("a", "=", &[]), Err(RuleError::Values(_))));
         assert!(matches!(new("a", "<", &[Some("1"), Some("2")]), Err(RuleError::Values(_))));
         assert!(matches!(new("a", "<", &[Some("x")]), Err(RuleError::Number(_))));
-        assert!(matches!(new("a", "~", &[Some("(")]), Err(RuleError::Pattern(_))));
+        assert!(matches!(new("a", "~", &[Some("(")]), Err(RuleError::Pattern(..))));
         assert!(matches!(new("a", "^~", &[Some("")]), Err(RuleError::EmptyPrefix)));
         assert!(new("a", "<", &[None]).is_ok());
         assert_eq!(Operator::from_name("=="), None);
