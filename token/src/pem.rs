@@ -24,6 +24,13 @@ type Spki = SubjectPublicKeyInfo<Any, BitString>;
 pub(crate) fn load(text: &[u8], kid: Option<&str>) -> Result<Loaded, LoadError> {
     let blocks =
         ::pem::parse_many(text).map_err(|e| LoadError::new("", Fault::Pem(format!("PEM: {e}"))))?;
+    // The parser passes over a block that it cannot make out; a key must not get lost so.
+    let begun = text.windows(11).filter(|part| part == b"-----BEGIN ").count();
+    if blocks.len() != begun {
+        let (got, want) = (blocks.len(), begun);
+        let fault = format!("PEM: of {want} blocks only {got} are complete");
+        return Err(LoadError::new("", Fault::Pem(fault)));
+    }
     // openssl writes the curve beside a key of its own; the key names it again.
     let keys = || blocks.iter().enumerate().filter(|(_, block)| block.tag() != "EC PARAMETERS");
     if keys().count() > 1 && kid.is_some() {

@@ -1,0 +1,175 @@
+//! Key files: what is read, what is refused and what is said of it.
+
+// The helpers below are test code, though outside a #[test] function.
+#![allow(clippy::unwrap_used)]
+
+use token::{Algorithm, Loaded, load_keys, load_kids};
+
+const RSA_N: &str = "ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ";
+const SECRET: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY";
+
+fn rsa(members: &str) -> String {
+    format!(r#"{{"kty":"RSA","e":"AQAB","n":"{RSA_N}"{members}}}"#)
+}
+
+fn oct(members: &str) -> String {
+    format!(r#"{{"kty":"oct","k":"{SECRET}"{members}}}"#)
+}
+
+fn set(keys: &[String]) -> String {
+    format!(r#"{{"keys":[{}]}}"#, keys.join(","))
+}
+
+fn kids(loaded: &Loaded) -> Vec<Option<&str>> {
+    loaded.keys.iter().map(token::Key::kid).collect()
+}
+
+fn refused(text: &str) -> String {
+    load_keys(text.as_bytes(), None).unwrap_err().to_string()
+}
+
+#[test]
+fn a_set_a_single_key_and_a_kid_for_it() {
+    let two = set(&[rsa(r#","kid":"a","alg":"RS256""#), rsa(r#","kid":"b""#)]);
+    let loaded = load_keys(two.as_bytes(), None).unwrap();
+    assert_eq!(kids(&loaded), [Some("a"), Some("b")]);
+    assert!(loaded.keys[0].algorithms().iter().eq([Algorithm::RS256]));
+    assert_eq!(loaded.keys[1].algorithms().iter().count(), 6);
+    assert!(loaded.warnings.is_empty());
+    let one = load_keys(rsa("").as_bytes(), Some("given")).unwrap();
+    assert_eq!(kids(&one), [Some("given")]);
+    let own = load_keys(rsa(r#","kid":"own""#).as_bytes(), Some("given")).unwrap();
+    assert_eq!(kids(&own), [Some("own")]);
+    assert!(load_keys(two.as_bytes(), Some("given")).is_err());
+}
+
+#[test]
+fn keys_that_are_not_for_verifying_are_left_out_and_told() {
+    for members in
+        [r#","use":"enc""#, r#","key_ops":["encrypt"]"#, r#","key_ops":[]"#, r#","alg":"RSA-OAEP""#]
+    {
+        let loaded = load_keys(set(&[rsa(members), rsa("")]).as_bytes(), None).unwrap();
+        assert_eq!(loaded.keys.len(), 1, "{members}");
+        assert!(loaded.warnings[0].contains("keys[0]"), "{:?}", loaded.warnings);
+        assert!(refused(&set(&[rsa(members)])).contains("no usable key"), "{members}");
+    }
+    let both = rsa(r#","use":"sig","key_ops":["sign","verify"]"#);
+    assert_eq!(load_keys(both.as_bytes(), None).unwrap().keys.len(), 1);
+}
+
+#[test]
+fn errors_name_the_member() {
+    for (text, want) in [
+        (
+            set(&[rsa(""), r#"{"kty":"RSA","n":"AQAB","e":"AQAB"}"#.into()]),
+            "keys[1].n: RSA modulus of 17 bits",
+        ),
+        (set(&[rsa(r#","alg":"ES256""#)]), "keys[0].alg: algorithm ES256 does not go with"),
+        (set(&[r#"{"kty":"XYZ"}"#.into()]), "keys[0].kty: unknown value \"XYZ\""),
+        (set(&[r#"{"kid":"a"}"#.into()]), "keys[0].kty: is missing"),
+        (set(&[r#"{"kty":"EC","crv":"P-256K"}"#.into()]), "keys[0].crv: unknown value"),
+        (set(&[r#"{"kty":"OKP","crv":"X25519"}"#.into()]), "keys[0].crv: unknown value"),
+        (set(&[r#"{"kty":"oct","k":""}"#.into()]), "keys[0].k: the secret is empty"),
+        (
+            set(&[r#"{"kty":"oct","k":"A="}"#.into()]),
+            "keys[0].k: must be base64url without padding",
+        ),
+        (set(&[rsa(r#","kid":1"#)]), "keys[0].kid: must be a string"),
+        (set(&[rsa(r#","kid":"a""#), rsa(r#","kid":"a""#)]), "keys[1]: duplicate kid \"a\""),
+        ("{}".into(), "neither \"keys\""),
+        (r#"{"keys":{}}"#.into(), "keys: must be an array"),
+        (r#"{"keys":[]}"#.into(), "no usable key"),
+        (r#"{"keys":[],"keys":[]}"#.into(), "stands twice at line 1"),
+        ("\u{feff}{}".into(), "neither JSON nor PEM"),
+        ("ssh-rsa AAAA".into(), "neither JSON nor PEM"),
+        (
+            "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n".into(),
+            "is a private key",
+        ),
+        ("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n".into(), "not DER"),
+        ("-----BEGIN PUBLIC KEY-----\n".into(), "PEM"),
+    ] {
+        let error = refused(&text);
+        assert!(error.contains(want), "{text}: {error}");
+        assert!(!error.contains(SECRET));
+    }
+}
+
+#[test]
+fn a_kid_may_stand_for_keys_of_different_types_and_a_mixed_set_is_told() {
+    let mixed = set(&[rsa(r#","kid":"a""#), oct(r#","kid":"a""#)]);
+    let loaded = load_keys(mixed.as_bytes(), None).unwrap();
+    assert_eq!(loaded.keys.len(), 2);
+    assert!(loaded.warnings.iter().any(|w| w.contains("more than one key")));
+    assert!(loaded.warnings.iter().any(|w| w.contains("shared secrets beside public keys")));
+    let private = load_keys(rsa(r#","d":"AQAB""#).as_bytes(), None).unwrap();
+    assert!(private.warnings[0].contains("private key"));
+}
+
+#[test]
+fn kids_and_secrets_in_each_form() {
+    let secret = "0123456789abcdef0123456789abcdef";
+    for form in [
+        format!(r#"{{"a":"{secret}","b":"{secret}"}}"#),
+        format!(r#"{{"kids":{{"a":"{secret}","b":"{secret}"}}}}"#),
+        format!(r#"[{{"kids":{{"a":"{secret}","b":"{secret}"}}}}]"#),
+        format!(r#"[{{"kids":{{"a":"{secret}"}}}},{{"kids":{{"b":"{secret}"}}}}]"#),
+    ] {
+        let loaded = load_kids(form.as_bytes()).unwrap();
+        assert_eq!(kids(&loaded), [Some("a"), Some("b")], "{form}");
+        assert!(loaded.warnings.is_empty());
+    }
+    for (form, want) in [
+        (r#"{"a":1}"#, "a: must be a string"),
+        (r#"{"kids":{"a":""}}"#, "kids.a: the secret is empty"),
+        (r#"[{"kids":{"a":"x"}},{"kids":{"a":"y"}}]"#, "[1].kids.a: duplicate kid \"a\""),
+        (r#"{"a":"x","a":"y"}"#, "stands twice"),
+        (r#"[{"x":{}}]"#, "[0].kids: is missing"),
+        ("{}", "no usable key"),
+        ("7", "must be an object"),
+        ("{\n\u{201c}a\u{201d}: \u{201c}b\u{201d}\n}", "line 2 has the typographic quote \u{201c}"),
+    ] {
+        let error = load_kids(form.as_bytes()).unwrap_err().to_string();
+        assert!(error.contains(want), "{form}: {error}");
+    }
+    assert!(load_kids(br#"{"a":"short"}"#).unwrap().warnings[0].contains("a: secret of 5 bytes"));
+}
+
+#[test]
+fn entries_of_a_block_have_options() {
+    let mut loaded = Loaded::default();
+    let raw = b"0123456789abcdef0123456789abcdef";
+    let hex = "30313233343536373839616263646566".repeat(2);
+    let mut add = |kid: &str, secret: &[u8], options: &[&str]| {
+        let options: Vec<&[u8]> = options.iter().map(|option| option.as_bytes()).collect();
+        loaded.add_secret(kid.as_bytes(), secret, &options).map_err(|error| error.to_string())
+    };
+    add("raw", raw, &[]).unwrap();
+    add("url", SECRET.as_bytes(), &["encoding=base64url", "alg=HS256"]).unwrap();
+    add("b64", b"MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=", &["encoding=base64"]).unwrap();
+    add("hex", hex.as_bytes(), &["encoding=hex", "expires=2027-01-31T00:00:00Z"]).unwrap();
+    for (secret, option, want) in [
+        ("x", "encoding=rot13", "unknown value \"encoding=rot13\""),
+        ("x", "alg=HS999", "unknown value \"alg=HS999\""),
+        ("x", "alg=RS256", "does not go with a key of type oct"),
+        ("x", "expires=2027", "is no RFC 3339 time"),
+        ("x", "part-of-a-secret", "unknown option"),
+        ("zz-secret", "encoding=hex", "the secret is not hex"),
+    ] {
+        let error = add("bad", secret.as_bytes(), &[option]).unwrap_err();
+        assert!(error.contains(want) && error.contains("\"bad\""), "{error}");
+        assert!(!error.contains("part-of-a-secret") && !error.contains("zz-secret"), "{error}");
+    }
+    assert!(add("raw", raw, &[]).unwrap_err().contains("duplicate kid \"raw\""));
+    assert!(loaded.warnings.is_empty());
+    // One secret in four spellings: each verifies the same signature.
+    let tag = aws_lc_rs::hmac::sign(
+        &aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, raw),
+        b"message",
+    );
+    for key in &loaded.keys {
+        assert!(key.verify(Algorithm::HS256, b"message", tag.as_ref()), "{:?}", key.kid());
+    }
+    let expiring = loaded.keys.iter().find(|key| key.kid() == Some("hex")).unwrap();
+    assert!(expiring.is_current(1_801_353_599) && !expiring.is_current(1_801_353_600));
+}
