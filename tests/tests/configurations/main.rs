@@ -1,4 +1,7 @@
-//! Every ready configuration in `nginx-conf/` is started and driven.
+//! Every ready configuration in `nginx-conf/` is started and driven, and every guide quotes the one
+//! that it is about.
+
+mod guides;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,28 +19,63 @@ fn folder() -> PathBuf {
 type Driver = fn() -> Result<()>;
 
 /// The drivers, by the name of the file that each drives.
-const DRIVERS: [(&str, Driver); 7] = [
+const DRIVERS: [(&str, Driver); 18] = [
     ("ant-media.conf", ant_media),
     ("azion-jwt.conf", azion_jwt),
+    ("azion-rules-engine.conf", guides::azion_rules_engine),
     ("azion-secure-token.conf", azion_secure_token),
     ("cookie-login.conf", cookie_login),
     ("demo.conf", demo),
+    ("from-gloo-envoy.conf", guides::from_gloo_envoy),
+    ("from-krakend.conf", guides::from_krakend),
+    ("from-nginx-plus.conf", guides::from_nginx_plus),
+    ("hls.conf", guides::hls),
+    ("json-errors.conf", guides::json_errors),
     ("jwks-file.conf", jwks_file),
+    ("login-redirect.conf", guides::login_redirect),
+    ("rate-limit.conf", guides::rate_limit),
+    ("roles.conf", guides::roles),
+    ("routing-by-claim.conf", guides::routing_by_claim),
     ("secure-link.conf", secure_link),
+    ("websocket-sse.conf", guides::websocket_sse),
 ];
+
+/// The names in a folder that end in `extension`, sorted.
+fn names(folder: &Path, extension: &str) -> Result<Vec<String>> {
+    let mut names: Vec<String> = fs::read_dir(folder)
+        .with_context(|| folder.display().to_string())?
+        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+        .collect::<Result<_>>()?;
+    names.retain(|name| Path::new(name).extension().is_some_and(|it| it == extension));
+    names.sort_unstable();
+    Ok(names)
+}
 
 #[test]
 fn every_configuration_has_a_driver_and_no_driver_lacks_its_configuration() -> Result<()> {
-    let mut files: Vec<String> = fs::read_dir(folder())?
-        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
-        .collect::<Result<_>>()?;
-    files.retain(|name| Path::new(name).extension().is_some_and(|extension| extension == "conf"));
-    files.sort_unstable();
+    let files = names(&folder(), "conf")?;
     assert_eq!(
         files,
         DRIVERS.map(|(name, _)| name),
         "each file of nginx-conf/ needs a driver here"
     );
+    Ok(())
+}
+
+#[test]
+fn every_guide_quotes_its_configuration_as_it_is() -> Result<()> {
+    let guides = folder().join("../docs/guides");
+    let names = names(&guides, "md")?;
+    assert_eq!(names.len(), 11, "{names:?}");
+    for name in names {
+        let configuration = fs::read_to_string(folder().join(&name).with_extension("conf"))
+            .with_context(|| format!("the configuration of {name}"))?;
+        let guide = fs::read_to_string(guides.join(&name))?;
+        assert!(
+            guide.contains(&format!("```nginx\n{configuration}```")),
+            "{name} does not quote its configuration word for word"
+        );
+    }
     Ok(())
 }
 
