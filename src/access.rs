@@ -1,6 +1,7 @@
 //! The decision: finds the credentials, has them judged, remembers the verdict for the variables,
 //! and says what nginx is to answer.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -40,8 +41,13 @@ pub(crate) fn decide(request: Request<'_>) -> Decision {
     if jwt.is_none() && link.is_none() {
         return Decision::Decline;
     }
-    both(request, jwt, link).unwrap_or_else(|Failed| {
-        request.log_error(format_args!("token_auth: no verdict, see the lines before"));
+    both(request, jwt, link).unwrap_or_else(|failed| {
+        request.log_error(match failed {
+            Failed::Value => format_args!("token_auth: a value could not be evaluated"),
+            Failed::Circular => {
+                format_args!("token_auth: the check rests on a variable that rests on the check")
+            }
+        });
         Decision::Fail
     })
 }
@@ -51,7 +57,7 @@ fn both(
     jwt: Option<&Rc<JwtCheck>>,
     link: Option<&Rc<LinkCheck>>,
 ) -> Result<Decision, Failed> {
-    let state = request.state().ok_or(Failed)?;
+    let state = request.state().ok_or(Failed::Value)?;
     let any = request.satisfies_any();
     let token = match jwt {
         Some(check) => decide_jwt(request, state, check)?,
@@ -86,10 +92,10 @@ fn decide_jwt(
     check: &Rc<JwtCheck>,
 ) -> Result<Decision, Failed> {
     let verdict = judge_jwt(request, state, check, check.depends_on_variables())?;
+    state.jwt.decide(check, request.place(), Rc::clone(&verdict), verdict.mode);
     if verdict.mode == Mode::Off {
         return Ok(Decision::Decline);
     }
-    state.jwt.decide(check, request.place(), Rc::clone(&verdict));
     let (reason, status) = match &verdict.token {
         Ok(token) => match apply_rules(request, check, &verdict, token)? {
             None => return Ok(Decision::Pass),
@@ -119,7 +125,7 @@ fn decide_jwt(
     if status == Status::Unavailable {
         return Ok(Decision::Refuse { status, challenge: None });
     }
-    let realm = check.realm.as_ref().map(|realm| request.evaluate(realm).ok_or(Failed));
+    let realm = check.realm.as_ref().map(|realm| request.evaluate(realm).ok_or(Failed::Value));
     let forbidden = status == Status::Forbidden;
     let challenge = Some(challenge::bearer(realm.transpose()?, reason, forbidden));
     Ok(Decision::Refuse { status, challenge })
@@ -138,10 +144,10 @@ fn decide_link(
     check: &Rc<LinkCheck>,
 ) -> Result<Decision, Failed> {
     let verdict = judge_link(request, state, check, check.depends_on_variables())?;
+    state.link.decide(check, request.place(), verdict, verdict.mode);
     if verdict.mode == Mode::Off {
         return Ok(Decision::Decline);
     }
-    state.link.decide(check, request.place(), verdict);
     let Some(reject) = verdict.reject else { return Ok(Decision::Pass) };
     let expired = verdict.expires.filter(|_| reject == Reject::Expired);
     match expired.and_then(|digits| core::str::from_utf8(&digits).ok()?.parse::<i64>().ok()) {
@@ -167,7 +173,7 @@ fn mode(
 ) -> Result<Mode, Failed> {
     let value = match switch {
         SwitchValue::Fixed(mode) => return Ok(mode),
-        SwitchValue::Variable(value) => request.evaluate(&value).ok_or(Failed)?,
+        SwitchValue::Variable(value) => request.evaluate(&value).ok_or(Failed::Value)?,
     };
     let mode = match value {
         b"off" | b"0" | b"" => Some(Mode::Off),
@@ -179,7 +185,7 @@ fn mode(
     mode.filter(|mode| accepts.contains(mode)).ok_or_else(|| {
         let value = value.escape_ascii();
         request.log_error(format_args!("\"{directive}\" has the invalid value \"{value}\""));
-        Failed
+        Failed::Value
     })
 }
 
@@ -191,7 +197,7 @@ fn judge_jwt(
     check: &Rc<JwtCheck>,
     fresh: bool,
 ) -> Result<Rc<JwtVerdict>, Failed> {
-    state.jwt.verdict(check, request.place(), fresh, || {
+    state.jwt.verdict(&state.judging, check, request.place(), fresh, || {
         let accepts = [Mode::Off, Mode::On, Mode::Optional, Mode::Permissive];
         let mode = mode(request, "jwt", check.switch, &accepts)?;
         let token = match mode {
@@ -214,8 +220,11 @@ fn judge_jwt(
 fn lend_keys(request: Request<'_>, check: &JwtCheck, policy: usize) -> Vec<Arc<KeySet>> {
     let files = check.parts.get(policy).map(|part| &*part.files).unwrap_or_default();
     let keys = |file: &Rc<KeyFile>| {
-        let name = request.evaluate(&file.0)?;
-        let (keys, complaint) = request.main_conf().key_files.get(name);
+        let mut name = Cow::Borrowed(request.evaluate(&file.name)?);
+        if !name.starts_with(b"/") {
+            name = [&*file.folder, &*name].concat().into();
+        }
+        let (keys, complaint) = request.main_conf().key_files.get(&name);
         if let Some(complaint) = complaint {
             request.log_error(format_args!("key file \"{}\": {complaint}", name.escape_ascii()));
         }
@@ -251,12 +260,12 @@ fn holds(request: Request<'_>, rule: &Rule, token: &Verified) -> Result<bool, Fa
     let evaluate = |values: &[ComplexValue]| {
         values
             .iter()
-            .map(|value| request.evaluate(value).ok_or(Failed))
+            .map(|value| request.evaluate(value).ok_or(Failed::Value))
             .collect::<Result<Vec<_>, _>>()
     };
     Ok(match &rule.demand {
         Demand::Claim(rule, values) => rule.holds(&token.payload, values),
-        Demand::Bound(rule, values) => rule.holds(&token.payload, &evaluate(values)?),
+        Demand::Bound(rule, values) => rule.holds_bound(&token.payload, &evaluate(values)?),
         Demand::Values(values) => {
             evaluate(values)?.iter().all(|value| !value.is_empty() && *value != b"0")
         }
@@ -272,7 +281,7 @@ fn find_token<'r>(request: Request<'r>, sources: &'r [TokenSource]) -> Result<Fo
             TokenSource::Cookie(name) => credential::cookie(request.header_lines(b"cookie"), name),
             TokenSource::Arg(name) => credential::argument(request.query(), name).or_absent(),
             TokenSource::Value(value) => {
-                Found::One(request.evaluate(value).ok_or(Failed)?).or_absent()
+                Found::One(request.evaluate(value).ok_or(Failed::Value)?).or_absent()
             }
         };
         if found != Found::Absent {
@@ -288,7 +297,7 @@ fn judge_link(
     check: &Rc<LinkCheck>,
     fresh: bool,
 ) -> Result<LinkVerdict, Failed> {
-    state.link.verdict(check, request.place(), fresh, || {
+    state.link.verdict(&state.judging, check, request.place(), fresh, || {
         let mode = mode(request, "secure_token", check.switch, &[Mode::Off, Mode::On])?;
         let refuse = |reject| Ok(LinkVerdict { mode, reject: Some(reject), expires: None });
         if mode == Mode::Off {
@@ -314,28 +323,27 @@ fn judge_link(
                 signed
             }
         };
-        let reject = check.policy.check(link, signed.ok_or(Failed)?, request.now()).err();
+        let reject = check.policy.check(link, signed.ok_or(Failed::Value)?, request.now()).err();
         let held = matches!(reject, None | Some(Reject::Expired));
         Ok(LinkVerdict { mode, reject, expires: digits.filter(|_| held) })
     })
 }
 
 /// The verdict on the token that a variable is to show: that of the location's own check, as the
-/// access phase decided or, before it, reached now; where there is none, the one on which the
+/// access phase decided or, before it, reached now; where none is in force, the one on which the
 /// request was last decided.
 pub(crate) fn jwt_verdict(request: Request<'_>) -> Result<Option<Rc<JwtVerdict>>, Failed> {
-    let verdict = match (request.conf().jwt_check(), request.existing_state()) {
-        (None, None) => None,
-        (None, Some(state)) => state.jwt.decided(None)?,
-        (Some(check), _) => {
-            let state = request.state().ok_or(Failed)?;
-            match state.jwt.decided(Some((check, request.place())))? {
-                Some(verdict) => Some(verdict),
-                None => Some(judge_jwt(request, state, check, false)?),
-            }
+    if let Some(check) = request.conf().jwt_check() {
+        let state = request.state().ok_or(Failed::Value)?;
+        let verdict = match state.jwt.decided(check, request.place())? {
+            Some(verdict) => verdict,
+            None => judge_jwt(request, state, check, false)?,
+        };
+        if verdict.mode != Mode::Off {
+            return Ok(Some(verdict));
         }
-    };
-    Ok(verdict.filter(|verdict| verdict.mode != Mode::Off))
+    }
+    request.existing_state().map_or(Ok(None), |state| state.jwt.last())
 }
 
 /// Why the token is refused here, if it is, rules included.
@@ -349,26 +357,33 @@ pub(crate) fn jwt_reject(
     };
     let denied = match (verdict.rules.get(), request.conf().jwt_check()) {
         (Rules::Deny, _) => true,
-        (Rules::Unknown, Some(check)) => apply_rules(request, check, verdict, token)?.is_some(),
+        (Rules::Unknown, Some(check)) => {
+            let denied = apply_rules(request, check, verdict, token);
+            denied.map_err(|why| fail(request, why))?.is_some()
+        }
         (Rules::Hold | Rules::Judging | Rules::Unknown, _) => false,
     };
     Ok(denied.then_some(Reject::Denied))
 }
 
+/// Has what is being judged now, if anything is, fail for want of a variable's value.
+fn fail(request: Request<'_>, why: Failed) -> Failed {
+    request.existing_state().map_or(why, |state| state.judging.fail(why))
+}
+
 /// As [`jwt_verdict`], for the link.
 pub(crate) fn link_verdict(request: Request<'_>) -> Result<Option<LinkVerdict>, Failed> {
-    let verdict = match (request.conf().link_check(), request.existing_state()) {
-        (None, None) => None,
-        (None, Some(state)) => state.link.decided(None)?,
-        (Some(check), _) => {
-            let state = request.state().ok_or(Failed)?;
-            match state.link.decided(Some((check, request.place())))? {
-                Some(verdict) => Some(verdict),
-                None => Some(judge_link(request, state, check, false)?),
-            }
+    if let Some(check) = request.conf().link_check() {
+        let state = request.state().ok_or(Failed::Value)?;
+        let verdict = match state.link.decided(check, request.place())? {
+            Some(verdict) => verdict,
+            None => judge_link(request, state, check, false)?,
+        };
+        if verdict.mode != Mode::Off {
+            return Ok(Some(verdict));
         }
-    };
-    Ok(verdict.filter(|verdict| verdict.mode != Mode::Off))
+    }
+    request.existing_state().map_or(Ok(None), |state| state.link.last())
 }
 
 /// The digits of a link's expiry, verified, or as presented while the expression that the link is

@@ -97,6 +97,7 @@ impl LocationConf {
     /// level that names nothing shares the check of the level above, so that what was judged for
     /// the one is known to hold for the other.
     pub(crate) fn merge(&mut self, parent: &Self, main: &MainConf) -> Result<(), MergeError> {
+        self.jwt.refuse_two_kinds_of_keys()?;
         let named = self.jwt.inherit(&parent.jwt);
         self.jwt_check = match &parent.jwt_check {
             Some(check) if !named => Some(Rc::clone(check)),

@@ -23,7 +23,8 @@ const KEPT: usize = 1024;
 pub(crate) struct KeyFiles(RefCell<HashMap<Box<[u8]>, Entry>>);
 
 struct Entry {
-    stamp: Stamp,
+    /// `None` for a file that is not there.
+    stamp: Option<Stamp>,
     /// `None` while it has never been a good key file.
     keys: Option<Arc<KeySet>>,
 }
@@ -50,28 +51,24 @@ impl From<Metadata> for Stamp {
 
 impl KeyFiles {
     /// The keys in the file called `name`, now, and what there is to say of it. A file that no
-    /// longer parses keeps its last good keys, and one that is gone has none; the former is told
-    /// once for each change.
+    /// longer parses keeps its last good keys, and one that is gone has none; either is told once
+    /// for each change.
     pub(crate) fn get(&self, name: &[u8]) -> (Option<Arc<KeySet>>, Option<String>) {
         let path = OsStr::from_bytes(name);
         let Ok(mut files) = self.0.try_borrow_mut() else { return (None, None) };
-        let stamp = match fs::metadata(path) {
-            Ok(file) => Stamp::from(file),
-            Err(error) => {
-                files.remove(name);
-                return (None, Some(error.to_string()));
-            }
+        let (stamp, missing) = match fs::metadata(path) {
+            Ok(file) => (Some(Stamp::from(file)), None),
+            Err(error) => (None, Some(error.to_string())),
         };
         if let Some(entry) = files.get(name).filter(|entry| entry.stamp == stamp) {
             return (entry.keys.clone(), None);
         }
-        let read = fs::read(path)
-            .map(Zeroizing::new)
-            .map_err(|error| error.to_string())
-            .and_then(|text| token::load_keys(&text, None).map_err(|error| error.to_string()));
-        let (keys, complaint) = match read {
-            Ok(loaded) => (Some(Arc::new(KeySet::new(loaded.keys))), None),
-            Err(error) => (files.get(name).and_then(|entry| entry.keys.clone()), Some(error)),
+        let (keys, complaint) = match missing {
+            Some(error) => (None, Some(error)),
+            None => match read(path) {
+                Ok(keys) => (Some(keys), None),
+                Err(error) => (files.get(name).and_then(|entry| entry.keys.clone()), Some(error)),
+            },
         };
         if files.len() >= KEPT
             && !files.contains_key(name)
@@ -82,4 +79,10 @@ impl KeyFiles {
         files.insert(name.into(), Entry { stamp, keys: keys.clone() });
         (keys, complaint)
     }
+}
+
+fn read(path: &OsStr) -> Result<Arc<KeySet>, String> {
+    let text = fs::read(path).map(Zeroizing::new).map_err(|error| error.to_string())?;
+    let loaded = token::load_keys(&text, None).map_err(|error| error.to_string())?;
+    Ok(Arc::new(KeySet::new(loaded.keys)))
 }

@@ -43,18 +43,55 @@ pub(crate) struct LinkVerdict {
     pub(crate) expires: Option<Digits>,
 }
 
-/// Why there is no verdict: out of memory, a switch with a senseless value, a check that is asked
-/// for while it judges. It has been logged; the answer is 500.
-#[derive(Debug)]
-pub(crate) struct Failed;
+/// Why there is no verdict; the answer is 500.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Failed {
+    /// A value could not be evaluated, or made no sense, as nginx or we have logged.
+    Value,
+    /// A variable that the check rests on asked for the check's own verdict.
+    Circular,
+}
 
 /// What has been judged of a request.
 #[derive(Default)]
 pub(crate) struct State {
     pub(crate) jwt: Memory<JwtCheck, Rc<JwtVerdict>>,
     pub(crate) link: Memory<LinkCheck, LinkVerdict>,
+    pub(crate) judging: Judging,
     /// The expiry that a link presents, while its `secure_token_md5` is being evaluated.
     pub(crate) presented: Cell<Option<Digits>>,
+}
+
+/// The judgements that are under way: one of the one kind, and perhaps one of the other that a
+/// variable of the first has asked for.
+///
+/// A variable that has no verdict to show is empty, and what rests on that emptiness must not
+/// count: it might be a switch. So a failure fails every judgement that was under way.
+#[derive(Default)]
+pub(crate) struct Judging {
+    depth: Cell<u32>,
+    failed: Cell<Option<Failed>>,
+}
+
+impl Judging {
+    /// Notes that a variable is shown as empty for want of a verdict.
+    pub(crate) fn fail(&self, why: Failed) -> Failed {
+        if self.depth.get() > 0 {
+            self.failed.set(self.failed.get().or(Some(why)));
+        }
+        why
+    }
+
+    fn run<V>(&self, judge: impl FnOnce() -> Result<V, Failed>) -> Result<V, Failed> {
+        self.depth.set(self.depth.get() + 1);
+        let verdict = judge();
+        self.depth.set(self.depth.get() - 1);
+        let failed = if self.depth.get() > 0 { self.failed.get() } else { self.failed.take() };
+        match failed {
+            Some(why) => Err(why),
+            None => verdict.map_err(|why| self.fail(why)),
+        }
+    }
 }
 
 /// Where a request stands: its number of redirects and rewrites so far, and the addresses of its
@@ -72,25 +109,32 @@ pub(crate) struct Place {
 /// The verdicts of one kind of check, by the check that gave them and the place for which: a
 /// location is judged by its own check only, and by that once.
 pub(crate) struct Memory<C, V> {
-    /// Each check is kept alive beside its verdict, so that no other can come to its address.
-    verdicts: RefCell<Vec<(Rc<C>, Place, V)>>,
+    /// Each check is kept alive beside its verdict, so that no other can come to its address. A
+    /// failure is remembered as well: nginx may read a variable twice, once for its length, and
+    /// the answer must not change in between.
+    verdicts: RefCell<Vec<Remembered<C, V>>>,
     /// The verdict on which the access phase last decided, the check that gave it, and where.
     decided: RefCell<Option<(Rc<C>, Place, V)>>,
-    judging: Cell<Judging>,
+    /// The last of those by a check that was not switched off.
+    last: RefCell<Option<V>>,
+    /// Whether one of this kind is under way.
+    busy: Cell<bool>,
 }
 
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum Judging {
-    #[default]
-    No,
-    Yes,
-    /// A variable that the check evaluates asked for the verdict that is being reached.
-    Circular,
+struct Remembered<C, V> {
+    check: Rc<C>,
+    place: Place,
+    verdict: Result<V, Failed>,
 }
 
 impl<C, V> Default for Memory<C, V> {
     fn default() -> Self {
-        Self { verdicts: RefCell::default(), decided: RefCell::default(), judging: Cell::default() }
+        Self {
+            verdicts: RefCell::default(),
+            decided: RefCell::default(),
+            last: RefCell::default(),
+            busy: Cell::default(),
+        }
     }
 }
 
@@ -98,51 +142,52 @@ impl<C, V: Clone> Memory<C, V> {
     /// The verdict of `check` at `place`, from memory unless it is to be `fresh`, or from `judge`.
     pub(crate) fn verdict(
         &self,
+        judging: &Judging,
         check: &Rc<C>,
         place: Place,
         fresh: bool,
         judge: impl FnOnce() -> Result<V, Failed>,
     ) -> Result<V, Failed> {
-        let is_it = |(of, at, _): &(Rc<C>, Place, V)| Rc::ptr_eq(of, check) && *at == place;
+        let circular = || judging.fail(Failed::Circular);
+        if self.busy.get() {
+            return Err(circular());
+        }
+        let is_it = |one: &Remembered<C, V>| Rc::ptr_eq(&one.check, check) && one.place == place;
         if !fresh {
-            let verdicts = self.verdicts.try_borrow().map_err(|_| Failed)?;
-            if let Some((_, _, verdict)) = verdicts.iter().find(|entry| is_it(entry)) {
-                return Ok(verdict.clone());
+            let verdicts = self.verdicts.try_borrow().map_err(|_| circular())?;
+            if let Some(known) = verdicts.iter().find(|one| is_it(one)) {
+                return known.verdict.clone().map_err(|why| judging.fail(why));
             }
         }
-        if self.judging.get() != Judging::No {
-            self.judging.set(Judging::Circular);
-            return Err(Failed);
-        }
-        self.judging.set(Judging::Yes);
-        let verdict = judge();
-        // A verdict that rests on the empty value of a variable that it should have given itself
-        // is none: the variable might have been the switch.
-        if self.judging.replace(Judging::No) == Judging::Circular {
-            return Err(Failed);
-        }
-        let verdict = verdict?;
-        let entry = (Rc::clone(check), place, verdict.clone());
-        let mut verdicts = self.verdicts.try_borrow_mut().map_err(|_| Failed)?;
-        verdicts.retain(|entry| !is_it(entry));
-        verdicts.push(entry);
-        Ok(verdict)
+        self.busy.set(true);
+        let verdict = judging.run(judge);
+        self.busy.set(false);
+        let mut verdicts = self.verdicts.try_borrow_mut().map_err(|_| circular())?;
+        verdicts.retain(|one| !is_it(one));
+        verdicts.push(Remembered { check: Rc::clone(check), place, verdict: verdict.clone() });
+        verdict
     }
 
-    /// Notes the verdict on which the access phase decided.
-    pub(crate) fn decide(&self, check: &Rc<C>, place: Place, verdict: V) {
+    /// Notes the verdict on which the access phase decides.
+    pub(crate) fn decide(&self, check: &Rc<C>, place: Place, verdict: V, mode: Mode) {
+        if mode != Mode::Off {
+            self.last.replace(Some(verdict.clone()));
+        }
         self.decided.replace(Some((Rc::clone(check), place, verdict)));
     }
 
-    /// The verdict on which the access phase last decided. With a `check`, only if it decided by
-    /// that one and no redirect has come since: what serves the request may change its path
-    /// meanwhile (`try_files`), which does not change what was decided.
-    pub(crate) fn decided(&self, check: Option<(&Rc<C>, Place)>) -> Result<Option<V>, Failed> {
-        let decided = self.decided.try_borrow().map_err(|_| Failed)?;
+    /// The verdict on which the access phase decided by `check`, if no redirect has come since:
+    /// what serves the request may change its path meanwhile (`try_files`), which does not change
+    /// what was decided.
+    pub(crate) fn decided(&self, check: &Rc<C>, place: Place) -> Result<Option<V>, Failed> {
+        let decided = self.decided.try_borrow().map_err(|_| Failed::Circular)?;
         Ok(decided.as_ref().and_then(|(by, at, verdict)| {
-            let counts = check
-                .is_none_or(|(check, place)| Rc::ptr_eq(by, check) && at.changes == place.changes);
-            counts.then(|| verdict.clone())
+            (Rc::ptr_eq(by, check) && at.changes == place.changes).then(|| verdict.clone())
         }))
+    }
+
+    /// The last verdict of a check that was not switched off.
+    pub(crate) fn last(&self) -> Result<Option<V>, Failed> {
+        self.last.try_borrow().map(|verdict| verdict.clone()).map_err(|_| Failed::Circular)
     }
 }

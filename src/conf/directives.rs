@@ -307,12 +307,13 @@ fn named_claim(setting: &Setting<'_>, header: bool) -> Result {
     setting.add_variable(name, NamedClaim { path, header })
 }
 
-/// `auth_jwt STRING [token=$variable] | off`: the realm and the switch in one.
+/// `auth_jwt STRING [token=$variable] | off`: the realm, the switch and the source in one.
 fn auth_jwt(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
     let off = setting.first() == b"off";
     let value = SwitchValue::Fixed(if off { Mode::Off } else { Mode::On });
     let position = setting.position().into();
     once(&mut conf.jwt.switch, Switch { value, providers: Rc::new([]), position })?;
+    conf.jwt.auth_jwt = true;
     if let Some(parameter) = setting.arg(2) {
         let token = parameter
             .strip_prefix(b"token=")
@@ -328,9 +329,10 @@ fn auth_jwt_key_file(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Resu
     if !setting.first().contains(&b'$') {
         return key_file(conf, setting, None, false);
     }
-    // The variables must not hide that the name is relative to the configuration's folder.
-    let name = setting.compile(setting.full_path(setting.first())?)?;
-    conf.jwt.keys.get_or_insert_default().files.push(Rc::new(KeyFile(name)));
+    let folder = setting.full_path(b"-")?;
+    let folder = folder.strip_suffix(b"-").unwrap_or(folder).into();
+    let file = KeyFile { name: setting.compile(setting.first())?, folder };
+    conf.jwt.keys.get_or_insert_default().files.push(Rc::new(file));
     Ok(())
 }
 

@@ -40,7 +40,11 @@ pub(crate) struct Part {
 }
 
 /// A key file whose name holds variables.
-pub(crate) struct KeyFile(pub(crate) ComplexValue);
+pub(crate) struct KeyFile {
+    pub(crate) name: ComplexValue,
+    /// The configuration's folder, which a name that does not begin with a slash is relative to.
+    pub(crate) folder: Box<[u8]>,
+}
 
 /// Where a token is looked for.
 pub(crate) enum TokenSource {
@@ -71,6 +75,9 @@ pub(super) struct JwtSettings {
     pub(super) claims: Option<Vec<Rc<Rule>>>,
     pub(super) requires: Option<Vec<Rc<Rule>>>,
     pub(super) revoked: Option<Vec<Arc<Revocation>>>,
+    /// Whether the level says `auth_jwt`, which without `token=` means the bearer token whatever
+    /// the level above says.
+    pub(super) auth_jwt: bool,
 }
 
 /// The key sources of one level: every directive that brings keys adds to this one list.
@@ -85,7 +92,21 @@ pub(super) struct Keys {
 
 impl JwtSettings {
     /// Takes from the level above what this one does not name; tells whether it names anything.
+    ///
+    /// Keys and `provider=` are one thing to inherit: a level that names either takes neither.
     pub(super) fn inherit(&mut self, parent: &Self) -> bool {
+        if self.auth_jwt && self.sources.is_none() {
+            self.sources = Some(Rc::new([TokenSource::Bearer]));
+        }
+        let own_keys = self.keys.is_some() && self.switch.is_none();
+        let named = self.inherit_each(parent);
+        if own_keys && let Some(switch) = &mut self.switch {
+            switch.providers = Rc::new([]);
+        }
+        named
+    }
+
+    fn inherit_each(&mut self, parent: &Self) -> bool {
         // Not short-circuiting: each line has to inherit.
         inherit(&mut self.switch, &parent.switch)
             | inherit(&mut self.keys, &parent.keys)
@@ -103,6 +124,18 @@ impl JwtSettings {
             | inherit(&mut self.revoked, &parent.revoked)
     }
 
+    /// Before anything is inherited: refuses a level that names keys and providers.
+    pub(super) fn refuse_two_kinds_of_keys(&self) -> Result<(), MergeError> {
+        match (&self.switch, &self.keys) {
+            (Some(switch), Some(_)) if !switch.providers.is_empty() => Err(MergeError {
+                what: "\"jwt\" names a provider beside keys of this level, which it would not use,"
+                    .to_owned(),
+                position: Rc::clone(&switch.position),
+            }),
+            _ => Ok(()),
+        }
+    }
+
     /// Keys in force switch the check on, unless it is switched off.
     pub(super) fn check(&self, providers: &[Rc<Provider>]) -> Result<Option<JwtCheck>, MergeError> {
         let switch = match (&self.switch, &self.keys) {
@@ -112,8 +145,8 @@ impl JwtSettings {
             }
             (Some(Switch { position, .. }), None) => {
                 return Err(MergeError {
-                    what: "\"jwt\" has no keys: name a jwt_kids, jwt_kids_file, jwks_file or \
-                           provider=, here or on a level above,"
+                    what: "\"jwt\" has no keys: name a jwt_kids, jwt_kids_file, jwks_file, \
+                           auth_jwt_key_file or provider=, here or on a level above,"
                         .to_owned(),
                     position: Rc::clone(position),
                 });

@@ -49,6 +49,11 @@ pub(super) fn claim(setting: &Setting<'_>) -> Result<Rule, ConfError> {
             Ok((operator.takes_patterns() || !value.contains(&b'$')).then_some(text(value)?))
         })
         .collect::<Result<Vec<_>, ConfError>>()?;
+    let like_a_variable = |pair: &[u8]| matches!(pair, [b'$', next] if next.is_ascii_alphabetic());
+    if operator.takes_patterns() && values.iter().any(|value| value.windows(2).any(like_a_variable))
+    {
+        setting.warn("patterns hold no variables; \"$\" stands for the end of the text");
+    }
     let rule = ClaimRule::new(text(path)?, operator, &known)
         .map_err(|error| ConfError::Rule(format!("at fault: {error}")))?;
     let demand = if bound {

@@ -10,11 +10,11 @@ use std::os::unix::ffi::OsStrExt as _;
 
 use ngx::core::NGX_CONF_ERROR;
 use ngx::ffi::{
-    NGX_HTTP_VAR_CHANGEABLE, NGX_HTTP_VAR_NOCACHEABLE, NGX_LOG_EMERG, NGX_LOG_WARN, NGX_OK,
-    ngx_command_t, ngx_conf_full_name, ngx_conf_include, ngx_conf_parse, ngx_conf_t,
-    ngx_http_add_variable, ngx_http_compile_complex_value, ngx_http_compile_complex_value_t,
-    ngx_http_complex_value_t, ngx_http_conf_ctx_t, ngx_http_max_module, ngx_int_t, ngx_palloc,
-    ngx_parse_time, ngx_str_t, ngx_uint_t,
+    NGX_HTTP_VAR_NOCACHEABLE, NGX_LOG_EMERG, NGX_LOG_WARN, NGX_MAIN_CONF, NGX_OK, ngx_command_t,
+    ngx_conf_full_name, ngx_conf_include, ngx_conf_parse, ngx_conf_t, ngx_http_add_variable,
+    ngx_http_compile_complex_value, ngx_http_compile_complex_value_t, ngx_http_complex_value_t,
+    ngx_http_conf_ctx_t, ngx_http_max_module, ngx_int_t, ngx_palloc, ngx_parse_time, ngx_str_t,
+    ngx_uint_t,
 };
 use ngx::ngx_conf_log_error;
 use token::{ClaimPath, LoadError, Loaded};
@@ -199,8 +199,9 @@ impl<'c> Setting<'c> {
         // SAFETY: as nginx's own `map` registers its variable; the pool owns what the variable's
         // data points to, and outlives every request of this configuration.
         unsafe {
-            let flags = NGX_HTTP_VAR_CHANGEABLE | NGX_HTTP_VAR_NOCACHEABLE;
-            let variable = ngx_http_add_variable(cf, &raw mut name, flags as ngx_uint_t);
+            // Not changeable: two definitions of one name are a mistake that nginx then reports.
+            let flags = NGX_HTTP_VAR_NOCACHEABLE as ngx_uint_t;
+            let variable = ngx_http_add_variable(cf, &raw mut name, flags);
             let data = ffi::allocate((*cf).pool, claim);
             if variable.is_null() || data.is_null() {
                 return Err(ConfError::Logged);
@@ -304,7 +305,8 @@ impl<'c> Setting<'c> {
             *slot = ptr::from_mut(inner).cast();
             context.loc_conf = slots.as_mut_ptr();
             (*cf).ctx = (&raw mut context).cast();
-            (*cf).cmd_type = PROVIDER as ngx_uint_t;
+            // `include` is found by the second bit, which no directive of an HTTP module has.
+            (*cf).cmd_type = (PROVIDER | NGX_MAIN_CONF) as ngx_uint_t;
             let read = ngx_conf_parse(cf, ptr::null_mut());
             *cf = saved;
             read

@@ -129,8 +129,9 @@ impl Trust {
         let header = header::document(compact.header)?;
         let judge = || {
             let (provider, policy, payload) = Self::choose(policies, &compact).map_err(plain)?;
-            policy.verify(&compact, &header, &lend(provider), now).map_err(plain)?;
-            Ok((policy.check_claims(&header, payload, now)?, provider))
+            let lent = lend(provider);
+            let key = policy.verify(&compact, &header, &lent, now).map_err(plain)?;
+            Ok((policy.check_claims(&header, payload, key, now)?, provider))
         };
         match judge() {
             Ok((payload, provider)) => Ok(Verified { header, payload, provider }),
@@ -182,8 +183,8 @@ impl Policy {
         let compact = Compact::split(token).ok_or(Reject::Malformed)?;
         let header = header::document(compact.header)?;
         let judge = || {
-            self.verify(&compact, &header, lent, now).map_err(plain)?;
-            self.check_claims(&header, payload(&compact).map_err(plain)?, now)
+            let key = self.verify(&compact, &header, lent, now).map_err(plain)?;
+            self.check_claims(&header, payload(&compact).map_err(plain)?, key, now)
         };
         match judge() {
             Ok(payload) => Ok(Verified { header, payload, provider: 0 }),
@@ -200,25 +201,26 @@ impl Policy {
         let compact = Compact::split(token).ok_or(Reject::Malformed)?;
         let header = header::document(compact.header)?;
         self.verify(&compact, &header, &[], now)
-            .and_then(|()| base64url::decode(compact.payload).ok_or(Reject::Malformed))
+            .and_then(|_| base64url::decode(compact.payload).ok_or(Reject::Malformed))
             .map_err(|reason| Refusal { reason, kid: header::kid(&header), age: None })
     }
 
-    fn verify(
-        &self,
+    fn verify<'k>(
+        &'k self,
         compact: &Compact<'_>,
         header: &Document,
-        lent: &[Arc<KeySet>],
+        lent: &'k [Arc<KeySet>],
         now: i64,
-    ) -> Result<(), Reject> {
+    ) -> Result<&'k Key, Reject> {
         self.verify_signature(compact, &Header::read(header)?, lent, now)
     }
 
-    /// Judges the claims, and gives the payload back.
+    /// Judges the claims of a token that `key` has verified, and gives the payload back.
     fn check_claims(
         &self,
         header: &Document,
         payload: Document,
+        key: &Key,
         now: i64,
     ) -> Result<Document, (Reject, Option<i64>)> {
         let claims = Claims::read(&payload).map_err(plain)?;
@@ -226,19 +228,20 @@ impl Policy {
         for demands in &self.demands {
             demands.check(header, &claims, now).map_err(plain)?;
         }
-        if self.revoked.iter().any(|revocation| revocation.revokes(header, &payload)) {
+        if self.revoked.iter().any(|revocation| revocation.revokes(header, &payload, key.kid())) {
             return Err(plain(Reject::Revoked));
         }
         Ok(payload)
     }
 
-    fn verify_signature(
-        &self,
+    /// The key that the signature holds with.
+    fn verify_signature<'k>(
+        &'k self,
         compact: &Compact<'_>,
         header: &Header<'_>,
-        lent: &[Arc<KeySet>],
+        lent: &'k [Arc<KeySet>],
         now: i64,
-    ) -> Result<(), Reject> {
+    ) -> Result<&'k Key, Reject> {
         if self.keys.is_empty() && lent.is_empty() {
             return Err(Reject::NoKeys);
         }
@@ -254,7 +257,7 @@ impl Policy {
                 continue;
             }
             if key.verify(algorithm, compact.signing_input, &signature) {
-                return Ok(());
+                return Ok(key);
             }
             tried += 1;
             if tried == MAX_CANDIDATES {
@@ -271,12 +274,12 @@ impl Policy {
     /// The keys that may have signed: those of the token's kid, then those that have none; for a
     /// token without kid the first of its algorithm. The iterator is bounded in what it yields by
     /// the keys of one kid, which are one for each type, and by what [`KeySet`] indexes.
-    fn candidates<'a>(
-        &'a self,
-        lent: &'a [Arc<KeySet>],
-        kid: Option<&'a str>,
+    fn candidates<'k>(
+        &'k self,
+        lent: &'k [Arc<KeySet>],
+        kid: Option<&str>,
         algorithm: Algorithm,
-    ) -> impl Iterator<Item = &'a Key> {
+    ) -> impl Iterator<Item = &'k Key> {
         let sets = move || self.keys.iter().chain(lent).map(AsRef::as_ref);
         let named = kid.into_iter().flat_map(move |kid| sets().flat_map(|set| set.named(kid)));
         let unnamed = kid.into_iter().flat_map(move |_| sets().flat_map(KeySet::unnamed));

@@ -74,14 +74,25 @@ pub struct Revocation {
 }
 
 impl Revocation {
-    /// Revokes the tokens whose `claim` is in `list`; `kid` means the one of the header.
+    /// Revokes the tokens whose `claim` is in `list`; `kid` means the key's, as the header names it
+    /// and as the key that verified the token is called: whoever has a stolen key would leave its
+    /// name out.
     pub fn new(claim: ClaimPath, list: RevokedList) -> Self {
         Self { claim, list }
     }
 
     /// Whether the token is revoked. Of an array each element counts.
-    pub(crate) fn revokes(&self, header: &Document, payload: &Document) -> bool {
-        let of = if self.claim.as_str() == "kid" { header } else { payload };
+    pub(crate) fn revokes(
+        &self,
+        header: &Document,
+        payload: &Document,
+        key_kid: Option<&str>,
+    ) -> bool {
+        let is_kid = self.claim.as_str() == "kid";
+        if is_kid && key_kid.is_some_and(|kid| self.list.contains(kid)) {
+            return true;
+        }
+        let of = if is_kid { header } else { payload };
         let listed = |value: Value<'_>| match value.as_str() {
             Some(text) => self.list.contains(text),
             None => value.as_number().is_some_and(|n| self.list.contains(&n.to_string())),
@@ -118,7 +129,7 @@ mod tests {
         let revokes = |claim: &str, payload: &str| {
             let list = RevokedList::parse(b"x\n7\n".to_vec()).unwrap();
             let revocation = Revocation::new(ClaimPath::new(claim).unwrap(), list);
-            revocation.revokes(&header, &document(payload))
+            revocation.revokes(&header, &document(payload), None)
         };
         assert!(revokes("jti", r#"{"jti":"x"}"#));
         assert!(revokes("sid", r#"{"sid":7}"#));
@@ -128,5 +139,9 @@ mod tests {
         assert!(!revokes("jti", r#"{"jti":"y"}"#));
         assert!(!revokes("jti", r#"{"sub":"x"}"#));
         assert!(!revokes("jti", r#"{"jti":{"x":"x"}}"#));
+        let list = RevokedList::parse(b"stolen".to_vec()).unwrap();
+        let revocation = Revocation::new(ClaimPath::new("kid").unwrap(), list);
+        assert!(revocation.revokes(&document("{}"), &document("{}"), Some("stolen")));
+        assert!(!revocation.revokes(&document("{}"), &document("{}"), Some("other")));
     }
 }

@@ -173,6 +173,15 @@ impl ClaimRule {
         self.path.as_str()
     }
 
+    /// [`ClaimRule::holds`] with values that hold variables. An empty one is of a variable that is
+    /// not set: the claim is bound to nothing by it, so it is no choice among several, and a rule
+    /// that asks something of each value does not hold.
+    pub fn holds_bound(&self, payload: &Document, values: &[&[u8]]) -> bool {
+        let set: Vec<&[u8]> = values.iter().copied().filter(|value| !value.is_empty()).collect();
+        let choice = matches!(self.operator, Operator::Equal | Operator::Prefix | Operator::Any);
+        (choice || set.len() == values.len()) && self.holds(payload, &set)
+    }
+
     /// Whether the rule holds for `payload`, with the values as they are for this request. An
     /// operator that cannot apply to what it finds does not hold, and of an absent claim only
     /// `!exists` does.
@@ -399,10 +408,22 @@ mod tests {
         let rule = ClaimRule::new("role", Operator::Prefix, &[None]).unwrap();
         assert!(rule.holds(&payload, &["ed"]));
         assert!(!rule.holds(&payload, &[""]));
-        let rule = ClaimRule::new("scope", Operator::Any, &[None]).unwrap();
-        assert!(!rule.holds(&payload, &[""]));
-        let rule = ClaimRule::new("empty", Operator::Any, &[None]).unwrap();
-        assert!(!rule.holds(&payload, &[""]));
+        let bound = |claim, operator, values: &[&str]| {
+            let rule = ClaimRule::new(claim, operator, &vec![None; values.len()]).unwrap();
+            let values: Vec<&[u8]> = values.iter().map(|value| value.as_bytes()).collect();
+            rule.holds_bound(&payload, &values)
+        };
+        for operator in [Operator::Equal, Operator::Prefix, Operator::Any] {
+            assert!(bound("role", operator, &["editor"]));
+            assert!(bound("role", operator, &["", "editor"]));
+            assert!(!bound("role", operator, &[""]));
+            assert!(!bound("empty", operator, &[""]));
+        }
+        for operator in [Operator::NotEqual, Operator::NotPrefix, Operator::None] {
+            assert!(bound("role", operator, &["x"]));
+            assert!(!bound("role", operator, &["x", ""]));
+        }
+        assert!(!bound("scope", Operator::All, &["read", ""]));
     }
 
     #[test]
