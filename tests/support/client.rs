@@ -128,7 +128,11 @@ pub struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn open(socket: &Path) -> Result<Self> {
+    /// Opens a connection to the server on `socket`.
+    ///
+    /// # Errors
+    /// When it is not accepted.
+    pub fn open(socket: &Path) -> Result<Self> {
         let stream = UnixStream::connect(socket)
             .with_context(|| format!("connecting to {}", socket.display()))?;
         let limit = patience(Duration::from_secs(20));

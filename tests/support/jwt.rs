@@ -95,8 +95,12 @@ impl Jwt {
 
     /// [`live`](Self::live), with the members of `claims` added or replaced; null takes one away.
     pub fn live_with(claims: &Value) -> Self {
-        let mut jwt = Self::live();
-        if let (Some(all), Some(more)) = (jwt.claims.as_object_mut(), claims.as_object()) {
+        Self::live().with(claims)
+    }
+
+    /// Adds or replaces the members of `claims`; null takes one away.
+    pub fn with(mut self, claims: &Value) -> Self {
+        if let (Some(all), Some(more)) = (self.claims.as_object_mut(), claims.as_object()) {
             for (name, value) in more {
                 all.remove(name);
                 if !value.is_null() {
@@ -104,7 +108,7 @@ impl Jwt {
                 }
             }
         }
-        jwt
+        self
     }
 
     /// Sets the key id.
