@@ -153,12 +153,19 @@ impl<C, V: Clone> Memory<C, V> {
             return Err(circular());
         }
         let is_it = |one: &Remembered<C, V>| Rc::ptr_eq(&one.check, check) && one.place == place;
-        if !fresh {
-            let verdicts = self.verdicts.try_borrow().map_err(|_| circular())?;
-            if let Some(known) = verdicts.iter().find(|one| is_it(one)) {
-                return known.verdict.clone().map_err(|why| judging.fail(why));
-            }
+        let verdicts = self.verdicts.try_borrow().map_err(|_| circular())?;
+        // A check that has once run in a circle does not get another try, at whatever place: a
+        // `map` keeps for the whole request what it made of the emptiness within the circle.
+        let ran_in_circle = |one: &Remembered<C, V>| {
+            Rc::ptr_eq(&one.check, check) && matches!(one.verdict, Err(Failed::Circular))
+        };
+        if verdicts.iter().any(ran_in_circle) {
+            return Err(circular());
         }
+        if let Some(known) = verdicts.iter().find(|one| !fresh && is_it(one)) {
+            return known.verdict.clone().map_err(|why| judging.fail(why));
+        }
+        drop(verdicts);
         self.busy.set(true);
         let verdict = judging.run(judge);
         self.busy.set(false);

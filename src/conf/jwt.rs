@@ -99,7 +99,11 @@ impl JwtSettings {
             self.sources = Some(Rc::new([TokenSource::Bearer]));
         }
         let own_keys = self.keys.is_some() && self.switch.is_none();
+        let own_providers = self.switch.as_ref().is_some_and(|own| !own.providers.is_empty());
         let named = self.inherit_each(parent);
+        if own_providers {
+            self.keys = None;
+        }
         if own_keys && let Some(switch) = &mut self.switch {
             switch.providers = Rc::new([]);
         }

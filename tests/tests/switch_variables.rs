@@ -188,12 +188,14 @@ fn a_check_that_needs_its_own_verdict_fails_and_never_passes() -> Result<()> {
         format!("{signed} secure_token $by_link;"),
         format!("{kids} jwt $by_link; {signed} secure_token_value \"$uri$jwt_claim_nobody\";"),
         format!("{kids} jwt $by_link; {signed} secure_token $by_status;"),
+        // A map that is not volatile keeps what it made of the circle.
+        format!("{kids} jwt $kept_by_status;"),
     ];
     let locations: String = circular
         .iter()
         .enumerate()
         .flat_map(|(i, check)| {
-            let early = "set $early \"$jwt_status$secure_token_status\";";
+            let early = "set $early \"$jwt_status$secure_token_status$kept_by_status\";";
             [
                 format!("location = /{i} {{ {check} {SERVE} }}\n"),
                 format!("location = /early/{i} {{ {early} {check} {SERVE} }}\n"),
@@ -203,6 +205,7 @@ fn a_check_that_needs_its_own_verdict_fails_and_never_passes() -> Result<()> {
     let nginx = Nginx::builder()
         .http(
             "map $jwt_status $by_status { volatile; ok off; \"\" off; default on; }
+            map $jwt_status $kept_by_status { \"\" off; default on; }
             map $secure_token_status $by_link { volatile; ok off; \"\" off; default on; }
             jwt_claim_set $own_claim mode;",
         )

@@ -135,7 +135,11 @@ impl fmt::Display for Number {
         match self {
             Self::Unsigned(n) => n.fmt(f),
             Self::Signed(n) => n.fmt(f),
-            Self::Float(n) => n.fmt(f),
+            // As JSON writes it: 1e308 rather than 309 digits.
+            Self::Float(n) => match serde_json::Number::from_f64(*n) {
+                Some(number) => number.fmt(f),
+                None => n.fmt(f),
+            },
         }
     }
 }

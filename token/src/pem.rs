@@ -27,8 +27,7 @@ pub(crate) fn load(text: &[u8], kid: Option<&str>) -> Result<Loaded, LoadError> 
     // The parser passes over a block that it cannot make out; a key must not get lost so.
     let begun = text.windows(11).filter(|part| part == b"-----BEGIN ").count();
     if blocks.len() != begun {
-        let (got, want) = (blocks.len(), begun);
-        let fault = format!("PEM: of {want} blocks only {got} are complete");
+        let fault = format!("PEM: {begun} blocks begin, {} are complete", blocks.len());
         return Err(LoadError::new("", Fault::Pem(fault)));
     }
     // openssl writes the curve beside a key of its own; the key names it again.
