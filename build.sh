@@ -2,7 +2,8 @@
 # Builds, shows, tests and installs the nginx module. `./build.sh help` lists the verbs.
 #
 # The pieces are in build/: common.sh (messages, packages), nginx.sh (which nginx, its headers),
-# module.sh (build, install), demo.sh (demo), check.sh (test), docker.sh (docker-test).
+# module.sh (build, install), demo.sh (demo), fuzz.sh (fuzz), check.sh (test), sanitize.sh (sanitize),
+# soak.sh (soak), docker.sh (docker-test).
 set -euo pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -16,8 +17,14 @@ cd "$ROOT"
 . "$ROOT/build/module.sh"
 # shellcheck source=build/demo.sh
 . "$ROOT/build/demo.sh"
+# shellcheck source=build/fuzz.sh
+. "$ROOT/build/fuzz.sh"
 # shellcheck source=build/check.sh
 . "$ROOT/build/check.sh"
+# shellcheck source=build/sanitize.sh
+. "$ROOT/build/sanitize.sh"
+# shellcheck source=build/soak.sh
+. "$ROOT/build/soak.sh"
 # shellcheck source=build/docker.sh
 . "$ROOT/build/docker.sh"
 
@@ -30,6 +37,10 @@ verbs
   install       put that module where nginx looks for modules, then run "nginx -t"
   demo          start nginx with nginx-conf/demo.conf and show what gets 200, 401, 403 and 410
   test          everything that must pass: lints, licences, unit and integration tests, the demo
+  fuzz [SECONDS]  fuzz the core, each target for so long (600 seconds)
+  sanitize      the integration tests with nginx and the module under AddressSanitizer
+  soak [SECONDS]  mixed traffic with reloads for so long (600 seconds), or with --reloads for so
+                many reloads (1000): answers, memory and workers must stay as they should be
   docker-test   build the Docker image, start it and drive it from outside
   help          this text
 
@@ -37,6 +48,7 @@ options
   --vendored    build nginx itself as well, from the nginx-src crate, and use that one
   --keep        demo: leave nginx running
   --quick       test: skip the second round against the vendored nginx
+  --reloads     soak: the number is one of reloads, not of seconds
 
 environment
   NGINX=/path/to/nginx    the nginx to build for (otherwise: the one on PATH)
@@ -47,16 +59,21 @@ HELP
 }
 
 main() {
-    local verb="" word
-    VENDORED=0 KEEP=0 QUICK=0
+    local verb="" argument="" word
+    VENDORED=0 KEEP=0 QUICK=0 RELOADS=0
     for word in "$@"; do
         case $word in
             --vendored) VENDORED=1 ;;
             --keep) KEEP=1 ;;
             --quick) QUICK=1 ;;
+            --reloads) RELOADS=1 ;;
             -h | --help) verb=help ;;
             -*) die "there is no option $word; ./build.sh help lists them" ;;
             *)
+                if [[ $verb =~ ^(fuzz|soak)$ && -z $argument ]]; then
+                    argument=$word
+                    continue
+                fi
                 [[ -z $verb ]] || die "one verb at a time: $verb or $word"
                 verb=$word
                 ;;
@@ -67,6 +84,9 @@ main() {
         install) verb_install ;;
         demo) verb_demo ;;
         test) verb_test ;;
+        fuzz) verb_fuzz "$argument" ;;
+        sanitize) verb_sanitize ;;
+        soak) verb_soak "$argument" ;;
         docker-test) verb_docker_test ;;
         help | "") usage ;;
         *) die "there is no verb $verb; ./build.sh help lists them" ;;

@@ -1,0 +1,110 @@
+# shellcheck shell=bash
+# sanitize: the integration tests with nginx and the module under AddressSanitizer.
+#
+# nginx is built from the nginx-src crate by clang, with every allocation from a pool an allocation
+# of its own (NGX_DEBUG_PALLOC), so that an overrun or a use after the pool's end is seen. The module
+# uses the same runtime, which clang links into nginx.
+
+SANITIZED=$CACHE/sanitized # nginx's source and objects
+LEAKS=$ROOT/build/leaks.supp
+
+# What a sanitized nginx cannot be asked, as nextest's filters: a worker that the test itself kills is
+# reported like any other that dies, and its memory is that of the sanitizer. Leaks are looked for by
+# the sanitizer instead, at the end of every process.
+NOT_SANITIZED="test(a_worker_that_dies_fails_the_test) or test(leak_neither_memory_nor_descriptors)"
+
+verb_sanitize() {
+    local module
+    setup_rust
+    VENDORED=1 # asks for OpenSSL's headers, too
+    setup_build_packages
+    setup_clang
+    setup_curl
+    setup_cargo_tool cargo-nextest $NEXTEST_VERSION
+    build_tokenctl
+    put "$DIST/tokenctl" "$ROOT/dist/sanitized/tokenctl"
+    DIST=$ROOT/dist/sanitized
+    build_sanitized_nginx
+    build_sanitized_module
+    module=$DIST/$MODULE_NAME
+
+    # An uninstrumented build would pass everything.
+    [[ $(nm -D --undefined-only "$module") == *__asan_report_load* ]] || die "$module is not instrumented"
+    [[ $(ASAN_OPTIONS=help=1 "$NGX_BIN" -v 2>&1) == *AddressSanitizer* ]] || die "$NGX_BIN is not instrumented"
+
+    sanitizer_wrapper >"$SCRATCH/sanitized"
+    chmod 755 "$SCRATCH/sanitized"
+    export ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1
+    export LSAN_OPTIONS=suppressions=$LEAKS:print_suppressions=0
+    export NGX_TEST_WRAPPER=$SCRATCH/sanitized NGX_TEST_PATIENCE=${NGX_TEST_PATIENCE:-6}
+    run_nextest "AddressSanitizer, nginx $NGX_VERSION" -p module-tests -E "not ($NOT_SANITIZED)"
+    step "no report"
+    say "${SUMMARIES[@]}"
+}
+
+# nginx leaves the whole configuration to the system when it ends after "-t": looking for leaks there
+# finds nothing else. A start that is refused gives it back, and so does a running nginx at its end.
+sanitizer_wrapper() {
+    cat <<'SH'
+#!/bin/sh
+case " $* " in *" -t "*) ASAN_OPTIONS=$ASAN_OPTIONS:detect_leaks=0 ;; esac
+exec "$@"
+SH
+}
+
+# The compiler and its sanitizer, which Debian has in a package of its own.
+setup_clang() {
+    local version
+    have clang || ! on_debian || ! can_be_root || apt_install clang || true
+    have clang || die "sanitize wants clang; install it and run this again"
+    sanitizer_links && return
+    version=$(clang -dumpversion)
+    ! on_debian || ! can_be_root || apt_install "libclang-rt-${version%%.*}-dev" || true
+    sanitizer_links || die "clang $version here cannot link -fsanitize=address: its runtime (compiler-rt) is missing"
+}
+
+sanitizer_links() {
+    clang -fsanitize=address -x c -o "$SCRATCH/sanitizer" - <<<'int main(void) { return 0; }' >/dev/null 2>&1
+}
+
+# Sets NGX_VERSION, NGX_BIN, NGX_SRC and NGX_OBJS.
+build_sanitized_nginx() {
+    local dir stamp
+    NGX_VERSION=$(crate_version)
+    dir=$SANITIZED/$NGX_VERSION
+    NGX_BIN=$dir/objs/nginx NGX_SRC=$dir NGX_OBJS=$dir/objs
+    # Built once, unless this file says something else now.
+    stamp=$(cksum <"$ROOT/build/sanitize.sh")
+    [[ ! -x $NGX_BIN || $(cat "$dir/stamp" 2>/dev/null) != "$stamp" ]] || return 0
+    step "building nginx $NGX_VERSION with AddressSanitizer"
+    rm -rf "$dir"
+    mkdir -p "$SANITIZED"
+    source_from_crate "$dir" || die "the nginx-src crate does not hold nginx $NGX_VERSION"
+    (cd "$dir" && quietly "nginx's configure" bash "$(configure_script)" --with-compat --with-cc=clang \
+        --with-cc-opt='-O1 -g -fno-omit-frame-pointer -fsanitize=address -DNGX_DEBUG_PALLOC=1' \
+        --with-ld-opt=-fsanitize=address --with-threads --with-http_v2_module --with-http_ssl_module \
+        --with-http_realip_module --with-http_auth_request_module --with-http_addition_module \
+        --with-http_sub_module --with-http_slice_module &&
+        quietly "nginx's make" make -j"$(nproc)") || die "nginx could not be built with AddressSanitizer"
+    say "$stamp" >"$dir/stamp"
+}
+
+configure_script() { # a release has it beside auto/, a checkout within
+    if [[ -f configure ]]; then say ./configure; else say auto/configure; fi
+}
+
+# Only what is for nginx itself is instrumented: with --target, build scripts and macros are not.
+build_sanitized_module() {
+    local host target
+    host=$(rustc -vV | sed -n 's/^host: //p')
+    target=$(cargo metadata --locked --format-version 1 --no-deps | grep -o '"target_directory":"[^"]*"' | cut -d'"' -f4)
+    step "building the module with AddressSanitizer"
+    # The flags are unstable ones, which a stable compiler takes when it is told to.
+    RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address -Zexternal-clangrt -Cforce-frame-pointers=yes" \
+        CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+        CARGO_PROFILE_RELEASE_STRIP=none CARGO_PROFILE_RELEASE_DEBUG=line-tables-only \
+        CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS=true CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true \
+        NGINX_SOURCE_DIR=$NGX_SRC NGINX_BUILD_DIR=$NGX_OBJS \
+        cargo_json build --release --locked -p ngx-token-auth --target "$host" --target-dir "$target/sanitized"
+    put "$(built_file "lib$MODULE_NAME")" "$DIST/$MODULE_NAME"
+}

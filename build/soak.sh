@@ -1,0 +1,27 @@
+# shellcheck shell=bash
+# soak: a long run of mixed traffic with reloads (tests/soak).
+
+verb_soak() { # SECONDS, or the number of reloads with --reloads
+    local amount=${1:-}
+    [[ ${amount:-1} =~ ^[1-9][0-9]*$ ]] || die "soak: $amount is no number"
+    build_module
+    [[ -n $NGX_BIN ]] || die "soak: there is no nginx $NGX_VERSION here to run it with"
+    if ((RELOADS)); then
+        check_soak --reloads "${amount:-1000}"
+    else
+        check_soak --seconds "${amount:-600}"
+    fi
+}
+
+# What it measures and compares it prints by itself; it fails when anything is not as it should be.
+check_soak() { # its arguments; after build_module
+    local soak
+    step "building the soak"
+    # Fat LTO, which the module wants, would take a minute and a half for nothing here.
+    CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+        cargo_json build --release --locked -p module-tests --bin soak
+    soak=$(built_file soak)
+    step "soak: nginx $NGX_VERSION, $*"
+    NGX_TEST_NGINX=$NGX_BIN NGX_TEST_MODULE=$DIST/$MODULE_NAME "$soak" "$@" </dev/null ||
+        die "soak failed; see above"
+}

@@ -1,0 +1,430 @@
+//! What the fuzz targets do with an input. Beside not to panic, each demands something of what the
+//! core answers, most often what a naive recomputation gives.
+
+// A finding is a panic.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::collections::HashSet;
+use std::sync::{Arc, LazyLock};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use md5::{Digest as _, Md5};
+use sha2::Sha256;
+use token::credential::{self, Found};
+use token::json::Document;
+use token::{
+    AlgorithmSet, ClaimPath, ClaimRule, Demands, Key, KeySet, Link, LinkAlgorithm, LinkPolicy,
+    LinkSecret, Loaded, MAX_TOKEN_LEN, Operator, Policy, Reject, Revocation, RevokedList, Trust,
+    Verified, load_keys, load_kids,
+};
+
+const NOW: i64 = 1_800_000_000;
+const SECRET: &[u8] = b"a secret that fuzzing knows, long enough for HS256";
+
+/// The parts of an input: it is split at bytes that stand in nothing a client or a person sends.
+fn parts<const N: usize>(input: &[u8]) -> [&[u8]; N] {
+    let mut parts = [&b""[..]; N];
+    for (part, text) in parts.iter_mut().zip(input.splitn(N, |byte| *byte == 0xfe)) {
+        *part = text;
+    }
+    parts
+}
+
+// --- tokens -----------------------------------------------------------------------------------
+
+fn key_set(files: &[&str]) -> Vec<Arc<KeySet>> {
+    let keys = files.iter().map(|text| {
+        let loaded = load_keys(text.as_bytes(), Some("file")).expect("a good key file");
+        Arc::new(KeySet::new(loaded.keys))
+    });
+    let secret = |kid| Key::hmac(SECRET, AlgorithmSet::ALL).expect("a key").with_kid(kid);
+    let mut sets: Vec<_> = keys.collect();
+    sets.push(Arc::new(KeySet::new(vec![secret(Some("hmac")), secret(None)])));
+    sets
+}
+
+fn demands(issuer: Option<&str>) -> Demands {
+    let list = |texts: &[&str]| texts.iter().map(|text| Box::from(*text)).collect();
+    Demands {
+        issuers: issuer.iter().map(|issuer| Box::from(*issuer)).collect(),
+        audiences: list(&["api"]),
+        types: list(&["at+jwt", "JWT"]),
+        require_exp: true,
+        max_lifetime: Some(1_000),
+    }
+}
+
+struct Judges {
+    plain: Policy,
+    strict: Policy,
+    providers: Trust,
+}
+
+static JUDGES: LazyLock<Judges> = LazyLock::new(|| {
+    let files = [
+        include_str!("../../tests/keys/p256.jwk.json"),
+        include_str!("../../tests/keys/ed25519.pub.pem"),
+        include_str!("../../tests/keys/rsa2048.jwk.json"),
+        include_str!("../../tests/keys/p521.pub.pem"),
+    ];
+    let revoked = || {
+        let list = RevokedList::parse(b"gone\n7\n".to_vec()).expect("a list");
+        Arc::new(Revocation::new(ClaimPath::new("jti").expect("a path"), list))
+    };
+    let policy = |issuer| Policy {
+        keys: key_set(&files),
+        leeway: 10,
+        demands: vec![demands(issuer)],
+        revoked: vec![revoked()],
+        ..Policy::default()
+    };
+    Judges {
+        plain: Policy { keys: key_set(&files), ..Policy::default() },
+        strict: policy(None),
+        providers: Trust::Providers(vec![policy(Some("a")), policy(Some("b"))]),
+    }
+});
+
+/// A token as it is, or header and payload that are signed here, so that both get through to what
+/// reads them.
+pub fn token(input: &[u8]) {
+    let judges = &*JUDGES;
+    let [header, payload] = parts(input);
+    let signed = input.contains(&0xfe).then(|| {
+        let text =
+            format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload));
+        let mac = Hmac::<Sha256>::new_from_slice(SECRET).expect("a key").chain_update(&text);
+        format!("{text}.{}", URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes())).into_bytes()
+    });
+    let token = signed.as_deref().unwrap_or(input);
+    let plain = judges.plain.check(token, NOW);
+    let strict = judges.strict.check(token, NOW);
+    let provider = judges.providers.check(token, NOW, |_| Vec::new());
+    let jws = judges.plain.verify_jws(token, NOW);
+    if let Ok(verified) = &plain {
+        // Nothing but what was signed here can hold, and of it nothing but strict JSON.
+        assert!(signed.is_some() && token.len() <= MAX_TOKEN_LEN);
+        assert_eq!(verified.payload.text().as_bytes(), payload);
+        assert_eq!(verified.header.text().as_bytes(), header);
+        let header: serde_json::Value = serde_json::from_slice(header).expect("JSON");
+        let claims: serde_json::Value = serde_json::from_slice(payload).expect("JSON");
+        assert_eq!(header["alg"], "HS256");
+        assert!(header.get("crit").is_none() && claims.is_object());
+        assert!(claims.get("exp").is_none_or(|exp| exp.as_f64().expect("a number") > NOW as f64));
+        assert!(claims.get("nbf").is_none_or(|nbf| nbf.as_f64().expect("a number") <= NOW as f64));
+        assert!(jws.is_ok());
+    }
+    let known = |verified: &Verified, issuer: Option<&str>| {
+        let claims: serde_json::Value =
+            serde_json::from_str(verified.payload.text()).expect("JSON");
+        assert!(claims["exp"].is_number() && claims["jti"] != "gone" && claims["jti"] != "7");
+        assert!(issuer.is_none_or(|issuer| claims["iss"] == issuer));
+        let audience = &claims["aud"];
+        let named = audience.as_array().is_some_and(|list| list.iter().any(|it| it == "api"));
+        assert!(audience == "api" || named);
+    };
+    if let Ok(verified) = &strict {
+        known(verified, None);
+    }
+    if let Ok(verified) = &provider {
+        assert!(strict.is_ok(), "a provider accepts what its keys and demands alone do not");
+        known(verified, Some(["a", "b"][verified.provider]));
+    }
+    for refusal in [plain.err(), strict.err(), provider.err(), jws.err()].into_iter().flatten() {
+        let line = refusal.to_string();
+        assert!(line.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{line:?}");
+        assert!(line.len() < 900, "{line:?}");
+        assert!(!refusal.reason.status().is_empty() && !refusal.reason.description().is_empty());
+        drop(token::challenge::bearer(Some(header), refusal.reason, input.len().is_multiple_of(2)));
+    }
+}
+
+// --- keys -------------------------------------------------------------------------------------
+
+/// A key file, and whatever a configuration says of it.
+pub fn keys(input: &[u8]) {
+    for kid in [None, Some("kid")] {
+        match load_keys(input, kid) {
+            Ok(loaded) => usable(loaded),
+            Err(error) => drop(error.to_string()),
+        }
+    }
+}
+
+fn usable(loaded: Loaded) {
+    assert!(!loaded.keys.is_empty());
+    let mut seen = HashSet::new();
+    for key in &loaded.keys {
+        assert!(!key.algorithms().is_empty() && key.is_current(i64::MIN));
+        for algorithm in key.algorithms().iter() {
+            // One key for each kid and algorithm.
+            assert!(key.kid().is_none_or(|kid| seen.insert((kid.to_owned(), algorithm))));
+            for signature in [&[0; 64][..], &[1; 256], b""] {
+                assert!(!key.verify(algorithm, b"message", signature));
+            }
+        }
+    }
+    let kids: Vec<_> = loaded.keys.iter().map(|key| key.kid().map(str::to_owned)).collect();
+    let set = KeySet::new(loaded.keys);
+    assert_eq!(set.len(), kids.len());
+    let named = kids.iter().any(Option::is_some);
+    assert_eq!(set.conflict(&set).is_some(), named);
+    let policy = Policy { keys: vec![Arc::new(set)], ..Policy::default() };
+    for kid in kids.into_iter().flatten().take(2) {
+        let header = serde_json::json!({"alg": "HS256", "kid": kid}).to_string();
+        let token = format!("{}.e30.AAAA", URL_SAFE_NO_PAD.encode(header));
+        let refusal = policy.check(token.as_bytes(), NOW).expect_err("no signature");
+        let long = token.len() > 8_000;
+        assert!(long || refusal.reason != Reject::UnknownKey, "{kid:?}");
+    }
+}
+
+/// A file of kids and secrets, and an entry of a block of them.
+pub fn kids(input: &[u8]) {
+    match load_kids(input) {
+        Ok(loaded) => usable(loaded),
+        Err(error) => drop(error.to_string()),
+    }
+    let [kid, secret, options] = parts(input);
+    let options: Vec<&[u8]> =
+        options.split(|byte| *byte == b' ').filter(|option| !option.is_empty()).collect();
+    let mut loaded = Loaded::default();
+    match loaded.add_secret(kid, secret, &options) {
+        Ok(()) => {
+            assert!(loaded.keys.iter().all(|key| key.kid().map(str::as_bytes) == Some(kid)));
+            assert!(loaded.add_secret(kid, secret, &options).is_err(), "a second key of one kid");
+            usable_until(loaded);
+        }
+        Err(error) => {
+            assert!(loaded.keys.is_empty());
+            // The message says nothing of the secret: for another one it is the same.
+            let another: Vec<u8> = secret.iter().map(|byte| byte ^ 1).collect();
+            if let Err(other) = loaded.add_secret(kid, &another, &options)
+                && std::mem::discriminant(&other.fault) == std::mem::discriminant(&error.fault)
+            {
+                assert_eq!(error.to_string(), other.to_string());
+            }
+        }
+    }
+}
+
+/// As `usable`, for keys that may expire.
+fn usable_until(loaded: Loaded) {
+    for key in &loaded.keys {
+        assert!(!key.algorithms().is_empty() && key.is_secret());
+        assert!(!key.is_current(i64::MAX) || key.is_current(NOW));
+    }
+}
+
+// --- rules ------------------------------------------------------------------------------------
+
+/// A payload, a path, an operator and values.
+pub fn rules(input: &[u8]) {
+    let [payload, path, operator, values] = parts(input);
+    let serde = serde_json::from_slice::<serde_json::Value>(payload);
+    let Ok(document) = Document::parse(payload.to_vec()) else { return };
+    let serde = serde.expect("what is accepted here is JSON");
+    let mut written = String::new();
+    document.root().write_json(&mut written);
+    assert!(Document::parse(written.into_bytes()).is_ok());
+    drop(document.root().to_text());
+    let (Ok(path), Ok(operator)) = (std::str::from_utf8(path), std::str::from_utf8(operator))
+    else {
+        return;
+    };
+    if let Some(path) = ClaimPath::new(path) {
+        let found = path.find(document.root());
+        let exact = serde.get(path.as_str());
+        assert!(found.is_some() || exact.is_none());
+    }
+    let Some(operator) = Operator::from_name(operator) else { return };
+    let values: Vec<&[u8]> = values.split(|byte| *byte == 0xff).collect();
+    let texts: Vec<Option<&str>> =
+        values.iter().map(|value| std::str::from_utf8(value).ok()).collect();
+    let lists: [&[Option<&str>]; 2] = [&texts, &[]];
+    let mut found = [false; 2];
+    for (found, list) in found.iter_mut().zip(lists) {
+        match ClaimRule::new(path, operator, list) {
+            Ok(rule) => *found = rule.holds(&document, if list.is_empty() { &[] } else { &values }),
+            Err(error) => drop(error.to_string()),
+        }
+    }
+    // A rule and its opposite never hold both.
+    let opposite = match operator {
+        Operator::Equal => Operator::NotEqual,
+        Operator::Prefix => Operator::NotPrefix,
+        Operator::Any => Operator::None,
+        Operator::Less => Operator::GreaterOrEqual,
+        Operator::Greater => Operator::LessOrEqual,
+        Operator::Match { ignore_case, negated: false } => {
+            Operator::Match { ignore_case, negated: true }
+        }
+        _ => return,
+    };
+    if let Ok(rule) = ClaimRule::new(path, opposite, &texts) {
+        assert!(!(found[0] && rule.holds(&document, &values)));
+    }
+}
+
+// --- links ------------------------------------------------------------------------------------
+
+static LINKS: LazyLock<[LinkPolicy; 3]> = LazyLock::new(|| {
+    let secrets = || [&b"new"[..], b"mysecret"].map(|it| LinkSecret::new(it).expect("a secret"));
+    let policy = |accepted: &[LinkAlgorithm]| LinkPolicy::Secrets {
+        secrets: secrets().into(),
+        accepted: accepted.into(),
+    };
+    [policy(&[]), policy(&[LinkAlgorithm::HmacSha256]), LinkPolicy::Expression]
+});
+
+/// A query and the value that links of it are signed over. The naive half computes every link that
+/// could be meant and compares its text.
+pub fn link(input: &[u8]) {
+    let [query, value, resign] = parts(input);
+    let (found, expiry) = (credential::argument(query, b"st"), credential::argument(query, b"e"));
+    let (Found::One(given), Found::One(expires)) = (found, expiry) else { return };
+    let signed = match resign.first() {
+        // Most inputs would never get past the signature otherwise.
+        Some(b'm') => naive_md5(b"mysecret", value, expires),
+        Some(b'h') => naive_hmac(b"new", value, expires),
+        Some(b'x') => URL_SAFE_NO_PAD.encode(Md5::digest(value)),
+        _ => String::new(),
+    };
+    let signature = if signed.is_empty() { given } else { signed.as_bytes() };
+    let now = 1_500_000_000;
+    let digits = std::str::from_utf8(expires).ok().filter(|text| {
+        text.len() == 10 && text.bytes().all(|it| it.is_ascii_digit()) && !text.starts_with('0')
+    });
+    for (i, policy) in LINKS.iter().enumerate() {
+        let judged = Link::new(signature, expires).and_then(|it| policy.check(it, value, now));
+        let secrets = [&b"new"[..], b"mysecret"];
+        let good = match i {
+            0 => secrets.iter().any(|secret| {
+                naive_md5(secret, value, expires).as_bytes() == signature
+                    || naive_hmac(secret, value, expires).as_bytes() == signature
+            }),
+            1 => secrets.iter().any(|it| naive_hmac(it, value, expires).as_bytes() == signature),
+            _ => URL_SAFE_NO_PAD.encode(Md5::digest(value)).as_bytes() == signature,
+        };
+        let expected = match digits.map(|digits| digits.parse::<i64>().expect("digits")) {
+            Some(until) if good && now <= until => Ok(()),
+            Some(_) if good => Err(Reject::Expired),
+            _ => {
+                assert!(matches!(judged, Err(Reject::Malformed | Reject::BadSignature)));
+                continue;
+            }
+        };
+        assert_eq!(judged, expected);
+    }
+}
+
+fn naive_md5(secret: &[u8], value: &[u8], expires: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(Md5::digest([secret, value, expires].concat()))
+}
+
+fn naive_hmac(secret: &[u8], value: &[u8], expires: &[u8]) -> String {
+    let message = [value, b"\n", expires].concat();
+    let mac = Hmac::<Sha256>::new_from_slice(secret).expect("a key").chain_update(message);
+    URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes())
+}
+
+// --- credentials ------------------------------------------------------------------------------
+
+/// Header lines, one after the other, then a query.
+pub fn authorization(input: &[u8]) {
+    let [lines, query, name] = parts(input);
+    let lines: Vec<&[u8]> = lines.split(|byte| *byte == b'\n').collect();
+    let within = |found: Found<'_>, texts: &[&[u8]]| {
+        if let Found::One(token) = found {
+            let inside = |text: &&[u8]| {
+                token.is_empty() || text.ends_with(token) || {
+                    text.windows(token.len()).any(|window| window == token)
+                }
+            };
+            assert!(texts.iter().any(inside));
+        }
+    };
+    let bearer = credential::bearer(lines.iter().copied());
+    within(bearer, &lines);
+    if let Found::One(token) = bearer {
+        assert!(lines.len() == 1 && !token.is_empty() && token.first() != Some(&b' '));
+        let scheme = lines[0].get(..7).expect("a scheme");
+        assert!(scheme.eq_ignore_ascii_case(b"bearer "));
+    }
+    let header = credential::header(lines.iter().copied());
+    within(header, &lines);
+    assert!(header != Found::One(b"") && (lines.len() == 1 || header == Found::Unusable));
+    let cookie = credential::cookie(lines.iter().copied(), name);
+    within(cookie, &lines);
+    assert_ne!(cookie, Found::One(b""));
+    let argument = credential::argument(query, name);
+    within(argument, &[query]);
+    assert_eq!(argument.or_absent() == Found::Absent, {
+        matches!(argument, Found::Absent | Found::One(b""))
+    });
+    // Naively, for a name that could be one.
+    if !name.is_empty() && !name.iter().any(|byte| b"=&; \t\r\n\x0c".contains(byte)) {
+        let pairs = query.split(|byte| *byte == b'&');
+        let values: Vec<&[u8]> = pairs
+            .filter_map(|pair| {
+                let at = pair.iter().position(|byte| *byte == b'=')?;
+                (&pair[..at] == name).then(|| &pair[at + 1..])
+            })
+            .collect();
+        assert_eq!(
+            argument,
+            match values.as_slice() {
+                [] => Found::Absent,
+                [one] => Found::One(one),
+                _ => Found::Unusable,
+            }
+        );
+    }
+}
+
+// --- lists ------------------------------------------------------------------------------------
+
+/// A list of what is revoked, and a payload.
+pub fn revoked(input: &[u8]) {
+    let [text, payload] = parts(input);
+    let Ok(list) = RevokedList::parse(text.to_vec()) else {
+        return assert!(std::str::from_utf8(text).is_err());
+    };
+    let text = std::str::from_utf8(text).expect("it was read");
+    let lines: HashSet<&str> = text
+        .split('\n')
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .collect();
+    assert!(lines.len() <= list.len() && list.is_empty() == lines.is_empty());
+    for line in lines.iter().take(20) {
+        assert!(list.contains(line));
+    }
+    let Ok(payload) = std::str::from_utf8(payload) else { return };
+    assert_eq!(list.contains(payload), lines.contains(payload));
+    // The same through a policy: a token whose jti is that text.
+    let key = || Key::hmac(SECRET, AlgorithmSet::ALL).expect("a key");
+    let claims = serde_json::json!({"jti": payload}).to_string();
+    let message = format!(
+        "{}.{}",
+        URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256"}"#),
+        URL_SAFE_NO_PAD.encode(claims)
+    );
+    let mac = Hmac::<Sha256>::new_from_slice(SECRET).expect("a key").chain_update(&message);
+    let token = format!("{message}.{}", URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()));
+    let path = ClaimPath::new("jti").expect("a path");
+    let policy = Policy {
+        keys: vec![Arc::new(KeySet::new(vec![key()]))],
+        revoked: vec![Arc::new(Revocation::new(path, list))],
+        ..Policy::default()
+    };
+    match policy.check(token.as_bytes(), NOW) {
+        Ok(_) => assert!(!lines.contains(payload)),
+        Err(refusal) => assert!(
+            refusal.reason == Reject::Revoked && lines.contains(payload)
+                || token.len() > MAX_TOKEN_LEN && refusal.reason == Reject::Malformed
+        ),
+    }
+}
