@@ -79,6 +79,12 @@ impl Request {
         self
     }
 
+    /// Whether it leaves the connection open.
+    #[must_use]
+    pub fn keeps_alive(&self) -> bool {
+        self.keep
+    }
+
     /// Sends to another socket than the one it was made for.
     pub fn socket(mut self, socket: PathBuf) -> Self {
         self.socket = socket;

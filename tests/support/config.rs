@@ -118,9 +118,16 @@ impl Builder {
     }
 
     /// Logs at `debug`, for an nginx built with it. `info` unless told: the harness reads refusals
-    /// and the life of workers there, so nothing coarser can be asked for.
+    /// there.
     pub fn debug_log(mut self) -> Self {
         self.level = "debug";
+        self
+    }
+
+    /// Logs at `notice`: refusals are not told, the life of workers still is. For so many requests
+    /// that a line for each would be too much.
+    pub fn quiet_log(mut self) -> Self {
+        self.level = "notice";
         self
     }
 

@@ -56,6 +56,30 @@ pub(crate) fn patience(limit: Duration) -> Duration {
     limit * factor.unwrap_or(1).max(1)
 }
 
+/// The version of the nginx under test, to be compared with others.
+///
+/// # Errors
+/// When nginx cannot be run, or tells no version.
+pub fn nginx_version() -> Result<(u32, u32, u32)> {
+    let output = Command::new(nginx()?).arg("-v").output().context("nginx -v")?;
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    let mut parts = text.trim().rsplit('/').next().unwrap_or_default().split('.');
+    let mut part = || parts.next()?.parse().ok();
+    part()
+        .and_then(|major| Some((major, part()?, part()?)))
+        .with_context(|| format!("no version in {text:?}"))
+}
+
+/// Whether nginx was configured `--with-http_NAME_module`.
+///
+/// # Errors
+/// When nginx cannot be run.
+pub fn nginx_has(name: &str) -> Result<bool> {
+    let output = Command::new(nginx()?).arg("-V").output().context("nginx -V")?;
+    let wanted = format!("--with-http_{name}_module");
+    Ok(String::from_utf8_lossy(&output.stderr).split_whitespace().any(|word| word == wanted))
+}
+
 /// Which of nginx's own modules (as in `--without-http_NAME_module`) this build leaves out.
 pub(crate) fn left_out() -> Result<Vec<String>> {
     let output = Command::new(nginx()?).arg("-V").output().context("nginx -V")?;

@@ -33,7 +33,7 @@ mod wait;
 pub use check::{Checked, nginx_t};
 pub use client::{Connection, Request, Response};
 pub use config::{Builder, SERVE};
-pub use env::tokenctl;
+pub use env::{nginx_has, nginx_version, tokenctl};
 pub use jwt::{
     Jwt, OTHER_SECRET, SECRET, base64url, hmac, now, raw_token, signature, unsigned_part,
 };

@@ -1,0 +1,220 @@
+//! Keeps two nginx busy with good, bad, huge and malformed requests for a chosen time, and compares
+//! every answer with the one that is due. One of the two is reloaded all the while, with other key
+//! files each time and now and then with a broken one; the other keeps its workers to the end. The
+//! memory of masters and workers must stay flat, and nobody may die or complain.
+//!
+//! `./build.sh soak [SECONDS]` and `./build.sh soak --reloads COUNT` run it.
+
+mod memory;
+mod traffic;
+
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use module_tests::{Nginx, until};
+
+use crate::memory::Series;
+use crate::traffic::Tally;
+
+/// The number of clients that ask each nginx, one request after the other.
+const CLIENTS: u64 = 2;
+const WORKERS: u32 = 2;
+/// Of that many reloads one is of a broken configuration, which nginx must refuse.
+const BROKEN: usize = 10;
+
+/// How long it goes on: for a time, or for a number of reloads.
+#[derive(Clone, Copy)]
+struct Plan {
+    time: Option<Duration>,
+    reloads: Option<usize>,
+}
+
+impl Plan {
+    fn from_args(mut args: impl Iterator<Item = String>) -> Result<Self> {
+        let mut plan = Self { time: None, reloads: None };
+        while let Some(arg) = args.next() {
+            let mut number = || -> Result<u64> {
+                let text = args.next().with_context(|| format!("{arg} wants a number"))?;
+                text.parse().with_context(|| format!("{arg} {text}"))
+            };
+            match arg.as_str() {
+                "--seconds" => plan.time = Some(Duration::from_secs(number()?)),
+                "--reloads" => plan.reloads = Some(usize::try_from(number()?)?),
+                _ => bail!("usage: soak [--seconds SECONDS] [--reloads COUNT]"),
+            }
+        }
+        if plan.time.is_none() && plan.reloads.is_none() {
+            plan.time = Some(Duration::from_secs(600));
+        }
+        Ok(plan)
+    }
+
+    fn is_done(self, began: Instant, reloads: usize) -> bool {
+        self.time.is_some_and(|time| began.elapsed() >= time)
+            || self.reloads.is_some_and(|wanted| reloads >= wanted)
+    }
+
+    /// The time between two reloads: a little under a second, and none where a number of them is
+    /// asked for.
+    fn pause(self) -> Duration {
+        if self.reloads.is_some() { Duration::from_millis(20) } else { Duration::from_millis(800) }
+    }
+}
+
+fn main() -> ExitCode {
+    match Plan::from_args(std::env::args().skip(1)).and_then(soak) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("soak: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn soak(plan: Plan) -> Result<()> {
+    let steady = traffic::start(WORKERS)?;
+    let reloaded = traffic::start(WORKERS)?;
+    let stop = AtomicBool::new(false);
+    let began = Instant::now();
+    let (series, tally) = thread::scope(|scope| {
+        let clients: Vec<_> = [&steady, &reloaded]
+            .into_iter()
+            .flat_map(|nginx| (0..CLIENTS).map(move |seed| (nginx.socket("s.sock"), seed)))
+            .map(|(socket, seed)| {
+                let stop = &stop;
+                scope.spawn(move || traffic::ask_until(stop, &socket, seed))
+            })
+            .collect();
+        let series = reload_and_watch(plan, began, &steady, &reloaded);
+        stop.store(true, Ordering::Relaxed);
+        let mut tally = Tally::default();
+        for client in clients {
+            match client.join() {
+                Ok(one) => tally.add(one),
+                Err(_) => tally.fail("a client panicked".to_owned()),
+            }
+        }
+        (series, tally)
+    });
+    let seconds = began.elapsed();
+    let series = series?;
+
+    let per_second = tally.requests as f64 / seconds.as_secs_f64();
+    println!("requests: {} in {:.0?}, {per_second:.0} a second", tally.requests, seconds);
+    println!("answers as predicted: {}", tally.statuses());
+    println!("given up by the client half-way: {}", tally.abandoned);
+    println!("connections that a worker closed between two requests: {}", tally.reopened);
+    println!("reloads: {}, and {} refused as they should be", series.reloads, series.refused);
+    println!("wrong answers: {}", tally.failures);
+    let grown = series.report();
+
+    for (name, nginx) in [("the steady nginx", &steady), ("the reloaded nginx", &reloaded)] {
+        let master = memory::master(nginx)?;
+        until("the old workers' end", || {
+            Ok((memory::children(master)?.len() == usize::try_from(WORKERS)?).then_some(()))
+        })
+        .with_context(|| name.to_owned())?;
+    }
+    ensure!(tally.failures == 0, "wrong answers:\n{}", tally.examples.join("\n"));
+    ensure!(grown.is_empty(), "{}", grown.join("; "));
+    // Their logs are judged here: no alert, no emergency, no worker that died.
+    steady.finish().context("the steady nginx")?;
+    reloaded.finish().context("the reloaded nginx")
+}
+
+/// What was measured on the way.
+#[derive(Default)]
+struct Watched {
+    reloads: usize,
+    refused: usize,
+    reloaded_master: Series,
+    reloaded_workers: Series,
+    steady_master: Series,
+    steady_workers: Series,
+    reloaded_files: Series,
+    steady_files: Series,
+}
+
+impl Watched {
+    /// Prints the figures, and gives those that grew.
+    fn report(&self) -> Vec<String> {
+        [
+            ("master that reloads, KiB", &self.reloaded_master, memory::KIB),
+            ("its workers, KiB each", &self.reloaded_workers, memory::KIB),
+            ("master that does not, KiB", &self.steady_master, memory::KIB),
+            ("its workers, KiB each", &self.steady_workers, memory::KIB),
+            ("master that reloads, open files", &self.reloaded_files, memory::FILES),
+            ("workers that stay, open files", &self.steady_files, memory::FILES),
+        ]
+        .into_iter()
+        .filter_map(|(name, series, tolerance)| series.judge(name, tolerance))
+        .collect()
+    }
+}
+
+fn reload_and_watch(
+    plan: Plan,
+    began: Instant,
+    steady: &Nginx,
+    reloaded: &Nginx,
+) -> Result<Watched> {
+    let mut watched = Watched::default();
+    let (master, other) = (memory::master(reloaded)?, memory::master(steady)?);
+    let steady_workers = memory::children(other)?;
+    while !plan.is_done(began, watched.reloads) {
+        let round = watched.reloads + watched.refused;
+        thread::sleep(plan.pause());
+        for worker in memory::children(master)? {
+            // One that is just ending has nothing to tell.
+            watched.reloaded_workers.extend(memory::resident(worker).ok());
+        }
+        if round % BROKEN == BROKEN - 1 {
+            refuse(reloaded, round)?;
+            watched.refused += 1;
+        } else {
+            traffic::write_keys(reloaded, round)?;
+            reload(reloaded, master)?;
+            watched.reloads += 1;
+        }
+        watched.reloaded_master.extend(Some(memory::resident(master)?));
+        watched.reloaded_files.extend(Some(memory::open_files(master)?));
+        watched.steady_master.extend(Some(memory::resident(other)?));
+        for worker in &steady_workers {
+            watched.steady_workers.extend(Some(memory::resident(*worker).context("a worker")?));
+            watched.steady_files.extend(Some(memory::open_files(*worker)?));
+        }
+    }
+    ensure!(
+        memory::children(other)? == steady_workers,
+        "a worker of the steady nginx was replaced"
+    );
+    Ok(watched)
+}
+
+/// Reloads, and returns when the workers that were there have been told to leave and as many new ones
+/// have come. nginx starts the new ones first.
+fn reload(nginx: &Nginx, master: u32) -> Result<()> {
+    let before = memory::children(master)?;
+    nginx.signal(rustix::process::Signal::HUP)?;
+    until("new workers", || {
+        let fresh = memory::children(master)?.into_iter().filter(|pid| !before.contains(pid));
+        Ok((fresh.count() >= usize::try_from(WORKERS)?).then_some(()))
+    })
+}
+
+/// Has nginx refuse a broken key file, and puts the old one back.
+fn refuse(nginx: &Nginx, round: usize) -> Result<()> {
+    let good = nginx.read(traffic::KIDS);
+    nginx.put(traffic::KIDS, format!("{{\"k1\": \"round {round}"))?;
+    let told = nginx.error_log().len();
+    nginx.signal(rustix::process::Signal::HUP)?;
+    until("a refused reload", || {
+        let log = nginx.error_log();
+        let fresh = log.get(told..).unwrap_or_default();
+        Ok(fresh.contains(traffic::REFUSED).then_some(()))
+    })?;
+    nginx.put(traffic::KIDS, good)
+}

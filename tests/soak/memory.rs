@@ -1,0 +1,70 @@
+//! What the processes of an nginx hold, as /proc tells, and whether it grew.
+
+use std::fs;
+
+use anyhow::{Context, Result};
+use module_tests::Nginx;
+
+/// By how much a median may be above an earlier one: a fixed part, and one in a hundred parts of it.
+#[derive(Clone, Copy)]
+pub(crate) struct Tolerance {
+    fixed: u64,
+    percent: u64,
+}
+
+/// Memory: what an allocator keeps varies with the sizes of the key files by about this much.
+pub(crate) const KIB: Tolerance = Tolerance { fixed: 1024, percent: 3 };
+/// Open files: connections that a client has given up stay for some seconds (`lingering_timeout`).
+pub(crate) const FILES: Tolerance = Tolerance { fixed: 64, percent: 0 };
+
+/// Measurements in the order in which they were made.
+#[derive(Default)]
+pub(crate) struct Series(Vec<u64>);
+
+impl Series {
+    pub(crate) fn extend(&mut self, measured: Option<u64>) {
+        self.0.extend(measured);
+    }
+
+    /// Compares the medians of the first and the last quarter of what came after the warm-up, the
+    /// first tenth. Prints them, and tells if the later one is above the other by more than the
+    /// tolerance.
+    pub(crate) fn judge(&self, name: &str, tolerance: Tolerance) -> Option<String> {
+        let warm = self.0.get(self.0.len() / 10..).unwrap_or_default();
+        let quarter = warm.len().div_ceil(4);
+        let first = median(warm.get(..quarter).unwrap_or_default());
+        let last = median(warm.get(warm.len() - quarter..).unwrap_or_default());
+        let limit = first + tolerance.fixed + first * tolerance.percent / 100;
+        println!("{name}: {first} -> {last}, at most {limit} ({} measurements)", self.0.len());
+        (last > limit).then(|| format!("{name}: grew from {first} to {last}"))
+    }
+}
+
+fn median(values: &[u64]) -> u64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable();
+    sorted.get(sorted.len() / 2).copied().unwrap_or_default()
+}
+
+/// The process id of an nginx's master.
+pub(crate) fn master(nginx: &Nginx) -> Result<u32> {
+    nginx.read("nginx.pid").trim().parse().context("nginx.pid")
+}
+
+/// The process ids of the children of `pid`.
+pub(crate) fn children(pid: u32) -> Result<Vec<u32>> {
+    let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))?;
+    text.split_whitespace().map(|pid| pid.parse().context("a process id")).collect()
+}
+
+/// The resident memory of `pid`, in KiB.
+pub(crate) fn resident(pid: u32) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;
+    Ok(line.trim().trim_end_matches(" kB").parse()?)
+}
+
+/// How many files `pid` has open.
+pub(crate) fn open_files(pid: u32) -> Result<u64> {
+    Ok(u64::try_from(fs::read_dir(format!("/proc/{pid}/fd"))?.count())?)
+}
