@@ -27,6 +27,7 @@ mod signed_url;
 pub mod base64url;
 pub mod challenge;
 pub mod json;
+mod number;
 mod reject;
 
 pub use alg::{Algorithm, AlgorithmSet, Curve};
