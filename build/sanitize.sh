@@ -80,6 +80,11 @@ build_sanitized_nginx() {
     rm -rf "$dir"
     mkdir -p "$SANITIZED"
     source_from_crate "$dir" || die "the nginx-src crate does not hold nginx $NGX_VERSION"
+    # nginx unmaps the module before the process ends. Where it stays, the frames of a report have names,
+    # and what a static owns (the regex crate keeps eight bytes so) is no leak. That it can be unmapped
+    # is what the ordinary tests show.
+    sed -i 's/^\(#define ngx_dlclose(handle)\) .*/\1 ((void) (handle), 0)/' "$dir/src/os/unix/ngx_dlopen.h"
+    grep -q 'ngx_dlclose(handle) ((void)' "$dir/src/os/unix/ngx_dlopen.h" || die "nginx $NGX_VERSION unmaps modules another way"
     (cd "$dir" && quietly "nginx's configure" bash "$(configure_script)" --with-compat --with-cc=clang \
         --with-cc-opt='-O1 -g -fno-omit-frame-pointer -fsanitize=address -DNGX_DEBUG_PALLOC=1' \
         --with-ld-opt=-fsanitize=address --with-threads --with-http_v2_module --with-http_ssl_module \

@@ -60,7 +60,7 @@ impl Plan {
     /// The time between two reloads: a little under a second, and none where a number of them is
     /// asked for.
     fn pause(self) -> Duration {
-        if self.reloads.is_some() { Duration::from_millis(20) } else { Duration::from_millis(800) }
+        if self.reloads.is_some() { Duration::from_millis(20) } else { Duration::from_millis(600) }
     }
 }
 
