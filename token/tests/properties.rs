@@ -7,34 +7,22 @@
 // The helpers below are test code, though outside a #[test] function.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
+#[path = "common/property.rs"]
+mod property;
+
 use std::cell::Cell;
 use std::collections::HashSet;
 
+use property::check;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use proptest::test_runner::{Config, TestRunner};
 use token::credential::{self, Found};
 use token::json::{Document, MAX_DEPTH, Number, Value};
 use token::{
     ClaimPath, ClaimRule, Link, LinkAlgorithm, LinkPolicy, LinkSecret, Loaded, Operator, Reject,
     RevokedList, load_keys, load_kids,
 };
-
-/// Runs a property, by default `cases` times.
-fn check<S: Strategy>(cases: u32, strategy: S, property: impl Fn(S::Value)) {
-    let from_env = std::env::var_os("PROPTEST_CASES").is_some();
-    let cases = if from_env { Config::default().cases } else { cases };
-    let config = Config { cases, failure_persistence: None, ..Config::default() };
-    let run = TestRunner::new(config).run(&strategy, |value| {
-        property(value);
-        Ok(())
-    });
-    if let Err(error) = run {
-        panic!("{error}");
-    }
-    println!("{cases} cases");
-}
 
 // --- JSON -------------------------------------------------------------------------------------
 
