@@ -16,7 +16,7 @@ use super::jwt::{KeyFile, TokenSource};
 use super::link::{LinkArgs, LinkKeys};
 use super::provider::jwt_provider;
 use super::rules::{self, Status};
-use super::setting::{Command, ConfError, NamedClaim, PROVIDER, Setting, commands};
+use super::setting::{Command, ConfError, NamedClaim, PROVIDER, Setting, commands, text};
 use super::{LocationConf, Mode, Switch, SwitchValue, kids};
 
 /// http, server, location, `if` in location, limit_except.
@@ -402,9 +402,4 @@ fn secure_token_args(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Resu
 
 fn texts(setting: &Setting<'_>) -> core::result::Result<Box<[Box<str>]>, ConfError> {
     setting.values().map(|value| text(value).map(Into::into)).collect()
-}
-
-/// Claims and kids are UTF-8, so a value that is not could never equal one.
-fn text(value: &[u8]) -> core::result::Result<&str, ConfError> {
-    core::str::from_utf8(value).map_err(|_| ConfError::value(value, "must be UTF-8"))
 }

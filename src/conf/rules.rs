@@ -2,7 +2,7 @@
 
 use token::{ClaimRule, Operator};
 
-use super::setting::{ConfError, Setting};
+use super::setting::{ConfError, Setting, text};
 use crate::ffi::ComplexValue;
 
 /// A rule, with what to answer where it does not hold.
@@ -86,8 +86,4 @@ fn words<'c>(setting: &Setting<'c>, default: Status) -> Result<(Vec<&'c [u8]>, S
     };
     words.pop();
     Ok((words, status))
-}
-
-fn text(value: &[u8]) -> Result<&str, ConfError> {
-    core::str::from_utf8(value).map_err(|_| ConfError::value(value, "must be UTF-8"))
 }

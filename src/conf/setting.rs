@@ -107,6 +107,11 @@ pub(crate) struct NamedClaim {
     pub(crate) header: bool,
 }
 
+/// Claims and kids are UTF-8, so a value that is not could never equal one.
+pub(super) fn text(value: &[u8]) -> Result<&str, ConfError> {
+    core::str::from_utf8(value).map_err(|_| ConfError::value(value, "must be UTF-8"))
+}
+
 /// A directive while it is being read.
 pub(super) struct Setting<'c> {
     cf: NonNull<ngx_conf_t>,
