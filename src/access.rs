@@ -4,10 +4,9 @@
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use token::credential::{self, Found};
-use token::{KeySet, Link, Reject, Verified, challenge};
+use token::{Lent, Link, Reject, Verified, challenge};
 
 use crate::conf::{
     Demand, JwtCheck, KeyFile, LinkCheck, Mode, Rule, Signed, Status, SwitchValue, TokenSource,
@@ -205,9 +204,9 @@ fn judge_jwt(
             _ => match find_token(request, &check.sources)? {
                 Found::Absent => Err(Reject::Missing.into()),
                 Found::Unusable => Err(Reject::Malformed.into()),
-                Found::One(token) => check
-                    .trust
-                    .check(token, request.now(), |policy| lend_keys(request, check, policy)),
+                Found::One(token) => {
+                    check.trust.check(token, request.now(), |policy| lend(request, check, policy))
+                }
             },
         };
         let part = token.as_ref().ok().and_then(|token| check.parts.get(token.provider));
@@ -217,7 +216,7 @@ fn judge_jwt(
 }
 
 /// The keys of a policy that the configuration does not fix.
-fn lend_keys(request: Request<'_>, check: &JwtCheck, policy: usize) -> Vec<Arc<KeySet>> {
+fn lend(request: Request<'_>, check: &JwtCheck, policy: usize) -> Option<Rc<Lent>> {
     let files = check.parts.get(policy).map(|part| &*part.files).unwrap_or_default();
     let keys = |file: &Rc<KeyFile>| {
         let mut name = Cow::Borrowed(request.evaluate(&file.name)?);
@@ -230,7 +229,10 @@ fn lend_keys(request: Request<'_>, check: &JwtCheck, policy: usize) -> Vec<Arc<K
         }
         keys
     };
-    files.iter().filter_map(keys).collect()
+    if files.is_empty() {
+        return None;
+    }
+    Some(Rc::new(Lent { keys: files.iter().filter_map(keys).collect(), revoked: Vec::new() }))
 }
 
 /// Applies the rules to a token that is good by itself, the provider's before the location's, and

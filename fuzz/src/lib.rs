@@ -101,7 +101,7 @@ pub fn token(input: &[u8]) {
     let token = signed.as_deref().unwrap_or(input);
     let plain = judges.plain.check(token, NOW);
     let strict = judges.strict.check(token, NOW);
-    let provider = judges.providers.check(token, NOW, |_| Vec::new());
+    let provider = judges.providers.check(token, NOW, |_| None);
     let jws = judges.plain.verify_jws(token, NOW);
     if let Ok(verified) = &plain {
         // Nothing but what was signed here can hold, and of it nothing but strict JSON.

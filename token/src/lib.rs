@@ -37,7 +37,7 @@ pub use keyfile::load_keys;
 pub use keyset::{KeySet, MAX_CANDIDATES};
 pub use kids::load_kids;
 pub use loaded::{Fault, LoadError, Loaded};
-pub use policy::{Demands, Policy, Refusal, Trust, Verified};
+pub use policy::{Demands, Lent, Policy, Refusal, Trust, Verified};
 pub use reject::Reject;
 pub use revoked::{Revocation, RevokedList};
 pub use rules::{ClaimPath, ClaimRule, Operator, RuleError};

@@ -1,6 +1,7 @@
 //! What a location demands of a token, and the judgement itself.
 
 use std::fmt;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::alg::{Algorithm, AlgorithmSet};
@@ -52,6 +53,16 @@ pub struct Demands {
     pub require_exp: bool,
     /// The longest accepted time from `iat` to `exp`, in seconds.
     pub max_lifetime: Option<i64>,
+}
+
+/// What a [`Policy`] goes by beside what the configuration fixes: keys and lists that change while
+/// requests flow.
+#[derive(Debug, Default)]
+pub struct Lent {
+    /// Further key sources, tried after the policy's own.
+    pub keys: Vec<Arc<KeySet>>,
+    /// Further lists of what is revoked.
+    pub revoked: Vec<Arc<Revocation>>,
 }
 
 /// A token that satisfied a [`Policy`].
@@ -111,7 +122,7 @@ impl Trust {
     /// Among several providers the issuer is read before, for nothing but choosing whose keys are
     /// tried.
     ///
-    /// `lend` gives the keys of a policy that are not fixed by the configuration.
+    /// `lend` gives what a policy, by its number, goes by beside its own; `None` for nothing.
     ///
     /// # Errors
     /// The first reason for which the token is refused.
@@ -119,10 +130,10 @@ impl Trust {
         &self,
         token: &[u8],
         now: i64,
-        lend: impl Fn(usize) -> Vec<Arc<KeySet>>,
+        lend: impl Fn(usize) -> Option<Rc<Lent>>,
     ) -> Result<Verified, Refusal> {
         let policies = match self {
-            Self::Keys(policy) => return policy.check_with(token, now, &lend(0)),
+            Self::Keys(policy) => return policy.check_with(token, now, lend(0).as_deref()),
             Self::Providers(policies) => policies,
         };
         let compact = Compact::split(token).ok_or(Reject::Malformed)?;
@@ -130,8 +141,9 @@ impl Trust {
         let judge = || {
             let (provider, policy, payload) = Self::choose(policies, &compact).map_err(plain)?;
             let lent = lend(provider);
-            let key = policy.verify(&compact, &header, &lent, now).map_err(plain)?;
-            Ok((policy.check_claims(&header, payload, key, now)?, provider))
+            let lent = lent.as_deref();
+            let key = policy.verify(&compact, &header, lent, now).map_err(plain)?;
+            Ok((policy.check_claims(&header, payload, key, lent, now)?, provider))
         };
         match judge() {
             Ok((payload, provider)) => Ok(Verified { header, payload, provider }),
@@ -171,20 +183,15 @@ impl Policy {
     /// # Errors
     /// As [`Trust::check`].
     pub fn check(&self, token: &[u8], now: i64) -> Result<Verified, Refusal> {
-        self.check_with(token, now, &[])
+        self.check_with(token, now, None)
     }
 
-    fn check_with(
-        &self,
-        token: &[u8],
-        now: i64,
-        lent: &[Arc<KeySet>],
-    ) -> Result<Verified, Refusal> {
+    fn check_with(&self, token: &[u8], now: i64, lent: Option<&Lent>) -> Result<Verified, Refusal> {
         let compact = Compact::split(token).ok_or(Reject::Malformed)?;
         let header = header::document(compact.header)?;
         let judge = || {
             let key = self.verify(&compact, &header, lent, now).map_err(plain)?;
-            self.check_claims(&header, payload(&compact).map_err(plain)?, key, now)
+            self.check_claims(&header, payload(&compact).map_err(plain)?, key, lent, now)
         };
         match judge() {
             Ok(payload) => Ok(Verified { header, payload, provider: 0 }),
@@ -200,7 +207,7 @@ impl Policy {
     pub fn verify_jws(&self, token: &[u8], now: i64) -> Result<Vec<u8>, Refusal> {
         let compact = Compact::split(token).ok_or(Reject::Malformed)?;
         let header = header::document(compact.header)?;
-        self.verify(&compact, &header, &[], now)
+        self.verify(&compact, &header, None, now)
             .and_then(|_| base64url::decode(compact.payload).ok_or(Reject::Malformed))
             .map_err(|reason| Refusal { reason, kid: header::kid(&header), age: None })
     }
@@ -209,7 +216,7 @@ impl Policy {
         &'k self,
         compact: &Compact<'_>,
         header: &Document,
-        lent: &'k [Arc<KeySet>],
+        lent: Option<&'k Lent>,
         now: i64,
     ) -> Result<&'k Key, Reject> {
         self.verify_signature(compact, &Header::read(header)?, lent, now)
@@ -221,6 +228,7 @@ impl Policy {
         header: &Document,
         payload: Document,
         key: &Key,
+        lent: Option<&Lent>,
         now: i64,
     ) -> Result<Document, (Reject, Option<i64>)> {
         let claims = Claims::read(&payload).map_err(plain)?;
@@ -228,7 +236,9 @@ impl Policy {
         for demands in &self.demands {
             demands.check(header, &claims, now).map_err(plain)?;
         }
-        if self.revoked.iter().any(|revocation| revocation.revokes(header, &payload, key.kid())) {
+        let lent = lent.map(|lent| &*lent.revoked).unwrap_or_default();
+        let mut revoked = self.revoked.iter().chain(lent);
+        if revoked.any(|revocation| revocation.revokes(header, &payload, key.kid())) {
             return Err(plain(Reject::Revoked));
         }
         Ok(payload)
@@ -239,9 +249,10 @@ impl Policy {
         &'k self,
         compact: &Compact<'_>,
         header: &Header<'_>,
-        lent: &'k [Arc<KeySet>],
+        lent: Option<&'k Lent>,
         now: i64,
     ) -> Result<&'k Key, Reject> {
+        let lent = lent.map(|lent| &*lent.keys).unwrap_or_default();
         if self.keys.is_empty() && lent.is_empty() {
             return Err(Reject::NoKeys);
         }
