@@ -70,14 +70,19 @@ pub enum JsonError {
 impl Document {
     /// Parses one JSON text.
     pub fn parse(text: Vec<u8>) -> Result<Self, JsonError> {
+        Self::parse_bounded(text, usize::MAX)
+    }
+
+    /// As [`Document::parse`], but gives up where there are more than `max_nodes` names and values.
+    pub(crate) fn parse_bounded(text: Vec<u8>, max_nodes: usize) -> Result<Self, JsonError> {
         let text = String::from_utf8(text)
             .map_err(|e| JsonError::Utf8(e.utf8_error().valid_up_to()))?
             .into_boxed_str();
         if u32::try_from(text.len()).is_err() {
             return Err(JsonError::TooLarge);
         }
-        let mut tape = Tape { text: &text, unescaped: String::new(), nodes: Vec::new() };
-        tape.nodes.reserve(text.len() / 12 + 2);
+        let nodes = Vec::with_capacity((text.len() / 12 + 2).min(max_nodes));
+        let mut tape = Tape { text: &text, unescaped: String::new(), nodes, max_nodes };
         let mut deserializer = serde_json::Deserializer::from_str(&text);
         Seed { tape: &mut tape, depth: 0 }.deserialize(&mut deserializer)?;
         deserializer.end()?;
@@ -93,6 +98,16 @@ impl Document {
     /// The text as it was given.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// The value at a place that [`Value::place`] gave.
+    pub(crate) fn at(&self, place: Place) -> Value<'_> {
+        Value { document: self, at: place.0 as usize }
+    }
+
+    /// The memory that it owns, where the allocator keeps `block` bytes beside each block.
+    pub(crate) fn heap_bytes(&self, block: usize) -> usize {
+        self.text.len() + self.unescaped.len() + size_of_val(&*self.nodes) + 3 * block
     }
 
     fn node(&self, at: usize) -> Node {
@@ -140,7 +155,17 @@ pub struct Value<'d> {
     at: usize,
 }
 
+/// Where a value is in its [`Document`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place(u32);
+
 impl<'d> Value<'d> {
+    /// Where it is, to be found again without a borrow.
+    pub(crate) fn place(self) -> Place {
+        // A tape has fewer nodes than its text has bytes, and those are below 4 GiB.
+        Place(u32::try_from(self.at).unwrap_or(u32::MAX))
+    }
+
     /// The string, if it is one.
     pub fn as_str(self) -> Option<&'d str> {
         self.document.string(self.at)
@@ -266,21 +291,30 @@ struct Tape<'t> {
     text: &'t str,
     unescaped: String,
     nodes: Vec<Node>,
+    max_nodes: usize,
 }
 
 impl Tape<'_> {
+    fn push<E: serde::de::Error>(&mut self, node: Node) -> Result<(), E> {
+        if self.nodes.len() >= self.max_nodes {
+            return Err(E::custom(format_args!("more than {} names and values", self.max_nodes)));
+        }
+        self.nodes.push(node);
+        Ok(())
+    }
+
     /// A string that stands in the text without an escape.
-    fn push_plain(&mut self, part: &str) {
+    fn push_plain<E: serde::de::Error>(&mut self, part: &str) -> Result<(), E> {
         // `part` was lent by the parser from `text`, so the difference of the addresses is its
         // offset; a part from elsewhere would read as an empty string, never out of bounds.
         let start = (part.as_ptr() as usize).saturating_sub(self.text.as_ptr() as usize);
-        self.nodes.push(Node::Plain(span(start, part.len())));
+        self.push(Node::Plain(span(start, part.len())))
     }
 
-    fn push_unescaped(&mut self, part: &str) {
+    fn push_unescaped<E: serde::de::Error>(&mut self, part: &str) -> Result<(), E> {
         let start = self.unescaped.len();
         self.unescaped.push_str(part);
-        self.nodes.push(Node::Unescaped(span(start, part.len())));
+        self.push(Node::Unescaped(span(start, part.len())))
     }
 
     /// The name at node `at`.
@@ -359,45 +393,38 @@ impl<'de> Visitor<'de> for Seed<'_, '_> {
         f.write_str("a JSON value")
     }
 
-    fn visit_unit<E>(self) -> Result<(), E> {
-        self.tape.nodes.push(Node::Null);
-        Ok(())
+    fn visit_unit<E: serde::de::Error>(self) -> Result<(), E> {
+        self.tape.push(Node::Null)
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<(), E> {
-        self.tape.nodes.push(Node::Bool(value));
-        Ok(())
+    fn visit_bool<E: serde::de::Error>(self, value: bool) -> Result<(), E> {
+        self.tape.push(Node::Bool(value))
     }
 
-    fn visit_u64<E>(self, value: u64) -> Result<(), E> {
-        self.tape.nodes.push(Node::Number(Number::Unsigned(value)));
-        Ok(())
+    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<(), E> {
+        self.tape.push(Node::Number(Number::Unsigned(value)))
     }
 
-    fn visit_i64<E>(self, value: i64) -> Result<(), E> {
-        self.tape.nodes.push(Node::Number(Number::Signed(value)));
-        Ok(())
+    fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<(), E> {
+        self.tape.push(Node::Number(Number::Signed(value)))
     }
 
-    fn visit_f64<E>(self, value: f64) -> Result<(), E> {
-        self.tape.nodes.push(Node::Number(Number::Float(value)));
-        Ok(())
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<(), E> {
+        self.tape.push(Node::Number(Number::Float(value)))
     }
 
-    fn visit_borrowed_str<E>(self, value: &'de str) -> Result<(), E> {
-        self.tape.push_plain(value);
-        Ok(())
+    fn visit_borrowed_str<E: serde::de::Error>(self, value: &'de str) -> Result<(), E> {
+        self.tape.push_plain(value)
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<(), E> {
-        self.tape.push_unescaped(value);
-        Ok(())
+    fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<(), E> {
+        self.tape.push_unescaped(value)
     }
 
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<(), A::Error> {
         let inner = self.inner()?;
         let at = inner.tape.here();
-        inner.tape.nodes.push(Node::Array { end: at });
+        inner.tape.push(Node::Array { end: at })?;
         while seq.next_element_seed(Seed { tape: inner.tape, depth: inner.depth })?.is_some() {}
         inner.tape.close(at, |end| Node::Array { end });
         Ok(())
@@ -406,7 +433,7 @@ impl<'de> Visitor<'de> for Seed<'_, '_> {
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
         let inner = self.inner()?;
         let at = inner.tape.here();
-        inner.tape.nodes.push(Node::Object { end: at });
+        inner.tape.push(Node::Object { end: at })?;
         let mut names: Vec<u32> = Vec::new();
         loop {
             let name = inner.tape.here();
