@@ -204,9 +204,12 @@ fn judge_jwt(
             _ => match find_token(request, &check.sources)? {
                 Found::Absent => Err(Reject::Missing.into()),
                 Found::Unusable => Err(Reject::Malformed.into()),
-                Found::One(token) => {
-                    check.trust.check(token, request.now(), |policy| lend(request, check, policy))
-                }
+                Found::One(token) => check.trust.check_cached(
+                    token,
+                    request.now(),
+                    |policy| lend(request, check, policy),
+                    request.main_conf().cache(),
+                ),
             },
         };
         let part = token.as_ref().ok().and_then(|token| check.parts.get(token.provider));

@@ -8,7 +8,7 @@ mod provider;
 mod rules;
 mod setting;
 
-use std::cell::RefCell;
+use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::rc::Rc;
 
@@ -18,6 +18,7 @@ pub(crate) use link::{LinkCheck, Signed};
 pub(crate) use provider::Provider;
 pub(crate) use rules::{Demand, Rule, Status};
 pub(crate) use setting::NamedClaim;
+use token::Cache;
 
 use crate::ffi::ComplexValue;
 use crate::key_files::KeyFiles;
@@ -29,6 +30,25 @@ pub(crate) struct MainConf {
     providers: RefCell<Vec<Rc<Provider>>>,
     /// The key files whose names hold variables.
     pub(crate) key_files: KeyFiles,
+    /// What `jwt_cache` says, in bytes.
+    cache_size: Cell<Option<usize>>,
+    /// Made when it is first needed. By then this is a worker, so each has one with a seed of its
+    /// own; what is made while the configuration is read is a copy of the master's in all of them.
+    cache: OnceCell<Option<Cache>>,
+}
+
+/// What `jwt_cache` says where it is not named.
+const CACHE_SIZE: usize = 8 * 1024 * 1024;
+
+impl MainConf {
+    /// The memory of verified tokens, unless it is off.
+    pub(crate) fn cache(&self) -> Option<&Cache> {
+        let make = || match self.cache_size.get().unwrap_or(CACHE_SIZE) {
+            0 => None,
+            size => Cache::new(size),
+        };
+        self.cache.get_or_init(make).as_ref()
+    }
 }
 
 /// One level's configuration: what its own directives say and, once nginx has merged it with the

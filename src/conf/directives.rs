@@ -47,6 +47,7 @@ commands! {
     "jwt_require", OR_PROVIDER | NGX_CONF_1MORE, jwt_require;
     "jwt_revoked", OR_PROVIDER | NGX_CONF_TAKE2, jwt_revoked;
     "jwt_provider", NGX_HTTP_MAIN_CONF | NGX_CONF_BLOCK | NGX_CONF_TAKE1, jwt_provider;
+    "jwt_cache", NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1, jwt_cache;
     "jwt_claim_set", NGX_HTTP_MAIN_CONF | NGX_CONF_2MORE, jwt_claim_set;
     "jwt_header_set", NGX_HTTP_MAIN_CONF | NGX_CONF_2MORE, jwt_header_set;
 
@@ -285,6 +286,17 @@ fn jwt_revoked(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
     let revocation = Arc::new(Revocation::new(claim, list));
     conf.jwt.revoked.get_or_insert_default().push(revocation);
     Ok(())
+}
+
+fn jwt_cache(_: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
+    let size = match setting.first() {
+        b"off" => 0,
+        value => setting.size(value)?,
+    };
+    match setting.main().cache_size.replace(Some(size)) {
+        None => Ok(()),
+        Some(_) => Err(ConfError::Duplicate),
+    }
 }
 
 fn jwt_claim_set(_: &mut LocationConf, setting: &mut Setting<'_>) -> Result {

@@ -5,6 +5,7 @@
 //! | module | attacks |
 //! | --- | --- |
 //! | `algorithms` | `alg`, keys of another kind, keys at odds with themselves, keys in the header |
+//! | `cache` | the memory of verified tokens |
 //! | `claims` | registered claims of every wrong type and size, issuers, providers, revocation |
 //! | `encoding` | base64url, sections, JWE, JSON serialisation, sizes |
 //! | `json` | `crit`, strictness of JSON, nesting |
@@ -16,7 +17,7 @@
 //! | `upstream` | what claims and clients can put into the headers of an upstream |
 //!
 //! Left out until the module has what they attack: a storm of unknown kids against `jwks_request`,
-//! the memory of verified tokens (`jwt_cache`), and files that change without a reload (`check=`).
+//! and files that change without a reload (`check=`).
 //!
 //! Each test prints its number of cases: `cargo nextest run -p module-tests --test attacks
 //! --success-output final | grep 'attack cases'`.
@@ -25,6 +26,7 @@
 #![allow(clippy::indexing_slicing, clippy::unwrap_used)]
 
 mod algorithms;
+mod cache;
 mod claims;
 mod encoding;
 mod http2;
