@@ -4,20 +4,18 @@
 //! text: member names must be unique at every level (also when equal only after unescaping, which
 //! RFC 7515 section 4 and RFC 7519 section 4 allow a reader to demand), nesting is bounded, and
 //! nothing may follow the value. A [`Document`] owns its text; its nodes are ranges into it, so a
-//! payload of any shape costs three allocations and can be remembered as it is.
+//! payload costs one allocation beside its text, and it can be remembered as it is.
+
+mod tape;
 
 use std::fmt::{self, Write as _};
 
-use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use zeroize::Zeroize;
 
 pub use crate::number::Number;
 
 /// How deep arrays and objects may nest, the outermost included.
 pub const MAX_DEPTH: usize = 32;
-
-/// Below this, comparing every pair of names is faster than sorting them.
-const FEW_MEMBERS: usize = 8;
 
 /// A parsed JSON text.
 #[derive(Clone)]
@@ -26,7 +24,7 @@ pub struct Document {
     /// The strings that held escapes, unescaped, one after the other.
     unescaped: Box<str>,
     /// Depth first; an object's members are a name node, then the value.
-    nodes: Box<[Node]>,
+    nodes: Vec<Node>,
 }
 
 #[derive(Clone, Copy)]
@@ -81,12 +79,7 @@ impl Document {
         if u32::try_from(text.len()).is_err() {
             return Err(JsonError::TooLarge);
         }
-        let nodes = Vec::with_capacity((text.len() / 12 + 2).min(max_nodes));
-        let mut tape = Tape { text: &text, unescaped: String::new(), nodes, max_nodes };
-        let mut deserializer = serde_json::Deserializer::from_str(&text);
-        Seed { tape: &mut tape, depth: 0 }.deserialize(&mut deserializer)?;
-        deserializer.end()?;
-        let (unescaped, nodes) = (tape.unescaped.into_boxed_str(), tape.nodes.into_boxed_slice());
+        let (unescaped, nodes) = tape::write(&text, max_nodes)?;
         Ok(Self { text, unescaped, nodes })
     }
 
@@ -107,7 +100,10 @@ impl Document {
 
     /// The memory that it owns, where the allocator keeps `block` bytes beside each block.
     pub(crate) fn heap_bytes(&self, block: usize) -> usize {
-        self.text.len() + self.unescaped.len() + size_of_val(&*self.nodes) + 3 * block
+        self.text.len()
+            + self.unescaped.len()
+            + self.nodes.capacity() * size_of::<Node>()
+            + 3 * block
     }
 
     fn node(&self, at: usize) -> Node {
@@ -137,7 +133,7 @@ impl Zeroize for Document {
     fn zeroize(&mut self) {
         self.text.zeroize();
         self.unescaped.zeroize();
-        self.nodes = Box::default();
+        self.nodes = Vec::new();
     }
 }
 
@@ -284,171 +280,6 @@ impl<'d> Value<'d> {
 
 fn write_string(text: Option<&str>, out: &mut String) {
     out.push_str(&serde_json::Value::from(text.unwrap_or_default()).to_string());
-}
-
-/// The tape while it is being written.
-struct Tape<'t> {
-    text: &'t str,
-    unescaped: String,
-    nodes: Vec<Node>,
-    max_nodes: usize,
-}
-
-impl Tape<'_> {
-    fn push<E: serde::de::Error>(&mut self, node: Node) -> Result<(), E> {
-        if self.nodes.len() >= self.max_nodes {
-            return Err(E::custom(format_args!("more than {} names and values", self.max_nodes)));
-        }
-        self.nodes.push(node);
-        Ok(())
-    }
-
-    /// A string that stands in the text without an escape.
-    fn push_plain<E: serde::de::Error>(&mut self, part: &str) -> Result<(), E> {
-        // `part` was lent by the parser from `text`, so the difference of the addresses is its
-        // offset; a part from elsewhere would read as an empty string, never out of bounds.
-        let start = (part.as_ptr() as usize).saturating_sub(self.text.as_ptr() as usize);
-        self.push(Node::Plain(span(start, part.len())))
-    }
-
-    fn push_unescaped<E: serde::de::Error>(&mut self, part: &str) -> Result<(), E> {
-        let start = self.unescaped.len();
-        self.unescaped.push_str(part);
-        self.push(Node::Unescaped(span(start, part.len())))
-    }
-
-    /// The name at node `at`.
-    fn name(&self, at: usize) -> &str {
-        let (text, span) = match self.nodes.get(at) {
-            Some(Node::Plain(span)) => (self.text, span),
-            Some(Node::Unescaped(span)) => (self.unescaped.as_str(), span),
-            _ => return "",
-        };
-        text.get(span.start as usize..span.end as usize).unwrap_or_default()
-    }
-
-    /// Where the next node will stand. The text is shorter than 4 GiB and a node takes a byte of
-    /// it at least, so this fits.
-    fn here(&self) -> u32 {
-        u32::try_from(self.nodes.len()).unwrap_or(u32::MAX)
-    }
-
-    /// Closes the container that was opened at `at`.
-    fn close(&mut self, at: u32, node: impl FnOnce(u32) -> Node) {
-        let end = self.here();
-        if let Some(slot) = self.nodes.get_mut(at as usize) {
-            *slot = node(end);
-        }
-    }
-
-    /// The first name that stands twice among the members whose name nodes are `names`.
-    fn repeated(&self, names: &[u32]) -> Option<&str> {
-        if names.len() <= FEW_MEMBERS {
-            return names.iter().enumerate().find_map(|(i, &a)| {
-                let a = self.name(a as usize);
-                names.iter().take(i).any(|&b| self.name(b as usize) == a).then_some(a)
-            });
-        }
-        let mut sorted: Vec<&str> = names.iter().map(|&at| self.name(at as usize)).collect();
-        sorted.sort_unstable();
-        sorted.windows(2).find_map(|pair| match pair {
-            [a, b] if a == b => Some(*a),
-            _ => None,
-        })
-    }
-}
-
-fn span(start: usize, len: usize) -> Span {
-    let at = |n| u32::try_from(n).unwrap_or(u32::MAX);
-    Span { start: at(start), end: at(start + len) }
-}
-
-/// Writes one value, `depth` containers down, onto the tape.
-struct Seed<'a, 't> {
-    tape: &'a mut Tape<'t>,
-    depth: usize,
-}
-
-impl<'t> Seed<'_, 't> {
-    fn inner<'b, E: serde::de::Error>(&'b mut self) -> Result<Seed<'b, 't>, E> {
-        if self.depth >= MAX_DEPTH {
-            return Err(E::custom(format_args!("nested deeper than {MAX_DEPTH} levels")));
-        }
-        Ok(Seed { tape: self.tape, depth: self.depth + 1 })
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for Seed<'_, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Seed<'_, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON value")
-    }
-
-    fn visit_unit<E: serde::de::Error>(self) -> Result<(), E> {
-        self.tape.push(Node::Null)
-    }
-
-    fn visit_bool<E: serde::de::Error>(self, value: bool) -> Result<(), E> {
-        self.tape.push(Node::Bool(value))
-    }
-
-    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<(), E> {
-        self.tape.push(Node::Number(Number::Unsigned(value)))
-    }
-
-    fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<(), E> {
-        self.tape.push(Node::Number(Number::Signed(value)))
-    }
-
-    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<(), E> {
-        self.tape.push(Node::Number(Number::Float(value)))
-    }
-
-    fn visit_borrowed_str<E: serde::de::Error>(self, value: &'de str) -> Result<(), E> {
-        self.tape.push_plain(value)
-    }
-
-    fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<(), E> {
-        self.tape.push_unescaped(value)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<(), A::Error> {
-        let inner = self.inner()?;
-        let at = inner.tape.here();
-        inner.tape.push(Node::Array { end: at })?;
-        while seq.next_element_seed(Seed { tape: inner.tape, depth: inner.depth })?.is_some() {}
-        inner.tape.close(at, |end| Node::Array { end });
-        Ok(())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
-        let inner = self.inner()?;
-        let at = inner.tape.here();
-        inner.tape.push(Node::Object { end: at })?;
-        let mut names: Vec<u32> = Vec::new();
-        loop {
-            let name = inner.tape.here();
-            if map.next_key_seed(Seed { tape: inner.tape, depth: inner.depth })?.is_none() {
-                break;
-            }
-            names.push(name);
-            map.next_value_seed(Seed { tape: inner.tape, depth: inner.depth })?;
-        }
-        inner.tape.close(at, |end| Node::Object { end });
-        match inner.tape.repeated(&names) {
-            Some(name) => Err(A::Error::custom(format_args!("member {name:?} stands twice"))),
-            None => Ok(()),
-        }
-    }
 }
 
 #[cfg(test)]
