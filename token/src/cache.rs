@@ -78,7 +78,7 @@ impl Cache {
     /// random numbers.
     pub fn new(limit: usize) -> Option<Self> {
         let mut seed = [0; 16];
-        aws_lc_rs::rand::fill(&mut seed).ok()?;
+        getrandom::fill(&mut seed).ok()?;
         let [low, high] =
             [u128::from_ne_bytes(seed), u128::from_ne_bytes(seed) >> 64].map(|half| half as u64);
         let slots = (limit / MIN_COST).min(Slot::MAX as usize / 2);
