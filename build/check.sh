@@ -28,7 +28,7 @@ verb_test() {
     step "examples in the documentation of the core"
     cargo test --locked -q -p token --doc
     check_fuzz
-    check_instructions
+    check_cost
     run_nextest "nginx $NGX_VERSION" -p token -p tokenctl -p module-tests
     run_demo
 
@@ -57,7 +57,7 @@ check_shell() {
         apt_install shellcheck || true
     fi
     if have shellcheck; then
-        shellcheck -x build.sh build/instructions.sh .ci/run
+        shellcheck -x build.sh build/instructions.sh build/allocations.sh .ci/run
     else
         note "shellcheck is not installed: the scripts were not checked"
     fi
@@ -74,15 +74,17 @@ check_dependencies() {
     fi
 }
 
-check_instructions() {
-    step "instructions of a judgement"
+check_cost() {
+    step "instructions and allocations of a judgement"
     if ! have valgrind && on_debian && can_be_root; then
         apt_install valgrind || true
     fi
     if have valgrind; then
         build/instructions.sh || die "a judgement takes more than it did; see above and build/instructions.sh"
+        build/allocations.sh "$NGX_BIN" "$DIST/$MODULE_NAME" "$DIST/tokenctl" ||
+            die "a token seen before allocates memory; see above and build/allocations.sh"
     else
-        note "valgrind is not installed: the instructions of a judgement were not counted"
+        note "valgrind is not installed: instructions and allocations were not counted"
     fi
 }
 
