@@ -1,5 +1,7 @@
 //! Key files: JWK Sets, single JWKs and PEM.
 
+use sha2::{Digest as _, Sha256};
+
 use crate::loaded::{Fault, LoadError, Loaded};
 use crate::{jwk, pem};
 
@@ -13,4 +15,10 @@ pub fn load_keys(text: &[u8], kid: Option<&str>) -> Result<Loaded, LoadError> {
         _ => Err(LoadError::new("", Fault::NeitherJsonNorPem)),
     }?
     .finish()
+}
+
+/// What tells the text of one key file from that of another (SHA-256), so that what is read again
+/// and has not changed need not be parsed again.
+pub fn fingerprint(text: &[u8]) -> [u8; 32] {
+    Sha256::digest(text).into()
 }
