@@ -28,6 +28,7 @@ mod link;
 mod log;
 mod mistake;
 mod process;
+mod provider;
 mod wait;
 
 pub use check::{Checked, nginx_t};
@@ -45,4 +46,5 @@ pub use link::{link, link_hmac, link_md5, md5};
 pub use log::problems;
 pub use mistake::{Mistake, mistake, mistake_in, refuse_all};
 pub use process::Nginx;
-pub use wait::until;
+pub use provider::{Behaviour, Provider, Received};
+pub use wait::{until, until_within};

@@ -10,10 +10,23 @@ use crate::env::patience;
 /// Asks `condition` again and again, at first every millisecond and then every ten, until it gives
 /// something.
 ///
-/// # Errors When `condition` fails, or when it has given nothing for ten seconds; `what` then tells
-/// what did not happen.
-pub fn until<T>(what: &str, mut condition: impl FnMut() -> Result<Option<T>>) -> Result<T> {
-    let limit = patience(Duration::from_secs(10));
+/// # Errors
+/// When `condition` fails, or when it has given nothing for ten seconds; `what` then tells what did
+/// not happen.
+pub fn until<T>(what: &str, condition: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    until_within(Duration::from_secs(10), what, condition)
+}
+
+/// [`until`] with a limit of its own, for what is due only after so long.
+///
+/// # Errors
+/// As [`until`].
+pub fn until_within<T>(
+    limit: Duration,
+    what: &str,
+    mut condition: impl FnMut() -> Result<Option<T>>,
+) -> Result<T> {
+    let limit = patience(limit);
     let start = Instant::now();
     let mut pause = Duration::from_millis(1);
     loop {
