@@ -18,7 +18,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
@@ -64,6 +64,8 @@ pub struct Received {
     pub head: String,
     /// The body.
     pub body: Vec<u8>,
+    /// When its head was complete.
+    pub at: Instant,
 }
 
 impl Received {
@@ -356,7 +358,7 @@ fn receive(stream: &mut UnixStream) -> Result<Received> {
     let body = bytes.split_off(end + 4);
     bytes.truncate(end);
     let head = String::from_utf8_lossy(&bytes).into_owned();
-    let mut received = Received { head, body };
+    let mut received = Received { head, body, at: Instant::now() };
     let length = received.header("Content-Length").and_then(|text| text.parse().ok()).unwrap_or(0);
     while received.body.len() < length {
         read_some(stream, &mut received.body)?;
