@@ -51,4 +51,4 @@ pub use memory::{open_files, resident, resident_private};
 pub use mistake::{Mistake, mistake, mistake_in, refuse_all};
 pub use process::Nginx;
 pub use provider::{Behaviour, Provider, Received};
-pub use wait::{until, until_within};
+pub use wait::{at_once, until, until_within};

@@ -1,9 +1,10 @@
 //! Waiting for a condition, never for a length of time.
 
+use std::fmt::Debug;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail, ensure};
 
 use crate::env::patience;
 
@@ -39,4 +40,24 @@ pub fn until_within<T>(
         thread::sleep(pause);
         pause = (pause * 2).min(Duration::from_millis(10));
     }
+}
+
+/// Runs every case in a thread of its own, for those that are mostly waiting, and tells of all that
+/// fail.
+///
+/// # Errors
+/// Lists them.
+pub fn at_once<C: Debug + Sync>(cases: &[C], run: impl Fn(&C) -> Result<()> + Sync) -> Result<()> {
+    let run = &run;
+    let wrong: Vec<String> = thread::scope(|scope| {
+        let threads: Vec<_> =
+            cases.iter().map(|case| (case, scope.spawn(move || run(case)))).collect();
+        let outcome = |(case, thread): (&C, thread::ScopedJoinHandle<'_, Result<()>>)| {
+            let ended = thread.join().unwrap_or_else(|_| Err(anyhow!("panicked")));
+            Some(format!("{case:.200?}: {:#}", ended.err()?))
+        };
+        threads.into_iter().filter_map(outcome).collect()
+    });
+    ensure!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+    Ok(())
 }

@@ -23,13 +23,10 @@ mod refresh;
 mod sharing;
 mod unknown_kid;
 
-use std::fmt::Debug;
-use std::thread;
-
 use anyhow::{Context as _, Result, anyhow, ensure};
 use module_tests::{
-    Behaviour, Builder, Connection, Jwt, Key, Nginx, P256, P256_OTHER, Provider, SERVE, jwk_set,
-    raw_token, until,
+    Behaviour, Builder, Connection, Jwt, Key, Nginx, P256, P256_OTHER, Provider, SERVE, at_once,
+    jwk_set, raw_token, until,
 };
 use serde_json::json;
 
@@ -158,23 +155,6 @@ fn settled(nginx: &Nginx, provider: &Provider) -> Result<usize> {
         nginx.get("/open")?;
     }
     provider.settle()
-}
-
-/// Runs every case in a thread of its own, for those that are mostly waiting, and tells of all that
-/// fail.
-fn at_once<C: Debug + Sync>(cases: &[C], run: impl Fn(&C) -> Result<()> + Sync) -> Result<()> {
-    let run = &run;
-    let wrong: Vec<String> = thread::scope(|scope| {
-        let threads: Vec<_> =
-            cases.iter().map(|case| (case, scope.spawn(move || run(case)))).collect();
-        let outcome = |(case, thread): (&C, thread::ScopedJoinHandle<'_, Result<()>>)| {
-            let ended = thread.join().unwrap_or_else(|_| Err(anyhow!("panicked")));
-            Some(format!("{case:.200?}: {:#}", ended.err()?))
-        };
-        threads.into_iter().filter_map(outcome).collect()
-    });
-    ensure!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
-    Ok(())
 }
 
 /// The lines at `error` that name the URI and `reason`.
