@@ -197,6 +197,24 @@ impl Connection {
         }
     }
 
+    /// Whether anything of an answer, or the connection's end, has come that has not been read.
+    ///
+    /// # Errors
+    /// When the connection breaks.
+    pub fn has_answer(&mut self) -> Result<bool> {
+        if !self.buffer.is_empty() {
+            return Ok(true);
+        }
+        self.stream.set_nonblocking(true)?;
+        let filled = self.fill();
+        self.stream.set_nonblocking(false)?;
+        match filled {
+            Ok(_) => Ok(true),
+            Err(error) if would_block(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     fn read_body(&mut self, response: &Response) -> Result<Vec<u8>> {
         if response
             .header("Transfer-Encoding")
@@ -324,6 +342,11 @@ impl Response {
     pub fn link_verdict(&self) -> (u16, &str) {
         (self.status, self.header("X-Link-Status").unwrap_or_default())
     }
+}
+
+fn would_block(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<std::io::Error>();
+    error.is_some_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
 }
 
 fn lossy(bytes: &[u8]) -> Cow<'_, str> {
