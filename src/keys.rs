@@ -2,6 +2,7 @@
 
 mod fetch;
 mod named;
+mod parent;
 mod remote;
 mod watched;
 mod zone;

@@ -10,21 +10,17 @@ use core::{mem, ptr};
 use std::rc::Rc;
 
 use ngx::ffi::{
-    NGX_HTTP_GET, NGX_HTTP_LOG_UNSAFE, NGX_HTTP_MAX_SUBREQUESTS, NGX_HTTP_MAX_URI_CHANGES,
-    NGX_HTTP_MODULE, NGX_HTTP_SUBREQUEST_WAITED, NGX_HTTP_VERSION_11, NGX_LOG_ERR,
-    NGX_USE_CLEAR_EVENT, ngx_add_timer, ngx_buf_t, ngx_chain_t, ngx_connection_t,
-    ngx_connection_tcp_nodelay_e_NGX_TCP_NODELAY_DISABLED, ngx_create_pool, ngx_del_timer,
-    ngx_delete_posted_event, ngx_destroy_pool, ngx_event_flags, ngx_event_t,
-    ngx_http_block_reading, ngx_http_connection_t, ngx_http_core_get_method,
-    ngx_http_core_srv_conf_t, ngx_http_log_ctx_t, ngx_http_max_module,
-    ngx_http_output_body_filter_pt, ngx_http_parse_unsafe_uri, ngx_http_post_subrequest_t,
-    ngx_http_request_t, ngx_http_run_posted_requests, ngx_http_subrequest, ngx_int_t, ngx_list_t,
-    ngx_log_t, ngx_palloc, ngx_pcalloc, ngx_pool_t, ngx_post_event, ngx_posted_events, ngx_str_t,
-    ngx_table_elt_t, ngx_uint_t, sockaddr, time_t, u_char,
+    NGX_HTTP_LOG_UNSAFE, NGX_HTTP_SUBREQUEST_WAITED, NGX_LOG_ERR, NGX_LOG_WARN, ngx_add_timer,
+    ngx_buf_t, ngx_chain_t, ngx_connection_t, ngx_create_pool, ngx_del_timer,
+    ngx_delete_posted_event, ngx_destroy_pool, ngx_event_t, ngx_http_log_ctx_t,
+    ngx_http_output_body_filter_pt, ngx_http_parse_unsafe_uri, ngx_http_request_t,
+    ngx_http_run_posted_requests, ngx_http_subrequest, ngx_int_t, ngx_log_t, ngx_post_event,
+    ngx_posted_events, ngx_str_t, ngx_uint_t, u_char,
 };
 use zeroize::Zeroizing;
 
-use super::remote::{Answer, Source};
+use super::parent::{Hooks, Parent, REFERENCES};
+use super::remote::{Answer, Source, Word};
 use crate::ffi;
 use crate::request::{self, Request};
 
@@ -36,15 +32,11 @@ const MAX_ANSWER: usize = 1 << 20;
 /// How soon a fetch that is over is looked at again, where nginx still works on a part of it.
 const LINGER_MS: usize = 100;
 
-/// References to the parent request beside the subrequest's: more than nginx ever gives back, so
-/// that it is ended here and nowhere else.
-const REFERENCES: u32 = 2;
-
 /// A fetch.
 #[repr(C)]
 struct Fetch {
     /// First, so that a pointer to the parent request is a pointer to the fetch.
-    nginx: Nginx,
+    parent: Parent,
     server_log: *mut ngx_log_t,
     subrequest: *mut ngx_http_request_t,
     source: Rc<Source>,
@@ -59,21 +51,8 @@ struct Fetch {
     complete: bool,
 }
 
-/// The parent request, with what nginx wants of one.
-#[repr(C)]
-struct Nginx {
-    main: ngx_http_request_t,
-    connection: ngx_connection_t,
-    read: ngx_event_t,
-    write: ngx_event_t,
-    /// Begins the fetch, ends it when it takes too long, and clears away what is left.
-    event: ngx_event_t,
-    http: ngx_http_connection_t,
-    address: sockaddr,
-    log: ngx_log_t,
-    log_context: ngx_http_log_ctx_t,
-    post: ngx_http_post_subrequest_t,
-}
+/// What nginx calls for a fetch's parent request. No other request has these.
+static HOOKS: Hooks = Hooks { finished, on_connection, on_event, describe };
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
@@ -96,11 +75,12 @@ pub(super) fn start(request: Request<'_>, source: Rc<Source>, timeout: u64) -> b
             return false;
         }
         let fetch = ffi::allocate(pool, Fetch::new(source, timeout, log));
-        if fetch.is_null() || Fetch::prepare(fetch, pool, server.conf()).is_none() {
+        let prepare = || Parent::prepare(fetch.cast(), pool, server.conf(), &HOOKS);
+        if fetch.is_null() || prepare().is_none() {
             ngx_destroy_pool(pool);
             return false;
         }
-        ngx_post_event(&raw mut (*fetch).nginx.event, &raw mut ngx_posted_events);
+        ngx_post_event(&raw mut (*fetch).parent.event, &raw mut ngx_posted_events);
     }
     true
 }
@@ -110,13 +90,13 @@ impl Fetch {
     /// `server_log` must be valid.
     unsafe fn new(source: Rc<Source>, timeout: u64, server_log: *mut ngx_log_t) -> Self {
         // SAFETY: zero is a valid value of each of nginx's structures, and the log is valid.
-        let nginx = unsafe {
-            let mut nginx: Nginx = mem::zeroed();
-            nginx.log = *server_log;
-            nginx
+        let parent = unsafe {
+            let mut parent: Parent = mem::zeroed();
+            parent.log = *server_log;
+            parent
         };
         Self {
-            nginx,
+            parent,
             server_log,
             subrequest: ptr::null_mut(),
             source,
@@ -129,105 +109,6 @@ impl Fetch {
         }
     }
 
-    /// Fills in what nginx wants of a request and its connection; `None` when out of memory.
-    ///
-    /// # Safety
-    /// `fetch` must be valid, at its final place and in `pool`.
-    unsafe fn prepare(
-        fetch: *mut Self,
-        pool: *mut ngx_pool_t,
-        server: &ngx_http_core_srv_conf_t,
-    ) -> Option<()> {
-        // SAFETY: by the contract of this function; each pointer is to a part of the fetch or into
-        // its pool, or to the server's configuration, which outlives both.
-        unsafe {
-            Self::prepare_connection(fetch, pool);
-            (*fetch).nginx.http.conf_ctx = server.ctx;
-            let main = &raw mut (*fetch).nginx.main;
-            // As ngx_http_alloc_request does.
-            (*main).signature = NGX_HTTP_MODULE;
-            (*main).connection = &raw mut (*fetch).nginx.connection;
-            (*main).http_connection = &raw mut (*fetch).nginx.http;
-            (*main).main_conf = (*server.ctx).main_conf;
-            (*main).srv_conf = (*server.ctx).srv_conf;
-            (*main).loc_conf = (*server.ctx).loc_conf;
-            (*main).pool = pool;
-            init_list(&raw mut (*main).headers_in.headers, pool)?;
-            init_list(&raw mut (*main).headers_out.headers, pool)?;
-            init_list(&raw mut (*main).headers_out.trailers, pool)?;
-            (*main).ctx = zeroed_array(pool, ngx_http_max_module)?;
-            let variables = request::core_main_conf(main)?.variables.nelts;
-            (*main).variables = zeroed_array(pool, variables)?;
-            (*main).main = main;
-            (*main).set_count(REFERENCES);
-            (*main).start_sec = ngx::ffi::ngx_time() as time_t;
-            (*main).method = NGX_HTTP_GET as ngx_uint_t;
-            (*main).method_name = ngx_http_core_get_method;
-            (*main).http_version = NGX_HTTP_VERSION_11 as ngx_uint_t;
-            (*main).headers_in.content_length_n = -1;
-            (*main).headers_in.keep_alive_n = -1;
-            (*main).headers_out.content_length_n = -1;
-            (*main).headers_out.last_modified_time = -1;
-            (*main).set_uri_changes(NGX_HTTP_MAX_URI_CHANGES + 1);
-            (*main).set_subrequests(NGX_HTTP_MAX_SUBREQUESTS + 1);
-            (*main).uri = ngx::ngx_string!("/");
-            (*main).set_internal(1);
-            (*main).set_logged(1);
-            // The answer is read from memory, also one that comes from a file.
-            (*main).set_main_filter_need_in_memory(1);
-            (*main).read_event_handler = Some(ngx_http_block_reading);
-            (*main).write_event_handler = Some(finished);
-        }
-        Some(())
-    }
-
-    /// # Safety
-    /// As [`Fetch::prepare`].
-    unsafe fn prepare_connection(fetch: *mut Self, pool: *mut ngx_pool_t) {
-        // SAFETY: by the contract of this function.
-        unsafe {
-            let log = &raw mut (*fetch).nginx.log;
-            (*fetch).nginx.log_context.connection = &raw mut (*fetch).nginx.connection;
-            (*fetch).nginx.log_context.request = &raw mut (*fetch).nginx.main;
-            (*log).handler = Some(describe);
-            (*log).data = (&raw mut (*fetch).nginx.log_context).cast();
-            (*log).action = c"fetching keys".as_ptr().cast_mut().cast();
-            (*pool).log = log;
-
-            let connection = &raw mut (*fetch).nginx.connection;
-            // Not ready to be read, ready to be written to, and known to the event module already,
-            // if it is of the kind that adds a descriptor once: it must never be given this one.
-            let adds_once = ngx_event_flags & NGX_USE_CLEAR_EVENT as ngx_uint_t != 0;
-            for event in [&raw mut (*fetch).nginx.read, &raw mut (*fetch).nginx.write] {
-                (*event).data = connection.cast();
-                (*event).log = log;
-                (*event).handler = Some(on_connection);
-            }
-            (*fetch).nginx.read.set_active(1);
-            (*fetch).nginx.write.set_active(u32::from(adds_once));
-            (*fetch).nginx.write.set_ready(1);
-            (*fetch).nginx.write.set_write(1);
-            (*fetch).nginx.event.data = fetch.cast();
-            (*fetch).nginx.event.log = log;
-            (*fetch).nginx.event.handler = Some(on_event);
-
-            (*fetch).nginx.address.sa_family = ngx::ffi::AF_UNIX as _;
-            (*connection).data = fetch.cast();
-            (*connection).read = &raw mut (*fetch).nginx.read;
-            (*connection).write = &raw mut (*fetch).nginx.write;
-            (*connection).fd = -1;
-            (*connection).log = log;
-            (*connection).pool = pool;
-            (*connection).sockaddr = &raw mut (*fetch).nginx.address;
-            (*connection).socklen = size_of::<ngx::ffi::sa_family_t>() as _;
-            (*connection).local_sockaddr = (*connection).sockaddr;
-            (*connection).local_socklen = (*connection).socklen;
-            (*connection).addr_text = ngx::ngx_string!("unix:");
-            // nginx sets no options of a socket that is not there.
-            (*connection).set_tcp_nodelay(ngx_connection_tcp_nodelay_e_NGX_TCP_NODELAY_DISABLED);
-        }
-    }
-
     /// Makes the subrequest and lets nginx work on it.
     ///
     /// # Safety
@@ -237,13 +118,13 @@ impl Fetch {
         // the fetch holds.
         unsafe {
             (*fetch).stage = Stage::UnderWay;
-            let main = &raw mut (*fetch).nginx.main;
+            let main = &raw mut (*fetch).parent.main;
             let source = &(*fetch).source;
             let mut uri = ffi::string(&source.uri);
             let mut args = ngx_str_t { len: 0, data: ptr::null_mut() };
             let mut flags = NGX_HTTP_LOG_UNSAFE as ngx_uint_t;
-            (*fetch).nginx.post.handler = Some(answered);
-            (*fetch).nginx.post.data = fetch.cast();
+            (*fetch).parent.post.handler = Some(answered);
+            (*fetch).parent.post.data = fetch.cast();
             let wait = NGX_HTTP_SUBREQUEST_WAITED as ngx_uint_t;
             let made = ngx_http_parse_unsafe_uri(main, &raw mut uri, &raw mut args, &raw mut flags)
                 == OK
@@ -252,7 +133,7 @@ impl Fetch {
                     &raw mut uri,
                     &raw mut args,
                     &raw mut (*fetch).subrequest,
-                    &raw mut (*fetch).nginx.post,
+                    &raw mut (*fetch).parent.post,
                     wait,
                 ) == OK;
             if !made {
@@ -261,8 +142,8 @@ impl Fetch {
                 return;
             }
             let timeout = usize::try_from((*fetch).timeout).unwrap_or(usize::MAX);
-            ngx_add_timer(&raw mut (*fetch).nginx.event, timeout);
-            ngx_http_run_posted_requests(&raw mut (*fetch).nginx.connection);
+            ngx_add_timer(&raw mut (*fetch).parent.event, timeout);
+            ngx_http_run_posted_requests(&raw mut (*fetch).parent.connection);
         }
     }
 
@@ -275,15 +156,21 @@ impl Fetch {
         // SAFETY: by the contract of this function.
         unsafe {
             (*fetch).stage = stage;
-            let event = &raw mut (*fetch).nginx.event;
+            let event = &raw mut (*fetch).parent.event;
             if (*event).timer_set() != 0 {
                 ngx_del_timer(event);
             }
             ngx_post_event(event, &raw mut ngx_posted_events);
-            if let Some(complaint) = (*fetch).source.done(answer, request::clock()) {
-                let log = &raw mut (*fetch).nginx.log;
-                (*log).handler = None;
-                ngx::ngx_log_error!(NGX_LOG_ERR, log, "token_auth: {complaint}");
+            let log = &raw mut (*fetch).parent.log;
+            (*log).handler = None;
+            match (*fetch).source.done(answer, request::clock()) {
+                Some(Word::Error(text)) => {
+                    ngx::ngx_log_error!(NGX_LOG_ERR, log, "{text}");
+                }
+                Some(Word::Warning(text)) => {
+                    ngx::ngx_log_error!(NGX_LOG_WARN, log, "{text}");
+                }
+                None => {}
             }
         }
     }
@@ -296,7 +183,7 @@ impl Fetch {
         // SAFETY: by the contract of this function; as ngx_http_terminate_request does, and what
         // that leaves of the references is what `REFERENCES` keeps.
         unsafe {
-            let main = &raw mut (*fetch).nginx.main;
+            let main = &raw mut (*fetch).parent.main;
             let mut cleanup = mem::replace(&mut (*main).cleanup, ptr::null_mut());
             while !cleanup.is_null() {
                 if let Some(handler) = (*cleanup).handler {
@@ -318,13 +205,13 @@ impl Fetch {
         // SAFETY: by the contract of this function; nothing points to the fetch once its events
         // are gone.
         unsafe {
-            let main = &raw mut (*fetch).nginx.main;
+            let main = &raw mut (*fetch).parent.main;
             let updating = (*fetch).stage == Stage::Finished && (*main).count() > REFERENCES;
             if updating || (*main).blocked() != 0 {
-                ngx_add_timer(&raw mut (*fetch).nginx.event, LINGER_MS);
+                ngx_add_timer(&raw mut (*fetch).parent.event, LINGER_MS);
                 return;
             }
-            for event in [&raw mut (*fetch).nginx.read, &raw mut (*fetch).nginx.write] {
+            for event in [&raw mut (*fetch).parent.read, &raw mut (*fetch).parent.write] {
                 if (*event).timer_set() != 0 {
                     ngx_del_timer(event);
                 }
@@ -377,37 +264,6 @@ impl Fetch {
     }
 }
 
-/// Room for an array of `len` elements that are all zero.
-///
-/// # Safety
-/// `pool` must be valid, and zero a valid value of the element.
-unsafe fn zeroed_array<T>(pool: *mut ngx_pool_t, len: usize) -> Option<*mut T> {
-    // SAFETY: by the contract of this function.
-    let array = unsafe { ngx_pcalloc(pool, len * size_of::<T>()) }.cast::<T>();
-    (!array.is_null()).then_some(array)
-}
-
-/// As ngx_list_init, for a list of headers.
-///
-/// # Safety
-/// `list` must be zeroed, at its final place, and `pool` valid.
-unsafe fn init_list(list: *mut ngx_list_t, pool: *mut ngx_pool_t) -> Option<()> {
-    const LINES: usize = 4;
-    // SAFETY: by the contract of this function.
-    unsafe {
-        let elements = ngx_palloc(pool, LINES * size_of::<ngx_table_elt_t>());
-        if elements.is_null() {
-            return None;
-        }
-        (*list).part.elts = elements;
-        (*list).last = &raw mut (*list).part;
-        (*list).size = size_of::<ngx_table_elt_t>();
-        (*list).nalloc = LINES;
-        (*list).pool = pool;
-    }
-    Some(())
-}
-
 /// The fetch that a request belongs to, if it is one of a fetch's subrequests.
 ///
 /// # Safety
@@ -424,7 +280,7 @@ unsafe fn fetch_of(r: *mut ngx_http_request_t) -> Option<*mut Fetch> {
 
 /// The timer or posting of a fetch's own event.
 unsafe extern "C" fn on_event(event: *mut ngx_event_t) {
-    // SAFETY: `prepare_connection` has set the event's data to the fetch, which is there until its
+    // SAFETY: `Parent::prepare` has set the event's data to the fetch, which is there until its
     // events are gone.
     unsafe {
         let fetch = (*event).data.cast::<Fetch>();
@@ -489,7 +345,7 @@ unsafe extern "C" fn finished(r: *mut ngx_http_request_t) {
 /// What nginx adds to its own messages about the fetch, as ngx_http_log_error does to those about
 /// a client's request.
 unsafe extern "C" fn describe(log: *mut ngx_log_t, text: *mut u_char, len: usize) -> *mut u_char {
-    // SAFETY: the log is a fetch's, as `prepare_connection` has set it up; nginx lends a buffer of
+    // SAFETY: the log is a fetch's, as `Parent::prepare` has set it up; nginx lends a buffer of
     // `len` bytes at `text`.
     unsafe {
         let context = (*log).data.cast::<ngx_http_log_ctx_t>();

@@ -74,6 +74,12 @@ pub(crate) enum Answer {
     Failed(String),
 }
 
+/// What there is to say in the log.
+pub(crate) enum Word {
+    Warning(String),
+    Error(String),
+}
+
 impl Sources {
     /// The source at `uri` of the request's server.
     pub(crate) fn get(&self, request: Request<'_>, zone: Option<Zone>, uri: &[u8]) -> Rc<Source> {
@@ -168,9 +174,10 @@ impl Source {
         if claim == Claim::Fetch {
             self.held.borrow_mut().fetching = true;
             if !fetch::start(request, Rc::clone(self), terms.timeout)
-                && let Some(complaint) = self.done(Answer::Failed("out of memory".to_owned()), now)
+                && let Some(Word::Error(word)) =
+                    self.done(Answer::Failed("out of memory".to_owned()), now)
             {
-                request.log_error(format_args!("token_auth: {complaint}"));
+                request.log_error(format_args!("{word}"));
             }
         }
         claim != Claim::NotNow
@@ -204,29 +211,31 @@ impl Source {
 
     /// Takes in what came of this worker's fetch, and wakes the requests that wait for it. Gives
     /// what there is to say of it.
-    pub(crate) fn done(&self, answer: Answer, now: u64) -> Option<String> {
-        let complaint = self.settle(answer, now);
+    pub(crate) fn done(&self, answer: Answer, now: u64) -> Option<Word> {
+        let word = self.settle(answer, now);
         for waker in self.waiting.take() {
             waker.wake();
         }
-        complaint
+        word
     }
 
-    fn settle(&self, answer: Answer, now: u64) -> Option<String> {
+    fn settle(&self, answer: Answer, now: u64) -> Option<Word> {
         let mut held = self.held.borrow_mut();
         held.fetching = false;
         let why = match answer {
             Answer::Failed(why) => why,
             Answer::Keys { body, max_age } => match held.take(&body) {
-                Ok(fresh) => {
+                Ok(warnings) => {
                     held.record.succeeded(max_age, now);
                     let record = held.record;
-                    let shared = self.zone.filter(|_| fresh || held.generation == 0);
+                    let news = warnings.is_some() || held.generation == 0;
+                    let shared = self.zone.filter(|_| news);
                     match shared.and_then(|zone| zone.put(&self.name, &body, &record)) {
                         Some(generation) => held.generation = generation,
                         None => self.note(&record),
                     }
-                    return None;
+                    let warnings = warnings.filter(|list| !list.is_empty())?;
+                    return Some(Word::Warning(self.about(&warnings.join("; "))));
                 }
                 Err(why) => why,
             },
@@ -237,7 +246,11 @@ impl Source {
             Some(_) => "the last good keys stay",
             None => "there are no keys",
         };
-        Some(format!("keys from \"{}\": {why}; {consequence}", self.uri.escape_ascii()))
+        Some(Word::Error(self.about(&format!("{why}; {consequence}"))))
+    }
+
+    fn about(&self, what: &str) -> String {
+        format!("token_auth: keys from \"{}\": {what}", self.uri.escape_ascii())
     }
 
     fn note(&self, record: &Record) {
@@ -262,16 +275,18 @@ impl Held {
         self.fetching || self.record.is_under_way(now)
     }
 
-    /// Takes the keys of `answer` over, whole; tells whether they are others than before.
-    fn take(&mut self, answer: &[u8]) -> Result<bool, String> {
+    /// Takes the keys of `answer` over, whole; gives the warnings of one that is another than
+    /// before.
+    fn take(&mut self, answer: &[u8]) -> Result<Option<Vec<String>>, String> {
         let digest = token::fingerprint(answer);
         if self.digest == Some(digest) {
-            return Ok(false);
+            return Ok(None);
         }
-        let loaded = token::load_keys(answer, None).map_err(|error| error.to_string())?;
+        let loaded = token::load_published_keys(answer)
+            .map_err(|error| format!("the answer cannot be used: {error}"))?;
         self.keys = Some(Arc::new(KeySet::new(loaded.keys)));
         self.digest = Some(digest);
-        Ok(true)
+        Ok(Some(loaded.warnings))
     }
 }
 
