@@ -31,9 +31,9 @@ impl<'c> Options<'c> {
         let mut options = Self::default();
         for option in setting.values().skip(from - 1) {
             if let Some(kid) = option.strip_prefix(b"kid=").filter(|_| takes_kid) {
-                once(&mut options.kid, text(kid)?)?;
+                option_once(&mut options.kid, option, text(kid)?)?;
             } else if let Some(time) = option.strip_prefix(b"check=") {
-                once(&mut options.check, positive(setting, time)?)?;
+                option_once(&mut options.check, option, positive(setting, option, time)?)?;
             } else {
                 return Err(ConfError::parameter(option));
             }
@@ -42,12 +42,32 @@ impl<'c> Options<'c> {
     }
 }
 
-/// A time of more than nothing, in milliseconds.
-fn positive(setting: &Setting<'_>, time: &[u8]) -> core::result::Result<u64, ConfError> {
-    match setting.milliseconds(time)? {
-        0 => Err(ConfError::value(time, "must be more than nothing")),
+/// The time that an `option` names, in milliseconds.
+fn milliseconds(
+    setting: &Setting<'_>,
+    option: &[u8],
+    time: &[u8],
+) -> core::result::Result<u64, ConfError> {
+    setting
+        .milliseconds(time)
+        .map_err(|_| ConfError::value(option, "must be a time, such as 30s, 5m or 1h"))
+}
+
+/// [`milliseconds`] of more than nothing.
+fn positive(
+    setting: &Setting<'_>,
+    option: &[u8],
+    time: &[u8],
+) -> core::result::Result<u64, ConfError> {
+    match milliseconds(setting, option, time)? {
+        0 => Err(ConfError::value(option, "must be more than nothing")),
         time => Ok(time),
     }
+}
+
+/// Sets an option that may be given once.
+fn option_once<T>(slot: &mut Option<T>, option: &[u8], value: T) -> Result {
+    once(slot, value).map_err(|_| ConfError::value(option, "is there twice"))
 }
 
 pub(super) fn jwt_kids(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
@@ -158,11 +178,11 @@ pub(super) fn jwks_request(conf: &mut LocationConf, setting: &mut Setting<'_>) -
     let (mut valid, mut stale, mut timeout) = (None, None, None);
     for option in setting.values().skip(1) {
         if let Some(time) = option.strip_prefix(b"valid=") {
-            once(&mut valid, positive(setting, time)?)?;
+            option_once(&mut valid, option, positive(setting, option, time)?)?;
         } else if let Some(time) = option.strip_prefix(b"stale=") {
-            once(&mut stale, setting.milliseconds(time)?)?;
+            option_once(&mut stale, option, milliseconds(setting, option, time)?)?;
         } else if let Some(time) = option.strip_prefix(b"timeout=") {
-            once(&mut timeout, positive(setting, time)?)?;
+            option_once(&mut timeout, option, positive(setting, option, time)?)?;
         } else {
             return Err(ConfError::parameter(option));
         }

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use ngx::ffi::{
     NGX_HTTP_LOG_UNSAFE, NGX_HTTP_SUBREQUEST_WAITED, NGX_LOG_ERR, NGX_LOG_WARN, ngx_add_timer,
     ngx_buf_t, ngx_chain_t, ngx_connection_t, ngx_create_pool, ngx_del_timer,
-    ngx_delete_posted_event, ngx_destroy_pool, ngx_event_t, ngx_http_log_ctx_t,
+    ngx_delete_posted_event, ngx_destroy_pool, ngx_event_t, ngx_exiting, ngx_http_log_ctx_t,
     ngx_http_output_body_filter_pt, ngx_http_parse_unsafe_uri, ngx_http_request_t,
     ngx_http_run_posted_requests, ngx_http_subrequest, ngx_int_t, ngx_log_t, ngx_post_event,
     ngx_posted_events, ngx_str_t, ngx_uint_t, u_char,
@@ -29,6 +29,9 @@ const OK: ngx_int_t = ngx::ffi::NGX_OK as ngx_int_t;
 /// The largest key set that is taken.
 const MAX_ANSWER: usize = 1 << 20;
 
+/// How often a fetch that is under way is looked at, at least.
+const LOOK_MS: u64 = 500;
+
 /// How soon a fetch that is over is looked at again, where nginx still works on a part of it.
 const LINGER_MS: usize = 100;
 
@@ -40,8 +43,9 @@ struct Fetch {
     server_log: *mut ngx_log_t,
     subrequest: *mut ngx_http_request_t,
     source: Rc<Source>,
-    /// How long it may take, in milliseconds.
+    /// How long it may take, and until when, in milliseconds.
     timeout: u64,
+    deadline: u64,
     stage: Stage,
     /// What the subrequest was last finalized with.
     code: ngx_int_t,
@@ -101,6 +105,7 @@ impl Fetch {
             subrequest: ptr::null_mut(),
             source,
             timeout,
+            deadline: request::clock().saturating_add(timeout),
             stage: Stage::Beginning,
             code: OK,
             body: Zeroizing::default(),
@@ -141,8 +146,7 @@ impl Fetch {
                 Self::end(fetch, Stage::GivenUp, Answer::Failed(why));
                 return;
             }
-            let timeout = usize::try_from((*fetch).timeout).unwrap_or(usize::MAX);
-            ngx_add_timer(&raw mut (*fetch).parent.event, timeout);
+            Self::look_later(fetch);
             ngx_http_run_posted_requests(&raw mut (*fetch).parent.connection);
         }
     }
@@ -175,11 +179,43 @@ impl Fetch {
         }
     }
 
+    /// Has [`Fetch::look`] called in a while.
+    ///
+    /// # Safety
+    /// `fetch` must be valid and under way.
+    unsafe fn look_later(fetch: *mut Self) {
+        // SAFETY: by the contract of this function.
+        unsafe {
+            let left = (*fetch).deadline.saturating_sub(request::clock()).clamp(1, LOOK_MS);
+            let left = usize::try_from(left).unwrap_or(usize::MAX);
+            ngx_add_timer(&raw mut (*fetch).parent.event, left);
+        }
+    }
+
+    /// Gives up when it takes too long, or when the worker is about to exit and nobody waits.
+    ///
+    /// # Safety
+    /// `fetch` must be valid and under way.
+    unsafe fn look(fetch: *mut Self) {
+        // SAFETY: by the contract of this function; nginx sets the flag between events.
+        unsafe {
+            let source = &(*fetch).source;
+            if request::clock() >= (*fetch).deadline {
+                let why = format!("timed out after {} ms", (*fetch).timeout);
+                Self::give_up(fetch, Answer::Failed(why));
+            } else if ngx_exiting != 0 && !source.is_waited_for() {
+                Self::give_up(fetch, Answer::Unwanted);
+            } else {
+                Self::look_later(fetch);
+            }
+        }
+    }
+
     /// Gives up: has nginx close what it has opened for the subrequest.
     ///
     /// # Safety
     /// `fetch` must be valid and under way.
-    unsafe fn give_up(fetch: *mut Self) {
+    unsafe fn give_up(fetch: *mut Self, answer: Answer) {
         // SAFETY: by the contract of this function; as ngx_http_terminate_request does, and what
         // that leaves of the references is what `REFERENCES` keeps.
         unsafe {
@@ -191,8 +227,7 @@ impl Fetch {
                 }
                 cleanup = (*cleanup).next;
             }
-            let why = format!("no answer within {} ms", (*fetch).timeout);
-            Self::end(fetch, Stage::GivenUp, Answer::Failed(why));
+            Self::end(fetch, Stage::GivenUp, answer);
         }
     }
 
@@ -287,7 +322,7 @@ unsafe extern "C" fn on_event(event: *mut ngx_event_t) {
         let log = (*fetch).server_log;
         ffi::guard(log, (), || match (*fetch).stage {
             Stage::Beginning => Fetch::begin(fetch),
-            Stage::UnderWay => Fetch::give_up(fetch),
+            Stage::UnderWay => Fetch::look(fetch),
             Stage::Finished | Stage::GivenUp => Fetch::clear_away(fetch),
         });
     }
@@ -321,13 +356,21 @@ unsafe extern "C" fn answered(
     data: *mut c_void,
     code: ngx_int_t,
 ) -> ngx_int_t {
+    const REQUEST_TIME_OUT: ngx_int_t = ngx::ffi::NGX_HTTP_REQUEST_TIME_OUT as ngx_int_t;
+    const CLOSE: ngx_int_t = ngx::ffi::NGX_HTTP_CLOSE as ngx_int_t;
+    const CLIENT_CLOSED: ngx_int_t = ngx::ffi::NGX_HTTP_CLIENT_CLOSED_REQUEST as ngx_int_t;
     // SAFETY: `begin` has set the data to the fetch.
     unsafe {
         (*data.cast::<Fetch>()).code = code;
-        // Whatever went wrong, the parent is to hear of it in the ordinary way.
         (*(*r).connection).set_error(0);
     }
-    OK
+    match code {
+        // nginx would end the parent at once, which is to hear of it in the ordinary way.
+        REQUEST_TIME_OUT | CLOSE | CLIENT_CLOSED => OK,
+        // The location may have an error_page for it.
+        300.. => code,
+        _ => OK,
+    }
 }
 
 /// The write handler of the parent request: nginx calls it when the subrequest is done.

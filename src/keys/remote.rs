@@ -72,6 +72,8 @@ pub(crate) enum Answer {
     },
     /// Why there is none.
     Failed(String),
+    /// The worker leaves, and nobody waits.
+    Unwanted,
 }
 
 /// What there is to say in the log.
@@ -224,6 +226,11 @@ impl Source {
         held.fetching = false;
         let why = match answer {
             Answer::Failed(why) => why,
+            Answer::Unwanted => {
+                held.record.given_up();
+                self.note(&held.record);
+                return None;
+            }
             Answer::Keys { body, max_age } => match held.take(&body) {
                 Ok(warnings) => {
                     held.record.succeeded(max_age, now);
@@ -257,6 +264,11 @@ impl Source {
         if let Some(zone) = self.zone {
             zone.note(&self.name, record);
         }
+    }
+
+    /// Whether a request waits for what this worker fetches.
+    pub(super) fn is_waited_for(&self) -> bool {
+        !self.waiting.borrow().is_empty()
     }
 
     /// Has the request woken when the fetch that is under way is over.

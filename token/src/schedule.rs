@@ -146,6 +146,11 @@ impl Record {
         (self.began, self.failed) = (0, now);
     }
 
+    /// Notes that the fetch was given up by the one who began it, for others to begin anew.
+    pub fn given_up(&mut self) {
+        self.began = 0;
+    }
+
     /// Has keys refreshed at their next use, and forgets who is fetching: what holds for a
     /// configuration that has just been read, where the provider may be another.
     pub fn renew(&mut self) {

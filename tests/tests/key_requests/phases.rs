@@ -21,7 +21,11 @@ fn a_variable_read_before_there_are_keys_is_empty_then() -> Result<()> {
             add_header X-Early $early always; add_header X-Sub $jwt_claim_sub always;
             add_header X-Who $who always;",
         )
-        .server(format!("set $early \"<$jwt_claim_sub>\"; {}", server(&provider, "")))
+        .server(format!(
+            "jwks_request /_jwks; set $early \"<$jwt_claim_sub>\";
+            location = /_jwks {{ internal; {} }} location / {{ {SERVE} }}",
+            provider.pass()
+        ))
         .start()?;
     let token = OLD.token()?;
     let first = nginx.bearer("/", &token)?;
