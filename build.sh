@@ -40,7 +40,8 @@ verbs
   fuzz [SECONDS]  fuzz the core, each target for so long (600 seconds)
   sanitize      the integration tests with nginx and the module under AddressSanitizer
   soak [SECONDS]  mixed traffic with reloads for so long (600 seconds), or with --reloads for so
-                many reloads (1000): answers, memory and workers must stay as they should be
+                many reloads (1000): answers, memory and workers must stay as they should be;
+                with --keys for so long (60 seconds) with keys that a provider rotates
   docker-test   build the Docker image, start it and drive it from outside
   help          this text
 
@@ -49,6 +50,7 @@ options
   --keep        demo: leave nginx running
   --quick       test: skip the second round against the vendored nginx
   --reloads     soak: the number is one of reloads, not of seconds
+  --keys        soak: keys are fetched, and rotated every two seconds
 
 environment
   NGINX=/path/to/nginx    the nginx to build for (otherwise: the one on PATH)
@@ -60,13 +62,14 @@ HELP
 
 main() {
     local verb="" argument="" word
-    VENDORED=0 KEEP=0 QUICK=0 RELOADS=0
+    VENDORED=0 KEEP=0 QUICK=0 RELOADS=0 KEYS=0
     for word in "$@"; do
         case $word in
             --vendored) VENDORED=1 ;;
             --keep) KEEP=1 ;;
             --quick) QUICK=1 ;;
             --reloads) RELOADS=1 ;;
+            --keys) KEYS=1 ;;
             -h | --help) verb=help ;;
             -*) die "there is no option $word; ./build.sh help lists them" ;;
             *)
