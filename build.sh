@@ -2,8 +2,8 @@
 # Builds, shows, tests and installs the nginx module. `./build.sh help` lists the verbs.
 #
 # The pieces are in build/: common.sh (messages, packages), nginx.sh (which nginx, its headers),
-# module.sh (build, install), demo.sh (demo), fuzz.sh (fuzz), check.sh (test), sanitize.sh (sanitize),
-# soak.sh (soak), docker.sh (docker-test).
+# module.sh (build, install), demo.sh (demo), fuzz.sh (fuzz), oidc.sh (a server that test
+# needs), check.sh (test), sanitize.sh (sanitize), soak.sh (soak), docker.sh (docker-test).
 set -euo pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -19,6 +19,8 @@ cd "$ROOT"
 . "$ROOT/build/demo.sh"
 # shellcheck source=build/fuzz.sh
 . "$ROOT/build/fuzz.sh"
+# shellcheck source=build/oidc.sh
+. "$ROOT/build/oidc.sh"
 # shellcheck source=build/check.sh
 . "$ROOT/build/check.sh"
 # shellcheck source=build/sanitize.sh
