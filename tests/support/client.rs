@@ -117,12 +117,20 @@ impl Request {
         out
     }
 
+    /// Opens a connection to where it goes.
+    ///
+    /// # Errors
+    /// When it is not accepted.
+    pub fn connect(&self) -> Result<Connection> {
+        Connection::open(&self.socket)
+    }
+
     /// Sends it over a connection of its own.
     ///
     /// # Errors
     /// When no complete answer arrives.
     pub fn send(self) -> Result<Response> {
-        Connection::open(&self.socket)?.send(&self)
+        self.connect()?.send(&self)
     }
 }
 

@@ -490,12 +490,12 @@ fn a_wrong_time_is_told() -> Result<()> {
         ] {
             let whole = format!("{directive} {value};");
             // The message is about the value, not about the file.
-            let mistake = mistake(&whole, whole.clone(), &["check"]);
+            let mistake = mistake(&whole, whole.clone(), &["invalid value"]);
             mistakes.push(mistake.file(file, text));
         }
     }
     let twice = "jwks_file keys.json check=1s check=2s;";
-    mistakes.push(mistake("twice", twice, &["check"]).file("keys.json", keys.as_str()));
+    mistakes.push(mistake("twice", twice, &["duplicate"]).file("keys.json", keys.as_str()));
     refuse_all(&mistakes)?;
     for time in ["1s", "5m", "1h30m", "86400"] {
         Nginx::builder()

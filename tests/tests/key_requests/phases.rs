@@ -12,6 +12,16 @@ fn header(response: &module_tests::Response, name: &str) -> String {
     response.header(name).unwrap_or("none").to_owned()
 }
 
+/// Keys for the whole server, in whose rewrite phase a variable is read: no location is chosen then.
+fn early(provider: &Provider) -> String {
+    format!(
+        "set $early \"<$jwt_claim_sub>\"; jwks_request /_jwks;
+        location = /_jwks {{ internal; {} }}
+        location /open {{ jwt off; {SERVE} }} location / {{ {SERVE} }}",
+        provider.pass()
+    )
+}
+
 #[test]
 fn a_variable_read_before_there_are_keys_is_empty_then() -> Result<()> {
     let provider = Provider::start(keys(&[OLD])?)?;
@@ -21,11 +31,7 @@ fn a_variable_read_before_there_are_keys_is_empty_then() -> Result<()> {
             add_header X-Early $early always; add_header X-Sub $jwt_claim_sub always;
             add_header X-Who $who always;",
         )
-        .server(format!(
-            "jwks_request /_jwks; set $early \"<$jwt_claim_sub>\";
-            location = /_jwks {{ internal; {} }} location / {{ {SERVE} }}",
-            provider.pass()
-        ))
+        .server(early(&provider))
         .start()?;
     let token = OLD.token()?;
     let first = nginx.bearer("/", &token)?;
@@ -51,7 +57,7 @@ fn an_early_variable_of_an_unknown_kid_is_empty_and_access_looks_for_the_key() -
     let provider = Provider::start(keys(&[OLD])?)?;
     let nginx = Nginx::builder()
         .http("add_header X-Early $early always; add_header X-Sub $jwt_claim_sub always;")
-        .server(format!("set $early \"<$jwt_claim_sub>\"; {}", server(&provider, "")))
+        .server(early(&provider))
         .start()?;
     assert_eq!(nginx.bearer("/", &OLD.token()?)?.verdict(), (200, "ok"));
     provider.set(keys(&[OLD, NEW])?);

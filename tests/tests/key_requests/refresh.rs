@@ -101,11 +101,11 @@ fn keys_under_no_kid_are_exchanged_too() -> Result<()> {
 #[test]
 fn a_connection_that_stays_is_not_held_up_by_a_refresh_that_hangs() -> Result<()> {
     let provider = Provider::start(keys(&[OLD])?)?;
-    let nginx = builder(&provider, "valid=1s timeout=30s").start()?;
+    let nginx = builder(&provider, "valid=1s timeout=60s").start()?;
     let request = nginx.request().bearer(&OLD.token()?).keep_alive();
     let mut connection = nginx.connect()?;
     assert_eq!(connection.send(&request)?.verdict(), (200, "ok"));
-    provider.set(Behaviour::Hang);
+    provider.hold();
     until("a refresh", || {
         let verdict = connection.send(&request)?.verdict() == (200, "ok");
         ensure!(verdict, "meanwhile");
@@ -121,8 +121,9 @@ fn a_connection_that_stays_is_not_held_up_by_a_refresh_that_hangs() -> Result<()
     }
     let post = request.method("POST").body("a body");
     assert_eq!(connection.send(&post)?.status, 405);
-    assert_eq!((provider.settle()?, provider.given_up()), (2, 0), "the refresh still hangs");
+    assert_eq!((provider.settle()?, provider.answered()), (2, 1), "the refresh still hangs");
     drop(connection);
+    provider.release();
     nginx.finish()
 }
 
