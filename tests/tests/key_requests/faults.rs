@@ -52,10 +52,10 @@ fn faults() -> Result<Vec<Fault>> {
             Behaviour::Raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n{".into()),
             "",
         ),
-        (Behaviour::Hang, "no answer within 1000 ms"),
-        (Behaviour::HangMidway(set.clone()), "no answer within 1000 ms"),
+        (Behaviour::Hang, "timed out after 1000 ms"),
+        (Behaviour::HangMidway(set.clone()), "timed out after 1000 ms"),
         // Something comes all the while, but the whole of it too late.
-        (Behaviour::Slow(drops, Duration::from_millis(50)), "no answer within 1000 ms"),
+        (Behaviour::Slow(drops, Duration::from_millis(50)), "timed out after 1000 ms"),
         (Behaviour::Keys(large.clone()), "larger than"),
         (Behaviour::Chunked(large.clone(), 5000), "larger than"),
         (Behaviour::Unsized(large), "larger than"),
