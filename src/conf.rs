@@ -2,25 +2,26 @@
 
 mod directives;
 mod jwt;
+mod keys;
 mod kids;
 mod link;
 mod provider;
 mod rules;
 mod setting;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
 
 pub(crate) use directives::COMMANDS;
-pub(crate) use jwt::{JwtCheck, KeyFile, TokenSource};
+pub(crate) use jwt::{JwtCheck, KeyFile, KeyRequest, KeySource, Part, TokenSource};
 pub(crate) use link::{LinkCheck, Signed};
 pub(crate) use provider::Provider;
 pub(crate) use rules::{Demand, Rule, Status};
 pub(crate) use setting::NamedClaim;
 
 use crate::ffi::ComplexValue;
-use crate::key_files::KeyFiles;
+use crate::keys::{KeyFiles, Sources};
 
 /// What the `http` block says once for all.
 #[derive(Default)]
@@ -29,6 +30,10 @@ pub(crate) struct MainConf {
     providers: RefCell<Vec<Rc<Provider>>>,
     /// The key files whose names hold variables.
     pub(crate) key_files: KeyFiles,
+    /// What keys are fetched from.
+    pub(crate) key_requests: Sources,
+    /// Whether any are fetched at all.
+    pub(crate) has_requests: Cell<bool>,
 }
 
 /// One level's configuration: what its own directives say and, once nginx has merged it with the

@@ -1,13 +1,18 @@
 //! The only reader of nginx's request: lends the access check and the variables what they need.
 
+use core::ffi::CStr;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 use core::{ptr, slice};
 
 use ngx::ffi::{
-    NGX_HTTP_SATISFY_ANY, NGX_LOG_ERR, NGX_LOG_INFO, NGX_OK, ngx_http_complex_value,
-    ngx_http_core_loc_conf_t, ngx_http_core_module, ngx_http_request_t, ngx_int_t, ngx_list_part_t,
-    ngx_list_push, ngx_pnalloc, ngx_str_t, ngx_table_elt_t, ngx_time, ngx_uint_t,
+    NGX_HTTP_SATISFY_ANY, NGX_LOG_ERR, NGX_LOG_INFO, NGX_OK, ngx_add_timer, ngx_current_msec,
+    ngx_del_timer, ngx_event_t, ngx_handle_read_event, ngx_http_block_reading,
+    ngx_http_complex_value, ngx_http_core_loc_conf_t, ngx_http_core_main_conf_t,
+    ngx_http_core_module, ngx_http_core_run_phases, ngx_http_core_srv_conf_t, ngx_http_request_t,
+    ngx_http_test_reading, ngx_int_t, ngx_list_part_t, ngx_list_push, ngx_list_t, ngx_log_t,
+    ngx_pnalloc, ngx_post_event, ngx_posted_events, ngx_str_t, ngx_table_elt_t, ngx_time,
+    ngx_uint_t,
 };
 use ngx::http::HttpModuleConfExt as _;
 
@@ -29,7 +34,7 @@ impl<'r> Request<'r> {
         NonNull::new(raw).map(|raw| Self { raw, lives: PhantomData })
     }
 
-    pub(crate) fn log(self) -> *mut ngx::ffi::ngx_log_t {
+    pub(crate) fn log(self) -> *mut ngx_log_t {
         // SAFETY: a request always has a connection with a log.
         unsafe { (*(*self.raw.as_ptr()).connection).log }
     }
@@ -79,6 +84,23 @@ impl<'r> Request<'r> {
         ngx_time()
     }
 
+    /// Milliseconds of a clock that only goes forward and that all workers share.
+    #[allow(clippy::unused_self)] // the time of a request
+    pub(crate) fn clock(self) -> u64 {
+        clock()
+    }
+
+    /// The server that serves the request.
+    pub(crate) fn server(self) -> Server<'r> {
+        // SAFETY: the core module keeps a structure of this type for every server.
+        unsafe {
+            let servers = (*self.raw.as_ptr()).srv_conf;
+            let conf = *servers.add((*ptr::addr_of!(ngx_http_core_module)).ctx_index);
+            let main = core_main_conf(self.raw.as_ptr());
+            Server { conf: &*conf.cast::<ngx_http_core_srv_conf_t>(), main }
+        }
+    }
+
     /// The path, decoded and normalised (`$uri`).
     pub(crate) fn uri(self) -> &'r [u8] {
         // SAFETY: nginx replaces the string at a redirect but keeps its bytes in the pool.
@@ -101,8 +123,7 @@ impl<'r> Request<'r> {
     /// The values of every header line called `name`, which must be in lower case.
     pub(crate) fn header_lines(self, name: &'r [u8]) -> impl Iterator<Item = &'r [u8]> {
         // SAFETY: nginx has filled the list before any phase, and does not change it.
-        let first = unsafe { &raw const (*self.raw.as_ptr()).headers_in.headers.part };
-        HeaderLines { part: first, at: 0, lives: PhantomData::<&'r ngx_http_request_t> }
+        unsafe { header_list::<'r>(&raw const (*self.raw.as_ptr()).headers_in.headers) }
             .filter(move |line| {
                 // SAFETY: nginx sets the lower-case name of every client header, of the length of
                 // its name; of one that another module has added it may be null.
@@ -190,6 +211,49 @@ impl<'r> Request<'r> {
         );
     }
 
+    /// What wakes the request while it waits.
+    pub(crate) fn waker(self) -> Waker {
+        // SAFETY: a connection always has its write event.
+        unsafe { Waker(NonNull::new_unchecked((*(*self.raw.as_ptr()).connection).write)) }
+    }
+
+    /// Has nginx hold the request in the access phase until it is woken, or for `poll`
+    /// milliseconds; `None` when it cannot. As nginx's limit_req module does.
+    pub(crate) fn hold(self, poll: Option<usize>) -> Option<()> {
+        // SAFETY: the request and its connection's events are valid. nginx runs the phases again
+        // on any event, and this one again asks whether there still is something to wait for.
+        unsafe {
+            let r = self.raw.as_ptr();
+            let connection = (*r).connection;
+            if ngx_handle_read_event((*connection).read, 0) != NGX_OK as ngx_int_t {
+                return None;
+            }
+            (*r).read_event_handler = Some(ngx_http_test_reading);
+            (*r).write_event_handler = Some(ngx_http_core_run_phases);
+            if let Some(time) = poll {
+                (*(*connection).write).set_delayed(1);
+                ngx_add_timer((*connection).write, time);
+            }
+        }
+        Some(())
+    }
+
+    /// Ends what [`Request::hold`] has begun.
+    pub(crate) fn resume(self) -> Option<()> {
+        // SAFETY: as in `hold`.
+        unsafe {
+            let r = self.raw.as_ptr();
+            let write = (*(*r).connection).write;
+            if (*write).timer_set() != 0 {
+                ngx_del_timer(write);
+            }
+            (*write).set_delayed(0);
+            (*r).read_event_handler = Some(ngx_http_block_reading);
+            let read = ngx_handle_read_event((*(*r).connection).read, 0);
+            (read == NGX_OK as ngx_int_t).then_some(())
+        }
+    }
+
     /// Has nginx answer `code` unless a later check passes: with `satisfy any`, nginx goes on to
     /// the next check after 401 and 403 only, and declining with the code already set gives the
     /// others their say after any other.
@@ -230,6 +294,105 @@ impl<'r> Request<'r> {
             Some(ngx_str_t { len: bytes.len(), data })
         }
     }
+}
+
+/// Wakes a request that waits in the access phase.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Waker(NonNull<ngx_event_t>);
+
+impl Waker {
+    /// Has nginx run the request's phases again, soon.
+    pub(crate) fn wake(self) {
+        // SAFETY: whoever holds a waker gives it up when the request's pool is destroyed
+        // (`keys::Waiting`), which is before its connection is gone.
+        unsafe { ngx_post_event(self.0.as_ptr(), &raw mut ngx_posted_events) };
+    }
+}
+
+/// A server of the configuration.
+#[derive(Clone, Copy)]
+pub(crate) struct Server<'r> {
+    conf: &'r ngx_http_core_srv_conf_t,
+    main: Option<&'r ngx_http_core_main_conf_t>,
+}
+
+impl<'r> Server<'r> {
+    pub(crate) fn conf(self) -> &'r ngx_http_core_srv_conf_t {
+        self.conf
+    }
+
+    /// Another for each server of a configuration.
+    pub(crate) fn id(self) -> usize {
+        ptr::from_ref(self.conf) as usize
+    }
+
+    /// Another for each server, and the same when the configuration is read anew: its name, the
+    /// file that it stands in, and its number among those of that name in that file.
+    pub(crate) fn name(self) -> Vec<u8> {
+        // SAFETY: the servers of a configuration live as long as it does.
+        let servers: &[*mut ngx_http_core_srv_conf_t] =
+            self.main.map(|main| unsafe { main.servers.as_slice() }).unwrap_or_default();
+        let [name, file] = names(self.conf);
+        let before = servers.iter().take_while(|one| !ptr::eq(**one, self.conf));
+        // SAFETY: as above.
+        let number = before.filter(|one| names(unsafe { &***one }) == [name, file]).count();
+        [name, b" ", file, format!(" {number}").as_bytes()].concat()
+    }
+
+    /// The log that the server writes to.
+    pub(crate) fn log(self) -> *mut ngx_log_t {
+        // SAFETY: the core module keeps a structure of this type for every location, the server's
+        // own included, and gives each its log when it merges them.
+        unsafe {
+            let locations = (*self.conf.ctx).loc_conf;
+            let conf = *locations.add((*ptr::addr_of!(ngx_http_core_module)).ctx_index);
+            (*conf.cast::<ngx_http_core_loc_conf_t>()).error_log
+        }
+    }
+}
+
+/// A server's name, and the file that it stands in.
+fn names(server: &ngx_http_core_srv_conf_t) -> [&[u8]; 2] {
+    // SAFETY: both live as long as the configuration; the file's name ends with a zero byte.
+    unsafe {
+        let file = match server.file_name.is_null() {
+            true => c"",
+            false => CStr::from_ptr(server.file_name.cast()),
+        };
+        [ffi::bytes(server.server_name), file.to_bytes()]
+    }
+}
+
+/// Milliseconds of a clock that only goes forward and that all workers share.
+pub(crate) fn clock() -> u64 {
+    // SAFETY: nginx writes it between events, in the same thread.
+    unsafe { ngx_current_msec as u64 }
+}
+
+/// The core module's configuration of the `http` block.
+///
+/// # Safety
+/// `r` must be valid, with its configurations.
+pub(crate) unsafe fn core_main_conf<'r>(
+    r: *mut ngx_http_request_t,
+) -> Option<&'r ngx_http_core_main_conf_t> {
+    // SAFETY: by the contract of this function; the core module keeps a structure of this type.
+    unsafe {
+        let conf = *(*r).main_conf.add((*ptr::addr_of!(ngx_http_core_module)).ctx_index);
+        conf.cast::<ngx_http_core_main_conf_t>().as_ref()
+    }
+}
+
+/// The lines of a list of headers.
+///
+/// # Safety
+/// `list` must be one of nginx's lists of headers, which does not change during `'r`.
+pub(crate) unsafe fn header_list<'r>(
+    list: *const ngx_list_t,
+) -> impl Iterator<Item = &'r ngx_table_elt_t> {
+    // SAFETY: by the contract of this function.
+    let part = unsafe { &raw const (*list).part };
+    HeaderLines { part, at: 0, lives: PhantomData::<&'r ngx_http_request_t> }
 }
 
 /// The lines of nginx's header list.

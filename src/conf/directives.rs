@@ -1,23 +1,20 @@
 //! The directives. To add one: a row in [`COMMANDS`], and the function that it names.
 
 use std::rc::Rc;
-use std::sync::Arc;
 
 use ngx::ffi::{
     NGX_CONF_1MORE, NGX_CONF_2MORE, NGX_CONF_BLOCK, NGX_CONF_FLAG, NGX_CONF_NOARGS, NGX_CONF_TAKE1,
-    NGX_CONF_TAKE2, NGX_CONF_TAKE12, NGX_HTTP_LIF_CONF, NGX_HTTP_LMT_CONF, NGX_HTTP_LOC_CONF,
-    NGX_HTTP_MAIN_CONF, NGX_HTTP_SRV_CONF,
+    NGX_CONF_TAKE2, NGX_CONF_TAKE3, NGX_CONF_TAKE12, NGX_HTTP_LIF_CONF, NGX_HTTP_LMT_CONF,
+    NGX_HTTP_LOC_CONF, NGX_HTTP_MAIN_CONF, NGX_HTTP_SRV_CONF,
 };
-use token::{
-    Algorithm, ClaimPath, KeySet, LinkAlgorithm, LinkSecret, Loaded, Revocation, RevokedList,
-};
+use token::{Algorithm, ClaimPath, LinkAlgorithm, LinkSecret};
 
-use super::jwt::{KeyFile, TokenSource};
+use super::jwt::TokenSource;
 use super::link::{LinkArgs, LinkKeys};
 use super::provider::jwt_provider;
 use super::rules::{self, Status};
 use super::setting::{Command, ConfError, NamedClaim, PROVIDER, Setting, commands, text};
-use super::{LocationConf, Mode, Switch, SwitchValue, kids};
+use super::{LocationConf, Mode, Switch, SwitchValue, keys};
 
 /// http, server, location, `if` in location, limit_except.
 const ANYWHERE: u32 = NGX_HTTP_MAIN_CONF
@@ -31,9 +28,10 @@ const OR_PROVIDER: u32 = ANYWHERE | PROVIDER;
 
 commands! {
     "jwt", ANYWHERE | NGX_CONF_1MORE, jwt;
-    "jwt_kids", OR_PROVIDER | NGX_CONF_BLOCK | NGX_CONF_NOARGS, jwt_kids;
-    "jwt_kids_file", OR_PROVIDER | NGX_CONF_TAKE1, jwt_kids_file;
-    "jwks_file", OR_PROVIDER | NGX_CONF_TAKE12, jwks_file;
+    "jwt_kids", OR_PROVIDER | NGX_CONF_BLOCK | NGX_CONF_NOARGS, keys::jwt_kids;
+    "jwt_kids_file", OR_PROVIDER | NGX_CONF_TAKE12, keys::jwt_kids_file;
+    "jwks_file", OR_PROVIDER | NGX_CONF_TAKE1 | NGX_CONF_TAKE2 | NGX_CONF_TAKE3, keys::jwks_file;
+    "jwks_request", OR_PROVIDER | NGX_CONF_1MORE, keys::jwks_request;
     "jwt_algorithms", OR_PROVIDER | NGX_CONF_1MORE, jwt_algorithms;
     "jwt_token", ANYWHERE | NGX_CONF_1MORE, jwt_token;
     "jwt_realm", ANYWHERE | NGX_CONF_TAKE1, jwt_realm;
@@ -45,7 +43,7 @@ commands! {
     "jwt_max_lifetime", OR_PROVIDER | NGX_CONF_TAKE1, jwt_max_lifetime;
     "jwt_claim", OR_PROVIDER | NGX_CONF_2MORE, jwt_claim;
     "jwt_require", OR_PROVIDER | NGX_CONF_1MORE, jwt_require;
-    "jwt_revoked", OR_PROVIDER | NGX_CONF_TAKE2, jwt_revoked;
+    "jwt_revoked", OR_PROVIDER | NGX_CONF_TAKE2 | NGX_CONF_TAKE3, keys::jwt_revoked;
     "jwt_provider", NGX_HTTP_MAIN_CONF | NGX_CONF_BLOCK | NGX_CONF_TAKE1, jwt_provider;
     "jwt_claim_set", NGX_HTTP_MAIN_CONF | NGX_CONF_2MORE, jwt_claim_set;
     "jwt_header_set", NGX_HTTP_MAIN_CONF | NGX_CONF_2MORE, jwt_header_set;
@@ -59,7 +57,9 @@ commands! {
 
     // NGINX Plus's names for the same.
     "auth_jwt", ANYWHERE | NGX_CONF_TAKE12, auth_jwt;
-    "auth_jwt_key_file", ANYWHERE | NGX_CONF_TAKE1, auth_jwt_key_file;
+    "auth_jwt_key_file", ANYWHERE | NGX_CONF_TAKE1, keys::auth_jwt_key_file;
+    "auth_jwt_key_request", ANYWHERE | NGX_CONF_TAKE1, keys::auth_jwt_key_request;
+    "auth_jwt_key_cache", ANYWHERE | NGX_CONF_TAKE1, keys::auth_jwt_key_cache;
     "auth_jwt_leeway", ANYWHERE | NGX_CONF_TAKE1, jwt_leeway;
     "auth_jwt_type", ANYWHERE | NGX_CONF_TAKE1, auth_jwt_type;
     "auth_jwt_require", ANYWHERE | NGX_CONF_1MORE, auth_jwt_require;
@@ -67,10 +67,10 @@ commands! {
     "auth_jwt_header_set", NGX_HTTP_MAIN_CONF | NGX_CONF_2MORE, jwt_header_set;
 }
 
-type Result = core::result::Result<(), ConfError>;
+pub(super) type Result = core::result::Result<(), ConfError>;
 
 /// Sets a directive that may stand once on a level.
-fn once<T>(slot: &mut Option<T>, value: T) -> Result {
+pub(super) fn once<T>(slot: &mut Option<T>, value: T) -> Result {
     match slot.replace(value) {
         None => Ok(()),
         Some(_) => Err(ConfError::Duplicate),
@@ -131,70 +131,6 @@ fn flag(setting: &Setting<'_>) -> core::result::Result<bool, ConfError> {
         off if off.eq_ignore_ascii_case(b"off") => Ok(false),
         other => Err(ConfError::value(other, "must be \"on\" or \"off\"")),
     }
-}
-
-fn jwt_kids(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
-    let loaded = setting.block(kids::entry)?;
-    add_keys(conf, setting, loaded.finish().map_err(ConfError::Keys)?, None, true)
-}
-
-fn jwt_kids_file(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
-    let (path, text) = setting.read_file(setting.first())?;
-    let loaded =
-        token::load_kids(&text).map_err(|why| ConfError::File(path.clone(), why.to_string()))?;
-    add_keys(conf, setting, loaded, Some(&path), true)
-}
-
-fn jwks_file(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
-    let kid = match setting.arg(2) {
-        None => None,
-        Some(option) => match option.strip_prefix(b"kid=") {
-            Some(kid) => Some(text(kid)?),
-            None => return Err(ConfError::parameter(option)),
-        },
-    };
-    key_file(conf, setting, kid, true)
-}
-
-fn key_file(
-    conf: &mut LocationConf,
-    setting: &Setting<'_>,
-    kid: Option<&str>,
-    switch_on: bool,
-) -> Result {
-    let (path, text) = setting.read_file(setting.first())?;
-    let loaded = token::load_keys(&text, kid)
-        .map_err(|why| ConfError::File(path.clone(), why.to_string()))?;
-    add_keys(conf, setting, loaded, Some(&path), switch_on)
-}
-
-fn add_keys(
-    conf: &mut LocationConf,
-    setting: &Setting<'_>,
-    loaded: Loaded,
-    path: Option<&str>,
-    switch_on: bool,
-) -> Result {
-    for warning in &loaded.warnings {
-        match path {
-            Some(path) => setting.warn(&format!("{path}: {warning}")),
-            None => setting.warn(warning),
-        }
-    }
-    let keys = conf.jwt.keys.get_or_insert_default();
-    let set = KeySet::new(loaded.keys);
-    // Of public keys both are tried, as two issuers may well number theirs alike; two secrets of
-    // one name are a mistake.
-    if let Some(key) = keys.sets.iter().find_map(|other| set.conflict(other)) {
-        let kid = key.kid().unwrap_or_default().to_owned();
-        if key.is_secret() {
-            return Err(ConfError::DuplicateKid(kid));
-        }
-        setting.warn(&format!("kid {kid:?} is in another key source of this level, too"));
-    }
-    keys.sets.push(Arc::new(set));
-    keys.switch_on |= switch_on;
-    Ok(())
 }
 
 fn jwt_algorithms(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
@@ -276,17 +212,6 @@ fn jwt_require(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
     Ok(())
 }
 
-fn jwt_revoked(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
-    let claim = ClaimPath::new(text(setting.first())?)
-        .ok_or_else(|| ConfError::value(setting.first(), "must name a claim"))?;
-    let (path, mut list) = setting.read_file(setting.arg(2).unwrap_or_default())?;
-    let list = RevokedList::parse(core::mem::take(&mut *list))
-        .map_err(|line| ConfError::File(path, format!("line {line} is not UTF-8")))?;
-    let revocation = Arc::new(Revocation::new(claim, list));
-    conf.jwt.revoked.get_or_insert_default().push(revocation);
-    Ok(())
-}
-
 fn jwt_claim_set(_: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
     named_claim(setting, false)
 }
@@ -323,17 +248,6 @@ fn auth_jwt(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
         once(&mut conf.jwt.sources, Rc::new([source]))?;
     }
     if off { Ok(()) } else { once(&mut conf.jwt.realm, setting.compile(setting.first())?) }
-}
-
-fn auth_jwt_key_file(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
-    if !setting.first().contains(&b'$') {
-        return key_file(conf, setting, None, false);
-    }
-    let folder = setting.full_path(b"-")?;
-    let folder = folder.strip_suffix(b"-").unwrap_or(folder).into();
-    let file = KeyFile { name: setting.compile(setting.first())?, folder };
-    conf.jwt.keys.get_or_insert_default().files.push(Rc::new(file));
-    Ok(())
 }
 
 fn auth_jwt_type(_: &mut LocationConf, setting: &mut Setting<'_>) -> Result {

@@ -22,6 +22,7 @@ use zeroize::Zeroizing;
 
 use super::{LocationConf, MainConf};
 use crate::ffi::{self, ComplexValue};
+use crate::keys::Zone;
 
 /// A row of the table that nginx reads.
 #[repr(transparent)]
@@ -35,7 +36,7 @@ pub(super) type Apply = fn(&mut LocationConf, &mut Setting<'_>) -> Result<(), Co
 
 /// The table of directives, from rows of name, contexts and argument count, and function.
 macro_rules! commands {
-    ($($name:literal, $kind:expr, $apply:ident;)*) => {
+    ($($name:literal, $kind:expr, $apply:path;)*) => {
         /// The directives, as nginx reads them.
         pub(crate) static COMMANDS: [Command; const { [$($name),*].len() + 1 }] = [
             $(Command(ngx::ffi::ngx_command_t {
@@ -234,13 +235,30 @@ impl<'c> Setting<'c> {
 
     /// A time such as `30s` or `1h`, in seconds, as `ngx_parse_time` reads it.
     pub(super) fn seconds(&self, value: &[u8]) -> Result<i64, ConfError> {
+        Self::time(value, true)
+    }
+
+    /// A time such as `500ms` or `10m`, in milliseconds.
+    pub(super) fn milliseconds(&self, value: &[u8]) -> Result<u64, ConfError> {
+        Self::time(value, false).map(i64::unsigned_abs)
+    }
+
+    fn time(value: &[u8], seconds: bool) -> Result<i64, ConfError> {
         let mut text = ffi::string(value);
         // SAFETY: the function reads the string and writes nothing.
-        let seconds = unsafe { ngx_parse_time(&raw mut text, 1) };
-        match i64::try_from(seconds) {
-            Ok(seconds) if seconds >= 0 => Ok(seconds),
+        let time = unsafe { ngx_parse_time(&raw mut text, ngx_uint_t::from(seconds)) };
+        match i64::try_from(time) {
+            Ok(time) if time >= 0 => Ok(time),
             _ => Err(ConfError::value(value, "must be a time, such as 30s, 5m or 1h")),
         }
+    }
+
+    /// The memory that workers share fetched keys in.
+    pub(super) fn key_zone(&self) -> Option<Zone> {
+        // SAFETY: the structure is the one that nginx has passed to the directive's hook.
+        let zone = unsafe { Zone::declare(self.cf.as_ptr()) };
+        self.main().has_requests.set(true);
+        zone
     }
 
     /// Compiles a value that may hold variables.
@@ -268,14 +286,19 @@ impl<'c> Setting<'c> {
 
     /// Reads a file named relative to the configuration's folder; gives its full path, too.
     pub(super) fn read_file(&self, name: &[u8]) -> Result<(String, Zeroizing<Vec<u8>>), ConfError> {
-        if name.is_empty() {
-            return Err(ConfError::value(name, "must be the name of a file"));
-        }
-        let path = self.full_path(name)?;
+        let path = self.file_path(name)?;
         let shown = String::from_utf8_lossy(path).into_owned();
         match std::fs::read(OsStr::from_bytes(path)) {
             Ok(text) => Ok((shown, Zeroizing::new(text))),
             Err(error) => Err(ConfError::File(shown, error.to_string())),
+        }
+    }
+
+    /// [`Setting::full_path`] of a file that has a name.
+    pub(super) fn file_path(&self, name: &[u8]) -> Result<&'c [u8], ConfError> {
+        match name {
+            b"" => Err(ConfError::value(name, "must be the name of a file")),
+            name => self.full_path(name),
         }
     }
 

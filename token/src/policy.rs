@@ -133,7 +133,7 @@ impl Trust {
         lend: impl Fn(usize) -> Option<Rc<Lent>>,
     ) -> Result<Verified, Refusal> {
         let policies = match self {
-            Self::Keys(policy) => return policy.check_with(token, now, lend(0).as_deref()),
+            Self::Keys(policy) => return policy.check_with(token, now, || lend(0)),
             Self::Providers(policies) => policies,
         };
         let compact = Compact::split(token).ok_or(Reject::Malformed)?;
@@ -183,13 +183,20 @@ impl Policy {
     /// # Errors
     /// As [`Trust::check`].
     pub fn check(&self, token: &[u8], now: i64) -> Result<Verified, Refusal> {
-        self.check_with(token, now, None)
+        self.check_with(token, now, || None)
     }
 
-    fn check_with(&self, token: &[u8], now: i64, lent: Option<&Lent>) -> Result<Verified, Refusal> {
+    fn check_with(
+        &self,
+        token: &[u8],
+        now: i64,
+        lend: impl FnOnce() -> Option<Rc<Lent>>,
+    ) -> Result<Verified, Refusal> {
         let compact = Compact::split(token).ok_or(Reject::Malformed)?;
         let header = header::document(compact.header)?;
         let judge = || {
+            let lent = lend();
+            let lent = lent.as_deref();
             let key = self.verify(&compact, &header, lent, now).map_err(plain)?;
             self.check_claims(&header, payload(&compact).map_err(plain)?, key, lent, now)
         };

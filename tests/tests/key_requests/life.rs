@@ -191,8 +191,9 @@ fn those_that_wait_for_an_unknown_kid_when_a_reload_comes_are_answered() -> Resu
     all_get(known_soon, (200, "ok"))?;
     all_get(unknown, (401, "unknown_key"))?;
     until_gone(old_worker)?;
-    // What the old worker has fetched the new one has. A new configuration may fetch once more.
+    // What the old worker has fetched the new one has.
     assert_eq!(nginx.bearer("/", &NEW.token()?)?.verdict(), (200, "ok"));
+    // Beside the first and the one for the unknown kid a refresh, once, for the new configuration.
     assert!(settled(&nginx, &provider)? <= 3);
     nginx.finish()
 }

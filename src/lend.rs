@@ -1,0 +1,184 @@
+//! What a token is judged by beside what the configuration fixes: keys and lists that change while
+//! requests flow.
+
+use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use token::{KeySet, Lent, Refusal, Reject, Revocation, Verified};
+
+use crate::conf::{JwtCheck, KeyFile, KeyRequest, KeySource, Part};
+use crate::keys::{Source, Waiting, Watched};
+use crate::request::Request;
+use crate::state::{Failed, State};
+
+/// How often a request looks whether keys have come that another worker fetches, in milliseconds.
+const POLL: usize = 20;
+
+/// What shows of the key sources while a token is judged.
+#[derive(Default)]
+struct Lookup {
+    /// The policy that the keys are of.
+    policy: Cell<Option<usize>>,
+    /// Whether a source has none, though it should.
+    lacking: Cell<bool>,
+    /// One of those, if its keys are on their way.
+    under_way: RefCell<Option<Rc<Source>>>,
+}
+
+/// Judges a token. Where only keys that are on their way can tell, that is [`Failed::Pending`].
+pub(crate) fn judge(
+    request: Request<'_>,
+    state: &State,
+    check: &JwtCheck,
+    token: &[u8],
+) -> Result<Result<Verified, Refusal>, Failed> {
+    let lookup = Lookup::default();
+    let mut judged =
+        check.trust.check(token, request.now(), |policy| lend(request, check, policy, &lookup));
+    let Err(refusal) = &mut judged else { return Ok(judged) };
+    let for_want_of_keys = matches!(
+        refusal.reason,
+        Reject::NoKeys | Reject::UnknownKey | Reject::BadAlgorithm | Reject::BadSignature
+    );
+    if for_want_of_keys && let Some(source) = lookup.under_way.take() {
+        return Err(state.awaited.is_needed(source));
+    }
+    if refusal.reason == Reject::UnknownKey {
+        if lookup.lacking.get() {
+            refusal.reason = Reject::NoKeys;
+        } else if let Some(source) = look_again(request, check, &lookup) {
+            return Err(state.awaited.is_needed(source));
+        }
+    }
+    Ok(judged)
+}
+
+/// Has the keys of the policy fetched again that a token's kid is not among; gives a source that
+/// is worth waiting for.
+fn look_again(request: Request<'_>, check: &JwtCheck, lookup: &Lookup) -> Option<Rc<Source>> {
+    let part = check.parts.get(lookup.policy.get()?)?;
+    let mut worth = None;
+    for source in &part.sources.keys {
+        if let KeySource::Request(key_request) = &**source
+            && let Some(source) = find(request, key_request)
+            && source.look_for_unknown_kid(request, &key_request.terms(part))
+        {
+            worth = Some(source);
+        }
+    }
+    worth
+}
+
+/// What the policy goes by now. The same as last time is not put together again.
+fn lend(
+    request: Request<'_>,
+    check: &JwtCheck,
+    policy: usize,
+    lookup: &Lookup,
+) -> Option<Rc<Lent>> {
+    lookup.policy.set(Some(policy));
+    let part = check.parts.get(policy)?;
+    let sources = &part.sources;
+    if sources.keys.is_empty() && sources.revoked.is_empty() {
+        return None;
+    }
+    let keys = || sources.keys.iter().filter_map(|source| keys_of(request, part, source, lookup));
+    let revoked = || sources.revoked.iter().map(|file| list_of(request, file));
+    let last = part.lent.borrow().clone();
+    if let Some(last) = last
+        && last.keys.iter().map(Arc::as_ptr).eq(keys().map(|set| Arc::as_ptr(&set)))
+        && last.revoked.iter().map(Arc::as_ptr).eq(revoked().map(|list| Arc::as_ptr(&list)))
+    {
+        return Some(last);
+    }
+    let lent = Rc::new(Lent { keys: keys().collect(), revoked: revoked().collect() });
+    part.lent.replace(Some(Rc::clone(&lent)));
+    Some(lent)
+}
+
+/// The keys of a source now; none while there are none.
+fn keys_of(
+    request: Request<'_>,
+    part: &Part,
+    source: &KeySource,
+    lookup: &Lookup,
+) -> Option<Arc<KeySet>> {
+    match source {
+        KeySource::Watched(file) => {
+            let (keys, complaint) = file.get(request.clock());
+            complain(request, complaint);
+            Some(keys)
+        }
+        KeySource::Named(file) => named_file(request, file),
+        KeySource::Request(key_request) => {
+            let source = find(request, key_request)?;
+            let found = source.keys(request, &key_request.terms(part));
+            if found.keys.is_none() {
+                lookup.lacking.set(true);
+                lookup.under_way.replace(found.under_way.then_some(source));
+            }
+            found.keys
+        }
+    }
+}
+
+fn find(request: Request<'_>, key_request: &KeyRequest) -> Option<Rc<Source>> {
+    let uri = request.evaluate(&key_request.uri)?;
+    Some(request.main_conf().key_requests.get(request, key_request.zone, uri))
+}
+
+fn named_file(request: Request<'_>, file: &KeyFile) -> Option<Arc<KeySet>> {
+    let mut name = Cow::Borrowed(request.evaluate(&file.name)?);
+    if !name.starts_with(b"/") {
+        name = [&*file.folder, &*name].concat().into();
+    }
+    let (keys, complaint) = request.main_conf().key_files.get(&name);
+    let name = name.escape_ascii();
+    complain(request, complaint.map(|complaint| format!("\"{name}\": {complaint}")));
+    keys
+}
+
+fn list_of(request: Request<'_>, file: &Watched<Revocation>) -> Arc<Revocation> {
+    let (list, complaint) = file.get(request.clock());
+    complain(request, complaint);
+    list
+}
+
+fn complain(request: Request<'_>, complaint: Option<impl fmt::Display>) {
+    if let Some(complaint) = complaint {
+        request.log_error(format_args!("key file {complaint}"));
+    }
+}
+
+/// The keys that a request waits for.
+#[derive(Default)]
+pub(crate) struct Awaited {
+    /// What the last judgement has found to be on its way.
+    source: RefCell<Option<Rc<Source>>>,
+    waiting: RefCell<Option<Waiting>>,
+}
+
+impl Awaited {
+    /// Notes what would let a judgement go on.
+    fn is_needed(&self, source: Rc<Source>) -> Failed {
+        self.source.replace(Some(source));
+        Failed::Pending
+    }
+
+    /// After a judgement: holds the request if it is `pending`, and lets it go on if it was held.
+    /// `None` when nginx cannot do so.
+    pub(crate) fn settle(&self, request: Request<'_>, pending: bool) -> Option<()> {
+        if self.waiting.take().is_some() {
+            request.resume()?;
+        }
+        if pending {
+            let waiting = self.source.take()?.wait(request);
+            request.hold(waiting.elsewhere.then_some(POLL))?;
+            self.waiting.replace(Some(waiting));
+        }
+        Some(())
+    }
+}
