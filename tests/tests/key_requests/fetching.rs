@@ -217,6 +217,7 @@ fn keys_may_come_from_whatever_a_location_serves() -> Result<()> {
         ("a file", "try_files /keys.json =404;".to_owned()),
         ("return", format!("return 200 \"{inline}\";")),
         ("another location", "rewrite ^ /_other last;".to_owned()),
+        ("a backup", "proxy_pass http://unix:gone.sock; error_page 502 = /_other;".to_owned()),
         ("an upstream's second server", "proxy_pass http://idp/jwks;".to_owned()),
     ] {
         let nginx = Nginx::builder()
