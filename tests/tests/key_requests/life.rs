@@ -219,6 +219,52 @@ fn a_background_refresh_does_not_keep_an_old_worker() -> Result<()> {
 }
 
 #[test]
+fn a_refresh_that_went_with_its_worker_holds_nobody_up() -> Result<()> {
+    let provider = Provider::start(keys(&[OLD])?)?;
+    let nginx = builder(&provider, "valid=1s timeout=60s").start()?;
+    let (old, new) = (OLD.token()?, NEW.token()?);
+    assert_eq!(nginx.bearer("/", &old)?.verdict(), (200, "ok"));
+    provider.hold();
+    provider.set(keys(&[OLD, NEW])?);
+    crate::ask_until_count(&nginx, &provider, &old, (200, "ok"), 2)?;
+    let old_worker = worker(&nginx)?;
+    nginx.reload()?;
+    until_gone(old_worker)?;
+    provider.release();
+    // Whoever needs new keys now does not wait for a fetch that nobody makes any more.
+    let began = Instant::now();
+    assert_eq!(nginx.bearer("/", &new)?.verdict(), (200, "ok"));
+    assert!(began.elapsed() < Duration::from_secs(5), "after {:?}", began.elapsed());
+    nginx.finish()
+}
+
+#[test]
+fn a_refresh_that_a_worker_began_on_its_way_out_holds_nobody_up() -> Result<()> {
+    let provider = Provider::start(keys(&[OLD])?)?;
+    let nginx = builder(&provider, "timeout=60s").start()?;
+    let (old, new) = (OLD.token()?, NEW.token()?);
+    assert_eq!(nginx.bearer("/", &old)?.verdict(), (200, "ok"));
+    provider.hold();
+    provider.set(keys(&[OLD, NEW])?);
+    // The old worker has half a request when it is told to leave.
+    let old_worker = worker(&nginx)?;
+    let mut connection = nginx.connect()?;
+    let request = nginx.request().bearer(&old).bytes();
+    let (head, tail) = request.split_at(request.len() / 2);
+    connection.write(head)?;
+    nginx.get("/open")?;
+    nginx.reload()?;
+    connection.write(tail)?;
+    assert_eq!(connection.read_response(false)?.verdict(), (200, "ok"));
+    until_gone(old_worker)?;
+    provider.release();
+    let began = Instant::now();
+    assert_eq!(nginx.bearer("/", &new)?.verdict(), (200, "ok"));
+    assert!(began.elapsed() < Duration::from_secs(5), "after {:?}", began.elapsed());
+    nginx.finish()
+}
+
+#[test]
 fn those_that_wait_at_a_graceful_shutdown_are_answered() -> Result<()> {
     let provider = Provider::start(keys(&[OLD])?)?;
     provider.hold();
