@@ -68,8 +68,9 @@ fn both(
 ) -> Result<Decision, Failed> {
     let state = request.state().ok_or(Failed::Value)?;
     let any = request.satisfies_any();
-    let token = match jwt {
-        Some(check) => decide_jwt(request, state, check)?,
+    let token = match jwt.map(|check| decide_jwt(request, state, check)) {
+        Some(Err(Failed::Pending)) if any => Decision::Wait,
+        Some(decided) => decided?,
         None => Decision::Decline,
     };
     if matches!((&token, any), (Decision::Pass, true) | (Decision::Refuse { .. }, false)) {
@@ -80,6 +81,8 @@ fn both(
         None => Decision::Decline,
     };
     Ok(match (token, link) {
+        // The link may do without the token, of which nothing can be said yet.
+        (Decision::Wait, link) if !matches!(link, Decision::Pass) => return Err(Failed::Pending),
         (token, Decision::Decline) => token,
         (Decision::Decline, link) | (_, link @ Decision::Pass) => link,
         // An expired link was good once, which says more than a missing token.

@@ -109,7 +109,7 @@ fn keys_of(
     match source {
         KeySource::Watched(file) => {
             let (keys, complaint) = file.get(request.clock());
-            complain(request, complaint);
+            complain(request, "key file", complaint);
             Some(keys)
         }
         KeySource::Named(file) => named_file(request, file),
@@ -118,7 +118,9 @@ fn keys_of(
             let found = source.keys(request, &key_request.terms(part));
             if found.keys.is_none() {
                 lookup.lacking.set(true);
-                lookup.under_way.replace(found.under_way.then_some(source));
+                if found.under_way {
+                    lookup.under_way.replace(Some(source));
+                }
             }
             found.keys
         }
@@ -137,19 +139,19 @@ fn named_file(request: Request<'_>, file: &KeyFile) -> Option<Arc<KeySet>> {
     }
     let (keys, complaint) = request.main_conf().key_files.get(&name);
     let name = name.escape_ascii();
-    complain(request, complaint.map(|complaint| format!("\"{name}\": {complaint}")));
+    complain(request, "key file", complaint.map(|complaint| format!("\"{name}\": {complaint}")));
     keys
 }
 
 fn list_of(request: Request<'_>, file: &Watched<Revocation>) -> Arc<Revocation> {
     let (list, complaint) = file.get(request.clock());
-    complain(request, complaint);
+    complain(request, "list of what is revoked", complaint);
     list
 }
 
-fn complain(request: Request<'_>, complaint: Option<impl fmt::Display>) {
+fn complain(request: Request<'_>, of: &str, complaint: Option<impl fmt::Display>) {
     if let Some(complaint) = complaint {
-        request.log_error(format_args!("key file {complaint}"));
+        request.log_error(format_args!("{of} {complaint}"));
     }
 }
 

@@ -67,7 +67,7 @@ fn positive(
 
 /// Sets an option that may be given once.
 fn option_once<T>(slot: &mut Option<T>, option: &[u8], value: T) -> Result {
-    once(slot, value).map_err(|_| ConfError::value(option, "is there twice"))
+    once(slot, value).map_err(|_| ConfError::value(option, "is a duplicate"))
 }
 
 pub(super) fn jwt_kids(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {

@@ -51,6 +51,8 @@ struct Held {
     generation: u64,
     /// The number of changes in the zone when it was last looked at.
     looked: u64,
+    /// Whether the keys served when they were last asked for.
+    usable: bool,
     /// Whether this worker is the one that fetches.
     fetching: bool,
 }
@@ -136,8 +138,12 @@ impl Source {
             }
         }
         let usable = !matches!(self.age(terms, now), Age::Never | Age::Expired);
-        let held = self.held.borrow();
-        Keys { keys: held.keys.clone().filter(|_| usable), under_way: held.is_under_way(now) }
+        let mut held = self.held.borrow_mut();
+        held.usable = usable;
+        Keys {
+            keys: held.keys.clone().filter(|_| usable),
+            under_way: self.is_under_way(&held, now),
+        }
     }
 
     /// Has the keys fetched again, since a token names a kid that is not among them; tells whether
@@ -162,7 +168,7 @@ impl Source {
         terms: &Terms,
         now: u64,
     ) -> bool {
-        if self.held.borrow().is_under_way(now) {
+        if self.is_under_way(&self.held.borrow(), now) {
             return true;
         }
         let shared = self.zone.and_then(|zone| zone.claim(&self.name, purpose, terms, now));
@@ -171,7 +177,12 @@ impl Source {
                 self.look_again();
                 claim
             }
-            None => self.held.borrow_mut().record.claim(purpose, terms, now),
+            None => {
+                let mut held = self.held.borrow_mut();
+                // Whoever does for the zone does not for this worker.
+                held.record.given_up();
+                held.record.claim(purpose, terms, now)
+            }
         };
         if claim == Claim::Fetch {
             self.held.borrow_mut().fetching = true;
@@ -183,6 +194,12 @@ impl Source {
             }
         }
         claim != Claim::NotNow
+    }
+
+    /// Whether keys are on their way, to this worker or to another that shares them.
+    fn is_under_way(&self, held: &Held, now: u64) -> bool {
+        let shared = || self.zone.is_some_and(Zone::is_current);
+        held.fetching || (held.record.is_under_way(now) && shared())
     }
 
     /// Takes over what another worker has fetched since.
@@ -249,9 +266,9 @@ impl Source {
         };
         held.record.failed(now);
         self.note(&held.record);
-        let consequence = match held.keys {
-            Some(_) => "the last good keys stay",
-            None => "there are no keys",
+        let consequence = match held.usable {
+            true => "the last good keys stay",
+            false => "there are no keys",
         };
         Some(Word::Error(self.about(&format!("{why}; {consequence}"))))
     }
@@ -283,10 +300,6 @@ impl Source {
 }
 
 impl Held {
-    fn is_under_way(&self, now: u64) -> bool {
-        self.fetching || self.record.is_under_way(now)
-    }
-
     /// Takes the keys of `answer` over, whole; gives the warnings of one that is another than
     /// before.
     fn take(&mut self, answer: &[u8]) -> Result<Option<Vec<String>>, String> {

@@ -100,6 +100,13 @@ impl Zone {
         self.head().map_or(0, |head| head.changes.load(Ordering::Acquire))
     }
 
+    /// Whether the zone still is this configuration's: not once a newer one has been read.
+    pub(crate) fn is_current(self) -> bool {
+        // SAFETY: as in `head`.
+        let epoch = unsafe { self.0.as_ref() }.epoch.get();
+        self.head().is_some_and(|head| head.epoch.load(Ordering::Relaxed) == epoch)
+    }
+
     /// What is there of the source called `name`; the answer if it is newer than `seen`.
     pub(crate) fn look(self, name: &[u8], seen: u64) -> Option<Seen> {
         let locked = self.lock()?;
