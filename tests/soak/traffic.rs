@@ -18,7 +18,7 @@ pub(crate) const KIDS: &str = "kids.json";
 pub(crate) const REFUSED: &str = "\"jwt_kids_file\" directive at fault";
 
 /// No answer may take longer.
-pub(crate) const LIMIT: Duration = Duration::from_secs(15);
+const LIMIT: Duration = Duration::from_secs(15);
 
 /// Starts an nginx whose configuration has a piece of everything that the module allocates.
 pub(crate) fn start(workers: u32) -> Result<Nginx> {

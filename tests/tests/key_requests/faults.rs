@@ -8,8 +8,8 @@ use module_tests::{Behaviour, P256, Provider, jwk_set, until};
 use serde_json::json;
 
 use crate::{
-    NEW, OLD, ask_until_count, at_once, builder, is_told, key_set, keys, settled, told,
-    until_verdict,
+    LARGEST, NEW, OLD, ask_until_count, at_once, builder, is_told, key_set, keys, padded, settled,
+    told, until_verdict,
 };
 
 /// A fault, and what the line in the log must hold beside the URI.
@@ -18,7 +18,8 @@ type Fault = (Behaviour, &'static str);
 fn faults() -> Result<Vec<Fault>> {
     let set = key_set(&[OLD])?;
     let page = || "<html>no</html>".to_owned();
-    let large = format!("{{\"fill\":\"{}\",{}", "x".repeat(1 << 20), &set[1..]);
+    let large = padded(LARGEST + 1)?;
+    let drops = set.chars().map(String::from).collect();
     let location = vec![("Location", "https://idp.example/".to_owned())];
     let weak = jwk_set(&[P256.jwk(&json!({ "use": "enc" }))?]);
     Ok(vec![
@@ -53,6 +54,8 @@ fn faults() -> Result<Vec<Fault>> {
         ),
         (Behaviour::Hang, "timed out after 1000 ms"),
         (Behaviour::HangMidway(set.clone()), "timed out after 1000 ms"),
+        // Something comes all the while, but the whole of it too late.
+        (Behaviour::Slow(drops, Duration::from_millis(50)), "timed out after 1000 ms"),
         (Behaviour::Keys(large.clone()), "larger than"),
         (Behaviour::Chunked(large.clone(), 5000), "larger than"),
         (Behaviour::Unsized(large), "larger than"),

@@ -9,7 +9,8 @@ use module_tests::{
 use serde_json::{Value, json};
 
 use crate::{
-    NEW, OLD, all_get, all_wait, ask_all, at_once, builder, framed, key_set, keys, server, settled,
+    LARGEST, NEW, OLD, all_get, all_wait, ask_all, at_once, builder, framed, key_set, keys, padded,
+    server, settled,
 };
 
 #[test]
@@ -156,13 +157,6 @@ fn what_is_wrong_with_the_directive_is_told() -> Result<()> {
     ])
 }
 
-/// A JWK Set of about so many bytes, in which the key of the tests is the last member.
-fn padded(size: usize) -> Result<String> {
-    let set = key_set(&[OLD])?;
-    let fill = "x".repeat(size.saturating_sub(set.len() + 16));
-    Ok(set.replacen('{', &format!("{{\"fill\":\"{fill}\","), 1))
-}
-
 /// A JWK Set of so many keys; that of the tests is the last.
 fn crowded(count: usize) -> Result<String> {
     let other = |at| P256_OTHER.jwk(&json!({ "kid": format!("other-{at}"), "use": "sig" }));
@@ -175,13 +169,11 @@ const SMALL_BUFFERS: &str = "proxy_buffers 4 1k; proxy_buffer_size 1k; proxy_bus
 
 #[test]
 fn keys_arrive_whatever_their_size_and_the_way_they_are_sent() -> Result<()> {
-    let megabyte = padded((1 << 20) - 1)?;
-    assert!(megabyte.len() < 1 << 20 && megabyte.len() > (1 << 20) - 64);
     let pieces = |text: &str| {
         let (a, b) = text.split_at(text.len() / 2);
         Behaviour::Slow(vec![a.into(), b.into()], Duration::from_millis(20))
     };
-    let sets = [key_set(&[OLD])?, padded(5000)?, crowded(1500)?, megabyte];
+    let sets = [key_set(&[OLD])?, padded(5000)?, crowded(1500)?, padded(LARGEST)?];
     let ways = [
         "",
         "proxy_buffering off;",
@@ -225,6 +217,7 @@ fn keys_may_come_from_whatever_a_location_serves() -> Result<()> {
         ("a file", "try_files /keys.json =404;".to_owned()),
         ("return", format!("return 200 \"{inline}\";")),
         ("another location", "rewrite ^ /_other last;".to_owned()),
+        ("a backup", "proxy_pass http://unix:gone.sock; error_page 502 = /_other;".to_owned()),
         ("an upstream's second server", "proxy_pass http://idp/jwks;".to_owned()),
     ] {
         let nginx = Nginx::builder()

@@ -74,6 +74,58 @@ fn keys_of_a_source_that_a_reload_took_away_judge_nothing() -> Result<()> {
 }
 
 #[test]
+fn after_a_reload_nobody_waits_and_no_more_than_one_fetch_is_made() -> Result<()> {
+    let provider = Provider::start(keys(&[OLD])?)?;
+    let nginx = builder(&provider, "").workers(2).start()?;
+    let token = OLD.token()?;
+    assert_eq!(nginx.bearer("/", &token)?.verdict(), (200, "ok"));
+    provider.hold();
+    nginx.reload()?;
+    // The configuration behind the URI may be another now: one look is allowed, and nobody's wait.
+    all_get(ask_all(&nginx, &vec![token; 60])?, (200, "ok"))?;
+    assert!(settled(&nginx, &provider)? <= 2);
+    provider.release();
+    nginx.finish()
+}
+
+#[test]
+fn a_reload_that_leads_a_uri_elsewhere_brings_the_keys_from_there() -> Result<()> {
+    let (one, two) = (Provider::start(keys(&[OLD])?)?, Provider::start(keys(&[NEW])?)?);
+    let nginx = builder(&one, "valid=10m").start()?;
+    let (old, new) = (OLD.token()?, NEW.token()?);
+    assert_eq!(nginx.bearer("/", &old)?.verdict(), (200, "ok"));
+    nginx.configure(|builder| builder.server(server(&two, "valid=10m")))?;
+    nginx.reload()?;
+    until_verdict(&nginx, &new, (200, "ok"))?;
+    assert_eq!(nginx.bearer("/", &old)?.verdict(), (401, "unknown_key"));
+    assert_eq!(one.settle()?, 1);
+    nginx.finish()
+}
+
+#[test]
+fn a_start_from_nothing_fetches() -> Result<()> {
+    let provider = Provider::start(keys(&[OLD])?)?;
+    for starts in 1..=2 {
+        let nginx = builder(&provider, "").start()?;
+        assert_eq!(nginx.bearer("/", &OLD.token()?)?.verdict(), (200, "ok"));
+        assert_eq!(settled(&nginx, &provider)?, starts);
+        nginx.finish()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_single_process_fetches_and_refreshes_too() -> Result<()> {
+    let provider = Provider::start(keys(&[OLD])?)?;
+    let nginx = builder(&provider, "valid=1s").single_process().start()?;
+    assert_eq!(nginx.bearer("/", &OLD.token()?)?.verdict(), (200, "ok"));
+    provider.set(keys(&[NEW])?);
+    until_verdict(&nginx, &NEW.token()?, (200, "ok"))?;
+    assert_eq!(nginx.bearer("/", &OLD.token()?)?.verdict(), (401, "unknown_key"));
+    nginx.finish()
+}
+
+#[test]
 fn keys_past_their_time_are_refreshed_after_a_reload_too() -> Result<()> {
     let provider = Provider::start(keys(&[OLD])?)?;
     let nginx = builder(&provider, "valid=1s").start()?;
@@ -178,6 +230,52 @@ fn a_background_refresh_does_not_keep_an_old_worker() -> Result<()> {
     until_gone(old_worker)?;
     provider.set(keys(&[OLD, NEW])?);
     until_verdict(&nginx, &NEW.token()?, (200, "ok"))?;
+    nginx.finish()
+}
+
+#[test]
+fn a_refresh_that_went_with_its_worker_holds_nobody_up() -> Result<()> {
+    let provider = Provider::start(keys(&[OLD])?)?;
+    let nginx = builder(&provider, "valid=1s timeout=60s").start()?;
+    let (old, new) = (OLD.token()?, NEW.token()?);
+    assert_eq!(nginx.bearer("/", &old)?.verdict(), (200, "ok"));
+    provider.hold();
+    provider.set(keys(&[OLD, NEW])?);
+    crate::ask_until_count(&nginx, &provider, &old, (200, "ok"), 2)?;
+    let old_worker = worker(&nginx)?;
+    nginx.reload()?;
+    until_gone(old_worker)?;
+    provider.release();
+    // Whoever needs new keys now does not wait for a fetch that nobody makes any more.
+    let began = Instant::now();
+    assert_eq!(nginx.bearer("/", &new)?.verdict(), (200, "ok"));
+    assert!(began.elapsed() < Duration::from_secs(5), "after {:?}", began.elapsed());
+    nginx.finish()
+}
+
+#[test]
+fn a_refresh_that_a_worker_began_on_its_way_out_holds_nobody_up() -> Result<()> {
+    let provider = Provider::start(keys(&[OLD])?)?;
+    let nginx = builder(&provider, "timeout=60s").start()?;
+    let (old, new) = (OLD.token()?, NEW.token()?);
+    assert_eq!(nginx.bearer("/", &old)?.verdict(), (200, "ok"));
+    provider.hold();
+    provider.set(keys(&[OLD, NEW])?);
+    // The old worker has half a request when it is told to leave.
+    let old_worker = worker(&nginx)?;
+    let mut connection = nginx.connect()?;
+    let request = nginx.request().bearer(&old).bytes();
+    let (head, tail) = request.split_at(request.len() / 2);
+    connection.write(head)?;
+    nginx.get("/open")?;
+    nginx.reload()?;
+    connection.write(tail)?;
+    assert_eq!(connection.read_response(false)?.verdict(), (200, "ok"));
+    until_gone(old_worker)?;
+    provider.release();
+    let began = Instant::now();
+    assert_eq!(nginx.bearer("/", &new)?.verdict(), (200, "ok"));
+    assert!(began.elapsed() < Duration::from_secs(5), "after {:?}", began.elapsed());
     nginx.finish()
 }
 
@@ -361,9 +459,7 @@ fn http_2_waits_too() -> Result<()> {
         assert_eq!(*got, status, "{stream}");
     }
     drop(connection);
-    // A connection that breaks off with streams that wait.
-    let provider_count = provider.count();
-    assert_eq!(provider_count, 1);
+    assert_eq!(provider.settle()?, 1);
     nginx.finish()
 }
 

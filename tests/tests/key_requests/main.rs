@@ -67,6 +67,18 @@ fn keys(signers: &[Signer]) -> Result<Behaviour> {
     Ok(Behaviour::Keys(key_set(signers)?))
 }
 
+/// The largest answer that is taken for keys, in bytes.
+const LARGEST: usize = 1 << 20;
+
+/// A JWK Set of exactly so many bytes, in which the key of the tests is the last member.
+fn padded(size: usize) -> Result<String> {
+    let set = key_set(&[OLD])?;
+    let fill = "x".repeat(size.saturating_sub(set.len() + 10));
+    let padded = set.replacen('{', &format!("{{\"fill\":\"{fill}\","), 1);
+    ensure!(padded.len() == size, "{} instead of {size} bytes", padded.len());
+    Ok(padded)
+}
+
 /// A token under a kid of any provider's none. Nothing has signed it: a key is looked for before the
 /// signature is.
 fn stray(kid: &str) -> Result<String> {

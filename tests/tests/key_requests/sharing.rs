@@ -1,6 +1,7 @@
 //! Two workers and one set of keys: what one has fetched serves both.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use module_tests::{Connection, Nginx, Provider, Response, until};
@@ -219,6 +220,39 @@ fn an_unknown_kid_costs_one_refresh_for_both() -> Result<()> {
     assert_eq!(provider.settle()?, 2);
     drop(lines);
     nginx.finish()
+}
+
+#[test]
+fn a_worker_that_waits_for_another_when_a_reload_comes_is_answered() -> Result<()> {
+    // Both are about to leave; the one that fetches is done soon, and the other must learn of it.
+    for cold in [true, false] {
+        let provider = Provider::start(keys(&[OLD])?)?;
+        let nginx = start(&provider, "timeout=60s")?;
+        let mut lines = Lines::open(&nginx, 2)?;
+        let [one, two] = lines.workers();
+        let before = usize::from(!cold);
+        if !cold {
+            for worker in [&one, &two] {
+                assert_eq!(lines.ask(worker, &OLD.token()?)?, ok());
+            }
+        }
+        provider.hold();
+        provider.set(keys(&[OLD, NEW])?);
+        let fetching = lines.begin(&one, "/", &NEW.token()?)?;
+        provider.wait_count(before + 1)?;
+        let mut waiting = lines.begin(&two, "/", &NEW.token()?)?;
+        lines.settle(&two)?;
+        assert!(!waiting.has_answer()?);
+        nginx.reload()?;
+        provider.release();
+        assert_eq!(lines.end(&one, fetching)?.verdict(), (200, "ok"), "cold: {cold}");
+        let began = Instant::now();
+        assert_eq!(lines.end(&two, waiting)?.verdict(), (200, "ok"), "cold: {cold}");
+        assert!(began.elapsed() < Duration::from_secs(5), "cold: {cold}: {:?}", began.elapsed());
+        drop(lines);
+        nginx.finish()?;
+    }
+    Ok(())
 }
 
 /// Kills a worker as nothing in nginx can see coming.
