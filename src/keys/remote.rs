@@ -181,8 +181,8 @@ impl Source {
             }
             None => {
                 let mut held = self.held.borrow_mut();
-                // Whoever does for the zone does not for this worker.
-                held.record.given_up();
+                // What another worker fetches does not come here any more.
+                held.record.lose_sight();
                 held.record.claim(purpose, terms, now)
             }
         };

@@ -151,6 +151,14 @@ impl Record {
         self.began = 0;
     }
 
+    /// Forgets the fetch of somebody who will not tell what comes of it: it may be begun anew at
+    /// once, whatever it was wanted for.
+    pub fn lose_sight(&mut self) {
+        if self.began != 0 {
+            (self.began, self.unknown) = (0, 0);
+        }
+    }
+
     /// Has keys refreshed at their next use, and forgets who is fetching: what holds for a
     /// configuration that has just been read, where the provider may be another.
     pub fn renew(&mut self) {
@@ -246,6 +254,17 @@ mod tests {
             assert_eq!(record.age(&TERMS, NOW + due - 1), Age::Fresh, "{max_age}");
             assert_eq!(record.age(&TERMS, NOW + due), Age::Due, "{max_age}");
         }
+    }
+
+    #[test]
+    fn a_fetch_that_is_lost_sight_of_may_be_begun_anew() {
+        let mut record = fetched();
+        assert_eq!(record.claim(Purpose::UnknownKid, &TERMS, NOW + 1), Claim::Fetch);
+        record.lose_sight();
+        assert_eq!(record.claim(Purpose::UnknownKid, &TERMS, NOW + 2), Claim::Fetch);
+        record.succeeded(None, NOW + 3);
+        record.lose_sight();
+        assert_eq!(record.claim(Purpose::UnknownKid, &TERMS, NOW + 4), Claim::NotNow);
     }
 
     #[test]
