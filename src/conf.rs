@@ -7,9 +7,11 @@ mod kids;
 mod link;
 mod provider;
 mod rules;
+mod servers;
 mod setting;
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::fmt;
 use std::rc::Rc;
 
@@ -18,6 +20,7 @@ pub(crate) use jwt::{JwtCheck, KeyFile, KeyRequest, KeySource, Part, TokenSource
 pub(crate) use link::{LinkCheck, Signed};
 pub(crate) use provider::Provider;
 pub(crate) use rules::{Demand, Rule, Status};
+pub(crate) use servers::descriptions;
 pub(crate) use setting::NamedClaim;
 
 use crate::ffi::ComplexValue;
@@ -34,6 +37,8 @@ pub(crate) struct MainConf {
     pub(crate) key_requests: Sources,
     /// Whether any are fetched at all.
     pub(crate) has_requests: Cell<bool>,
+    /// What tells the servers apart, if keys are fetched, by the address of their configuration.
+    pub(crate) servers: RefCell<HashMap<usize, Box<[u8]>>>,
 }
 
 /// One level's configuration: what its own directives say and, once nginx has merged it with the

@@ -1,7 +1,7 @@
 //! The nginx module: its tables, as nginx reads them, and the hooks that fill them in.
 //!
-//! Everything unsafe is in this file, `hooks.rs`, `ffi.rs`, `request.rs`, `conf/setting.rs` and,
-//! of the keys that are fetched, `keys/fetch.rs` and `keys/zone.rs`; the decision (`access.rs`), the
+//! Everything unsafe is in this file, `hooks.rs`, `ffi.rs`, `request.rs`, `conf/setting.rs` and, for
+//! keys that are fetched, `conf/servers.rs` and `keys/{fetch,parent,zone}.rs`; the decision (`access.rs`), the
 //! keys that it is reached by (`lend.rs`) and what variables show (`variables.rs`) are safe code
 //! over them, and all cryptography is in the `token` crate.
 
@@ -102,11 +102,16 @@ unsafe extern "C" fn add_variables(cf: *mut ngx_conf_t) -> ngx_int_t {
 /// Puts the handler into the access phase and, where keys are fetched, the filter that reads them.
 unsafe extern "C" fn add_handlers(cf: *mut ngx_conf_t) -> ngx_int_t {
     ffi::guard_conf(cf, Status::NGX_ERROR.0, || {
-        // SAFETY: `create_main_conf` made the module's configuration of this `http` block, and
-        // nginx calls this once for it.
+        // SAFETY: `create_main_conf` made the module's configuration of this `http` block, the core
+        // module its own, and nginx calls this once for it.
         unsafe {
-            let main = (*cf).http_main_conf_unchecked::<MainConf>(module());
-            if main.is_some_and(|main| main.as_ref().has_requests.get()) {
+            let core = &*ptr::addr_of!(ngx_http_core_module);
+            if let Some(main) = (*cf).http_main_conf_unchecked::<MainConf>(module())
+                && let Some(core) =
+                    (*cf).http_main_conf_unchecked::<ngx_http_core_main_conf_t>(core)
+                && main.as_ref().has_requests.get()
+            {
+                main.as_ref().servers.replace(conf::descriptions(core.as_ref()));
                 keys::install_filter();
             }
         }

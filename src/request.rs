@@ -1,6 +1,5 @@
 //! The only reader of nginx's request: lends the access check and the variables what they need.
 
-use core::ffi::CStr;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 use core::{ptr, slice};
@@ -96,8 +95,7 @@ impl<'r> Request<'r> {
         unsafe {
             let servers = (*self.raw.as_ptr()).srv_conf;
             let conf = *servers.add((*ptr::addr_of!(ngx_http_core_module)).ctx_index);
-            let main = core_main_conf(self.raw.as_ptr());
-            Server { conf: &*conf.cast::<ngx_http_core_srv_conf_t>(), main }
+            Server { conf: &*conf.cast::<ngx_http_core_srv_conf_t>() }
         }
     }
 
@@ -313,7 +311,6 @@ impl Waker {
 #[derive(Clone, Copy)]
 pub(crate) struct Server<'r> {
     conf: &'r ngx_http_core_srv_conf_t,
-    main: Option<&'r ngx_http_core_main_conf_t>,
 }
 
 impl<'r> Server<'r> {
@@ -326,19 +323,6 @@ impl<'r> Server<'r> {
         ptr::from_ref(self.conf) as usize
     }
 
-    /// Another for each server, and the same when the configuration is read anew: its name, the
-    /// file that it stands in, and its number among those of that name in that file.
-    pub(crate) fn name(self) -> Vec<u8> {
-        // SAFETY: the servers of a configuration live as long as it does.
-        let servers: &[*mut ngx_http_core_srv_conf_t] =
-            self.main.map(|main| unsafe { main.servers.as_slice() }).unwrap_or_default();
-        let [name, file] = names(self.conf);
-        let before = servers.iter().take_while(|one| !ptr::eq(**one, self.conf));
-        // SAFETY: as above.
-        let number = before.filter(|one| names(unsafe { &***one }) == [name, file]).count();
-        [name, b" ", file, format!(" {number}").as_bytes()].concat()
-    }
-
     /// The log that the server writes to.
     pub(crate) fn log(self) -> *mut ngx_log_t {
         // SAFETY: the core module keeps a structure of this type for every location, the server's
@@ -348,18 +332,6 @@ impl<'r> Server<'r> {
             let conf = *locations.add((*ptr::addr_of!(ngx_http_core_module)).ctx_index);
             (*conf.cast::<ngx_http_core_loc_conf_t>()).error_log
         }
-    }
-}
-
-/// A server's name, and the file that it stands in.
-fn names(server: &ngx_http_core_srv_conf_t) -> [&[u8]; 2] {
-    // SAFETY: both live as long as the configuration; the file's name ends with a zero byte.
-    unsafe {
-        let file = match server.file_name.is_null() {
-            true => c"",
-            false => CStr::from_ptr(server.file_name.cast()),
-        };
-        [ffi::bytes(server.server_name), file.to_bytes()]
     }
 }
 

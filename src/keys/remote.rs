@@ -95,7 +95,9 @@ impl Sources {
         if self.count.get() >= KEPT {
             self.count.set(self.count.get() - make_room(&mut by_server));
         }
-        let name = [&*server.name(), b" ", uri].concat().into();
+        let servers = request.main_conf().servers.borrow();
+        let server_name = servers.get(&server.id()).map(|name| &**name).unwrap_or_default();
+        let name = [server_name, b" ", uri].concat().into();
         let source = Rc::new(Source {
             uri: uri.into(),
             name,

@@ -9,6 +9,7 @@
 //! | `sharing` | two workers and one set of keys |
 //! | `life` | reloads, shutdown, clients that leave, HTTP/2 |
 //! | `phases` | variables read early, `satisfy`, modes |
+//! | `several` | several sources, several servers, checks that need no key |
 //! | `isolation` | what travels to the provider and what comes from it; sources beside each other |
 
 // The helpers are tests, too: a panic in one is a failure, told with its place.
@@ -20,6 +21,7 @@ mod isolation;
 mod life;
 mod phases;
 mod refresh;
+mod several;
 mod sharing;
 mod unknown_kid;
 
