@@ -378,12 +378,13 @@ fn a_file_is_exchanged_as_a_whole() -> Result<()> {
         json!(all).to_string()
     };
     let nginx = Nginx::builder()
-        .workers(2)
         .server(format!("location / {{ jwt_kids_file kids.json check=1s; {SERVE} }}"))
         .file("kids.json", kids("v-0", 2000))
         .start()?;
     let pid = *nginx.workers().first().context("a worker")?;
     let stays = Jwt::live().kid("k").hs("HS256", SECRET)?;
+    // A worker that has answered has opened all that it needs for itself.
+    assert_eq!(nginx.bearer("/", &stays)?.verdict(), (200, "ok"));
     let files = open_files(pid)?;
     for round in 1..=4 {
         let kid = format!("v-{round}");

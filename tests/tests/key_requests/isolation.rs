@@ -191,6 +191,7 @@ fn nothing_of_the_provider_s_answer_reaches_the_client() -> Result<()> {
         assert!(!response.text().contains("kty"));
     }
     // One line in the access log for each request of a client, none for a fetch.
+    nginx.stop()?;
     assert_eq!(nginx.access_log().lines().count(), 3, "{}", nginx.access_log());
     nginx.finish()
 }

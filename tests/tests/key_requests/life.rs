@@ -366,12 +366,20 @@ fn the_only_client_may_leave() -> Result<()> {
     nginx.finish()
 }
 
+/// The only worker, and how many files it has open: a worker that has answered has opened all that it
+/// needs for itself.
+fn at_rest(nginx: &Nginx) -> Result<(u32, u64)> {
+    nginx.get("/open")?;
+    let pid = worker(nginx)?;
+    Ok((pid, open_files(pid)?))
+}
+
 #[test]
 fn clients_that_leave_leave_no_descriptors_behind() -> Result<()> {
     let provider = Provider::start(Behaviour::Hang)?;
     let nginx = builder(&provider, "timeout=1s").start()?;
     let token = OLD.token()?;
-    let (pid, before) = (worker(&nginx)?, open_files(worker(&nginx)?)?);
+    let (pid, before) = at_rest(&nginx)?;
     for _ in 0..5 {
         let mut waiting = ask_all(&nginx, &vec![token.clone(); 30])?;
         drop(waiting.split_off(10));
@@ -469,7 +477,7 @@ fn http_2_that_breaks_off_while_it_waits_leaves_nothing() -> Result<()> {
     let provider = Provider::start(keys(&[OLD])?)?;
     provider.hold();
     let nginx: Nginx = framed(format!("{listen} {}", server(&provider, ""))).start()?;
-    let (pid, before) = (worker(&nginx)?, open_files(worker(&nginx)?)?);
+    let (pid, before) = at_rest(&nginx)?;
     let good = format!("Bearer {}", OLD.token()?);
     for _ in 0..5 {
         let mut connection = Http2::connect(&nginx)?;
