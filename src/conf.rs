@@ -11,7 +11,6 @@ mod servers;
 mod setting;
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::fmt;
 use std::rc::Rc;
 
@@ -37,8 +36,6 @@ pub(crate) struct MainConf {
     pub(crate) key_requests: Sources,
     /// Whether any are fetched at all.
     pub(crate) has_requests: Cell<bool>,
-    /// What tells the servers apart, if keys are fetched, by the address of their configuration.
-    pub(crate) servers: RefCell<HashMap<usize, Box<[u8]>>>,
 }
 
 /// One level's configuration: what its own directives say and, once nginx has merged it with the

@@ -64,7 +64,11 @@ fn look_again(request: Request<'_>, check: &JwtCheck, lookup: &Lookup) -> Option
     for source in &part.sources.keys {
         if let KeySource::Request(key_request) = &**source
             && let Some(source) = find(request, key_request)
-            && source.look_for_unknown_kid(request, &key_request.terms(part))
+            && source.look_for_unknown_kid(
+                request.server(),
+                &key_request.terms(part),
+                request.clock(),
+            )
         {
             worth = Some(source);
         }
@@ -115,7 +119,7 @@ fn keys_of(
         KeySource::Named(file) => named_file(request, file),
         KeySource::Request(key_request) => {
             let source = find(request, key_request)?;
-            let found = source.keys(request, &key_request.terms(part));
+            let found = source.keys(request.server(), &key_request.terms(part), request.clock());
             if found.keys.is_none() {
                 lookup.lacking.set(true);
                 if found.under_way {
@@ -129,7 +133,7 @@ fn keys_of(
 
 fn find(request: Request<'_>, key_request: &KeyRequest) -> Option<Rc<Source>> {
     let uri = request.evaluate(&key_request.uri)?;
-    Some(request.main_conf().key_requests.get(request, key_request.zone, uri))
+    Some(request.main_conf().key_requests.get(request.server(), key_request.zone, uri))
 }
 
 fn named_file(request: Request<'_>, file: &KeyFile) -> Option<Arc<KeySet>> {
@@ -177,7 +181,7 @@ impl Awaited {
             request.resume()?;
         }
         if pending {
-            let waiting = self.source.take()?.wait(request);
+            let waiting = self.source.take()?.wait(request.waker());
             request.hold(waiting.elsewhere.then_some(POLL))?;
             self.waiting.replace(Some(waiting));
         }

@@ -1,6 +1,6 @@
 //! The nginx module: its tables, as nginx reads them, and the hooks that fill them in.
 //!
-//! Everything unsafe is in this file, `hooks.rs`, `ffi.rs`, `request.rs`, `conf/setting.rs` and, for
+//! Everything unsafe is in this file, `hooks.rs`, `ffi.rs`, `nginx.rs`, `request.rs`, `conf/setting.rs` and, for
 //! keys that are fetched, `conf/servers.rs` and `keys/{fetch,parent,zone}.rs`; the decision (`access.rs`), the
 //! keys that it is reached by (`lend.rs`) and what variables show (`variables.rs`) are safe code
 //! over them, and all cryptography is in the `token` crate.
@@ -11,6 +11,7 @@ mod ffi;
 mod hooks;
 mod keys;
 mod lend;
+mod nginx;
 mod request;
 mod state;
 mod variables;
@@ -111,7 +112,7 @@ unsafe extern "C" fn add_handlers(cf: *mut ngx_conf_t) -> ngx_int_t {
                     (*cf).http_main_conf_unchecked::<ngx_http_core_main_conf_t>(core)
                 && main.as_ref().has_requests.get()
             {
-                main.as_ref().servers.replace(conf::descriptions(core.as_ref()));
+                main.as_ref().key_requests.describe(conf::descriptions(core.as_ref()));
                 keys::install_filter();
             }
         }

@@ -20,9 +20,8 @@ use ngx::ffi::{
 use zeroize::Zeroizing;
 
 use super::parent::{Hooks, Parent, REFERENCES};
-use super::remote::{Answer, Source, Word};
 use crate::ffi;
-use crate::request::{self, Request};
+use crate::nginx::{self, Server};
 
 const OK: ngx_int_t = ngx::ffi::NGX_OK as ngx_int_t;
 
@@ -35,6 +34,37 @@ const LOOK_MS: u64 = 500;
 /// How soon a fetch that is over is looked at again, where nginx still works on a part of it.
 const LINGER_MS: usize = 100;
 
+/// Who keys are fetched for.
+pub(super) trait Asker {
+    /// The URI that they are fetched from.
+    fn uri(&self) -> &[u8];
+
+    /// Whether a request waits for them.
+    fn is_waited_for(&self) -> bool;
+
+    /// Takes in what came of the fetch, and gives what there is to say of it.
+    fn done(&self, answer: Answer, now: u64) -> Option<Word>;
+}
+
+/// What came of a fetch.
+pub(super) enum Answer {
+    Keys {
+        body: Zeroizing<Vec<u8>>,
+        /// How long the provider lets it be kept, in milliseconds.
+        max_age: Option<u64>,
+    },
+    /// Why there is none.
+    Failed(String),
+    /// The worker leaves, and nobody waits.
+    Unwanted,
+}
+
+/// What there is to say in the log.
+pub(super) enum Word {
+    Warning(String),
+    Error(String),
+}
+
 /// A fetch.
 #[repr(C)]
 struct Fetch {
@@ -42,7 +72,7 @@ struct Fetch {
     parent: Parent,
     server_log: *mut ngx_log_t,
     subrequest: *mut ngx_http_request_t,
-    source: Rc<Source>,
+    asker: Rc<dyn Asker>,
     /// How long it may take, and until when, in milliseconds.
     timeout: u64,
     deadline: u64,
@@ -66,20 +96,19 @@ enum Stage {
     GivenUp,
 }
 
-/// Begins to fetch for `source` by the server of `request`; false when out of memory. What comes
-/// of it goes to [`Source::done`], never before this call has returned.
-pub(super) fn start(request: Request<'_>, source: Rc<Source>, timeout: u64) -> bool {
-    let server = request.server();
+/// Begins to fetch for `asker` by one of the server's locations; false when out of memory. What comes
+/// of it goes to [`Asker::done`], never before this call has returned.
+pub(super) fn start(server: Server<'_>, asker: Rc<dyn Asker>, timeout: u64) -> bool {
     // SAFETY: the server's configuration is that of a request that is being served, and so outlives
     // the worker's requests. Everything that is allocated is in the fetch's own pool.
     unsafe {
         let log = server.log();
-        let pool = ngx_create_pool(server.conf().request_pool_size, log);
+        let pool = ngx_create_pool(server.conf.request_pool_size, log);
         if pool.is_null() {
             return false;
         }
-        let fetch = ffi::allocate(pool, Fetch::new(source, timeout, log));
-        let prepare = || Parent::prepare(fetch.cast(), pool, server.conf(), &HOOKS);
+        let fetch = ffi::allocate(pool, Fetch::new(asker, timeout, log));
+        let prepare = || Parent::prepare(fetch.cast(), pool, server.conf, &HOOKS);
         if fetch.is_null() || prepare().is_none() {
             ngx_destroy_pool(pool);
             return false;
@@ -92,7 +121,7 @@ pub(super) fn start(request: Request<'_>, source: Rc<Source>, timeout: u64) -> b
 impl Fetch {
     /// # Safety
     /// `server_log` must be valid.
-    unsafe fn new(source: Rc<Source>, timeout: u64, server_log: *mut ngx_log_t) -> Self {
+    unsafe fn new(asker: Rc<dyn Asker>, timeout: u64, server_log: *mut ngx_log_t) -> Self {
         // SAFETY: zero is a valid value of each of nginx's structures, and the log is valid.
         let parent = unsafe {
             let mut parent: Parent = mem::zeroed();
@@ -103,9 +132,9 @@ impl Fetch {
             parent,
             server_log,
             subrequest: ptr::null_mut(),
-            source,
+            asker,
             timeout,
-            deadline: request::clock().saturating_add(timeout),
+            deadline: nginx::clock().saturating_add(timeout),
             stage: Stage::Beginning,
             code: OK,
             body: Zeroizing::default(),
@@ -119,13 +148,13 @@ impl Fetch {
     /// # Safety
     /// `fetch` must be valid and prepared; it may be over when this returns, but it is there still.
     unsafe fn begin(fetch: *mut Self) {
-        // SAFETY: by the contract of this function; the URI lives as long as the source does, which
+        // SAFETY: by the contract of this function; the URI lives as long as the asker does, which
         // the fetch holds.
         unsafe {
             (*fetch).stage = Stage::UnderWay;
             let main = &raw mut (*fetch).parent.main;
-            let source = &(*fetch).source;
-            let mut uri = ffi::string(&source.uri);
+            let asker = &(*fetch).asker;
+            let mut uri = ffi::string(asker.uri());
             let mut args = ngx_str_t { len: 0, data: ptr::null_mut() };
             let mut flags = NGX_HTTP_LOG_UNSAFE as ngx_uint_t;
             (*fetch).parent.post.handler = Some(answered);
@@ -167,7 +196,8 @@ impl Fetch {
             ngx_post_event(event, &raw mut ngx_posted_events);
             let log = &raw mut (*fetch).parent.log;
             (*log).handler = None;
-            match (*fetch).source.done(answer, request::clock()) {
+            let asker = &(*fetch).asker;
+            match asker.done(answer, nginx::clock()) {
                 Some(Word::Error(text)) => {
                     ngx::ngx_log_error!(NGX_LOG_ERR, log, "{text}");
                 }
@@ -186,7 +216,7 @@ impl Fetch {
     unsafe fn look_later(fetch: *mut Self) {
         // SAFETY: by the contract of this function.
         unsafe {
-            let left = (*fetch).deadline.saturating_sub(request::clock()).clamp(1, LOOK_MS);
+            let left = (*fetch).deadline.saturating_sub(nginx::clock()).clamp(1, LOOK_MS);
             let left = usize::try_from(left).unwrap_or(usize::MAX);
             ngx_add_timer(&raw mut (*fetch).parent.event, left);
         }
@@ -199,11 +229,11 @@ impl Fetch {
     unsafe fn look(fetch: *mut Self) {
         // SAFETY: by the contract of this function; nginx sets the flag between events.
         unsafe {
-            let source = &(*fetch).source;
-            if request::clock() >= (*fetch).deadline {
+            let asker = &(*fetch).asker;
+            if nginx::clock() >= (*fetch).deadline {
                 let why = format!("timed out after {} ms", (*fetch).timeout);
                 Self::give_up(fetch, Answer::Failed(why));
-            } else if ngx_exiting != 0 && !source.is_waited_for() {
+            } else if ngx_exiting != 0 && !asker.is_waited_for() {
                 Self::give_up(fetch, Answer::Unwanted);
             } else {
                 Self::look_later(fetch);
@@ -275,7 +305,7 @@ impl Fetch {
             unsafe { (mem::take(&mut (*fetch).body), (*fetch).complete, (*fetch).too_large) };
         let header = |name: &[u8]| {
             // SAFETY: a header's name and value live as long as the subrequest.
-            unsafe { request::header_list(&raw const headers.headers) }
+            unsafe { nginx::header_list(&raw const headers.headers) }
                 .find(|line| unsafe { ffi::bytes(line.key) }.eq_ignore_ascii_case(name))
                 .map(|line| unsafe { ffi::bytes(line.value) })
         };
@@ -397,8 +427,8 @@ unsafe extern "C" fn describe(log: *mut ngx_log_t, text: *mut u_char, len: usize
             true => c"fetching keys",
             false => core::ffi::CStr::from_ptr((*log).action.cast()),
         };
-        let source = &(*fetch).source;
-        let uri = source.uri.escape_ascii();
+        let asker = &(*fetch).asker;
+        let uri = asker.uri().escape_ascii();
         let message = format!(" while {}, keys \"{uri}\"", action.to_string_lossy());
         let len = len.min(message.len());
         ptr::copy_nonoverlapping(message.as_ptr(), text, len);

@@ -11,7 +11,7 @@ use ngx::ffi::{
     ngx_table_elt_t, ngx_uint_t, sockaddr, time_t, u_char,
 };
 
-use crate::request;
+use crate::nginx;
 
 /// References to the parent request beside the subrequest's: more than nginx ever gives back, so
 /// that it is ended by the fetch and by nothing else.
@@ -77,7 +77,7 @@ impl Parent {
             init_list(&raw mut (*main).headers_out.headers, pool)?;
             init_list(&raw mut (*main).headers_out.trailers, pool)?;
             (*main).ctx = zeroed_array(pool, ngx_http_max_module)?;
-            let variables = request::core_main_conf(main)?.variables.nelts;
+            let variables = nginx::core_main_conf(main)?.variables.nelts;
             (*main).variables = zeroed_array(pool, variables)?;
             (*main).main = main;
             (*main).set_count(REFERENCES);

@@ -13,9 +13,9 @@ use std::sync::Arc;
 use token::KeySet;
 use token::schedule::{Age, Claim, Purpose, Record, Terms};
 
-use super::fetch;
+use super::fetch::{self, Answer, Asker, Word};
 use super::zone::Zone;
-use crate::request::{Request, Waker};
+use crate::nginx::{Server, Waker};
 
 /// How many sources a worker holds; a URI may be made from what clients send.
 const KEPT: usize = 1024;
@@ -25,11 +25,13 @@ const KEPT: usize = 1024;
 pub(crate) struct Sources {
     by_server: RefCell<HashMap<usize, HashMap<Box<[u8]>, Rc<Source>>>>,
     count: Cell<usize>,
+    /// What tells the servers apart, also after a reload.
+    descriptions: RefCell<HashMap<usize, Box<[u8]>>>,
 }
 
 /// A URI that keys are fetched from.
 pub(crate) struct Source {
-    pub(crate) uri: Box<[u8]>,
+    uri: Box<[u8]>,
     /// What it is called in the zone: the server and the URI.
     name: Box<[u8]>,
     /// `None` where there is no memory for one.
@@ -65,29 +67,15 @@ pub(crate) struct Keys {
     pub(crate) under_way: bool,
 }
 
-/// What came of a fetch.
-pub(crate) enum Answer {
-    Keys {
-        body: zeroize::Zeroizing<Vec<u8>>,
-        /// How long the provider lets it be kept, in milliseconds.
-        max_age: Option<u64>,
-    },
-    /// Why there is none.
-    Failed(String),
-    /// The worker leaves, and nobody waits.
-    Unwanted,
-}
-
-/// What there is to say in the log.
-pub(crate) enum Word {
-    Warning(String),
-    Error(String),
-}
-
 impl Sources {
-    /// The source at `uri` of the request's server.
-    pub(crate) fn get(&self, request: Request<'_>, zone: Option<Zone>, uri: &[u8]) -> Rc<Source> {
-        let server = request.server();
+    /// Has the servers known, each by its [id](Server::id) and by what stays the same when the
+    /// configuration is read anew.
+    pub(crate) fn describe(&self, servers: HashMap<usize, Box<[u8]>>) {
+        self.descriptions.replace(servers);
+    }
+
+    /// The source at `uri` of a server.
+    pub(crate) fn get(&self, server: Server<'_>, zone: Option<Zone>, uri: &[u8]) -> Rc<Source> {
         let mut by_server = self.by_server.borrow_mut();
         if let Some(source) = by_server.get(&server.id()).and_then(|sources| sources.get(uri)) {
             return Rc::clone(source);
@@ -95,9 +83,9 @@ impl Sources {
         if self.count.get() >= KEPT {
             self.count.set(self.count.get() - make_room(&mut by_server));
         }
-        let servers = request.main_conf().servers.borrow();
-        let server_name = servers.get(&server.id()).map(|name| &**name).unwrap_or_default();
-        let name = [server_name, b" ", uri].concat().into();
+        let descriptions = self.descriptions.borrow();
+        let description = descriptions.get(&server.id()).map(|name| &**name).unwrap_or_default();
+        let name = [description, b" ", uri].concat().into();
         let source = Rc::new(Source {
             uri: uri.into(),
             name,
@@ -129,14 +117,13 @@ fn make_room(by_server: &mut HashMap<usize, HashMap<Box<[u8]>, Rc<Source>>>) -> 
 impl Source {
     /// The keys for a request, and whether others are on their way; has them fetched where their
     /// age wants it.
-    pub(crate) fn keys(self: &Rc<Self>, request: Request<'_>, terms: &Terms) -> Keys {
-        let now = request.clock();
+    pub(crate) fn keys(self: &Rc<Self>, server: Server<'_>, terms: &Terms, now: u64) -> Keys {
         self.used.set(now);
         self.look();
         match self.age(terms, now) {
             Age::Fresh => {}
             Age::Never | Age::Due | Age::Expired => {
-                self.fetch(request, Purpose::Age, terms, now);
+                self.fetch(server, Purpose::Age, terms, now);
             }
         }
         let usable = !matches!(self.age(terms, now), Age::Never | Age::Expired);
@@ -152,10 +139,11 @@ impl Source {
     /// it is worth waiting for.
     pub(crate) fn look_for_unknown_kid(
         self: &Rc<Self>,
-        request: Request<'_>,
+        server: Server<'_>,
         terms: &Terms,
+        now: u64,
     ) -> bool {
-        self.fetch(request, Purpose::UnknownKid, terms, request.clock())
+        self.fetch(server, Purpose::UnknownKid, terms, now)
     }
 
     fn age(&self, terms: &Terms, now: u64) -> Age {
@@ -165,7 +153,7 @@ impl Source {
     /// Fetches, if it is time to and nobody does yet; tells whether a fetch is under way.
     fn fetch(
         self: &Rc<Self>,
-        request: Request<'_>,
+        server: Server<'_>,
         purpose: Purpose,
         terms: &Terms,
         now: u64,
@@ -188,11 +176,9 @@ impl Source {
         };
         if claim == Claim::Fetch {
             self.held.borrow_mut().fetching = true;
-            if !fetch::start(request, Rc::clone(self), terms.timeout)
-                && let Some(Word::Error(word)) =
-                    self.done(Answer::Failed("out of memory".to_owned()), now)
-            {
-                request.log_error(format_args!("{word}"));
+            let asker = Rc::clone(self) as Rc<dyn Asker>;
+            if !fetch::start(server, asker, terms.timeout) {
+                self.done(Answer::Failed("out of memory".to_owned()), now);
             }
         }
         claim != Claim::NotNow
@@ -228,16 +214,6 @@ impl Source {
         if held.keys.is_none() || held.generation == seen.generation {
             held.record = seen.record;
         }
-    }
-
-    /// Takes in what came of this worker's fetch, and wakes the requests that wait for it. Gives
-    /// what there is to say of it.
-    pub(crate) fn done(&self, answer: Answer, now: u64) -> Option<Word> {
-        let word = self.settle(answer, now);
-        for waker in self.waiting.take() {
-            waker.wake();
-        }
-        word
     }
 
     fn settle(&self, answer: Answer, now: u64) -> Option<Word> {
@@ -285,19 +261,31 @@ impl Source {
         }
     }
 
-    /// Whether a request waits for what this worker fetches.
-    pub(super) fn is_waited_for(&self) -> bool {
-        !self.waiting.borrow().is_empty()
-    }
-
     /// Has the request woken when the fetch that is under way is over.
-    pub(crate) fn wait(self: &Rc<Self>, request: Request<'_>) -> Waiting {
-        let waker = request.waker();
+    pub(crate) fn wait(self: &Rc<Self>, waker: Waker) -> Waiting {
         let here = self.held.borrow().fetching;
         if here {
             self.waiting.borrow_mut().push(waker);
         }
         Waiting { source: Rc::downgrade(self), waker, elsewhere: !here }
+    }
+}
+
+impl Asker for Source {
+    fn uri(&self) -> &[u8] {
+        &self.uri
+    }
+
+    fn is_waited_for(&self) -> bool {
+        !self.waiting.borrow().is_empty()
+    }
+
+    fn done(&self, answer: Answer, now: u64) -> Option<Word> {
+        let word = self.settle(answer, now);
+        for waker in self.waiting.take() {
+            waker.wake();
+        }
+        word
     }
 }
 
