@@ -45,7 +45,7 @@ pub(crate) fn decide(request: Request<'_>) -> Decision {
     let mut decided = both(request, jwt, link);
     if let Some(state) = request.existing_state() {
         let pending = matches!(decided, Err(Failed::Pending));
-        if state.awaited.settle(request, pending).is_none() {
+        if lend::settle(request, &state.awaited, pending).is_none() {
             decided = Err(Failed::Value);
         }
     }

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use token::{KeySet, Lent, Refusal, Reject, Revocation, Verified};
 
 use crate::conf::{JwtCheck, KeyFile, KeyRequest, KeySource, Part};
-use crate::keys::{Source, Waiting, Watched};
+use crate::keys::{Source, Watched};
 use crate::request::Request;
-use crate::state::{Failed, State};
+use crate::state::{Awaited, Failed, State};
 
 /// How often a request looks whether keys have come that another worker fetches, in milliseconds.
 const POLL: usize = 20;
@@ -159,32 +159,16 @@ fn complain(request: Request<'_>, of: &str, complaint: Option<impl fmt::Display>
     }
 }
 
-/// The keys that a request waits for.
-#[derive(Default)]
-pub(crate) struct Awaited {
-    /// What the last judgement has found to be on its way.
-    source: RefCell<Option<Rc<Source>>>,
-    waiting: RefCell<Option<Waiting>>,
-}
-
-impl Awaited {
-    /// Notes what would let a judgement go on.
-    fn is_needed(&self, source: Rc<Source>) -> Failed {
-        self.source.replace(Some(source));
-        Failed::Pending
+/// After a judgement: holds the request if it is `pending`, and lets it go on if it was held. `None`
+/// when nginx cannot do so.
+pub(crate) fn settle(request: Request<'_>, awaited: &Awaited, pending: bool) -> Option<()> {
+    if awaited.waiting.take().is_some() {
+        request.resume()?;
     }
-
-    /// After a judgement: holds the request if it is `pending`, and lets it go on if it was held.
-    /// `None` when nginx cannot do so.
-    pub(crate) fn settle(&self, request: Request<'_>, pending: bool) -> Option<()> {
-        if self.waiting.take().is_some() {
-            request.resume()?;
-        }
-        if pending {
-            let waiting = self.source.take()?.wait(request.waker());
-            request.hold(waiting.elsewhere.then_some(POLL))?;
-            self.waiting.replace(Some(waiting));
-        }
-        Some(())
+    if pending {
+        let waiting = awaited.source.take()?.wait(request.waker());
+        request.hold(waiting.elsewhere.then_some(POLL))?;
+        awaited.waiting.replace(Some(waiting));
     }
+    Some(())
 }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use token::{Refusal, Reject, Verified};
 
 use crate::conf::{JwtCheck, LinkCheck, Mode, Provider};
-use crate::lend::Awaited;
+use crate::keys::{Source, Waiting};
 
 /// The judgement of a token.
 pub(crate) struct JwtVerdict {
@@ -84,6 +84,22 @@ pub(crate) struct State {
     /// The expiry that a link presents, while its `secure_token_md5` is being evaluated.
     pub(crate) presented: Cell<Option<Digits>>,
     pub(crate) awaited: Awaited,
+}
+
+/// The keys that a request waits for.
+#[derive(Default)]
+pub(crate) struct Awaited {
+    /// What the last judgement has found to be on its way.
+    pub(crate) source: RefCell<Option<Rc<Source>>>,
+    pub(crate) waiting: RefCell<Option<Waiting>>,
+}
+
+impl Awaited {
+    /// Notes what would let a judgement go on.
+    pub(crate) fn is_needed(&self, source: Rc<Source>) -> Failed {
+        self.source.replace(Some(source));
+        Failed::Pending
+    }
 }
 
 /// The judgements that are under way: one of the one kind, and perhaps one of the other that a

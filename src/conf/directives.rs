@@ -13,7 +13,9 @@ use super::jwt::TokenSource;
 use super::link::{LinkArgs, LinkKeys};
 use super::provider::jwt_provider;
 use super::rules::{self, Status};
-use super::setting::{Command, ConfError, NamedClaim, PROVIDER, Setting, commands, text};
+use super::setting::{
+    Command, ConfError, NamedClaim, PROVIDER, Result, Setting, commands, once, text,
+};
 use super::{LocationConf, Mode, Switch, SwitchValue, keys};
 
 /// http, server, location, `if` in location, limit_except.
@@ -67,16 +69,6 @@ commands! {
     "auth_jwt_header_set", NGX_HTTP_MAIN_CONF | NGX_CONF_2MORE, jwt_header_set;
 }
 
-pub(super) type Result = core::result::Result<(), ConfError>;
-
-/// Sets a directive that may stand once on a level.
-pub(super) fn once<T>(slot: &mut Option<T>, value: T) -> Result {
-    match slot.replace(value) {
-        None => Ok(()),
-        Some(_) => Err(ConfError::Duplicate),
-    }
-}
-
 fn jwt(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
     let value = switch(setting, |word| match word {
         b"on" => Some(Mode::On),
@@ -93,8 +85,7 @@ fn jwt(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
         Some(name) if !name.is_empty() => Ok(name.into()),
         _ => Err(ConfError::parameter(word)),
     };
-    let providers =
-        setting.values().skip(1).map(provider).collect::<core::result::Result<_, _>>()?;
+    let providers = setting.values().skip(1).map(provider).collect::<Result<_>>()?;
     let position = setting.position().into();
     once(&mut conf.jwt.switch, Switch { value, providers, position })
 }
@@ -116,7 +107,7 @@ fn secure_token(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
 fn switch(
     setting: &Setting<'_>,
     mode: impl Fn(&[u8]) -> Option<Mode>,
-) -> core::result::Result<Option<SwitchValue>, ConfError> {
+) -> Result<Option<SwitchValue>> {
     let word = setting.first();
     if word.contains(&b'$') {
         return Ok(Some(SwitchValue::Variable(setting.compile(word)?)));
@@ -124,7 +115,7 @@ fn switch(
     Ok(mode(&word.to_ascii_lowercase()).map(SwitchValue::Fixed))
 }
 
-fn flag(setting: &Setting<'_>) -> core::result::Result<bool, ConfError> {
+fn flag(setting: &Setting<'_>) -> Result<bool> {
     // nginx's own flags ignore case (ngx_conf_set_flag_slot).
     match setting.first() {
         on if on.eq_ignore_ascii_case(b"on") => Ok(true),
@@ -140,18 +131,18 @@ fn jwt_algorithms(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result 
             ConfError::value(name, &format!("must be one of {names}"))
         })
     };
-    let set = setting.values().map(algorithm).collect::<core::result::Result<_, _>>()?;
+    let set = setting.values().map(algorithm).collect::<Result<_>>()?;
     once(&mut conf.jwt.algorithms, set)
 }
 
 fn jwt_token(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
     let sources = (1..=setting.values().count())
         .map(|at| token_source(setting, at))
-        .collect::<core::result::Result<_, _>>()?;
+        .collect::<Result<_>>()?;
     once(&mut conf.jwt.sources, sources)
 }
 
-fn token_source(setting: &Setting<'_>, at: usize) -> core::result::Result<TokenSource, ConfError> {
+fn token_source(setting: &Setting<'_>, at: usize) -> Result<TokenSource> {
     let source = setting.arg(at).unwrap_or_default();
     let named = |prefix: &[u8]| source.strip_prefix(prefix).filter(|name| !name.is_empty());
     if source == b"bearer" {
@@ -228,7 +219,7 @@ fn named_claim(setting: &Setting<'_>, header: bool) -> Result {
     let step = |name: &[u8]| {
         ClaimPath::new(text(name)?).ok_or_else(|| ConfError::value(name, "must name a member"))
     };
-    let path = setting.values().skip(1).map(step).collect::<core::result::Result<_, _>>()?;
+    let path = setting.values().skip(1).map(step).collect::<Result<_>>()?;
     setting.add_variable(name, NamedClaim { path, header })
 }
 
@@ -266,8 +257,7 @@ fn auth_jwt_require(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Resul
 fn secure_token_secret(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
     let secret =
         |(i, secret): (usize, &[u8])| LinkSecret::new(secret).ok_or(ConfError::EmptySecret(i + 1));
-    let secrets =
-        setting.values().enumerate().map(secret).collect::<core::result::Result<_, _>>()?;
+    let secrets = setting.values().enumerate().map(secret).collect::<Result<_>>()?;
     once(&mut conf.link.keys, LinkKeys::Secrets(secrets))
 }
 
@@ -297,7 +287,7 @@ fn secure_token_algorithm(conf: &mut LocationConf, setting: &mut Setting<'_>) ->
             .and_then(LinkAlgorithm::from_name)
             .ok_or_else(|| ConfError::value(name, "must be md5 or hmac-sha256"))
     };
-    let accepted = setting.values().map(algorithm).collect::<core::result::Result<_, _>>()?;
+    let accepted = setting.values().map(algorithm).collect::<Result<_>>()?;
     once(&mut conf.link.accepted, accepted)
 }
 
@@ -314,6 +304,6 @@ fn secure_token_args(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Resu
     once(&mut conf.link.args, Rc::new(args))
 }
 
-fn texts(setting: &Setting<'_>) -> core::result::Result<Box<[Box<str>]>, ConfError> {
+fn texts(setting: &Setting<'_>) -> Result<Box<[Box<str>]>> {
     setting.values().map(|value| text(value).map(Into::into)).collect()
 }

@@ -7,9 +7,8 @@ use std::sync::Arc;
 use token::{ClaimPath, KeySet, Loaded, Revocation, RevokedList};
 use zeroize::Zeroizing;
 
-use super::directives::{Result, once};
 use super::jwt::{KeyFile, KeyRequest, KeySource, Keys};
-use super::setting::{ConfError, Setting, text};
+use super::setting::{ConfError, Result, Setting, once, text};
 use super::{LocationConf, kids};
 use crate::keys::Watched;
 
@@ -23,11 +22,7 @@ struct Options<'c> {
 
 impl<'c> Options<'c> {
     /// Reads the arguments from number `from` on; `kid=` where it `takes_kid`.
-    fn read(
-        setting: &Setting<'c>,
-        from: usize,
-        takes_kid: bool,
-    ) -> core::result::Result<Self, ConfError> {
+    fn read(setting: &Setting<'c>, from: usize, takes_kid: bool) -> Result<Self> {
         let mut options = Self::default();
         for option in setting.values().skip(from - 1) {
             if let Some(kid) = option.strip_prefix(b"kid=").filter(|_| takes_kid) {
@@ -43,22 +38,14 @@ impl<'c> Options<'c> {
 }
 
 /// The time that an `option` names, in milliseconds.
-fn milliseconds(
-    setting: &Setting<'_>,
-    option: &[u8],
-    time: &[u8],
-) -> core::result::Result<u64, ConfError> {
+fn milliseconds(setting: &Setting<'_>, option: &[u8], time: &[u8]) -> Result<u64> {
     setting
         .milliseconds(time)
         .map_err(|_| ConfError::value(option, "must be a time, such as 30s, 5m or 1h"))
 }
 
 /// [`milliseconds`] of more than nothing.
-fn positive(
-    setting: &Setting<'_>,
-    option: &[u8],
-    time: &[u8],
-) -> core::result::Result<u64, ConfError> {
+fn positive(setting: &Setting<'_>, option: &[u8], time: &[u8]) -> Result<u64> {
     match milliseconds(setting, option, time)? {
         0 => Err(ConfError::value(option, "must be more than nothing")),
         time => Ok(time),
@@ -89,7 +76,7 @@ pub(super) fn jwks_file(conf: &mut LocationConf, setting: &mut Setting<'_>) -> R
     key_file(conf, setting, options.check, load_keys(kid), true)
 }
 
-fn load_keys(kid: Option<String>) -> impl Fn(&[u8]) -> core::result::Result<Loaded, String> {
+fn load_keys(kid: Option<String>) -> impl Fn(&[u8]) -> Result<Loaded, String> {
     move |text| token::load_keys(text, kid.as_deref()).map_err(|error| error.to_string())
 }
 
@@ -98,7 +85,7 @@ fn key_file(
     conf: &mut LocationConf,
     setting: &Setting<'_>,
     check: Option<u64>,
-    parse: impl Fn(&[u8]) -> core::result::Result<Loaded, String> + 'static,
+    parse: impl Fn(&[u8]) -> Result<Loaded, String> + 'static,
     switch_on: bool,
 ) -> Result {
     let Some(check) = check else {
@@ -125,8 +112,8 @@ fn watch<T>(
     setting: &Setting<'_>,
     name: &[u8],
     check: u64,
-    parse: impl Fn(Zeroizing<Vec<u8>>) -> core::result::Result<T, String> + 'static,
-) -> core::result::Result<Watched<T>, ConfError> {
+    parse: impl Fn(Zeroizing<Vec<u8>>) -> Result<T, String> + 'static,
+) -> Result<Watched<T>> {
     let path = setting.file_path(name)?;
     let shown = || String::from_utf8_lossy(path).into_owned();
     Watched::open(path, check, Box::new(parse)).map_err(|why| ConfError::File(shown(), why))
