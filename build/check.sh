@@ -29,6 +29,7 @@ verb_test() {
     step "examples in the documentation of the core"
     cargo test --locked -q -p token --doc
     check_fuzz
+    check_instructions
     run_nextest "nginx $NGX_VERSION" -p token -p tokenctl -p module-tests
     run_demo
 
@@ -57,7 +58,7 @@ check_shell() {
         apt_install shellcheck || true
     fi
     if have shellcheck; then
-        shellcheck -x build.sh .ci/run
+        shellcheck -x build.sh build/instructions.sh .ci/run
     else
         note "shellcheck is not installed: the scripts were not checked"
     fi
@@ -71,6 +72,18 @@ check_dependencies() {
         cargo deny --locked check --disable-fetch advisories
     else
         note "the advisory database cannot be reached from here: known vulnerabilities were NOT checked"
+    fi
+}
+
+check_instructions() {
+    step "instructions of a judgement"
+    if ! have valgrind && on_debian && can_be_root; then
+        apt_install valgrind || true
+    fi
+    if have valgrind; then
+        build/instructions.sh || die "a judgement takes more than it did; see above and build/instructions.sh"
+    else
+        note "valgrind is not installed: the instructions of a judgement were not counted"
     fi
 }
 

@@ -1,7 +1,6 @@
 //! The decision: finds the credentials, has them judged, remembers the verdict for the variables,
 //! and says what nginx is to answer.
 
-use std::cell::Cell;
 use std::rc::Rc;
 
 use token::credential::{self, Found};
@@ -105,12 +104,12 @@ fn decide_jwt(
 ) -> Result<Decision, Failed> {
     let want = Want::of_access_phase(check.depends_on_variables());
     let verdict = judge_jwt(request, state, check, want)?;
-    state.jwt.decide(check, request.place(), Rc::clone(&verdict), verdict.mode);
+    state.jwt.decide(check, request.place(), verdict.clone(), verdict.mode);
     if verdict.mode == Mode::Off {
         return Ok(Decision::Decline);
     }
     let (reason, status) = match &verdict.token {
-        Ok(token) => match apply_rules(request, check, &verdict, token)? {
+        Ok(token) => match apply_rules(request, state, check, &verdict, token)? {
             None => return Ok(Decision::Pass),
             Some(rule) => {
                 log_refusal(
@@ -209,7 +208,7 @@ fn judge_jwt(
     state: &State,
     check: &Rc<JwtCheck>,
     want: Want,
-) -> Result<Rc<JwtVerdict>, Failed> {
+) -> Result<JwtVerdict, Failed> {
     state.jwt.verdict(&state.judging, check, request.place(), want, || {
         let accepts = [Mode::Off, Mode::On, Mode::Optional, Mode::Permissive];
         let mode = mode(request, "jwt", check.switch, &accepts)?;
@@ -223,7 +222,7 @@ fn judge_jwt(
         };
         let part = token.as_ref().ok().and_then(|token| check.parts.get(token.provider));
         let provider = part.and_then(|part| part.provider.clone());
-        Ok(Rc::new(JwtVerdict { mode, token, provider, rules: Cell::default() }))
+        Ok(JwtVerdict { number: state.rules.number(), mode, token, provider })
     })
 }
 
@@ -231,21 +230,22 @@ fn judge_jwt(
 /// gives the first that does not hold.
 fn apply_rules(
     request: Request<'_>,
+    state: &State,
     check: &JwtCheck,
     verdict: &JwtVerdict,
     token: &Verified,
 ) -> Result<Option<Rc<Rule>>, Failed> {
-    verdict.rules.set(Rules::Judging);
+    let said = |rules| state.rules.set(verdict.number, rules);
+    said(Rules::Judging);
     let provider = verdict.provider.as_ref().map(|one| &*one.rules).unwrap_or_default();
     for rule in provider.iter().chain(&*check.rules) {
-        let held =
-            holds(request, rule, token).inspect_err(|_| verdict.rules.set(Rules::Unknown))?;
+        let held = holds(request, rule, token).inspect_err(|_| said(Rules::Unknown))?;
         if !held {
-            verdict.rules.set(Rules::Deny);
+            said(Rules::Deny);
             return Ok(Some(Rc::clone(rule)));
         }
     }
-    verdict.rules.set(Rules::Hold);
+    said(Rules::Hold);
     Ok(None)
 }
 
@@ -326,7 +326,7 @@ fn judge_link(
 /// The verdict on the token that a variable is to show: that of the location's own check, as the
 /// access phase decided or, before it, reached now; where none is in force, the one on which the
 /// request was last decided.
-pub(crate) fn jwt_verdict(request: Request<'_>) -> Result<Option<Rc<JwtVerdict>>, Failed> {
+pub(crate) fn jwt_verdict(request: Request<'_>) -> Result<Option<JwtVerdict>, Failed> {
     if let Some(check) = request.conf().jwt_check() {
         let state = request.state().ok_or(Failed::Value)?;
         let verdict = match state.jwt.decided(check, request.place())? {
@@ -349,10 +349,11 @@ pub(crate) fn jwt_reject(
         Ok(token) => token,
         Err(refusal) => return Ok(Some(refusal.reason)),
     };
-    let denied = match (verdict.rules.get(), request.conf().jwt_check()) {
+    let state = request.existing_state().ok_or(Failed::Value)?;
+    let denied = match (state.rules.get(verdict.number), request.conf().jwt_check()) {
         (Rules::Deny, _) => true,
         (Rules::Unknown, Some(check)) => {
-            let denied = apply_rules(request, check, verdict, token);
+            let denied = apply_rules(request, state, check, verdict, token);
             denied.map_err(|why| fail(request, why))?.is_some()
         }
         (Rules::Hold | Rules::Judging | Rules::Unknown, _) => false,

@@ -10,7 +10,7 @@ mod rules;
 mod servers;
 mod setting;
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::rc::Rc;
 
@@ -21,6 +21,7 @@ pub(crate) use provider::Provider;
 pub(crate) use rules::{Demand, Rule, Status};
 pub(crate) use servers::descriptions;
 pub(crate) use setting::NamedClaim;
+use token::Cache;
 
 use crate::ffi::ComplexValue;
 use crate::keys::{KeyFiles, Sources};
@@ -36,6 +37,25 @@ pub(crate) struct MainConf {
     pub(crate) key_requests: Sources,
     /// Whether any are fetched at all.
     pub(crate) has_requests: Cell<bool>,
+    /// What `jwt_cache` says, in bytes.
+    cache_size: Cell<Option<usize>>,
+    /// Made when it is first needed. By then this is a worker, so each has one with a seed of its
+    /// own; what is made while the configuration is read is a copy of the master's in all of them.
+    cache: OnceCell<Option<Cache>>,
+}
+
+/// What `jwt_cache` says where it is not named.
+const CACHE_SIZE: usize = 8 * 1024 * 1024;
+
+impl MainConf {
+    /// The memory of verified tokens, unless it is off.
+    pub(crate) fn cache(&self) -> Option<&Cache> {
+        let make = || match self.cache_size.get().unwrap_or(CACHE_SIZE) {
+            0 => None,
+            size => Cache::new(size),
+        };
+        self.cache.get_or_init(make).as_ref()
+    }
 }
 
 /// One level's configuration: what its own directives say and, once nginx has merged it with the

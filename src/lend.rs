@@ -36,8 +36,12 @@ pub(crate) fn judge(
     token: &[u8],
 ) -> Result<Result<Verified, Refusal>, Failed> {
     let lookup = Lookup::default();
-    let mut judged =
-        check.trust.check(token, request.now(), |policy| lend(request, check, policy, &lookup));
+    let mut judged = check.trust.check_cached(
+        token,
+        request.now(),
+        |policy| lend(request, check, policy, &lookup),
+        request.main_conf().cache(),
+    );
     let Err(refusal) = &mut judged else { return Ok(judged) };
     let for_want_of_keys = matches!(
         refusal.reason,

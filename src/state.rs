@@ -8,16 +8,16 @@ use token::{Refusal, Reject, Verified};
 use crate::conf::{JwtCheck, LinkCheck, Mode, Provider};
 use crate::keys::{Source, Waiting};
 
-/// The judgement of a token.
+/// The judgement of a token. A copy of it shares the token.
+#[derive(Clone)]
 pub(crate) struct JwtVerdict {
+    /// Which of the request's verdicts it is: what [`RuleVerdicts`] knows it by.
+    pub(crate) number: usize,
     pub(crate) mode: Mode,
     /// The token by itself: form, signature, registered claims.
     pub(crate) token: Result<Verified, Refusal>,
     /// The provider that the token is from, of a token that is good by itself.
     pub(crate) provider: Option<Rc<Provider>>,
-    /// What the rules say, once they were looked at. They come after the token, since their values
-    /// may hold variables that show its claims.
-    pub(crate) rules: Cell<Rules>,
 }
 
 /// What a location's rules say of a token that is good by itself.
@@ -29,6 +29,47 @@ pub(crate) enum Rules {
     Judging,
     Hold,
     Deny,
+}
+
+/// What the rules say of each verdict, once they were looked at. They come after the token, since
+/// their values may hold variables that show its claims.
+#[derive(Default)]
+pub(crate) struct RuleVerdicts {
+    count: Cell<usize>,
+    first: Cell<Rules>,
+    further: RefCell<Vec<Rules>>,
+}
+
+impl RuleVerdicts {
+    /// The number of a verdict to be.
+    pub(crate) fn number(&self) -> usize {
+        self.count.replace(self.count.get() + 1)
+    }
+
+    /// What the rules say of verdict `number`.
+    pub(crate) fn get(&self, number: usize) -> Rules {
+        match number.checked_sub(1) {
+            None => self.first.get(),
+            Some(at) => {
+                let further = self.further.try_borrow();
+                further.ok().and_then(|rules| rules.get(at).copied()).unwrap_or_default()
+            }
+        }
+    }
+
+    /// Notes what the rules say of verdict `number`.
+    pub(crate) fn set(&self, number: usize, said: Rules) {
+        let Some(at) = number.checked_sub(1) else { return self.first.set(said) };
+        // Never borrowed for longer than one of these functions runs.
+        if let Ok(mut further) = self.further.try_borrow_mut() {
+            if further.len() <= at {
+                further.resize(at + 1, Rules::default());
+            }
+            if let Some(rules) = further.get_mut(at) {
+                *rules = said;
+            }
+        }
+    }
 }
 
 /// The digits of a link's expiry.
@@ -78,7 +119,8 @@ impl Want {
 /// What has been judged of a request.
 #[derive(Default)]
 pub(crate) struct State {
-    pub(crate) jwt: Memory<JwtCheck, Rc<JwtVerdict>>,
+    pub(crate) jwt: Memory<JwtCheck, JwtVerdict>,
+    pub(crate) rules: RuleVerdicts,
     pub(crate) link: Memory<LinkCheck, LinkVerdict>,
     pub(crate) judging: Judging,
     /// The expiry that a link presents, while its `secure_token_md5` is being evaluated.
@@ -152,7 +194,7 @@ pub(crate) struct Memory<C, V> {
     /// Each check is kept alive beside its verdict, so that no other can come to its address. A
     /// failure is remembered as well: nginx may read a variable twice, once for its length, and
     /// the answer must not change in between.
-    verdicts: RefCell<Vec<Remembered<C, V>>>,
+    verdicts: RefCell<Few<Remembered<C, V>>>,
     /// The verdict on which the access phase last decided, the check that gave it, and where.
     decided: RefCell<Option<(Rc<C>, Place, V)>>,
     /// The last of those by a check that was not switched off.
@@ -165,6 +207,38 @@ struct Remembered<C, V> {
     check: Rc<C>,
     place: Place,
     verdict: Result<V, Failed>,
+}
+
+/// A list that takes its first element without an allocation: most requests have one verdict.
+struct Few<T> {
+    first: Option<T>,
+    further: Vec<T>,
+}
+
+impl<T> Few<T> {
+    fn iter(&self) -> impl Iterator<Item = &T> {
+        self.first.iter().chain(&self.further)
+    }
+
+    fn push(&mut self, value: T) {
+        match &mut self.first {
+            first @ None => *first = Some(value),
+            Some(_) => self.further.push(value),
+        }
+    }
+
+    fn retain(&mut self, keep: impl Fn(&T) -> bool) {
+        if self.first.as_ref().is_some_and(|first| !keep(first)) {
+            self.first = None;
+        }
+        self.further.retain(keep);
+    }
+}
+
+impl<T> Default for Few<T> {
+    fn default() -> Self {
+        Self { first: None, further: Vec::new() }
+    }
 }
 
 impl<C, V> Default for Memory<C, V> {

@@ -47,6 +47,7 @@ commands! {
     "jwt_require", OR_PROVIDER | NGX_CONF_1MORE, jwt_require;
     "jwt_revoked", OR_PROVIDER | NGX_CONF_TAKE2 | NGX_CONF_TAKE3, keys::jwt_revoked;
     "jwt_provider", NGX_HTTP_MAIN_CONF | NGX_CONF_BLOCK | NGX_CONF_TAKE1, jwt_provider;
+    "jwt_cache", NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1, jwt_cache;
     "jwt_claim_set", NGX_HTTP_MAIN_CONF | NGX_CONF_2MORE, jwt_claim_set;
     "jwt_header_set", NGX_HTTP_MAIN_CONF | NGX_CONF_2MORE, jwt_header_set;
 
@@ -201,6 +202,17 @@ fn jwt_require(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
     let rule = rules::require(setting, Status::Forbidden)?;
     conf.jwt.requires.get_or_insert_default().push(Rc::new(rule));
     Ok(())
+}
+
+fn jwt_cache(_: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
+    let size = match setting.first() {
+        b"off" => 0,
+        value => setting.size(value)?,
+    };
+    match setting.main().cache_size.replace(Some(size)) {
+        None => Ok(()),
+        Some(_) => Err(ConfError::Duplicate),
+    }
 }
 
 fn jwt_claim_set(_: &mut LocationConf, setting: &mut Setting<'_>) -> Result {

@@ -13,8 +13,8 @@ use ngx::ffi::{
     NGX_HTTP_VAR_NOCACHEABLE, NGX_LOG_EMERG, NGX_LOG_WARN, NGX_MAIN_CONF, NGX_OK, ngx_command_t,
     ngx_conf_full_name, ngx_conf_include, ngx_conf_parse, ngx_conf_t, ngx_http_add_variable,
     ngx_http_compile_complex_value, ngx_http_compile_complex_value_t, ngx_http_complex_value_t,
-    ngx_http_conf_ctx_t, ngx_http_max_module, ngx_int_t, ngx_palloc, ngx_parse_time, ngx_str_t,
-    ngx_uint_t,
+    ngx_http_conf_ctx_t, ngx_http_max_module, ngx_int_t, ngx_palloc, ngx_parse_size,
+    ngx_parse_time, ngx_str_t, ngx_uint_t,
 };
 use ngx::ngx_conf_log_error;
 use token::{ClaimPath, LoadError, Loaded};
@@ -270,6 +270,17 @@ impl<'c> Setting<'c> {
         let zone = unsafe { Zone::declare(self.cf.as_ptr()) };
         self.main().has_requests.set(true);
         zone
+    }
+
+    /// A size such as `64k` or `8m`, in bytes, as `ngx_parse_size` reads it.
+    pub(super) fn size(&self, value: &[u8]) -> Result<usize> {
+        let mut text = ffi::string(value);
+        // SAFETY: the function reads the string and writes nothing.
+        let size = unsafe { ngx_parse_size(&raw mut text) };
+        match usize::try_from(size) {
+            Ok(size @ 1..) => Ok(size),
+            _ => Err(ConfError::value(value, "must be a size, such as 512k or 8m, or off")),
+        }
     }
 
     /// Compiles a value that may hold variables.

@@ -120,10 +120,14 @@ fn an_issuer_that_is_no_providers_is_refused() -> Result<()> {
         assert_eq!(nginx.bearer("/", &token)?.status, 401, "{issuer}");
     }
     // Two issuers in one token are no token.
-    let both = r#"{"iss":"https://home.example","iss":"https://partner.example"}"#;
     let header = r#"{"alg":"HS256","kid":"shared"}"#;
-    let token = raw_token(header, both, |input| hmac("HS256", OTHER_SECRET.as_bytes(), input))?;
+    let sign =
+        |both| raw_token(header, both, |input| hmac("HS256", OTHER_SECRET.as_bytes(), input));
+    let token = sign(r#"{"iss":"https://partner.example","iss":"https://home.example"}"#)?;
     assert_eq!(nginx.bearer("/", &token)?.verdict(), (401, "malformed"));
+    // Whose keys are tried goes by the first of them.
+    let token = sign(r#"{"iss":"https://home.example","iss":"https://partner.example"}"#)?;
+    assert_eq!(nginx.bearer("/", &token)?.verdict(), (401, "bad_algorithm"));
     nginx.assert_no_secret(&[&token, SECRET, OTHER_SECRET])?;
     nginx.finish()
 }

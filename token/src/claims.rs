@@ -1,34 +1,39 @@
 //! The registered claims (RFC 7519 section 4.1), judged once the signature has held.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::fmt;
 
-use crate::json::{Document, Number, Value};
+use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
+
+use crate::json::{Document, Number, Place, Value};
 use crate::reject::Reject;
 
-/// The registered claims of a payload, with their types checked.
+/// The registered claims of a payload, with their types checked: numbers as they are, anything else
+/// by its place in the document, so that they can be kept beside it.
 ///
 /// A claim of the wrong type is refused also where no rule asks for it: a token that does not
 /// follow RFC 7519 was not made by who should have made it.
-#[derive(Default)]
-pub(crate) struct Claims<'d> {
-    issuer: Option<&'d str>,
-    audience: Option<Value<'d>>,
+#[derive(Debug, Default)]
+pub(crate) struct Claims {
+    issuer: Option<Place>,
+    audience: Option<Place>,
     expires: Option<Number>,
     not_before: Option<Number>,
     issued_at: Option<Number>,
 }
 
-impl<'d> Claims<'d> {
+impl Claims {
     /// Reads the registered claims in one pass over the payload's members.
-    pub(crate) fn read(payload: &'d Document) -> Result<Self, Reject> {
+    pub(crate) fn read(payload: &Document) -> Result<Self, Reject> {
         let mut claims = Self::default();
         for (name, value) in payload.root().members().ok_or(Reject::Malformed)? {
             let text = || value.as_str().ok_or(Reject::Malformed);
             let number = || value.as_number().ok_or(Reject::Malformed);
             match name {
-                "iss" => claims.issuer = Some(text()?),
+                "iss" => claims.issuer = text().map(|_| Some(value.place()))?,
                 "sub" | "jti" => drop(text()?),
-                "aud" => claims.audience = Some(audience(value)?),
+                "aud" => claims.audience = Some(audience(value)?.place()),
                 "exp" => claims.expires = Some(number()?),
                 "nbf" => claims.not_before = Some(number()?),
                 "iat" => claims.issued_at = Some(number()?),
@@ -36,6 +41,11 @@ impl<'d> Claims<'d> {
             }
         }
         Ok(claims)
+    }
+
+    /// When the token expires.
+    pub(crate) fn expires(&self) -> Option<Number> {
+        self.expires
     }
 
     /// Refuses a token before `nbf` or from `exp` on, each moved by `leeway` seconds. The error
@@ -77,17 +87,22 @@ impl<'d> Claims<'d> {
         }
     }
 
-    /// Whether the token is from one of `accepted`.
-    pub(crate) fn is_from(&self, accepted: &[Box<str>]) -> bool {
-        self.issuer.is_some_and(|issuer| accepted.iter().any(|one| **one == *issuer))
+    /// The issuer in the `payload` that this was read from.
+    pub(crate) fn issuer<'d>(&self, payload: &'d Document) -> Option<&'d str> {
+        self.issuer.and_then(|at| payload.at(at).as_str())
     }
 
-    /// Whether the token is for one of `accepted`.
-    pub(crate) fn is_for(&self, accepted: &[Box<str>]) -> bool {
+    /// Whether the token of this `payload` is from one of `accepted`.
+    pub(crate) fn is_from(&self, payload: &Document, accepted: &[Box<str>]) -> bool {
+        self.issuer(payload).is_some_and(|issuer| accepted.iter().any(|one| **one == *issuer))
+    }
+
+    /// Whether the token of this `payload` is for one of `accepted`.
+    pub(crate) fn is_for(&self, payload: &Document, accepted: &[Box<str>]) -> bool {
         let is_accepted = |value: Value<'_>| {
             value.as_str().is_some_and(|name| accepted.iter().any(|one| **one == *name))
         };
-        self.audience.is_some_and(|audience| {
+        self.audience.map(|at| payload.at(at)).is_some_and(|audience| {
             is_accepted(audience)
                 || audience.items().is_some_and(|mut items| items.any(is_accepted))
         })
@@ -111,6 +126,73 @@ pub(crate) fn is_typ(typ: Option<&str>, accepted: &[Box<str>]) -> bool {
         }
     }
     typ.is_some_and(|typ| accepted.iter().any(|one| short(one).eq_ignore_ascii_case(short(typ))))
+}
+
+/// The issuer that a payload names, with nothing read behind it: what is not verified yet is worth
+/// no more than finding out whose keys to try.
+pub(crate) fn issuer_of(payload: &[u8]) -> Result<Option<Cow<'_, str>>, Reject> {
+    let mut issuer = None;
+    let mut deserializer = serde_json::Deserializer::from_slice(payload);
+    let read = deserializer.deserialize_map(FindIssuer(&mut issuer));
+    match (issuer, read) {
+        // Who stops in the middle of an object is told that the rest of it is missing.
+        (Some(issuer), _) => Ok(Some(issuer)),
+        (None, Ok(())) => Ok(None),
+        (None, Err(_)) => Err(Reject::Malformed),
+    }
+}
+
+/// Among how many members the issuer must be, where it has to be found before anything vouches for
+/// the token.
+const MAX_BEFORE_ISSUER: usize = 256;
+
+struct FindIssuer<'a, 'de>(&'a mut Option<Cow<'de, str>>);
+
+impl<'de> Visitor<'de> for FindIssuer<'_, 'de> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+        for _ in 0..MAX_BEFORE_ISSUER {
+            let Some(Text(name)) = members.next_key()? else { return Ok(()) };
+            if name == "iss" {
+                *self.0 = Some(members.next_value::<Text<'de>>()?.0);
+                return Ok(());
+            }
+            members.next_value::<IgnoredAny>()?;
+        }
+        Err(A::Error::custom("no issuer among the first members"))
+    }
+}
+
+/// A string, lent where it holds no escape.
+struct Text<'t>(Cow<'t, str>);
+
+impl<'de> Deserialize<'de> for Text<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(TextVisitor)
+    }
+}
+
+struct TextVisitor;
+
+impl<'de> Visitor<'de> for TextVisitor {
+    type Value = Text<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
+        Ok(Text(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
+        Ok(Text(Cow::Owned(text.to_owned())))
+    }
 }
 
 #[cfg(test)]
@@ -184,7 +266,10 @@ mod tests {
     #[test]
     fn audience_and_type() {
         let accepted: [Box<str>; 2] = ["api".into(), "web".into()];
-        let is_for = |json| Claims::read(&payload(json)).ok().unwrap().is_for(&accepted);
+        let is_for = |json| {
+            let payload = payload(json);
+            Claims::read(&payload).ok().unwrap().is_for(&payload, &accepted)
+        };
         assert!(is_for(r#"{"aud":"api"}"#));
         assert!(is_for(r#"{"aud":["x","web"]}"#));
         assert!(!is_for(r#"{"aud":["x"]}"#));

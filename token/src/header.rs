@@ -2,41 +2,41 @@
 
 use crate::alg::Algorithm;
 use crate::base64url;
-use crate::json::Document;
+use crate::json::{Document, Place};
 use crate::reject::Reject;
 
-/// The header of a token, with the members that decide which key verifies it.
+/// How many names and values a header may hold in all: it is parsed before anything vouches for the
+/// token, at a cost that grows with them. A key or a chain of certificates in it has room.
+const MAX_NODES: usize = 256;
+
+/// The members of a header that decide which key verifies the token, by their places in the
+/// document, so that they can be kept beside it.
 ///
 /// `jwk`, `jku`, `x5u` and `x5c` are data like any other member: nothing here follows them.
 #[derive(Debug)]
-pub(crate) struct Header<'d> {
+pub(crate) struct Header {
     pub(crate) algorithm: Algorithm,
-    pub(crate) kid: Option<&'d str>,
-    pub(crate) typ: Option<&'d str>,
+    kid: Option<Place>,
+    typ: Option<Place>,
 }
 
 /// Decodes the encoded header.
 pub(crate) fn document(encoded: &[u8]) -> Result<Document, Reject> {
     let text = base64url::decode(encoded).ok_or(Reject::Malformed)?;
-    let document = Document::parse(text).map_err(|_| Reject::Malformed)?;
+    let document = Document::parse_bounded(text, MAX_NODES).map_err(|_| Reject::Malformed)?;
     if document.root().is_object() { Ok(document) } else { Err(Reject::Malformed) }
 }
 
-/// The kid, for the log of a refusal; no more than a hint, as nothing vouches for it yet.
-pub(crate) fn kid(document: &Document) -> Option<Box<str>> {
-    document.root().get("kid")?.as_str().map(Into::into)
-}
-
-impl<'d> Header<'d> {
+impl Header {
     /// Reads the members in one pass over them.
-    pub(crate) fn read(document: &'d Document) -> Result<Self, Reject> {
+    pub(crate) fn read(document: &Document) -> Result<Self, Reject> {
         let (mut alg, mut kid, mut typ) = (None, None, None);
         for (name, value) in document.root().members().ok_or(Reject::Malformed)? {
             let text = || value.as_str().ok_or(Reject::Malformed);
             match name {
                 "alg" => alg = Some(text()?),
-                "kid" => kid = Some(text()?),
-                "typ" => typ = Some(text()?),
+                "kid" => kid = text().map(|_| Some(value.place()))?,
+                "typ" => typ = text().map(|_| Some(value.place()))?,
                 // No extension is understood here, so any that is critical must be refused
                 // (RFC 7515 section 4.1.11); `b64` (RFC 7797) is refused also where a signer
                 // forgot to list it.
@@ -47,6 +47,16 @@ impl<'d> Header<'d> {
         }
         let algorithm = Algorithm::from_name(alg.ok_or(Reject::Malformed)?);
         Ok(Self { algorithm: algorithm.ok_or(Reject::BadAlgorithm)?, kid, typ })
+    }
+
+    /// The kid in the `document` that this was read from.
+    pub(crate) fn kid<'d>(&self, document: &'d Document) -> Option<&'d str> {
+        self.kid.and_then(|at| document.at(at).as_str())
+    }
+
+    /// The typ in the `document` that this was read from.
+    pub(crate) fn typ<'d>(&self, document: &'d Document) -> Option<&'d str> {
+        self.typ.and_then(|at| document.at(at).as_str())
     }
 }
 

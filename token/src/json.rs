@@ -4,20 +4,18 @@
 //! text: member names must be unique at every level (also when equal only after unescaping, which
 //! RFC 7515 section 4 and RFC 7519 section 4 allow a reader to demand), nesting is bounded, and
 //! nothing may follow the value. A [`Document`] owns its text; its nodes are ranges into it, so a
-//! payload of any shape costs three allocations and can be remembered as it is.
+//! payload costs one allocation beside its text, and it can be remembered as it is.
+
+mod tape;
 
 use std::fmt::{self, Write as _};
 
-use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use zeroize::Zeroize;
 
 pub use crate::number::Number;
 
 /// How deep arrays and objects may nest, the outermost included.
 pub const MAX_DEPTH: usize = 32;
-
-/// Below this, comparing every pair of names is faster than sorting them.
-const FEW_MEMBERS: usize = 8;
 
 /// A parsed JSON text.
 #[derive(Clone)]
@@ -26,7 +24,7 @@ pub struct Document {
     /// The strings that held escapes, unescaped, one after the other.
     unescaped: Box<str>,
     /// Depth first; an object's members are a name node, then the value.
-    nodes: Box<[Node]>,
+    nodes: Vec<Node>,
 }
 
 #[derive(Clone, Copy)]
@@ -70,18 +68,18 @@ pub enum JsonError {
 impl Document {
     /// Parses one JSON text.
     pub fn parse(text: Vec<u8>) -> Result<Self, JsonError> {
+        Self::parse_bounded(text, usize::MAX)
+    }
+
+    /// As [`Document::parse`], but gives up where there are more than `max_nodes` names and values.
+    pub(crate) fn parse_bounded(text: Vec<u8>, max_nodes: usize) -> Result<Self, JsonError> {
         let text = String::from_utf8(text)
             .map_err(|e| JsonError::Utf8(e.utf8_error().valid_up_to()))?
             .into_boxed_str();
         if u32::try_from(text.len()).is_err() {
             return Err(JsonError::TooLarge);
         }
-        let mut tape = Tape { text: &text, unescaped: String::new(), nodes: Vec::new() };
-        tape.nodes.reserve(text.len() / 12 + 2);
-        let mut deserializer = serde_json::Deserializer::from_str(&text);
-        Seed { tape: &mut tape, depth: 0 }.deserialize(&mut deserializer)?;
-        deserializer.end()?;
-        let (unescaped, nodes) = (tape.unescaped.into_boxed_str(), tape.nodes.into_boxed_slice());
+        let (unescaped, nodes) = tape::write(&text, max_nodes)?;
         Ok(Self { text, unescaped, nodes })
     }
 
@@ -93,6 +91,19 @@ impl Document {
     /// The text as it was given.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// The value at a place that [`Value::place`] gave.
+    pub(crate) fn at(&self, place: Place) -> Value<'_> {
+        Value { document: self, at: place.0 as usize }
+    }
+
+    /// The memory that it owns, where the allocator keeps `block` bytes beside each block.
+    pub(crate) fn heap_bytes(&self, block: usize) -> usize {
+        self.text.len()
+            + self.unescaped.len()
+            + self.nodes.capacity() * size_of::<Node>()
+            + 3 * block
     }
 
     fn node(&self, at: usize) -> Node {
@@ -122,7 +133,7 @@ impl Zeroize for Document {
     fn zeroize(&mut self) {
         self.text.zeroize();
         self.unescaped.zeroize();
-        self.nodes = Box::default();
+        self.nodes = Vec::new();
     }
 }
 
@@ -140,7 +151,17 @@ pub struct Value<'d> {
     at: usize,
 }
 
+/// Where a value is in its [`Document`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place(u32);
+
 impl<'d> Value<'d> {
+    /// Where it is, to be found again without a borrow.
+    pub(crate) fn place(self) -> Place {
+        // A tape has fewer nodes than its text has bytes, and those are below 4 GiB.
+        Place(u32::try_from(self.at).unwrap_or(u32::MAX))
+    }
+
     /// The string, if it is one.
     pub fn as_str(self) -> Option<&'d str> {
         self.document.string(self.at)
@@ -259,169 +280,6 @@ impl<'d> Value<'d> {
 
 fn write_string(text: Option<&str>, out: &mut String) {
     out.push_str(&serde_json::Value::from(text.unwrap_or_default()).to_string());
-}
-
-/// The tape while it is being written.
-struct Tape<'t> {
-    text: &'t str,
-    unescaped: String,
-    nodes: Vec<Node>,
-}
-
-impl Tape<'_> {
-    /// A string that stands in the text without an escape.
-    fn push_plain(&mut self, part: &str) {
-        // `part` was lent by the parser from `text`, so the difference of the addresses is its
-        // offset; a part from elsewhere would read as an empty string, never out of bounds.
-        let start = (part.as_ptr() as usize).saturating_sub(self.text.as_ptr() as usize);
-        self.nodes.push(Node::Plain(span(start, part.len())));
-    }
-
-    fn push_unescaped(&mut self, part: &str) {
-        let start = self.unescaped.len();
-        self.unescaped.push_str(part);
-        self.nodes.push(Node::Unescaped(span(start, part.len())));
-    }
-
-    /// The name at node `at`.
-    fn name(&self, at: usize) -> &str {
-        let (text, span) = match self.nodes.get(at) {
-            Some(Node::Plain(span)) => (self.text, span),
-            Some(Node::Unescaped(span)) => (self.unescaped.as_str(), span),
-            _ => return "",
-        };
-        text.get(span.start as usize..span.end as usize).unwrap_or_default()
-    }
-
-    /// Where the next node will stand. The text is shorter than 4 GiB and a node takes a byte of
-    /// it at least, so this fits.
-    fn here(&self) -> u32 {
-        u32::try_from(self.nodes.len()).unwrap_or(u32::MAX)
-    }
-
-    /// Closes the container that was opened at `at`.
-    fn close(&mut self, at: u32, node: impl FnOnce(u32) -> Node) {
-        let end = self.here();
-        if let Some(slot) = self.nodes.get_mut(at as usize) {
-            *slot = node(end);
-        }
-    }
-
-    /// The first name that stands twice among the members whose name nodes are `names`.
-    fn repeated(&self, names: &[u32]) -> Option<&str> {
-        if names.len() <= FEW_MEMBERS {
-            return names.iter().enumerate().find_map(|(i, &a)| {
-                let a = self.name(a as usize);
-                names.iter().take(i).any(|&b| self.name(b as usize) == a).then_some(a)
-            });
-        }
-        let mut sorted: Vec<&str> = names.iter().map(|&at| self.name(at as usize)).collect();
-        sorted.sort_unstable();
-        sorted.windows(2).find_map(|pair| match pair {
-            [a, b] if a == b => Some(*a),
-            _ => None,
-        })
-    }
-}
-
-fn span(start: usize, len: usize) -> Span {
-    let at = |n| u32::try_from(n).unwrap_or(u32::MAX);
-    Span { start: at(start), end: at(start + len) }
-}
-
-/// Writes one value, `depth` containers down, onto the tape.
-struct Seed<'a, 't> {
-    tape: &'a mut Tape<'t>,
-    depth: usize,
-}
-
-impl<'t> Seed<'_, 't> {
-    fn inner<'b, E: serde::de::Error>(&'b mut self) -> Result<Seed<'b, 't>, E> {
-        if self.depth >= MAX_DEPTH {
-            return Err(E::custom(format_args!("nested deeper than {MAX_DEPTH} levels")));
-        }
-        Ok(Seed { tape: self.tape, depth: self.depth + 1 })
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for Seed<'_, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Seed<'_, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON value")
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        self.tape.nodes.push(Node::Null);
-        Ok(())
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<(), E> {
-        self.tape.nodes.push(Node::Bool(value));
-        Ok(())
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<(), E> {
-        self.tape.nodes.push(Node::Number(Number::Unsigned(value)));
-        Ok(())
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<(), E> {
-        self.tape.nodes.push(Node::Number(Number::Signed(value)));
-        Ok(())
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<(), E> {
-        self.tape.nodes.push(Node::Number(Number::Float(value)));
-        Ok(())
-    }
-
-    fn visit_borrowed_str<E>(self, value: &'de str) -> Result<(), E> {
-        self.tape.push_plain(value);
-        Ok(())
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<(), E> {
-        self.tape.push_unescaped(value);
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<(), A::Error> {
-        let inner = self.inner()?;
-        let at = inner.tape.here();
-        inner.tape.nodes.push(Node::Array { end: at });
-        while seq.next_element_seed(Seed { tape: inner.tape, depth: inner.depth })?.is_some() {}
-        inner.tape.close(at, |end| Node::Array { end });
-        Ok(())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
-        let inner = self.inner()?;
-        let at = inner.tape.here();
-        inner.tape.nodes.push(Node::Object { end: at });
-        let mut names: Vec<u32> = Vec::new();
-        loop {
-            let name = inner.tape.here();
-            if map.next_key_seed(Seed { tape: inner.tape, depth: inner.depth })?.is_none() {
-                break;
-            }
-            names.push(name);
-            map.next_value_seed(Seed { tape: inner.tape, depth: inner.depth })?;
-        }
-        inner.tape.close(at, |end| Node::Object { end });
-        match inner.tape.repeated(&names) {
-            Some(name) => Err(A::Error::custom(format_args!("member {name:?} stands twice"))),
-            None => Ok(()),
-        }
-    }
 }
 
 #[cfg(test)]

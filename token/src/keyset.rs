@@ -2,21 +2,33 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::alg::Algorithm;
 use crate::key::Key;
 
 /// How many signatures are tried for one token, over all key sources: what a token without a kid
 /// can cost stays bounded whatever the number of keys.
-pub const MAX_CANDIDATES: usize = 4;
+pub const MAX_CANDIDATES: usize = 2;
 
 /// How many keys of an algorithm are considered for a token that names none. More than are tried,
 /// so that keys past their `expires` do not hide the current ones behind them.
 const MAX_UNNAMED: usize = 16;
 
+/// Where a key is among several sets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// The number of the set.
+    pub(crate) set: usize,
+    /// The number of the key in it.
+    pub(crate) key: usize,
+}
+
 /// The keys of one source, indexed.
 #[derive(Debug)]
 pub struct KeySet {
+    /// Another for each set that this process has made.
+    id: u64,
     /// Sorted by kid, those without one first; the order of the source among equals.
     keys: Box<[Key]>,
     by_kid: HashMap<Box<str>, Range<usize>>,
@@ -50,30 +62,43 @@ impl KeySet {
                 by_kid.entry(kid.into()).or_insert(at..at).end = at + 1;
             }
         }
-        Self { keys, by_kid, without_kid, by_algorithm }
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        Self { id, keys, by_kid, without_kid, by_algorithm }
     }
 
-    /// The keys called `kid`.
-    pub(crate) fn named(&self, kid: &str) -> &[Key] {
-        self.by_kid.get(kid).and_then(|range| self.keys.get(range.clone())).unwrap_or_default()
+    /// What tells this set from every other, of the same keys, too: sets never change, so what was
+    /// found with it once is so for as long as it is in force.
+    pub(crate) fn id(&self) -> u64 {
+        self.id
     }
 
-    /// The keys that have no kid.
-    pub(crate) fn unnamed(&self) -> &[Key] {
-        self.keys.get(..self.without_kid).unwrap_or_default()
+    /// The key of that number.
+    pub(crate) fn key(&self, number: usize) -> Option<&Key> {
+        self.keys.get(number)
     }
 
-    /// The first keys that verify `algorithm`, whatever they are called.
-    pub(crate) fn verifying(&self, algorithm: Algorithm) -> impl Iterator<Item = &Key> {
-        let fitting = self.by_algorithm.get(algorithm.index());
-        fitting.into_iter().flatten().filter_map(|at| self.keys.get(*at))
+    /// The numbers of the keys called `kid`.
+    pub(crate) fn named(&self, kid: &str) -> Range<usize> {
+        self.by_kid.get(kid).cloned().unwrap_or_default()
+    }
+
+    /// The numbers of the keys that have no kid.
+    pub(crate) fn unnamed(&self) -> Range<usize> {
+        0..self.without_kid
+    }
+
+    /// The numbers of the first keys that verify `algorithm`, whatever they are called.
+    pub(crate) fn verifying(&self, algorithm: Algorithm) -> &[usize] {
+        self.by_algorithm.get(algorithm.index()).map(|fitting| &**fitting).unwrap_or_default()
     }
 
     /// The first key here that has a kid and an algorithm in common with one of `other`.
     pub fn conflict<'a>(&'a self, other: &Self) -> Option<&'a Key> {
         self.keys.iter().find(|key| {
             let same = |it: &Key| !it.algorithms().intersection(key.algorithms()).is_empty();
-            key.kid().is_some_and(|kid| other.named(kid).iter().any(same))
+            let named = |kid| other.keys.get(other.named(kid)).unwrap_or_default();
+            key.kid().is_some_and(|kid| named(kid).iter().any(same))
         })
     }
 
@@ -106,15 +131,16 @@ mod tests {
         assert_eq!(set.named("").len(), 1);
         assert!(set.named("c").is_empty());
         assert_eq!(set.unnamed().len(), 2);
-        let order: Vec<_> = set.verifying(Algorithm::HS512).map(Key::kid).collect();
+        let kid = |number: &usize| set.key(*number).unwrap().kid();
+        let order: Vec<_> = set.verifying(Algorithm::HS512).iter().map(kid).collect();
         assert_eq!(order, kids);
-        assert_eq!(set.verifying(Algorithm::RS256).count(), 0);
+        assert_eq!(set.verifying(Algorithm::RS256), [0; 0]);
     }
 
     #[test]
     fn what_a_token_without_kid_considers_is_bounded() {
         let set = KeySet::new((0..100).map(|i| key(Some(&i.to_string()))).collect());
-        assert_eq!(set.verifying(Algorithm::HS256).count(), MAX_UNNAMED);
+        assert_eq!(set.verifying(Algorithm::HS256).len(), MAX_UNNAMED);
         assert_eq!(set.len(), 100);
     }
 }

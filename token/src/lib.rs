@@ -16,14 +16,17 @@ mod loaded;
 mod pem;
 pub mod schedule;
 
+mod cache;
 mod claims;
 mod compact;
+mod content;
 pub mod credential;
 mod header;
 mod policy;
 mod revoked;
 mod rules;
 mod signed_url;
+mod trust;
 
 pub mod base64url;
 pub mod challenge;
@@ -32,14 +35,17 @@ mod number;
 mod reject;
 
 pub use alg::{Algorithm, AlgorithmSet, Curve};
+pub use cache::Cache;
 pub use compact::MAX_TOKEN_LEN;
+pub use content::Content;
 pub use key::{Key, KeyError, RSA_MAX_BITS, RSA_MIN_BITS};
 pub use keyfile::{fingerprint, load_keys, load_published_keys};
 pub use keyset::{KeySet, MAX_CANDIDATES};
 pub use kids::load_kids;
 pub use loaded::{Fault, LoadError, Loaded};
-pub use policy::{Demands, Lent, Policy, Refusal, Trust, Verified};
+pub use policy::{Demands, Lent, Policy, Refusal};
 pub use reject::Reject;
 pub use revoked::{Revocation, RevokedList};
 pub use rules::{ClaimPath, ClaimRule, Operator, RuleError};
 pub use signed_url::{Link, LinkAlgorithm, LinkPolicy, LinkSecret};
+pub use trust::{Trust, Verified};

@@ -1,29 +1,19 @@
-//! What a location demands of a token, and the judgement itself.
+//! What a location demands of a token, and whether a token satisfies it.
 
 use std::fmt;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::alg::{Algorithm, AlgorithmSet};
 use crate::base64url;
-use crate::claims::{Claims, is_typ};
+use crate::claims::is_typ;
 use crate::compact::Compact;
+use crate::content::Content;
 use crate::header::{self, Header};
 use crate::json::Document;
 use crate::key::Key;
-use crate::keyset::{KeySet, MAX_CANDIDATES};
+use crate::keyset::{KeySet, MAX_CANDIDATES, Place};
 use crate::reject::Reject;
 use crate::revoked::Revocation;
-
-/// Whose tokens are accepted.
-#[derive(Debug)]
-pub enum Trust {
-    /// Those that the keys of one policy verify.
-    Keys(Policy),
-    /// Those of several providers. The issuer that a token names decides which: keys of one never
-    /// vouch for an issuer of another.
-    Providers(Vec<Policy>),
-}
 
 /// What a token must satisfy.
 #[derive(Debug, Default)]
@@ -65,17 +55,6 @@ pub struct Lent {
     pub revoked: Vec<Arc<Revocation>>,
 }
 
-/// A token that satisfied a [`Policy`].
-#[derive(Debug, Clone)]
-pub struct Verified {
-    /// The JOSE header.
-    pub header: Document,
-    /// The claims.
-    pub payload: Document,
-    /// Which of the [`Trust::Providers`] it is from; 0 where there are only keys.
-    pub provider: usize,
-}
-
 /// Why a token was refused, and what the log may say of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
@@ -85,6 +64,14 @@ pub struct Refusal {
     pub kid: Option<Box<str>>,
     /// Seconds since `exp`, or until `nbf`.
     pub age: Option<i64>,
+}
+
+impl Refusal {
+    /// Of a token with this header. Nothing vouches for the kid there: it is a hint for the log.
+    pub(crate) fn of(header: &Document, (reason, age): Why) -> Self {
+        let kid = header.root().get("kid").and_then(super::json::Value::as_str).map(Into::into);
+        Self { reason, kid, age }
+    }
 }
 
 impl From<Reject> for Refusal {
@@ -115,174 +102,96 @@ impl fmt::Display for Refusal {
     }
 }
 
-impl Trust {
-    /// Judges `token` at `now`, in seconds since the epoch.
-    ///
-    /// The order is form, key and algorithm, signature, and only then type, claims and revocation.
-    /// Among several providers the issuer is read before, for nothing but choosing whose keys are
-    /// tried.
-    ///
-    /// `lend` gives what a policy, by its number, goes by beside its own; `None` for nothing.
-    ///
-    /// # Errors
-    /// The first reason for which the token is refused.
-    pub fn check(
-        &self,
-        token: &[u8],
-        now: i64,
-        lend: impl Fn(usize) -> Option<Rc<Lent>>,
-    ) -> Result<Verified, Refusal> {
-        let policies = match self {
-            Self::Keys(policy) => return policy.check_with(token, now, || lend(0)),
-            Self::Providers(policies) => policies,
-        };
-        let compact = Compact::split(token).ok_or(Reject::Malformed)?;
-        let header = header::document(compact.header)?;
-        let judge = || {
-            let (provider, policy, payload) = Self::choose(policies, &compact).map_err(plain)?;
-            let lent = lend(provider);
-            let lent = lent.as_deref();
-            let key = policy.verify(&compact, &header, lent, now).map_err(plain)?;
-            Ok((policy.check_claims(&header, payload, key, lent, now)?, provider))
-        };
-        match judge() {
-            Ok((payload, provider)) => Ok(Verified { header, payload, provider }),
-            Err((reason, age)) => Err(Refusal { reason, kid: header::kid(&header), age }),
-        }
-    }
-
-    /// The provider whose issuer the payload names, which nothing vouches for yet.
-    fn choose<'p>(
-        policies: &'p [Policy],
-        compact: &Compact<'_>,
-    ) -> Result<(usize, &'p Policy, Document), Reject> {
-        let payload = payload(compact)?;
-        let claims = Claims::read(&payload)?;
-        let (provider, policy) = policies
-            .iter()
-            .enumerate()
-            .find(|(_, policy)| policy.demands.first().is_some_and(|d| claims.is_from(&d.issuers)))
-            .ok_or(Reject::BadIssuer)?;
-        Ok((provider, policy, payload))
-    }
-}
-
-fn payload(compact: &Compact<'_>) -> Result<Document, Reject> {
-    let text = base64url::decode(compact.payload).ok_or(Reject::Malformed)?;
-    Document::parse(text).map_err(|_| Reject::Malformed)
-}
+/// The reason of a refusal, with how far away a token's time is where it is one of time.
+pub(crate) type Why = (Reject, Option<i64>);
 
 /// A reason that has to do with no time.
-fn plain(reason: Reject) -> (Reject, Option<i64>) {
+fn plain(reason: Reject) -> Why {
     (reason, None)
 }
 
 impl Policy {
-    /// [`Trust::check`] by this policy alone, with the keys that it holds.
-    ///
-    /// # Errors
-    /// As [`Trust::check`].
-    pub fn check(&self, token: &[u8], now: i64) -> Result<Verified, Refusal> {
-        self.check_with(token, now, || None)
-    }
-
-    fn check_with(
-        &self,
-        token: &[u8],
-        now: i64,
-        lend: impl FnOnce() -> Option<Rc<Lent>>,
-    ) -> Result<Verified, Refusal> {
-        let compact = Compact::split(token).ok_or(Reject::Malformed)?;
-        let header = header::document(compact.header)?;
-        let judge = || {
-            let lent = lend();
-            let lent = lent.as_deref();
-            let key = self.verify(&compact, &header, lent, now).map_err(plain)?;
-            self.check_claims(&header, payload(&compact).map_err(plain)?, key, lent, now)
-        };
-        match judge() {
-            Ok(payload) => Ok(Verified { header, payload, provider: 0 }),
-            Err((reason, age)) => Err(Refusal { reason, kid: header::kid(&header), age }),
-        }
-    }
-
     /// The signature of a JWS alone (RFC 7515 section 5.2), whatever its payload is, which is
     /// given decoded.
     ///
     /// # Errors
-    /// As [`Trust::check`].
+    /// As [`Trust::check`](crate::Trust::check).
     pub fn verify_jws(&self, token: &[u8], now: i64) -> Result<Vec<u8>, Refusal> {
         let compact = Compact::split(token).ok_or(Reject::Malformed)?;
-        let header = header::document(compact.header)?;
-        self.verify(&compact, &header, None, now)
-            .and_then(|_| base64url::decode(compact.payload).ok_or(Reject::Malformed))
-            .map_err(|reason| Refusal { reason, kid: header::kid(&header), age: None })
+        let document = header::document(compact.header)?;
+        let verify = || {
+            let head = Header::read(&document)?;
+            let kid = head.kid(&document);
+            InForce { policy: self, lent: None }.verify(&compact, head.algorithm, kid, now)?;
+            base64url::decode(compact.payload).ok_or(Reject::Malformed)
+        };
+        verify().map_err(|reason| Refusal::of(&document, plain(reason)))
+    }
+}
+
+/// A policy with what it is lent: all that a token is judged by.
+#[derive(Clone, Copy)]
+pub(crate) struct InForce<'p> {
+    pub(crate) policy: &'p Policy,
+    pub(crate) lent: Option<&'p Lent>,
+}
+
+impl<'p> InForce<'p> {
+    fn sets(self) -> impl Iterator<Item = &'p KeySet> + Clone {
+        let lent = self.lent.map(|lent| &*lent.keys).unwrap_or_default();
+        self.policy.keys.iter().chain(lent).map(AsRef::as_ref)
     }
 
-    fn verify<'k>(
-        &'k self,
-        compact: &Compact<'_>,
-        header: &Document,
-        lent: Option<&'k Lent>,
-        now: i64,
-    ) -> Result<&'k Key, Reject> {
-        self.verify_signature(compact, &Header::read(header)?, lent, now)
+    /// The identities of all key sets.
+    pub(crate) fn set_ids(self) -> impl Iterator<Item = u64> + Clone {
+        self.sets().map(KeySet::id)
     }
 
-    /// Judges the claims of a token that `key` has verified, and gives the payload back.
-    fn check_claims(
-        &self,
-        header: &Document,
-        payload: Document,
-        key: &Key,
-        lent: Option<&Lent>,
-        now: i64,
-    ) -> Result<Document, (Reject, Option<i64>)> {
-        let claims = Claims::read(&payload).map_err(plain)?;
-        claims.check_time(now, self.leeway).map_err(|(reason, age)| (reason, Some(age)))?;
-        for demands in &self.demands {
-            demands.check(header, &claims, now).map_err(plain)?;
-        }
-        let lent = lent.map(|lent| &*lent.revoked).unwrap_or_default();
-        let mut revoked = self.revoked.iter().chain(lent);
-        if revoked.any(|revocation| revocation.revokes(header, &payload, key.kid())) {
-            return Err(plain(Reject::Revoked));
-        }
-        Ok(payload)
+    /// The key at a place, if `algorithm` is still accepted of it.
+    pub(crate) fn key(self, at: Place, algorithm: Algorithm, now: i64) -> Option<&'p Key> {
+        let key = self.sets().nth(at.set)?.key(at.key)?;
+        (self.accepts(algorithm) && key.is_current(now)).then_some(key)
+    }
+
+    fn accepts(self, algorithm: Algorithm) -> bool {
+        self.policy.algorithms.is_none_or(|accepted| accepted.contains(algorithm))
     }
 
     /// The key that the signature holds with.
-    fn verify_signature<'k>(
-        &'k self,
+    pub(crate) fn verify(
+        self,
         compact: &Compact<'_>,
-        header: &Header<'_>,
-        lent: Option<&'k Lent>,
+        algorithm: Algorithm,
+        kid: Option<&str>,
         now: i64,
-    ) -> Result<&'k Key, Reject> {
-        let lent = lent.map(|lent| &*lent.keys).unwrap_or_default();
-        if self.keys.is_empty() && lent.is_empty() {
+    ) -> Result<(Place, &'p Key), Reject> {
+        if self.sets().next().is_none() {
             return Err(Reject::NoKeys);
         }
-        let algorithm = header.algorithm;
-        if self.algorithms.is_some_and(|accepted| !accepted.contains(algorithm)) {
+        if !self.accepts(algorithm) {
             return Err(Reject::BadAlgorithm);
         }
-        let signature = base64url::decode(compact.signature).ok_or(Reject::Malformed)?;
+        let mut buffer = [0; base64url::BUFFER];
+        let signature = base64url::decode_into(compact.signature, &mut buffer);
+        let signature = signature.ok_or(Reject::Malformed)?;
         let (mut known, mut tried) = (false, 0);
-        for key in self.candidates(lent, header.kid, algorithm).filter(|key| key.is_current(now)) {
+        for (place, key) in self.candidates(kid, algorithm) {
+            if !key.is_current(now) {
+                continue;
+            }
             known = true;
             if !key.algorithms().contains(algorithm) {
                 continue;
             }
             if key.verify(algorithm, compact.signing_input, &signature) {
-                return Ok(key);
+                return Ok((place, key));
             }
             tried += 1;
             if tried == MAX_CANDIDATES {
                 break;
             }
         }
-        Err(match (tried, known || header.kid.is_none()) {
+        Err(match (tried, known || kid.is_none()) {
             (0, false) => Reject::UnknownKey,
             (0, true) => Reject::BadAlgorithm,
             _ => Reject::BadSignature,
@@ -292,30 +201,53 @@ impl Policy {
     /// The keys that may have signed: those of the token's kid, then those that have none; for a
     /// token without kid the first of its algorithm. The iterator is bounded in what it yields by
     /// the keys of one kid, which are one for each type, and by what [`KeySet`] indexes.
-    fn candidates<'k>(
-        &'k self,
-        lent: &'k [Arc<KeySet>],
+    fn candidates(
+        self,
         kid: Option<&str>,
         algorithm: Algorithm,
-    ) -> impl Iterator<Item = &'k Key> {
-        let sets = move || self.keys.iter().chain(lent).map(AsRef::as_ref);
-        let named = kid.into_iter().flat_map(move |kid| sets().flat_map(|set| set.named(kid)));
-        let unnamed = kid.into_iter().flat_map(move |_| sets().flat_map(KeySet::unnamed));
-        let any = kid.is_none().then(move || sets().flat_map(move |set| set.verifying(algorithm)));
+    ) -> impl Iterator<Item = (Place, &'p Key)> {
+        let sets = move || self.sets().enumerate();
+        let at = |number, set: &'p KeySet, key| Some((Place { set: number, key }, set.key(key)?));
+        let named = kid.into_iter().flat_map(move |kid| {
+            sets().flat_map(move |(n, set)| set.named(kid).filter_map(move |key| at(n, set, key)))
+        });
+        let unnamed = kid.into_iter().flat_map(move |_| {
+            sets().flat_map(move |(n, set)| set.unnamed().filter_map(move |key| at(n, set, key)))
+        });
+        let any = kid.is_none().then(move || {
+            sets().flat_map(move |(n, set)| {
+                set.verifying(algorithm).iter().filter_map(move |key| at(n, set, *key))
+            })
+        });
         named.chain(unnamed).chain(any.into_iter().flatten())
+    }
+
+    /// Judges what a token says that `key` has verified.
+    pub(crate) fn check_content(self, content: &Content, key: &Key, now: i64) -> Result<(), Why> {
+        let time = content.claims.check_time(now, self.policy.leeway);
+        time.map_err(|(reason, age)| (reason, Some(age)))?;
+        for demands in &self.policy.demands {
+            demands.check(content, now).map_err(plain)?;
+        }
+        let lent = self.lent.map(|lent| &*lent.revoked).unwrap_or_default();
+        let mut revoked = self.policy.revoked.iter().chain(lent);
+        let revokes =
+            |it: &Arc<Revocation>| it.revokes(&content.header, &content.payload, key.kid());
+        if revoked.any(revokes) { Err(plain(Reject::Revoked)) } else { Ok(()) }
     }
 }
 
 impl Demands {
-    fn check(&self, header: &Document, claims: &Claims<'_>, now: i64) -> Result<(), Reject> {
-        if !self.types.is_empty() && !is_typ(Header::read(header)?.typ, &self.types) {
+    fn check(&self, content: &Content, now: i64) -> Result<(), Reject> {
+        let Content { header, payload, head, claims } = content;
+        if !self.types.is_empty() && !is_typ(head.typ(header), &self.types) {
             return Err(Reject::BadType);
         }
         claims.check_lifetime(now, self.require_exp, self.max_lifetime)?;
-        if !self.issuers.is_empty() && !claims.is_from(&self.issuers) {
+        if !self.issuers.is_empty() && !claims.is_from(payload, &self.issuers) {
             return Err(Reject::BadIssuer);
         }
-        if !self.audiences.is_empty() && !claims.is_for(&self.audiences) {
+        if !self.audiences.is_empty() && !claims.is_for(payload, &self.audiences) {
             return Err(Reject::BadAudience);
         }
         Ok(())

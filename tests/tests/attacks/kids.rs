@@ -206,9 +206,9 @@ fn without_a_kid_few_keys_are_tried() -> Result<()> {
     add("/rsa", "the only key", &Jwt::live().sign("PS256", &RSA)?, "ok");
     add("/rsa", "another key", &Jwt::live().sign("PS256", &RSA_OTHER)?, "bad_signature");
     add("/rsa", "of another type", &unnamed(SECRET)?, "bad_algorithm");
-    // The first four of an algorithm are tried, however many there are.
+    // The first two of an algorithm are tried, however many there are.
     for i in 0..200 {
-        let word = if i < 4 { "ok" } else { "bad_signature" };
+        let word = if i < 2 { "ok" } else { "bad_signature" };
         add("/many", &format!("no kid, key {i}"), &unnamed(&secret(i))?, word);
     }
     // With its kid any of them verifies.

@@ -5,6 +5,7 @@
 //! | module | attacks |
 //! | --- | --- |
 //! | `algorithms` | `alg`, keys of another kind, keys at odds with themselves, keys in the header |
+//! | `cache` | the memory of verified tokens |
 //! | `claims` | registered claims of every wrong type and size, issuers, providers, revocation |
 //! | `encoding` | base64url, sections, JWE, JSON serialisation, sizes |
 //! | `json` | `crit`, strictness of JSON, nesting |
@@ -16,8 +17,7 @@
 //! | `upstream` | what claims and clients can put into the headers of an upstream |
 //!
 //! Elsewhere: a storm of unknown kids and what travels to a provider (`key_requests`), files that
-//! change without a reload (`file_changes`). Left out until the module has it: the memory of verified
-//! tokens (`jwt_cache`).
+//! change without a reload (`file_changes`).
 //!
 //! Each test prints its number of cases: `cargo nextest run -p module-tests --test attacks
 //! --success-output final | grep 'attack cases'`.
@@ -26,6 +26,7 @@
 #![allow(clippy::indexing_slicing, clippy::unwrap_used)]
 
 mod algorithms;
+mod cache;
 mod claims;
 mod encoding;
 mod http2;

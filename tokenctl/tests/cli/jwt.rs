@@ -73,8 +73,8 @@ fn the_default_algorithm_goes_with_the_key() {
         let token = printed(&["jwt", "--key", &openssl_key(file)]);
         let public = std::fs::read(openssl_key(&file.replace(".pem", ".pub.pem"))).unwrap();
         let verified = policy(load_keys(&public, None).unwrap()).check(token.as_bytes(), now());
-        let header = verified.unwrap().header;
-        assert_eq!(header.text(), format!(r#"{{"alg":"{want}","typ":"JWT"}}"#));
+        let verified = verified.unwrap();
+        assert_eq!(verified.header.text(), format!(r#"{{"alg":"{want}","typ":"JWT"}}"#));
     }
     // A JWK's own algorithm and kid come first.
     let made = Made::new("PS384", &["--kid", "-k"]);

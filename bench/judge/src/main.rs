@@ -1,0 +1,65 @@
+//! Judges tokens, for `build/instructions.sh` to count what that takes: `judge WHAT TIMES`, with one
+//! of the words of [`judge`].
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::env;
+use std::hint::black_box;
+
+use token::base64url::decode;
+use token::{Algorithm, Cache, Link, LinkAlgorithm, LinkPolicy, LinkSecret};
+
+#[path = "../../../token/tests/common/tokens.rs"]
+mod tokens;
+
+use tokens::{NOW, key, rule, token, trust};
+
+/// How many different tokens there are of those that no cache has seen.
+const DIFFERENT: usize = 64;
+
+fn main() {
+    let mut args = env::args().skip(1);
+    let what = args.next().unwrap_or_default();
+    let times = args.next().and_then(|times| times.parse().ok()).unwrap_or(1);
+    judge(&what, times);
+}
+
+/// What is made before is made whatever `times` is, so that the difference of two runs is what the
+/// judgements take.
+fn judge(what: &str, times: usize) {
+    let algorithm = Algorithm::HS256;
+    match what {
+        // The part of it all that is not ours.
+        "signature" => {
+            let (token, key) = (token(algorithm, 0), key(algorithm));
+            let dot = token.iter().rposition(|byte| *byte == b'.').unwrap();
+            let (message, rest) = token.split_at(dot);
+            let signature = decode(rest.get(1..).unwrap()).unwrap();
+            for _ in 0..times {
+                assert!(key.verify(algorithm, black_box(message), &signature));
+            }
+        }
+        "cold" | "hot" => {
+            let (trust, rule) = (trust(&[algorithm]), rule());
+            let (count, room) = if what == "hot" { (1, 1 << 20) } else { (DIFFERENT, 32 << 10) };
+            let tokens: Vec<_> = (0..count).map(|n| token(algorithm, n)).collect();
+            let cache = Cache::new(room).unwrap();
+            for token in &tokens {
+                trust.check_cached(token, NOW, |_| None, Some(&cache)).unwrap();
+            }
+            for token in tokens.iter().cycle().take(times) {
+                let token = trust.check_cached(black_box(token), NOW, |_| None, Some(&cache));
+                assert!(rule.holds(&token.unwrap().payload, &["read"]));
+            }
+        }
+        "link" => {
+            let secret = LinkSecret::new(b"0123456789abcdef0123456789abcdef").unwrap();
+            let st = secret.sign(LinkAlgorithm::Md5, b"/video/clip.mp4", b"1800000060");
+            let policy = LinkPolicy::Secrets { secrets: [secret].into(), accepted: Vec::new() };
+            for _ in 0..times {
+                let link = Link::new(black_box(st.as_bytes()), b"1800000060").unwrap();
+                policy.check(link, b"/video/clip.mp4", NOW).unwrap();
+            }
+        }
+        other => panic!("{other:?}: one of signature, cold, hot, link is wanted"),
+    }
+}

@@ -1,0 +1,100 @@
+//! What each stage of a judgement costs, and all of them together, with and without the cache.
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
+
+use std::hint::black_box;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use token::base64url::decode;
+use token::json::Document;
+use token::{Cache, Link, LinkAlgorithm, LinkPolicy, LinkSecret};
+
+#[path = "../tests/common/tokens.rs"]
+mod tokens;
+
+use tokens::{ALGORITHMS, NOW, key, rule, token, trust};
+
+fn reading(criterion: &mut Criterion) {
+    let token = token(ALGORITHMS[0], 0);
+    let parts: Vec<&[u8]> = token.split(|byte| *byte == b'.').collect();
+    let mut group = criterion.benchmark_group("read");
+    group.bench_function("base64url of the payload", |b| b.iter(|| decode(black_box(parts[1]))));
+    for (name, part) in [("header", parts[0]), ("payload", parts[1])] {
+        let text = decode(part).unwrap();
+        group.bench_function(format!("JSON of the {name}"), |b| {
+            b.iter(|| Document::parse(black_box(&text).clone()));
+        });
+    }
+    // What is cut before anything is read.
+    let trust = trust(&ALGORITHMS);
+    for (name, bad) in [("two sections", "a.b"), ("no JSON", "YQ.YQ.YQ")] {
+        group.bench_function(name, |b| b.iter(|| trust.check(bad.as_bytes(), NOW, |_| None)));
+    }
+    group.finish();
+}
+
+fn signatures(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("signature alone");
+    for algorithm in ALGORITHMS {
+        let (token, key) = (token(algorithm, 0), key(algorithm));
+        let dot = token.iter().rposition(|byte| *byte == b'.').unwrap();
+        let signature = decode(&token[dot + 1..]).unwrap();
+        group.bench_function(algorithm.name(), |b| {
+            b.iter(|| assert!(key.verify(algorithm, black_box(&token[..dot]), &signature)));
+        });
+    }
+    group.finish();
+}
+
+fn judging(criterion: &mut Criterion) {
+    let trust = trust(&ALGORITHMS);
+    let mut group = criterion.benchmark_group("judge");
+    for algorithm in ALGORITHMS {
+        let one = token(algorithm, 0);
+        group.bench_function(format!("{algorithm}, no cache"), |b| {
+            b.iter(|| trust.check(black_box(&one), NOW, |_| None).unwrap());
+        });
+        // Room for a few of them only, so that each makes room and none is known.
+        let many: Vec<_> = (0..64).map(|n| token(algorithm, n)).collect();
+        let (small, mut next) = (Cache::new(32 << 10).unwrap(), 0);
+        group.bench_function(format!("{algorithm}, never seen"), |b| {
+            b.iter(|| {
+                next = (next + 1) % many.len();
+                trust.check_cached(&many[next], NOW, |_| None, Some(&small)).unwrap()
+            });
+        });
+        let cache = Cache::new(1 << 20).unwrap();
+        group.bench_function(format!("{algorithm}, seen before"), |b| {
+            b.iter(|| trust.check_cached(black_box(&one), NOW, |_| None, Some(&cache)).unwrap());
+        });
+    }
+    group.finish();
+}
+
+fn rules_and_links(criterion: &mut Criterion) {
+    let verified = trust(&ALGORITHMS).check(&token(ALGORITHMS[0], 0), NOW, |_| None).unwrap();
+    let rule = rule();
+    criterion.bench_function("rule on a claim", |b| {
+        b.iter(|| assert!(rule.holds(black_box(&verified.payload), &["read"])));
+    });
+    for algorithm in LinkAlgorithm::ALL {
+        let secret = LinkSecret::new(b"0123456789abcdef0123456789abcdef").unwrap();
+        let st = secret.sign(algorithm, b"/video/clip.mp4", b"1800000060");
+        let policy = LinkPolicy::Secrets { secrets: [secret].into(), accepted: Vec::new() };
+        criterion.bench_function(&format!("link, {}", algorithm.name()), |b| {
+            b.iter(|| {
+                let link = Link::new(black_box(st.as_bytes()), b"1800000060").unwrap();
+                policy.check(link, b"/video/clip.mp4", NOW).unwrap();
+            });
+        });
+    }
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default()
+        .sample_size(20)
+        .warm_up_time(std::time::Duration::from_millis(200))
+        .measurement_time(std::time::Duration::from_millis(800));
+    targets = reading, signatures, judging, rules_and_links
+}
+criterion_main!(benches);

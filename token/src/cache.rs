@@ -1,0 +1,335 @@
+//! Memory of tokens that have verified, so that a token seen before costs no signature.
+//!
+//! A token is known by all of its bytes. What is remembered is only what can never change for
+//! them: what the token says, and that its signature held with a certain key. That is a [`Proof`],
+//! and it counts for the very key sets that it was found with, by identity, so keys that were
+//! replaced take with them what they have vouched for. Everything else is judged anew each time.
+
+mod index;
+
+use std::cell::RefCell;
+use std::hash::Hasher as _;
+use std::rc::Rc;
+
+use siphasher::sip::SipHasher13;
+
+use crate::content::Content;
+use crate::keyset::Place;
+use index::{Buckets, Expiry, INDEX_BYTES, Recency, Slot};
+
+/// No entry is charged less: what bounds the number of entries, and so the index.
+const MIN_COST: usize = 512;
+
+/// One token may take this part of the cache at most, so that none drives out all others.
+const LARGEST_PART: usize = 8;
+
+/// How many bytes at a token's end its hash is over. They are of the signature, which is another
+/// for each token that has verified.
+const HASHED: usize = 64;
+
+/// How many lists of key sets a token is remembered to be good for.
+const MAX_PROOFS: usize = 8;
+
+/// What the allocator keeps beside each block of memory.
+const BLOCK: usize = 16;
+
+/// Verified tokens, in memory bounded in bytes; for one thread.
+pub struct Cache(RefCell<Store>);
+
+struct Store {
+    /// What hashes are keyed with, so that nobody can tell which tokens meet in one bucket.
+    key: (u64, u64),
+    limit: usize,
+    used: usize,
+    /// By slot; empty where `free` says so.
+    entries: Vec<Option<Entry>>,
+    free: Vec<Slot>,
+    buckets: Buckets,
+    recency: Recency,
+    expiry: Expiry,
+}
+
+struct Entry {
+    hash: u64,
+    token: Box<[u8]>,
+    content: Rc<Content>,
+    proofs: Vec<Proof>,
+}
+
+/// That a token's signature held.
+pub(crate) struct Proof {
+    /// The identities of all key sets that were in force, in their order.
+    pub(crate) sets: Box<[u64]>,
+    /// The key that verified it.
+    pub(crate) key: Place,
+    /// When. From then on keys may have expired, but none has become valid: the key that is named
+    /// here is the first that verifies the token for as long as it is valid itself.
+    pub(crate) since: i64,
+}
+
+/// A token that the cache knows.
+pub(crate) struct Known {
+    slot: Slot,
+    pub(crate) content: Rc<Content>,
+}
+
+impl Cache {
+    /// An empty cache that takes `limit` bytes of memory at most; `None` without a source of
+    /// random numbers.
+    pub fn new(limit: usize) -> Option<Self> {
+        let mut seed = [0; 16];
+        getrandom::fill(&mut seed).ok()?;
+        let [low, high] =
+            [u128::from_ne_bytes(seed), u128::from_ne_bytes(seed) >> 64].map(|half| half as u64);
+        let slots = (limit / MIN_COST).min(Slot::MAX as usize / 2);
+        let index = slots.next_power_of_two() * size_of::<Slot>();
+        Some(Self(RefCell::new(Store {
+            key: (low, high),
+            limit,
+            used: index,
+            entries: Vec::with_capacity(slots),
+            free: Vec::with_capacity(slots),
+            buckets: Buckets::new(slots),
+            recency: Recency::new(slots),
+            expiry: Expiry::new(slots),
+        })))
+    }
+
+    /// How many bytes are in use.
+    pub fn used(&self) -> usize {
+        self.0.try_borrow().map_or(0, |store| store.used)
+    }
+
+    /// How many tokens are remembered.
+    pub fn len(&self) -> usize {
+        self.0.try_borrow().map_or(0, |store| store.entries.len() - store.free.len())
+    }
+
+    /// Whether no token is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The token, if it is known, which makes it the one used last.
+    pub(crate) fn find(&self, token: &[u8]) -> Option<Known> {
+        let mut store = self.0.try_borrow_mut().ok()?;
+        let slot = store.slot_of(store.hash(token), token)?;
+        store.recency.touch(slot);
+        Some(Known { slot, content: Rc::clone(&store.entry(slot)?.content) })
+    }
+
+    /// The key that verified a known token, if that still counts: `sets` are those in force now,
+    /// all of them and no others.
+    pub(crate) fn proof(
+        &self,
+        known: &Known,
+        sets: impl Iterator<Item = u64> + Clone,
+        now: i64,
+    ) -> Option<Place> {
+        let store = self.0.try_borrow().ok()?;
+        // Since it was found the token may have had to make room for others.
+        let entry = store.entry(known.slot)?;
+        if !Rc::ptr_eq(&entry.content, &known.content) {
+            return None;
+        }
+        let counts =
+            |proof: &&Proof| proof.since <= now && proof.sets.iter().copied().eq(sets.clone());
+        entry.proofs.iter().find(counts).map(|proof| proof.key)
+    }
+
+    /// Remembers a token that has satisfied all that was asked of it.
+    pub(crate) fn remember(&self, token: &[u8], content: &Rc<Content>, proof: Proof, now: i64) {
+        let Ok(mut store) = self.0.try_borrow_mut() else { return };
+        let hash = store.hash(token);
+        let mut entry = match store.slot_of(hash, token) {
+            // Another proof may cost more room, which is made with the entry out of the way.
+            Some(slot) => match store.take(slot) {
+                Some(entry) => entry,
+                None => return,
+            },
+            None => Entry {
+                hash,
+                token: token.into(),
+                content: Rc::clone(content),
+                proofs: Vec::with_capacity(1),
+            },
+        };
+        entry.proofs.retain(|known| known.sets != proof.sets);
+        if entry.proofs.len() >= MAX_PROOFS {
+            entry.proofs.remove(0);
+        }
+        entry.proofs.push(proof);
+        store.put(entry, now);
+    }
+}
+
+impl Store {
+    fn hash(&self, token: &[u8]) -> u64 {
+        let mut hasher = SipHasher13::new_with_keys(self.key.0, self.key.1);
+        let start = token.len().saturating_sub(HASHED);
+        hasher.write(token.get(start..).unwrap_or_default());
+        hasher.finish()
+    }
+
+    fn entry(&self, slot: Slot) -> Option<&Entry> {
+        self.entries.get(slot as usize)?.as_ref()
+    }
+
+    fn slot_of(&self, hash: u64, token: &[u8]) -> Option<Slot> {
+        let is_it = |entry: &Entry| entry.hash == hash && *entry.token == *token;
+        self.buckets.slots(hash).find(|slot| self.entry(*slot).is_some_and(is_it))
+    }
+
+    /// Takes an entry out.
+    fn take(&mut self, slot: Slot) -> Option<Entry> {
+        let entry = self.entries.get_mut(slot as usize)?.take()?;
+        self.buckets.remove(entry.hash, slot);
+        self.recency.remove(slot);
+        self.expiry.remove(slot);
+        self.free.push(slot);
+        self.used -= entry.cost();
+        Some(entry)
+    }
+
+    /// Puts an entry in, for which others make room: those that have expired, then those that were
+    /// not used for the longest time.
+    fn put(&mut self, entry: Entry, now: i64) {
+        let cost = entry.cost();
+        if cost > self.limit / LARGEST_PART {
+            return;
+        }
+        while self.used + cost > self.limit {
+            let expired = self.expiry.first().filter(|(time, _)| *time <= now);
+            let Some(slot) = expired.map(|(_, slot)| slot).or(self.recency.oldest()) else {
+                return;
+            };
+            self.take(slot);
+        }
+        let slot = match self.free.pop() {
+            Some(slot) => slot,
+            None => {
+                let Ok(slot) = Slot::try_from(self.entries.len()) else { return };
+                self.entries.push(None);
+                slot
+            }
+        };
+        self.used += cost;
+        self.buckets.insert(entry.hash, slot);
+        self.recency.insert(slot);
+        if let Some(expires) = entry.content.expires() {
+            self.expiry.insert(slot, expires);
+        }
+        if let Some(place) = self.entries.get_mut(slot as usize) {
+            *place = Some(entry);
+        }
+    }
+}
+
+impl Entry {
+    /// All memory that there is because of the entry.
+    fn cost(&self) -> usize {
+        let proofs = self.proofs.capacity() * size_of::<Proof>() + BLOCK;
+        let sets: usize = self.proofs.iter().map(|it| size_of_val(&*it.sets) + BLOCK).sum();
+        let own = size_of::<Option<Self>>() + size_of::<Slot>() + INDEX_BYTES;
+        let token = self.token.len() + BLOCK;
+        // Two counters are beside what an Rc holds.
+        let content = self.content.bytes(BLOCK) + 2 * size_of::<usize>() + BLOCK;
+        (own + token + content + proofs + sets).max(MIN_COST)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::claims::Claims;
+    use crate::header::Header;
+    use crate::json::Document;
+
+    const NOW: i64 = 1_000;
+
+    fn content(exp: i64) -> Rc<Content> {
+        let document = |text: String| Document::parse(text.into_bytes()).unwrap();
+        let header = document(r#"{"alg":"HS256"}"#.to_owned());
+        let payload = document(format!(r#"{{"exp":{exp}}}"#));
+        let (head, claims) = (Header::read(&header).unwrap(), Claims::read(&payload).unwrap());
+        Rc::new(Content { header, payload, head, claims })
+    }
+
+    fn proof(set: u64, since: i64) -> Proof {
+        Proof { sets: [set].into(), key: Place { set: 0, key: 0 }, since }
+    }
+
+    /// A cache that holds nothing but the tokens 0 to 9, of which number 5 expires first.
+    fn full() -> Cache {
+        let one = Cache::new(1 << 20).unwrap();
+        let empty = one.used();
+        one.remember(&[0], &content(NOW), proof(0, NOW), NOW);
+        let index = 16 * size_of::<Slot>();
+        let cache = Cache::new(10 * (one.used() - empty) + index).unwrap();
+        for token in 0..10 {
+            let exp = NOW + if token == 5 { 50 } else { 100 + i64::from(token) };
+            cache.remember(&[token], &content(exp), proof(0, NOW), NOW);
+        }
+        let limit = cache.0.borrow().limit;
+        assert_eq!((cache.len(), cache.used()), (10, limit));
+        cache
+    }
+
+    fn missing(cache: &Cache) -> Vec<u8> {
+        (0..10).filter(|token| cache.find(&[*token]).is_none()).collect()
+    }
+
+    #[test]
+    fn the_one_not_used_for_longest_makes_room() {
+        let cache = full();
+        cache.find(&[0]).unwrap();
+        cache.remember(&[2], &content(NOW + 100), proof(0, NOW), NOW);
+        cache.remember(b"n", &content(NOW + 100), proof(0, NOW), NOW);
+        assert_eq!(missing(&cache), [1]);
+    }
+
+    #[test]
+    fn what_has_expired_makes_room_first() {
+        let cache = full();
+        cache.find(&[5]).unwrap();
+        cache.remember(b"n", &content(NOW + 500), proof(0, NOW + 50), NOW + 50);
+        assert_eq!(missing(&cache), [5]);
+        cache.remember(b"m", &content(NOW + 500), proof(0, NOW + 102), NOW + 102);
+        assert_eq!(missing(&cache), [0, 5]);
+    }
+
+    #[test]
+    fn a_proof_counts_for_the_same_sets_and_not_before_it_was_found() {
+        let cache = Cache::new(1 << 20).unwrap();
+        cache.remember(&[3], &content(NOW + 100), proof(0, NOW), NOW);
+        let known = cache.find(&[3]).unwrap();
+        let holds = |sets: &[u64], now| cache.proof(&known, sets.iter().copied(), now).is_some();
+        assert!(holds(&[0], NOW) && holds(&[0], NOW + 1) && !holds(&[0], NOW - 1));
+        assert!(!holds(&[1], NOW) && !holds(&[], NOW) && !holds(&[0, 0], NOW));
+        let one = cache.used();
+        for set in 1..20 {
+            cache.remember(&[3], &known.content, proof(set, NOW), NOW);
+        }
+        assert!(holds(&[19], NOW) && holds(&[12], NOW) && !holds(&[11], NOW));
+        assert!(cache.len() == 1 && cache.used() > one);
+    }
+
+    #[test]
+    fn nothing_is_known_of_a_token_that_has_made_room() {
+        let cache = full();
+        let known = cache.find(&[3]).unwrap();
+        for token in 100..110 {
+            cache.remember(&[token], &content(NOW + 100), proof(0, NOW), NOW);
+        }
+        assert!(cache.proof(&known, [0].into_iter(), NOW).is_none());
+        assert_eq!(missing(&cache).len(), 10);
+    }
+
+    #[test]
+    fn each_cache_has_a_seed_of_its_own() {
+        let seed = || Cache::new(0).unwrap().0.borrow().key;
+        assert_ne!(seed(), seed());
+        let (a, b) = seed();
+        assert_ne!(a, b);
+    }
+}

@@ -1,0 +1,301 @@
+//! What tells which entry of the cache is where, which was used last, and which expires first.
+//!
+//! Each of the three is a few numbers for each slot, in memory that is set aside when it is made
+//! and never moved: a full cache makes room for one token at a time, at the same cost for each.
+
+/// The number of a place for an entry.
+pub(super) type Slot = u32;
+
+/// What the three keep for each slot, in bytes.
+pub(super) const INDEX_BYTES: usize = 2 * size_of::<Slot>() // Buckets, whose chains are short
+    + size_of::<(Slot, Slot)>()
+    + size_of::<(i64, Slot)>()
+    + size_of::<Slot>();
+
+/// No slot.
+const NONE: Slot = Slot::MAX;
+
+fn get<T: Copy>(of: &[T], at: Slot) -> Option<T> {
+    of.get(at as usize).copied()
+}
+
+fn set<T>(of: &mut [T], at: Slot, value: T) {
+    if let Some(place) = of.get_mut(at as usize) {
+        *place = value;
+    }
+}
+
+/// Chains of the slots whose hashes fall into one bucket.
+pub(super) struct Buckets {
+    first: Box<[Slot]>,
+    next: Vec<Slot>,
+}
+
+impl Buckets {
+    /// For so many slots at most.
+    pub(super) fn new(slots: usize) -> Self {
+        Self {
+            first: vec![NONE; slots.next_power_of_two()].into(),
+            next: Vec::with_capacity(slots),
+        }
+    }
+
+    fn bucket(&self, hash: u64) -> Slot {
+        // Of a power of two, so the low bits; the number of buckets fits in what numbers slots.
+        (hash & (self.first.len() as u64 - 1)) as Slot
+    }
+
+    /// The slots that may hold what hashes so.
+    pub(super) fn slots(&self, hash: u64) -> impl Iterator<Item = Slot> {
+        let first = get(&self.first, self.bucket(hash)).filter(|slot| *slot != NONE);
+        std::iter::successors(first, |slot| get(&self.next, *slot).filter(|next| *next != NONE))
+    }
+
+    pub(super) fn insert(&mut self, hash: u64, slot: Slot) {
+        let bucket = self.bucket(hash);
+        let first = get(&self.first, bucket).unwrap_or(NONE);
+        if self.next.len() <= slot as usize {
+            self.next.resize(slot as usize + 1, NONE);
+        }
+        set(&mut self.next, slot, first);
+        set(&mut self.first, bucket, slot);
+    }
+
+    pub(super) fn remove(&mut self, hash: u64, slot: Slot) {
+        let next = get(&self.next, slot).unwrap_or(NONE);
+        let before = self.slots(hash).find(|one| get(&self.next, *one) == Some(slot));
+        let bucket = self.bucket(hash);
+        match before {
+            Some(before) => set(&mut self.next, before, next),
+            None => set(&mut self.first, bucket, next),
+        }
+    }
+}
+
+/// The slots in the order of their last use.
+pub(super) struct Recency {
+    /// Of each slot the one used before it and the one used after it.
+    links: Vec<(Slot, Slot)>,
+    oldest: Slot,
+    newest: Slot,
+}
+
+impl Recency {
+    /// For so many slots at most.
+    pub(super) fn new(slots: usize) -> Self {
+        Self { links: Vec::with_capacity(slots), oldest: NONE, newest: NONE }
+    }
+
+    /// The one not used for the longest time.
+    pub(super) fn oldest(&self) -> Option<Slot> {
+        (self.oldest != NONE).then_some(self.oldest)
+    }
+
+    /// Adds a slot that is in use now.
+    pub(super) fn insert(&mut self, slot: Slot) {
+        if self.links.len() <= slot as usize {
+            self.links.resize(slot as usize + 1, (NONE, NONE));
+        }
+        set(&mut self.links, slot, (self.newest, NONE));
+        match self.links.get_mut(self.newest as usize) {
+            Some((_, after)) => *after = slot,
+            None => self.oldest = slot,
+        }
+        self.newest = slot;
+    }
+
+    pub(super) fn remove(&mut self, slot: Slot) {
+        let Some((before, after)) = get(&self.links, slot) else { return };
+        match self.links.get_mut(before as usize) {
+            Some(link) => link.1 = after,
+            None => self.oldest = after,
+        }
+        match self.links.get_mut(after as usize) {
+            Some(link) => link.0 = before,
+            None => self.newest = before,
+        }
+    }
+
+    /// Notes that a slot is in use now.
+    pub(super) fn touch(&mut self, slot: Slot) {
+        if self.newest != slot {
+            self.remove(slot);
+            self.insert(slot);
+        }
+    }
+}
+
+/// The slots that expire, the first on top: a binary heap that knows where each slot stands.
+pub(super) struct Expiry {
+    heap: Vec<(i64, Slot)>,
+    /// Where in the heap each slot is.
+    places: Vec<Slot>,
+}
+
+impl Expiry {
+    /// For so many slots at most.
+    pub(super) fn new(slots: usize) -> Self {
+        Self { heap: Vec::with_capacity(slots), places: Vec::with_capacity(slots) }
+    }
+
+    /// The slot that expires first, and when.
+    pub(super) fn first(&self) -> Option<(i64, Slot)> {
+        self.heap.first().copied()
+    }
+
+    pub(super) fn insert(&mut self, slot: Slot, time: i64) {
+        if self.places.len() <= slot as usize {
+            self.places.resize(slot as usize + 1, NONE);
+        }
+        self.heap.push((time, slot));
+        self.raise(self.heap.len() - 1);
+    }
+
+    /// Takes a slot out, if it is in.
+    pub(super) fn remove(&mut self, slot: Slot) {
+        let Some(place) = get(&self.places, slot).filter(|place| *place != NONE) else { return };
+        set(&mut self.places, slot, NONE);
+        let last = self.heap.pop();
+        if let (Some(hole), Some(last)) = (self.heap.get_mut(place as usize), last) {
+            *hole = last;
+            let place = self.raise(place as usize);
+            self.lower(place);
+        }
+    }
+
+    fn time(&self, place: usize) -> Option<i64> {
+        self.heap.get(place).map(|(time, _)| *time)
+    }
+
+    fn note(&mut self, place: usize) {
+        if let Some((_, slot)) = self.heap.get(place).copied() {
+            set(&mut self.places, slot, Slot::try_from(place).unwrap_or(NONE));
+        }
+    }
+
+    fn swap(&mut self, a: usize, b: usize) {
+        self.heap.swap(a, b);
+        self.note(a);
+        self.note(b);
+    }
+
+    /// Moves what stands at `place` up to where it belongs.
+    fn raise(&mut self, mut place: usize) -> usize {
+        while place > 0 && self.time(place) < self.time((place - 1) / 2) {
+            self.swap(place, (place - 1) / 2);
+            place = (place - 1) / 2;
+        }
+        self.note(place);
+        place
+    }
+
+    /// Moves what stands at `place` down to where it belongs.
+    fn lower(&mut self, mut place: usize) {
+        loop {
+            let children = [2 * place + 1, 2 * place + 2];
+            let child = children.into_iter().filter(|at| *at < self.heap.len());
+            match child.min_by_key(|at| self.time(*at)) {
+                Some(child) if self.time(child) < self.time(place) => {
+                    self.swap(place, child);
+                    place = child;
+                }
+                _ => return,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Numbers without a pattern, the same each time.
+    fn random() -> impl FnMut(u32) -> u32 {
+        let mut state = 0x2545_f491_4f6c_dd1d_u64;
+        move |below| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state % u64::from(below)) as u32
+        }
+    }
+
+    #[test]
+    fn what_expires_first_is_on_top_whatever_comes_and_goes() {
+        let (mut expiry, mut model) = (Expiry::new(201), Vec::<(i64, Slot)>::new());
+        let mut random = random();
+        for _ in 0..20_000 {
+            let slot = random(200);
+            match model.iter().position(|(_, one)| *one == slot) {
+                Some(at) => {
+                    model.swap_remove(at);
+                    expiry.remove(slot);
+                }
+                None => {
+                    let time = i64::from(random(50));
+                    model.push((time, slot));
+                    expiry.insert(slot, time);
+                }
+            }
+            expiry.remove(200 + slot);
+            let first = expiry.first();
+            assert_eq!(first.map(|it| it.0), model.iter().map(|it| it.0).min());
+            assert!(first.is_none_or(|first| model.contains(&first)));
+            assert_eq!(expiry.heap.len(), model.len());
+        }
+    }
+
+    #[test]
+    fn the_oldest_is_the_one_not_used_for_longest() {
+        let (mut recency, mut model) = (Recency::new(60), Vec::<Slot>::new());
+        let mut random = random();
+        for _ in 0..20_000 {
+            let slot = random(60);
+            let at = model.iter().position(|one| *one == slot);
+            match (at, random(3)) {
+                (Some(at), 0) => {
+                    model.remove(at);
+                    recency.remove(slot);
+                }
+                (Some(at), _) => {
+                    model.remove(at);
+                    model.push(slot);
+                    recency.touch(slot);
+                }
+                (None, _) => {
+                    model.push(slot);
+                    recency.insert(slot);
+                }
+            }
+            assert_eq!(recency.oldest(), model.first().copied());
+        }
+    }
+
+    #[test]
+    fn slots_are_found_by_their_hash() {
+        let (mut buckets, mut model) = (Buckets::new(5), Vec::<(u64, Slot)>::new());
+        let mut random = random();
+        for _ in 0..20_000 {
+            let slot = random(40);
+            match model.iter().position(|(_, one)| *one == slot) {
+                Some(at) => {
+                    let (hash, slot) = model.swap_remove(at);
+                    buckets.remove(hash, slot);
+                }
+                None => {
+                    let hash = u64::from(random(24));
+                    model.push((hash, slot));
+                    buckets.insert(hash, slot);
+                }
+            }
+            for hash in 0..24 {
+                let mut found: Vec<_> = buckets.slots(hash).collect();
+                let in_bucket = |it: &&(u64, Slot)| it.0 % 8 == hash % 8;
+                let mut want: Vec<_> = model.iter().filter(in_bucket).map(|it| it.1).collect();
+                found.sort_unstable();
+                want.sort_unstable();
+                assert_eq!(found, want);
+            }
+        }
+    }
+}

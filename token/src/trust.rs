@@ -1,0 +1,223 @@
+//! The judgement: one way through it for every token, whether one policy counts or the issuer
+//! decides which does, and whether the token was seen before or not.
+
+use std::ops::Deref;
+use std::rc::Rc;
+use std::slice;
+
+use crate::base64url;
+use crate::cache::{Cache, Known, Proof};
+use crate::claims::{self, Claims};
+use crate::compact::Compact;
+use crate::content::Content;
+use crate::header::{self, Header};
+use crate::json::Document;
+use crate::keyset::Place;
+use crate::policy::{InForce, Lent, Policy, Refusal};
+use crate::reject::Reject;
+
+/// Whose tokens are accepted.
+#[derive(Debug)]
+pub enum Trust {
+    /// Those that the keys of one policy verify.
+    Keys(Policy),
+    /// Those of several providers. The issuer that a token names decides which: keys of one never
+    /// vouch for an issuer of another.
+    Providers(Vec<Policy>),
+}
+
+/// A token that satisfied a [`Policy`].
+#[derive(Debug, Clone)]
+pub struct Verified {
+    content: Rc<Content>,
+    /// Which of the [`Trust::Providers`] it is from; 0 where there are only keys.
+    pub provider: usize,
+}
+
+impl Deref for Verified {
+    type Target = Content;
+
+    /// What the token says.
+    fn deref(&self) -> &Content {
+        &self.content
+    }
+}
+
+impl Trust {
+    /// Judges `token` at `now`, in seconds since the epoch.
+    ///
+    /// The order is form, header, key and algorithm, signature, and only then type, claims and
+    /// revocation. Among several providers the issuer is read before, for nothing but choosing
+    /// whose keys are tried.
+    ///
+    /// `lend` gives what a policy, by its number, goes by beside its own; `None` for nothing.
+    ///
+    /// # Errors
+    /// The first reason for which the token is refused.
+    pub fn check(
+        &self,
+        token: &[u8],
+        now: i64,
+        lend: impl Fn(usize) -> Option<Rc<Lent>>,
+    ) -> Result<Verified, Refusal> {
+        self.check_cached(token, now, lend, None)
+    }
+
+    /// [`Trust::check`], with the same answer, for less where `cache` knows the token.
+    ///
+    /// # Errors
+    /// As [`Trust::check`].
+    pub fn check_cached(
+        &self,
+        token: &[u8],
+        now: i64,
+        lend: impl Fn(usize) -> Option<Rc<Lent>>,
+        cache: Option<&Cache>,
+    ) -> Result<Verified, Refusal> {
+        let (policies, by_issuer) = match self {
+            Self::Keys(policy) => (slice::from_ref(policy), false),
+            Self::Providers(policies) => (&**policies, true),
+        };
+        Judge { policies, by_issuer, lend, cache, now }.check(token)
+    }
+}
+
+impl Policy {
+    /// [`Trust::check`] by this policy alone, with the keys that it holds.
+    ///
+    /// # Errors
+    /// As [`Trust::check`].
+    pub fn check(&self, token: &[u8], now: i64) -> Result<Verified, Refusal> {
+        let (policies, lend) = (slice::from_ref(self), |_| None);
+        Judge { policies, by_issuer: false, lend, cache: None, now }.check(token)
+    }
+}
+
+/// What one token is judged with.
+struct Judge<'p, L> {
+    policies: &'p [Policy],
+    /// Whether the issuer decides which of them counts; the first one does otherwise.
+    by_issuer: bool,
+    lend: L,
+    cache: Option<&'p Cache>,
+    now: i64,
+}
+
+/// The policy that counts.
+struct Chosen<'p> {
+    number: usize,
+    policy: &'p Policy,
+    lent: Option<Rc<Lent>>,
+}
+
+impl Chosen<'_> {
+    fn in_force(&self) -> InForce<'_> {
+        InForce { policy: self.policy, lent: self.lent.as_deref() }
+    }
+}
+
+impl<'p, L: Fn(usize) -> Option<Rc<Lent>>> Judge<'p, L> {
+    fn check(&self, token: &[u8]) -> Result<Verified, Refusal> {
+        match self.cache.and_then(|cache| Some((cache, cache.find(token)?))) {
+            Some((cache, known)) => self.check_known(token, cache, &known),
+            None => self.check_new(token),
+        }
+    }
+
+    /// A token that the cache does not know.
+    fn check_new(&self, token: &[u8]) -> Result<Verified, Refusal> {
+        let compact = Compact::split(token).ok_or(Reject::Malformed)?;
+        let header = header::document(compact.header)?;
+        let refused = |reason| Refusal::of(&header, (reason, None));
+        let head = Header::read(&header).map_err(refused)?;
+        let mut text = None;
+        let chosen = if self.by_issuer {
+            let text = text.insert(payload_text(&compact).map_err(refused)?);
+            let issuer = claims::issuer_of(text).map_err(refused)?;
+            self.of_issuer(issuer.as_deref()).map_err(refused)?
+        } else {
+            self.only().map_err(refused)?
+        };
+        let (place, key) = chosen
+            .in_force()
+            .verify(&compact, head.algorithm, head.kid(&header), self.now)
+            .map_err(refused)?;
+        let text = text.map_or_else(|| payload_text(&compact), Ok).map_err(refused)?;
+        let payload = Document::parse(text).map_err(|_| refused(Reject::Malformed))?;
+        let claims = Claims::read(&payload).map_err(refused)?;
+        let content = Content { header, payload, head, claims };
+        chosen
+            .in_force()
+            .check_content(&content, key, self.now)
+            .map_err(|why| Refusal::of(&content.header, why))?;
+        let content = Rc::new(content);
+        if let Some(cache) = self.cache {
+            self.remember(cache, token, &content, &chosen, place);
+        }
+        Ok(Verified { content, provider: chosen.number })
+    }
+
+    /// A token that the cache knows: it need not be read again, nor verified where the same keys
+    /// are in force, but everything else is judged.
+    fn check_known(&self, token: &[u8], cache: &Cache, known: &Known) -> Result<Verified, Refusal> {
+        let content = &known.content;
+        let refused = |reason| Refusal::of(&content.header, (reason, None));
+        let chosen = if self.by_issuer { self.of_issuer(content.issuer()) } else { self.only() };
+        let chosen = chosen.map_err(refused)?;
+        let force = chosen.in_force();
+        let algorithm = content.head.algorithm;
+        let proven = cache
+            .proof(known, force.set_ids(), self.now)
+            .and_then(|place| force.key(place, algorithm, self.now));
+        let (key, new) = match proven {
+            Some(key) => (key, None),
+            None => {
+                let compact = Compact::split(token).ok_or(Reject::Malformed)?;
+                let kid = content.head.kid(&content.header);
+                let verified = force.verify(&compact, algorithm, kid, self.now);
+                let (place, key) = verified.map_err(refused)?;
+                (key, Some(place))
+            }
+        };
+        let judged = force.check_content(content, key, self.now);
+        judged.map_err(|why| Refusal::of(&content.header, why))?;
+        if let Some(place) = new {
+            self.remember(cache, token, content, &chosen, place);
+        }
+        Ok(Verified { content: Rc::clone(content), provider: chosen.number })
+    }
+
+    fn remember(
+        &self,
+        cache: &Cache,
+        token: &[u8],
+        content: &Rc<Content>,
+        chosen: &Chosen<'_>,
+        key: Place,
+    ) {
+        let sets = chosen.in_force().set_ids().collect();
+        cache.remember(token, content, Proof { sets, key, since: self.now }, self.now);
+    }
+
+    /// The one policy that there is.
+    fn only(&self) -> Result<Chosen<'p>, Reject> {
+        let policy = self.policies.first().ok_or(Reject::NoKeys)?;
+        Ok(Chosen { number: 0, policy, lent: (self.lend)(0) })
+    }
+
+    /// The policy of the provider whose issuer this is, which nothing vouches for yet.
+    fn of_issuer(&self, issuer: Option<&str>) -> Result<Chosen<'p>, Reject> {
+        let issuer = issuer.ok_or(Reject::BadIssuer)?;
+        let is_its = |policy: &Policy| {
+            let first = policy.demands.first();
+            first.is_some_and(|demands| demands.issuers.iter().any(|one| **one == *issuer))
+        };
+        let number = self.policies.iter().position(is_its).ok_or(Reject::BadIssuer)?;
+        let policy = self.policies.get(number).ok_or(Reject::BadIssuer)?;
+        Ok(Chosen { number, policy, lent: (self.lend)(number) })
+    }
+}
+
+fn payload_text(compact: &Compact<'_>) -> Result<Vec<u8>, Reject> {
+    base64url::decode(compact.payload).ok_or(Reject::Malformed)
+}

@@ -1,0 +1,175 @@
+//! How often memory is allocated for one token: never for one that was seen before, and for a new
+//! one a few times, whatever the number of keys, kids, sets and providers.
+
+// The helpers below are test code, though outside a #[test] function.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::sync::Arc;
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
+use token::base64url::encode;
+use token::{
+    AlgorithmSet, Cache, ClaimPath, ClaimRule, Demands, Key, KeySet, Link, LinkAlgorithm,
+    LinkPolicy, LinkSecret, Operator, Policy, Revocation, RevokedList, Trust,
+};
+
+const NOW: i64 = 1_800_000_000;
+/// Text and nodes of header and payload, both of them together, the token's bytes, the identities
+/// of the key sets, the list of proofs.
+const A_HANDFUL: usize = 10;
+
+thread_local! {
+    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+// SAFETY: everything is the system's allocator, which is one; counting touches no memory of its
+// own but a thread-local that needs no allocation.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        // SAFETY: by the contract of this function.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        // SAFETY: by the contract of this function.
+        unsafe { System.dealloc(memory, layout) }
+    }
+
+    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        // SAFETY: by the contract of this function.
+        unsafe { System.realloc(memory, layout, size) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// How many allocations `what` makes.
+fn allocations<T>(what: impl FnOnce() -> T) -> (usize, T) {
+    let before = ALLOCATIONS.get();
+    let result = what();
+    (ALLOCATIONS.get() - before, result)
+}
+
+fn token(n: usize) -> Vec<u8> {
+    let header = r#"{"alg":"HS256","typ":"JWT","kid":"k0"}"#;
+    let payload = format!(
+        r#"{{"iss":"https://issuer.example","aud":["api","web"],"sub":"user-{n:06}","exp":{},
+        "jti":"{n:06}","scope":"read write","realm":{{"roles":["a","b"]}}}}"#,
+        NOW + 600
+    );
+    let message = format!("{}.{}", encode(header), encode(payload));
+    let mac = Hmac::<Sha256>::new_from_slice(b"s0").unwrap().chain_update(&message);
+    format!("{message}.{}", encode(mac.finalize().into_bytes())).into_bytes()
+}
+
+/// A policy of so many sets of so many keys, the first of which has signed.
+fn policy(sets: usize, keys: usize, issuer: &str) -> Policy {
+    let set = |n: usize| {
+        let key = |i: usize| {
+            let key = Key::hmac(format!("s{i}").as_bytes(), AlgorithmSet::ALL).unwrap();
+            key.with_kid(Some(&format!("k{}", n * keys + i)))
+        };
+        Arc::new(KeySet::new((0..keys).map(key).collect()))
+    };
+    let demands = Demands {
+        issuers: [Box::from(issuer)].into(),
+        audiences: [Box::from("web")].into(),
+        types: [Box::from("jwt")].into(),
+        require_exp: true,
+        max_lifetime: Some(3_600),
+    };
+    let list = RevokedList::parse(b"gone\n7\n".to_vec()).unwrap();
+    Policy {
+        keys: (0..sets).map(set).collect(),
+        demands: vec![demands.clone(), demands],
+        revoked: vec![Arc::new(Revocation::new(ClaimPath::new("jti").unwrap(), list))],
+        ..Policy::default()
+    }
+}
+
+const ISSUER: &str = "https://issuer.example";
+
+/// Few and many of everything.
+fn trusts() -> Vec<(&'static str, Trust)> {
+    let provider = |n: usize| policy(1, 1, &format!("https://other.example/{n}"));
+    let many = (0..50).map(provider).chain([policy(30, 100, ISSUER)]).collect();
+    vec![
+        ("one key", Trust::Keys(policy(1, 1, ISSUER))),
+        ("many keys", Trust::Keys(policy(30, 200, ISSUER))),
+        ("one provider", Trust::Providers(vec![policy(1, 1, ISSUER)])),
+        ("many providers", Trust::Providers(many)),
+    ]
+}
+
+#[test]
+fn a_token_seen_before_allocates_nothing() {
+    for (name, trust) in trusts() {
+        let cache = Cache::new(1 << 20).unwrap();
+        let token = token(1);
+        trust.check_cached(&token, NOW, |_| None, Some(&cache)).unwrap();
+        let (count, verified) =
+            allocations(|| trust.check_cached(&token, NOW + 1, |_| None, Some(&cache)));
+        assert_eq!(count, 0, "{name}");
+        assert_eq!(
+            verified.unwrap().payload.root().get("sub").unwrap().as_str(),
+            Some("user-000001")
+        );
+    }
+}
+
+#[test]
+fn a_new_token_allocates_a_handful_whatever_there_is_of_keys_and_providers() {
+    let mut counts = Vec::new();
+    for (name, trust) in trusts() {
+        let cache = Cache::new(256 << 10).unwrap();
+        // The cache fills and then has to make room: neither costs more than before.
+        let most = (0..2_000).map(|n| {
+            let token = token(n);
+            let (count, verified) =
+                allocations(|| trust.check_cached(&token, NOW, |_| None, Some(&cache)).is_ok());
+            assert!(verified, "{name}");
+            count
+        });
+        let most = most.max().unwrap();
+        println!("{name}: {most}");
+        assert!(most <= A_HANDFUL, "{name}: {most}");
+        counts.push(most);
+        assert!(cache.len() < 2_000);
+    }
+    assert!(counts[1] <= counts[0] && counts[3] <= counts[2], "{counts:?}");
+}
+
+#[test]
+fn rules_and_links_allocate_nothing() {
+    let trust = Trust::Keys(policy(1, 1, ISSUER));
+    let verified = trust.check(&token(1), NOW, |_| None).unwrap();
+    for (path, operator, values) in [
+        ("scope", "any", &["write", "admin"][..]),
+        ("scope", "all", &["read", "write"]),
+        ("sub", "^~", &["user-"]),
+        ("aud", "=", &["web"]),
+        ("realm.roles", "any", &["b"]),
+        ("exp", ">", &["1"]),
+        ("sub", "exists", &[]),
+    ] {
+        let known: Vec<_> = values.iter().copied().map(Some).collect();
+        let rule = ClaimRule::new(path, Operator::from_name(operator).unwrap(), &known).unwrap();
+        let (count, holds) = allocations(|| rule.holds(&verified.payload, values));
+        assert!(holds && count == 0, "{path} {operator}: {holds}, {count}");
+    }
+    for algorithm in LinkAlgorithm::ALL {
+        let secrets = ["old", "new"].map(|it| LinkSecret::new(it.as_bytes()).unwrap());
+        let st = secrets[1].sign(algorithm, b"/video", b"1800000060");
+        let policy = LinkPolicy::Secrets { secrets: secrets.into(), accepted: Vec::new() };
+        let judge = || policy.check(Link::new(st.as_bytes(), b"1800000060")?, b"/video", NOW);
+        assert_eq!(allocations(judge), (0, Ok(())), "{algorithm:?}");
+    }
+}

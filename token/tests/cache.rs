@@ -1,0 +1,365 @@
+//! A judgement with the cache is the judgement without it, whatever was remembered before.
+
+// The helpers below are test code, though outside a #[test] function.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+
+#[path = "common/property.rs"]
+mod property;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use sha2::Sha256;
+use token::base64url::encode;
+use token::{
+    AlgorithmSet, Cache, ClaimPath, Demands, Key, KeySet, Lent, Policy, Refusal, Reject,
+    Revocation, RevokedList, Trust, Verified,
+};
+
+const NOW: i64 = 1_800_000_000;
+const ROOMY: usize = 1 << 20;
+
+fn sign(secret: &str, header: &str, payload: &str) -> Vec<u8> {
+    let message = format!("{}.{}", encode(header), encode(payload));
+    let mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap().chain_update(&message);
+    format!("{message}.{}", encode(mac.finalize().into_bytes())).into_bytes()
+}
+
+/// A token of `payload`, signed with the secret of kid `a`.
+fn token(payload: &str) -> Vec<u8> {
+    sign("a", r#"{"alg":"HS256","kid":"a"}"#, payload)
+}
+
+/// A key whose secret is its kid.
+fn key(kid: &str) -> Key {
+    Key::hmac(kid.as_bytes(), AlgorithmSet::ALL).unwrap().with_kid(Some(kid))
+}
+
+fn set(keys: Vec<Key>) -> Arc<KeySet> {
+    Arc::new(KeySet::new(keys))
+}
+
+fn of_keys(keys: Vec<Arc<KeySet>>) -> Trust {
+    Trust::Keys(Policy { keys, ..Policy::default() })
+}
+
+fn issuer(issuer: &str, keys: Vec<Arc<KeySet>>) -> Policy {
+    let demands = Demands { issuers: [Box::from(issuer)].into(), ..Demands::default() };
+    Policy { keys, demands: vec![demands], ..Policy::default() }
+}
+
+fn revoked(list: &str) -> Arc<Revocation> {
+    let list = RevokedList::parse(list.as_bytes().to_vec()).unwrap();
+    Arc::new(Revocation::new(ClaimPath::new("jti").unwrap(), list))
+}
+
+/// Judges with `cache`, and asserts that the answer is the one without it.
+fn judge_lent(
+    trust: &Trust,
+    cache: &Cache,
+    token: &[u8],
+    now: i64,
+    lend: impl Fn(usize) -> Option<Rc<Lent>>,
+) -> Result<usize, Reject> {
+    let told = |judged: Result<Verified, Refusal>| {
+        let said =
+            |it: Verified| (it.header.text().to_owned(), it.payload.text().to_owned(), it.provider);
+        judged.map(said)
+    };
+    let cached = told(trust.check_cached(token, now, &lend, Some(cache)));
+    assert_eq!(cached, told(trust.check(token, now, &lend)));
+    cached.map(|(_, _, provider)| provider).map_err(|refusal| refusal.reason)
+}
+
+fn judge(trust: &Trust, cache: &Cache, token: &[u8], now: i64) -> Result<usize, Reject> {
+    judge_lent(trust, cache, token, now, |_| None)
+}
+
+#[test]
+fn the_same_first_bytes_with_another_signature() {
+    let (trust, cache) = (of_keys(vec![set(vec![key("a")])]), Cache::new(ROOMY).unwrap());
+    let good = token(r#"{"sub":"x"}"#);
+    assert_eq!(judge(&trust, &cache, &good, NOW), Ok(0));
+    for at in 0..good.len() {
+        let mut forged = good.clone();
+        forged[at] = if forged[at] == b'A' { b'B' } else { b'A' };
+        assert!(judge(&trust, &cache, &forged, NOW).is_err(), "byte {at}");
+        assert!(judge(&trust, &cache, &good[..at], NOW).is_err(), "the first {at} bytes");
+    }
+    assert!(judge(&trust, &cache, &[&good[..], b"A"].concat(), NOW).is_err());
+    assert_eq!(judge(&trust, &cache, &good, NOW), Ok(0));
+    assert_eq!(cache.len(), 1);
+}
+
+#[test]
+fn the_same_token_in_another_location() {
+    let cache = Cache::new(ROOMY).unwrap();
+    let (a, b) = (set(vec![key("a")]), set(vec![key("b")]));
+    let good = token(r#"{"sub":"x","aud":"api"}"#);
+    for _ in 0..2 {
+        assert_eq!(judge(&of_keys(vec![a.clone()]), &cache, &good, NOW), Ok(0));
+        let other = of_keys(vec![b.clone()]);
+        assert_eq!(judge(&other, &cache, &good, NOW), Err(Reject::UnknownKey));
+        assert_eq!(judge(&of_keys(vec![b.clone(), a.clone()]), &cache, &good, NOW), Ok(0));
+        assert_eq!(judge(&of_keys(vec![]), &cache, &good, NOW), Err(Reject::NoKeys));
+        let demand = |demands| {
+            Trust::Keys(Policy {
+                keys: vec![a.clone()],
+                demands: vec![demands],
+                ..Policy::default()
+            })
+        };
+        let web = Demands { audiences: [Box::from("web")].into(), ..Demands::default() };
+        assert_eq!(judge(&demand(web), &cache, &good, NOW), Err(Reject::BadAudience));
+        let typ = Demands { types: [Box::from("at+jwt")].into(), ..Demands::default() };
+        assert_eq!(judge(&demand(typ), &cache, &good, NOW), Err(Reject::BadType));
+        let exp = Demands { require_exp: true, ..Demands::default() };
+        assert_eq!(judge(&demand(exp), &cache, &good, NOW), Err(Reject::BadLifetime));
+        let other_algorithm = Trust::Keys(Policy {
+            keys: vec![a.clone()],
+            algorithms: Some([token::Algorithm::HS512].into_iter().collect()),
+            ..Policy::default()
+        });
+        assert_eq!(judge(&other_algorithm, &cache, &good, NOW), Err(Reject::BadAlgorithm));
+    }
+    assert_eq!(cache.len(), 1);
+}
+
+#[test]
+fn the_same_token_of_another_provider() {
+    let cache = Cache::new(ROOMY).unwrap();
+    let (a, b) = (set(vec![key("a")]), set(vec![key("b")]));
+    let good = token(r#"{"iss":"me"}"#);
+    let providers = |first, second| Trust::Providers(vec![first, second]);
+    let right = providers(issuer("other", vec![b.clone()]), issuer("me", vec![a.clone()]));
+    let swapped = providers(issuer("me", vec![b]), issuer("other", vec![a.clone()]));
+    let unknown = providers(issuer("x", vec![a.clone()]), issuer("y", vec![a.clone()]));
+    let reversed = providers(issuer("me", vec![a.clone()]), issuer("x", vec![a]));
+    for _ in 0..2 {
+        assert_eq!(judge(&right, &cache, &good, NOW), Ok(1));
+        assert_eq!(judge(&swapped, &cache, &good, NOW), Err(Reject::UnknownKey));
+        assert_eq!(judge(&unknown, &cache, &good, NOW), Err(Reject::BadIssuer));
+        assert_eq!(judge(&reversed, &cache, &good, NOW), Ok(0));
+    }
+}
+
+#[test]
+fn after_its_key_is_removed() {
+    let cache = Cache::new(ROOMY).unwrap();
+    let trust = Trust::Keys(Policy::default());
+    let good = token("{}");
+    let lend = |keys: Vec<Key>| {
+        let lent = Rc::new(Lent { keys: vec![set(keys)], revoked: Vec::new() });
+        move |_| Some(lent.clone())
+    };
+    assert_eq!(judge_lent(&trust, &cache, &good, NOW, lend(vec![key("a")])), Ok(0));
+    let removed = judge_lent(&trust, &cache, &good, NOW, lend(vec![key("b")]));
+    assert_eq!(removed, Err(Reject::UnknownKey));
+    let replaced = Key::hmac(b"new", AlgorithmSet::ALL).unwrap().with_kid(Some("a"));
+    let replaced = judge_lent(&trust, &cache, &good, NOW, lend(vec![replaced]));
+    assert_eq!(replaced, Err(Reject::BadSignature));
+    assert_eq!(judge_lent(&trust, &cache, &good, NOW, |_| None), Err(Reject::NoKeys));
+    assert_eq!(judge_lent(&trust, &cache, &good, NOW, lend(vec![key("a")])), Ok(0));
+}
+
+#[test]
+fn old_key_sets_are_not_kept_alive() {
+    let (trust, cache) = (Trust::Keys(Policy::default()), Cache::new(ROOMY).unwrap());
+    let keys = set(vec![key("a")]);
+    let lent = Rc::new(Lent { keys: vec![keys.clone()], revoked: Vec::new() });
+    trust.check_cached(&token("{}"), NOW, |_| Some(lent.clone()), Some(&cache)).unwrap();
+    drop(lent);
+    assert_eq!((cache.len(), Arc::strong_count(&keys)), (1, 1));
+}
+
+#[test]
+fn after_its_key_or_itself_has_expired() {
+    let cache = Cache::new(ROOMY).unwrap();
+    let trust = of_keys(vec![set(vec![key("a").with_expires(Some(NOW + 10))])]);
+    let good = token(&format!(r#"{{"exp":{},"nbf":{}}}"#, NOW + 5, NOW - 5));
+    assert_eq!(judge(&trust, &cache, &good, NOW), Ok(0));
+    assert_eq!(judge(&trust, &cache, &good, NOW + 4), Ok(0));
+    assert_eq!(judge(&trust, &cache, &good, NOW + 5), Err(Reject::Expired));
+    assert_eq!(judge(&trust, &cache, &good, NOW - 6), Err(Reject::NotYetValid));
+    let forever = token("{}");
+    assert_eq!(judge(&trust, &cache, &forever, NOW + 9), Ok(0));
+    assert_eq!(judge(&trust, &cache, &forever, NOW + 10), Err(Reject::UnknownKey));
+}
+
+#[test]
+fn after_its_revocation() {
+    let cache = Cache::new(ROOMY).unwrap();
+    let trust = of_keys(vec![set(vec![key("a")])]);
+    let good = token(r#"{"jti":"t-1"}"#);
+    let lists = ["", "t-2", "t-1", "t-2"];
+    for (list, want) in lists.into_iter().zip([Ok(0), Ok(0), Err(Reject::Revoked), Ok(0)]) {
+        let lent = Rc::new(Lent { keys: Vec::new(), revoked: vec![revoked(list)] });
+        let judged = judge_lent(&trust, &cache, &good, NOW, |_| Some(lent.clone()));
+        assert_eq!(judged, want, "{list}");
+    }
+}
+
+#[test]
+fn only_success_is_remembered() {
+    let cache = Cache::new(ROOMY).unwrap();
+    let trust = Trust::Keys(Policy {
+        revoked: vec![revoked("t")],
+        ..issuer("me", vec![set(vec![key("a")])])
+    });
+    for payload in [
+        r#"{"iss":"you"}"#,
+        r#"{"iss":"me","exp":1}"#,
+        r#"{"iss":"me","exp":"1"}"#,
+        r#"{"iss":"me","jti":"t"}"#,
+        "[]",
+    ] {
+        assert!(judge(&trust, &cache, &token(payload), NOW).is_err(), "{payload}");
+    }
+    let unsigned = sign("b", r#"{"alg":"HS256","kid":"a"}"#, r#"{"iss":"me"}"#);
+    assert!(judge(&trust, &cache, &unsigned, NOW).is_err());
+    assert!(cache.is_empty());
+    let used = cache.used();
+    assert_eq!(judge(&trust, &cache, &token(r#"{"iss":"me"}"#), NOW), Ok(0));
+    assert!(cache.len() == 1 && cache.used() > used);
+}
+
+#[test]
+fn memory_is_bounded() {
+    let trust = of_keys(vec![set(vec![key("a")])]);
+    for limit in [0, 1, 511, 512, 4_096, 40_000] {
+        let cache = Cache::new(limit).unwrap();
+        for i in 0..300 {
+            let good = token(&format!(r#"{{"n":{i},"x":"{}"}}"#, "x".repeat(i % 40 * 20)));
+            assert_eq!(judge(&trust, &cache, &good, NOW), Ok(0));
+            assert!(cache.used() <= limit.max(4), "{} of {limit}", cache.used());
+        }
+        assert_eq!(cache.is_empty(), limit < 5 * 1_024, "{limit}: {}", cache.len());
+    }
+}
+
+#[test]
+fn one_large_token_does_not_drive_out_all_others() {
+    let (trust, cache) = (of_keys(vec![set(vec![key("a")])]), Cache::new(40_000).unwrap());
+    for n in 0..20 {
+        judge(&trust, &cache, &token(&format!(r#"{{"n":{n}}}"#)), NOW).unwrap();
+    }
+    let large = token(&format!(r#"{{"x":"{}"}}"#, "x".repeat(20_000)));
+    assert_eq!(judge(&trust, &cache, &large, NOW), Ok(0));
+    assert_eq!(cache.len(), 20);
+}
+
+// --- The property ------------------------------------------------------------------------------
+
+/// What happens to the world.
+#[derive(Clone, Debug)]
+enum Event {
+    /// A token is judged by a trust, so many seconds after the event before.
+    Judge { token: usize, trust: usize, later: i64 },
+    /// A policy is lent these keys: by number, some of which expire, some without kid.
+    Lend { policy: usize, keys: Vec<(usize, Option<i64>, bool)> },
+    /// A policy is lent this list of what is revoked.
+    Revoke { policy: usize, list: usize },
+}
+
+const KIDS: [&str; 3] = ["a", "b", "c"];
+const LISTS: [&str; 3] = ["", "t-1", "t-1\nt-2"];
+
+fn event() -> impl Strategy<Value = Event> {
+    let key = (0..KIDS.len(), prop::option::weighted(0.3, -20..60_i64), any::<bool>());
+    prop_oneof![
+        12 => (0..40_usize, 0..4_usize, -3..8_i64)
+            .prop_map(|(token, trust, later)| Event::Judge { token, trust, later }),
+        2 => (0..2_usize, vec(key, 0..5)).prop_map(|(policy, keys)| Event::Lend { policy, keys }),
+        1 => (0..2_usize, 0..LISTS.len())
+            .prop_map(|(policy, list)| Event::Revoke { policy, list }),
+    ]
+}
+
+/// Tokens of every kind that the policies tell apart.
+fn tokens() -> Vec<Vec<u8>> {
+    let mut tokens = Vec::new();
+    for (i, kid) in [Some("a"), Some("b"), Some("c"), None].into_iter().enumerate() {
+        for (secret, iss) in [("a", "me"), ("b", "you"), ("c", "me"), ("a", "nobody")] {
+            let kid = kid.map(|kid| format!(r#","kid":"{kid}""#)).unwrap_or_default();
+            let header = format!(r#"{{"alg":"HS256","typ":"JWT"{kid}}}"#);
+            let exp = NOW + [5, 20, 40, 400][i];
+            let plain = format!(r#"{{"iss":"{iss}","jti":"t-{i}","exp":{exp}}}"#);
+            tokens.push(sign(secret, &header, &plain));
+            let claims = format!(r#"{{"iss":"{iss}","aud":["api"],"nbf":{}}}"#, NOW + 4);
+            tokens.push(sign(secret, &header, &claims));
+        }
+    }
+    tokens.push(sign("a", r#"{"alg":"HS512","kid":"a"}"#, "{}"));
+    tokens.push(sign("a", r#"{"alg":"HS256","kid":"a"}"#, "[]"));
+    tokens.push(sign("a", r#"{"alg":"HS256","kid":"a"}"#, r#"{"iss":1}"#));
+    tokens
+}
+
+/// Two policies in four ways; what changes is lent to them.
+fn trusts() -> Vec<Trust> {
+    let own = set(vec![key("c").with_expires(Some(NOW + 30))]);
+    let strict = || Policy {
+        leeway: 7,
+        algorithms: Some([token::Algorithm::HS256].into_iter().collect()),
+        ..issuer("you", Vec::new())
+    };
+    let aud = Demands { audiences: [Box::from("api")].into(), ..Demands::default() };
+    let api = Policy { demands: vec![aud], ..Policy::default() };
+    vec![
+        of_keys(vec![own.clone()]),
+        Trust::Keys(api),
+        Trust::Providers(vec![issuer("me", vec![own.clone()]), strict()]),
+        Trust::Providers(vec![strict(), issuer("me", vec![own])]),
+    ]
+}
+
+fn lent_keys(keys: &[(usize, Option<i64>, bool)]) -> Arc<KeySet> {
+    let key = |(number, expires, named): &(usize, Option<i64>, bool)| {
+        let kid = KIDS[*number];
+        let key = Key::hmac(kid.as_bytes(), AlgorithmSet::ALL).unwrap();
+        key.with_kid(named.then_some(kid)).with_expires(expires.map(|it| NOW + it))
+    };
+    set(keys.iter().map(key).collect())
+}
+
+#[test]
+fn a_cached_judgement_is_the_uncached_one_whatever_happens() {
+    let (tokens, trusts) = (tokens(), trusts());
+    let judged = RefCell::new((0_u32, 0_u32));
+    property::check(400, vec(event(), 1..200), |events| {
+        let caches = [ROOMY, 6_000, 20_000].map(|limit| Cache::new(limit).unwrap());
+        let (mut now, mut lent) = (NOW, [Rc::new(Lent::default()), Rc::new(Lent::default())]);
+        for event in events {
+            match event {
+                Event::Judge { token, trust, later } => {
+                    now += later;
+                    for cache in &caches {
+                        let token = &tokens[token % tokens.len()];
+                        let lend = |policy: usize| Some(lent[policy].clone());
+                        let ok = judge_lent(&trusts[trust], cache, token, now, lend).is_ok();
+                        let mut judged = judged.borrow_mut();
+                        judged.0 += u32::from(ok);
+                        judged.1 += u32::from(!ok);
+                    }
+                }
+                Event::Lend { policy, keys } => {
+                    let keys = vec![lent_keys(&keys)];
+                    let revoked = lent[policy].revoked.clone();
+                    lent[policy] = Rc::new(Lent { keys, revoked });
+                }
+                Event::Revoke { policy, list } => {
+                    let keys = lent[policy].keys.clone();
+                    let revoked = vec![revoked(LISTS[list])];
+                    lent[policy] = Rc::new(Lent { keys, revoked });
+                }
+            }
+        }
+    });
+    let (accepted, refused) = judged.into_inner();
+    println!("{accepted} accepted, {refused} refused");
+    assert!(accepted > 5_000 && refused > 5_000, "{accepted} accepted, {refused} refused");
+}
