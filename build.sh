@@ -2,8 +2,8 @@
 # Builds, shows, tests and installs the nginx module. `./build.sh help` lists the verbs.
 #
 # The pieces are in build/: common.sh (messages, packages), nginx.sh (which nginx, its headers),
-# module.sh (build, install), demo.sh (demo), fuzz.sh (fuzz), check.sh (test), sanitize.sh (sanitize),
-# soak.sh (soak), docker.sh (docker-test).
+# module.sh (build, install), demo.sh (demo), fuzz.sh (fuzz), oidc.sh (a server that test
+# needs), check.sh (test), sanitize.sh (sanitize), soak.sh (soak), docker.sh (docker-test).
 set -euo pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -19,6 +19,8 @@ cd "$ROOT"
 . "$ROOT/build/demo.sh"
 # shellcheck source=build/fuzz.sh
 . "$ROOT/build/fuzz.sh"
+# shellcheck source=build/oidc.sh
+. "$ROOT/build/oidc.sh"
 # shellcheck source=build/check.sh
 . "$ROOT/build/check.sh"
 # shellcheck source=build/sanitize.sh
@@ -40,7 +42,8 @@ verbs
   fuzz [SECONDS]  fuzz the core, each target for so long (600 seconds)
   sanitize      the integration tests with nginx and the module under AddressSanitizer
   soak [SECONDS]  mixed traffic with reloads for so long (600 seconds), or with --reloads for so
-                many reloads (1000): answers, memory and workers must stay as they should be
+                many reloads (1000): answers, memory and workers must stay as they should be;
+                with --keys for so long (60 seconds) with keys that a provider rotates
   docker-test   build the Docker image, start it and drive it from outside
   help          this text
 
@@ -49,6 +52,7 @@ options
   --keep        demo: leave nginx running
   --quick       test: skip the second round against the vendored nginx
   --reloads     soak: the number is one of reloads, not of seconds
+  --keys        soak: keys are fetched, and rotated every two seconds
 
 environment
   NGINX=/path/to/nginx    the nginx to build for (otherwise: the one on PATH)
@@ -60,13 +64,14 @@ HELP
 
 main() {
     local verb="" argument="" word
-    VENDORED=0 KEEP=0 QUICK=0 RELOADS=0
+    VENDORED=0 KEEP=0 QUICK=0 RELOADS=0 KEYS=0
     for word in "$@"; do
         case $word in
             --vendored) VENDORED=1 ;;
             --keep) KEEP=1 ;;
             --quick) QUICK=1 ;;
             --reloads) RELOADS=1 ;;
+            --keys) KEYS=1 ;;
             -h | --help) verb=help ;;
             -*) die "there is no option $word; ./build.sh help lists them" ;;
             *)

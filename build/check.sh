@@ -15,6 +15,7 @@ verb_test() {
     setup_curl
     setup_cargo_tool cargo-nextest $NEXTEST_VERSION
     setup_cargo_tool cargo-deny $DENY_VERSION
+    setup_oidc
 
     step "format"
     cargo fmt --all --check || die "not formatted; cargo fmt --all does it"

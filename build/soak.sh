@@ -1,12 +1,14 @@
 # shellcheck shell=bash
-# soak: a long run of mixed traffic with reloads (tests/soak).
+# soak: long runs of traffic with reloads (tests/soak).
 
-verb_soak() { # SECONDS, or the number of reloads with --reloads
+verb_soak() { # SECONDS, or the number of reloads with --reloads; with --keys SECONDS of rotating keys
     local amount=${1:-}
     [[ ${amount:-1} =~ ^[1-9][0-9]*$ ]] || die "soak: $amount is no number"
     build_module
     [[ -n $NGX_BIN ]] || die "soak: there is no nginx $NGX_VERSION here to run it with"
-    if ((RELOADS)); then
+    if ((KEYS)); then
+        check_soak --keys --seconds "${amount:-60}"
+    elif ((RELOADS)); then
         check_soak --reloads "${amount:-1000}"
     else
         check_soak --seconds "${amount:-600}"

@@ -1,18 +1,18 @@
 //! The decision: finds the credentials, has them judged, remembers the verdict for the variables,
 //! and says what nginx is to answer.
 
-use std::borrow::Cow;
 use std::rc::Rc;
 
 use token::credential::{self, Found};
-use token::{Lent, Link, Reject, Verified, challenge};
+use token::{Link, Reject, Verified, challenge};
 
 use crate::conf::{
-    Demand, JwtCheck, KeyFile, LinkCheck, Mode, Rule, Signed, Status, SwitchValue, TokenSource,
+    Demand, JwtCheck, LinkCheck, Mode, Rule, Signed, Status, SwitchValue, TokenSource,
 };
 use crate::ffi::ComplexValue;
+use crate::lend;
 use crate::request::Request;
-use crate::state::{Digits, Failed, JwtVerdict, LinkVerdict, Rules, State};
+use crate::state::{Digits, Failed, JwtVerdict, LinkVerdict, Rules, State, Want};
 
 /// What the access phase is to do.
 pub(crate) enum Decision {
@@ -25,6 +25,8 @@ pub(crate) enum Decision {
         /// The value of `WWW-Authenticate`.
         challenge: Option<Vec<u8>>,
     },
+    /// Keys are on their way: hold the request, and ask again when it goes on.
+    Wait,
     /// Something went wrong that is not the client's doing: 500.
     Fail,
 }
@@ -39,8 +41,16 @@ pub(crate) fn decide(request: Request<'_>) -> Decision {
     if jwt.is_none() && link.is_none() {
         return Decision::Decline;
     }
-    both(request, jwt, link).unwrap_or_else(|failed| {
+    let mut decided = both(request, jwt, link);
+    if let Some(state) = request.existing_state() {
+        let pending = matches!(decided, Err(Failed::Pending));
+        if lend::settle(request, &state.awaited, pending).is_none() {
+            decided = Err(Failed::Value);
+        }
+    }
+    decided.unwrap_or_else(|failed| {
         request.log_error(match failed {
+            Failed::Pending => return Decision::Wait,
             Failed::Value => format_args!("token_auth: a value could not be evaluated"),
             Failed::Circular => {
                 format_args!("token_auth: the check rests on a variable that rests on the check")
@@ -57,8 +67,9 @@ fn both(
 ) -> Result<Decision, Failed> {
     let state = request.state().ok_or(Failed::Value)?;
     let any = request.satisfies_any();
-    let token = match jwt {
-        Some(check) => decide_jwt(request, state, check)?,
+    let token = match jwt.map(|check| decide_jwt(request, state, check)) {
+        Some(Err(Failed::Pending)) if any => Decision::Wait,
+        Some(decided) => decided?,
         None => Decision::Decline,
     };
     if matches!((&token, any), (Decision::Pass, true) | (Decision::Refuse { .. }, false)) {
@@ -69,6 +80,8 @@ fn both(
         None => Decision::Decline,
     };
     Ok(match (token, link) {
+        // The link may do without the token, of which nothing can be said yet.
+        (Decision::Wait, link) if !matches!(link, Decision::Pass) => return Err(Failed::Pending),
         (token, Decision::Decline) => token,
         (Decision::Decline, link) | (_, link @ Decision::Pass) => link,
         // An expired link was good once, which says more than a missing token.
@@ -89,7 +102,8 @@ fn decide_jwt(
     state: &State,
     check: &Rc<JwtCheck>,
 ) -> Result<Decision, Failed> {
-    let verdict = judge_jwt(request, state, check, check.depends_on_variables())?;
+    let want = Want::of_access_phase(check.depends_on_variables());
+    let verdict = judge_jwt(request, state, check, want)?;
     state.jwt.decide(check, request.place(), verdict.clone(), verdict.mode);
     if verdict.mode == Mode::Off {
         return Ok(Decision::Decline);
@@ -141,7 +155,8 @@ fn decide_link(
     state: &State,
     check: &Rc<LinkCheck>,
 ) -> Result<Decision, Failed> {
-    let verdict = judge_link(request, state, check, check.depends_on_variables())?;
+    let want = Want::of_access_phase(check.depends_on_variables());
+    let verdict = judge_link(request, state, check, want)?;
     state.link.decide(check, request.place(), verdict, verdict.mode);
     if verdict.mode == Mode::Off {
         return Ok(Decision::Decline);
@@ -187,15 +202,14 @@ fn mode(
     })
 }
 
-/// The verdict of a check on the token. The access phase wants a `fresh` one where it rests on
-/// variables: they may have changed since an earlier phase asked.
+/// The verdict of a check on the token.
 fn judge_jwt(
     request: Request<'_>,
     state: &State,
     check: &Rc<JwtCheck>,
-    fresh: bool,
+    want: Want,
 ) -> Result<JwtVerdict, Failed> {
-    state.jwt.verdict(&state.judging, check, request.place(), fresh, || {
+    state.jwt.verdict(&state.judging, check, request.place(), want, || {
         let accepts = [Mode::Off, Mode::On, Mode::Optional, Mode::Permissive];
         let mode = mode(request, "jwt", check.switch, &accepts)?;
         let token = match mode {
@@ -203,38 +217,13 @@ fn judge_jwt(
             _ => match find_token(request, &check.sources)? {
                 Found::Absent => Err(Reject::Missing.into()),
                 Found::Unusable => Err(Reject::Malformed.into()),
-                Found::One(token) => check.trust.check_cached(
-                    token,
-                    request.now(),
-                    |policy| lend(request, check, policy),
-                    request.main_conf().cache(),
-                ),
+                Found::One(token) => lend::judge(request, state, check, token)?,
             },
         };
         let part = token.as_ref().ok().and_then(|token| check.parts.get(token.provider));
         let provider = part.and_then(|part| part.provider.clone());
         Ok(JwtVerdict { number: state.rules.number(), mode, token, provider })
     })
-}
-
-/// The keys of a policy that the configuration does not fix.
-fn lend(request: Request<'_>, check: &JwtCheck, policy: usize) -> Option<Rc<Lent>> {
-    let files = check.parts.get(policy).map(|part| &*part.files).unwrap_or_default();
-    let keys = |file: &Rc<KeyFile>| {
-        let mut name = Cow::Borrowed(request.evaluate(&file.name)?);
-        if !name.starts_with(b"/") {
-            name = [&*file.folder, &*name].concat().into();
-        }
-        let (keys, complaint) = request.main_conf().key_files.get(&name);
-        if let Some(complaint) = complaint {
-            request.log_error(format_args!("key file \"{}\": {complaint}", name.escape_ascii()));
-        }
-        keys
-    };
-    if files.is_empty() {
-        return None;
-    }
-    Some(Rc::new(Lent { keys: files.iter().filter_map(keys).collect(), revoked: Vec::new() }))
 }
 
 /// Applies the rules to a token that is good by itself, the provider's before the location's, and
@@ -300,9 +289,9 @@ fn judge_link(
     request: Request<'_>,
     state: &State,
     check: &Rc<LinkCheck>,
-    fresh: bool,
+    want: Want,
 ) -> Result<LinkVerdict, Failed> {
-    state.link.verdict(&state.judging, check, request.place(), fresh, || {
+    state.link.verdict(&state.judging, check, request.place(), want, || {
         let mode = mode(request, "secure_token", check.switch, &[Mode::Off, Mode::On])?;
         let refuse = |reject| Ok(LinkVerdict { mode, reject: Some(reject), expires: None });
         if mode == Mode::Off {
@@ -342,7 +331,7 @@ pub(crate) fn jwt_verdict(request: Request<'_>) -> Result<Option<JwtVerdict>, Fa
         let state = request.state().ok_or(Failed::Value)?;
         let verdict = match state.jwt.decided(check, request.place())? {
             Some(verdict) => verdict,
-            None => judge_jwt(request, state, check, false)?,
+            None => judge_jwt(request, state, check, Want::Known)?,
         };
         if verdict.mode != Mode::Off {
             return Ok(Some(verdict));
@@ -383,7 +372,7 @@ pub(crate) fn link_verdict(request: Request<'_>) -> Result<Option<LinkVerdict>, 
         let state = request.state().ok_or(Failed::Value)?;
         let verdict = match state.link.decided(check, request.place())? {
             Some(verdict) => verdict,
-            None => judge_link(request, state, check, false)?,
+            None => judge_link(request, state, check, Want::Known)?,
         };
         if verdict.mode != Mode::Off {
             return Ok(Some(verdict));

@@ -2,10 +2,12 @@
 
 mod directives;
 mod jwt;
+mod keys;
 mod kids;
 mod link;
 mod provider;
 mod rules;
+mod servers;
 mod setting;
 
 use std::cell::{Cell, OnceCell, RefCell};
@@ -13,15 +15,16 @@ use std::fmt;
 use std::rc::Rc;
 
 pub(crate) use directives::COMMANDS;
-pub(crate) use jwt::{JwtCheck, KeyFile, TokenSource};
+pub(crate) use jwt::{JwtCheck, KeyFile, KeyRequest, KeySource, Part, TokenSource};
 pub(crate) use link::{LinkCheck, Signed};
 pub(crate) use provider::Provider;
 pub(crate) use rules::{Demand, Rule, Status};
+pub(crate) use servers::descriptions;
 pub(crate) use setting::NamedClaim;
 use token::Cache;
 
 use crate::ffi::ComplexValue;
-use crate::key_files::KeyFiles;
+use crate::keys::{KeyFiles, Sources};
 
 /// What the `http` block says once for all.
 #[derive(Default)]
@@ -30,6 +33,10 @@ pub(crate) struct MainConf {
     providers: RefCell<Vec<Rc<Provider>>>,
     /// The key files whose names hold variables.
     pub(crate) key_files: KeyFiles,
+    /// What keys are fetched from.
+    pub(crate) key_requests: Sources,
+    /// Whether any are fetched at all.
+    pub(crate) has_requests: Cell<bool>,
     /// What `jwt_cache` says, in bytes.
     cache_size: Cell<Option<usize>>,
     /// Made when it is first needed. By then this is a worker, so each has one with a seed of its

@@ -98,3 +98,11 @@ unsafe extern "C" fn drop_value<T>(data: *mut c_void) {
 /// A value with variables, compiled when the configuration is read.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ComplexValue(pub(crate) ptr::NonNull<ngx_http_complex_value_t>);
+
+impl ComplexValue {
+    /// Whether it has to be evaluated for each request.
+    pub(crate) fn has_variables(&self) -> bool {
+        // SAFETY: nginx compiled the value, and it lives as long as the configuration.
+        unsafe { !self.0.as_ref().lengths.is_null() }
+    }
+}

@@ -16,6 +16,7 @@ use crate::variables::{self, VARIABLES, Variable};
 
 const OK: ngx_int_t = ngx::ffi::NGX_OK as ngx_int_t;
 const DECLINED: ngx_int_t = ngx::ffi::NGX_DECLINED as ngx_int_t;
+const AGAIN: ngx_int_t = ngx::ffi::NGX_AGAIN as ngx_int_t;
 const ERROR: ngx_int_t = ngx::ffi::NGX_ERROR as ngx_int_t;
 /// 500, for what is not the client's doing.
 const FAILED: ngx_int_t = ngx::ffi::NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
@@ -28,6 +29,7 @@ pub(crate) unsafe extern "C" fn access_handler(r: *mut ngx_http_request_t) -> ng
         Decision::Decline => DECLINED,
         Decision::Pass => OK,
         Decision::Refuse { status, challenge } => refuse(request, status, challenge.as_deref()),
+        Decision::Wait => AGAIN,
         Decision::Fail => FAILED,
     })
 }

@@ -1,14 +1,17 @@
 //! The nginx module: its tables, as nginx reads them, and the hooks that fill them in.
 //!
-//! Everything unsafe is in this file, `hooks.rs`, `ffi.rs`, `request.rs` and `conf/setting.rs`; the decision
-//! (`access.rs`) and what variables show (`variables.rs`) are safe code over them, and all
-//! cryptography is in the `token` crate.
+//! Everything unsafe is in this file, `hooks.rs`, `ffi.rs`, `nginx.rs`, `request.rs`, `conf/setting.rs` and, for
+//! keys that are fetched, `conf/servers.rs` and `keys/{fetch,parent,zone}.rs`; the decision (`access.rs`), the
+//! keys that it is reached by (`lend.rs`) and what variables show (`variables.rs`) are safe code
+//! over them, and all cryptography is in the `token` crate.
 
 mod access;
 mod conf;
 mod ffi;
 mod hooks;
-mod key_files;
+mod keys;
+mod lend;
+mod nginx;
 mod request;
 mod state;
 mod variables;
@@ -26,11 +29,30 @@ use ngx::http::HttpModuleConfExt as _;
 
 use crate::conf::{LocationConf, MainConf};
 
-#[allow(missing_docs)] // what `load_module` looks for (ngx_load_module in src/core/nginx.c)
+/// What `load_module` looks for (ngx_load_module in src/core/nginx.c).
+#[allow(missing_docs, non_upper_case_globals)] // the names are nginx's
 mod exports {
-    use super::ngx_http_token_auth_module;
+    use core::ffi::c_char;
+    use core::ptr;
 
-    ngx::ngx_modules!(ngx_http_token_auth_module);
+    use ngx::ffi::ngx_module_t;
+
+    #[unsafe(no_mangle)]
+    pub(crate) static mut ngx_modules: [*const ngx_module_t; 2] =
+        [&raw const super::ngx_http_token_auth_module, ptr::null()];
+
+    #[unsafe(no_mangle)]
+    pub(crate) static mut ngx_module_names: [*const c_char; 2] =
+        [c"ngx_http_token_auth_module".as_ptr(), ptr::null()];
+
+    /// In front of which module ours goes, so that its body filter comes after this one's: the
+    /// order that nginx's build gives to filters (auto/module).
+    #[unsafe(no_mangle)]
+    pub(crate) static mut ngx_module_order: [*const c_char; 3] = [
+        c"ngx_http_token_auth_module".as_ptr(),
+        c"ngx_http_copy_filter_module".as_ptr(),
+        ptr::null(),
+    ];
 }
 
 /// The module, as `load_module` finds it through `ngx_modules`.
@@ -44,7 +66,7 @@ pub static mut ngx_http_token_auth_module: ngx_module_t = ngx_module_t {
 
 static MODULE_CONTEXT: ngx_http_module_t = ngx_http_module_t {
     preconfiguration: Some(add_variables),
-    postconfiguration: Some(add_access_handler),
+    postconfiguration: Some(add_handlers),
     create_main_conf: Some(create_main_conf),
     init_main_conf: None,
     create_srv_conf: None,
@@ -78,8 +100,22 @@ unsafe extern "C" fn add_variables(cf: *mut ngx_conf_t) -> ngx_int_t {
     })
 }
 
-unsafe extern "C" fn add_access_handler(cf: *mut ngx_conf_t) -> ngx_int_t {
+/// Puts the handler into the access phase and, where keys are fetched, the filter that reads them.
+unsafe extern "C" fn add_handlers(cf: *mut ngx_conf_t) -> ngx_int_t {
     ffi::guard_conf(cf, Status::NGX_ERROR.0, || {
+        // SAFETY: `create_main_conf` made the module's configuration of this `http` block, the core
+        // module its own, and nginx calls this once for it.
+        unsafe {
+            let core = &*ptr::addr_of!(ngx_http_core_module);
+            if let Some(main) = (*cf).http_main_conf_unchecked::<MainConf>(module())
+                && let Some(core) =
+                    (*cf).http_main_conf_unchecked::<ngx_http_core_main_conf_t>(core)
+                && main.as_ref().has_requests.get()
+            {
+                main.as_ref().key_requests.describe(conf::descriptions(core.as_ref()));
+                keys::install_filter();
+            }
+        }
         // SAFETY: `cf` is valid and, in postconfiguration, its context is that of `http`, where
         // the core module keeps a structure of this type and the phases are initialised.
         let handler = unsafe {

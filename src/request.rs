@@ -5,14 +5,17 @@ use core::ptr::NonNull;
 use core::{ptr, slice};
 
 use ngx::ffi::{
-    NGX_HTTP_SATISFY_ANY, NGX_LOG_ERR, NGX_LOG_INFO, NGX_OK, ngx_http_complex_value,
-    ngx_http_core_loc_conf_t, ngx_http_core_module, ngx_http_request_t, ngx_int_t, ngx_list_part_t,
-    ngx_list_push, ngx_pnalloc, ngx_str_t, ngx_table_elt_t, ngx_time, ngx_uint_t,
+    NGX_HTTP_SATISFY_ANY, NGX_LOG_ERR, NGX_LOG_INFO, NGX_OK, ngx_add_timer, ngx_del_timer,
+    ngx_handle_read_event, ngx_http_block_reading, ngx_http_complex_value,
+    ngx_http_core_loc_conf_t, ngx_http_core_module, ngx_http_core_run_phases,
+    ngx_http_core_srv_conf_t, ngx_http_request_t, ngx_http_test_reading, ngx_int_t, ngx_list_push,
+    ngx_log_t, ngx_pnalloc, ngx_str_t, ngx_table_elt_t, ngx_time, ngx_uint_t,
 };
 use ngx::http::HttpModuleConfExt as _;
 
 use crate::conf::{LocationConf, MainConf};
 use crate::ffi::{self, ComplexValue};
+use crate::nginx::{self, Server, Waker, header_list};
 use crate::state::{Place, State};
 
 /// A request, for the time of one call from nginx.
@@ -29,7 +32,7 @@ impl<'r> Request<'r> {
         NonNull::new(raw).map(|raw| Self { raw, lives: PhantomData })
     }
 
-    pub(crate) fn log(self) -> *mut ngx::ffi::ngx_log_t {
+    pub(crate) fn log(self) -> *mut ngx_log_t {
         // SAFETY: a request always has a connection with a log.
         unsafe { (*(*self.raw.as_ptr()).connection).log }
     }
@@ -79,6 +82,22 @@ impl<'r> Request<'r> {
         ngx_time()
     }
 
+    /// Milliseconds of a clock that only goes forward and that all workers share.
+    #[allow(clippy::unused_self)] // the time of a request
+    pub(crate) fn clock(self) -> u64 {
+        nginx::clock()
+    }
+
+    /// The server that serves the request.
+    pub(crate) fn server(self) -> Server<'r> {
+        // SAFETY: the core module keeps a structure of this type for every server.
+        unsafe {
+            let servers = (*self.raw.as_ptr()).srv_conf;
+            let conf = *servers.add((*ptr::addr_of!(ngx_http_core_module)).ctx_index);
+            Server { conf: &*conf.cast::<ngx_http_core_srv_conf_t>() }
+        }
+    }
+
     /// The path, decoded and normalised (`$uri`).
     pub(crate) fn uri(self) -> &'r [u8] {
         // SAFETY: nginx replaces the string at a redirect but keeps its bytes in the pool.
@@ -101,8 +120,7 @@ impl<'r> Request<'r> {
     /// The values of every header line called `name`, which must be in lower case.
     pub(crate) fn header_lines(self, name: &'r [u8]) -> impl Iterator<Item = &'r [u8]> {
         // SAFETY: nginx has filled the list before any phase, and does not change it.
-        let first = unsafe { &raw const (*self.raw.as_ptr()).headers_in.headers.part };
-        HeaderLines { part: first, at: 0, lives: PhantomData::<&'r ngx_http_request_t> }
+        unsafe { header_list::<'r>(&raw const (*self.raw.as_ptr()).headers_in.headers) }
             .filter(move |line| {
                 // SAFETY: nginx sets the lower-case name of every client header, of the length of
                 // its name; of one that another module has added it may be null.
@@ -190,6 +208,49 @@ impl<'r> Request<'r> {
         );
     }
 
+    /// What wakes the request while it waits.
+    pub(crate) fn waker(self) -> Waker {
+        // SAFETY: a connection always has its write event.
+        unsafe { Waker(NonNull::new_unchecked((*(*self.raw.as_ptr()).connection).write)) }
+    }
+
+    /// Has nginx hold the request in the access phase until it is woken, or for `poll`
+    /// milliseconds; `None` when it cannot. As nginx's limit_req module does.
+    pub(crate) fn hold(self, poll: Option<usize>) -> Option<()> {
+        // SAFETY: the request and its connection's events are valid. nginx runs the phases again
+        // on any event, and this one again asks whether there still is something to wait for.
+        unsafe {
+            let r = self.raw.as_ptr();
+            let connection = (*r).connection;
+            if ngx_handle_read_event((*connection).read, 0) != NGX_OK as ngx_int_t {
+                return None;
+            }
+            (*r).read_event_handler = Some(ngx_http_test_reading);
+            (*r).write_event_handler = Some(ngx_http_core_run_phases);
+            if let Some(time) = poll {
+                (*(*connection).write).set_delayed(1);
+                ngx_add_timer((*connection).write, time);
+            }
+        }
+        Some(())
+    }
+
+    /// Ends what [`Request::hold`] has begun.
+    pub(crate) fn resume(self) -> Option<()> {
+        // SAFETY: as in `hold`.
+        unsafe {
+            let r = self.raw.as_ptr();
+            let write = (*(*r).connection).write;
+            if (*write).timer_set() != 0 {
+                ngx_del_timer(write);
+            }
+            (*write).set_delayed(0);
+            (*r).read_event_handler = Some(ngx_http_block_reading);
+            let read = ngx_handle_read_event((*(*r).connection).read, 0);
+            (read == NGX_OK as ngx_int_t).then_some(())
+        }
+    }
+
     /// Has nginx answer `code` unless a later check passes: with `satisfy any`, nginx goes on to
     /// the next check after 401 and 403 only, and declining with the code already set gives the
     /// others their say after any other.
@@ -228,33 +289,6 @@ impl<'r> Request<'r> {
             }
             ptr::copy_nonoverlapping(bytes.as_ptr(), data, bytes.len());
             Some(ngx_str_t { len: bytes.len(), data })
-        }
-    }
-}
-
-/// The lines of nginx's header list.
-struct HeaderLines<'r> {
-    part: *const ngx_list_part_t,
-    at: usize,
-    lives: PhantomData<&'r ngx_http_request_t>,
-}
-
-impl<'r> Iterator for HeaderLines<'r> {
-    type Item = &'r ngx_table_elt_t;
-
-    fn next(&mut self) -> Option<&'r ngx_table_elt_t> {
-        loop {
-            // SAFETY: the parts of a list are valid, the last one's `next` is null, and each has
-            // `nelts` elements.
-            let part = unsafe { self.part.as_ref()? };
-            if self.at < part.nelts {
-                // SAFETY: as above, and `at` is below `nelts`.
-                let line = unsafe { &*part.elts.cast::<ngx_table_elt_t>().add(self.at) };
-                self.at += 1;
-                return Some(line);
-            }
-            self.part = part.next;
-            self.at = 0;
         }
     }
 }

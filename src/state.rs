@@ -6,6 +6,7 @@ use std::rc::Rc;
 use token::{Refusal, Reject, Verified};
 
 use crate::conf::{JwtCheck, LinkCheck, Mode, Provider};
+use crate::keys::{Source, Waiting};
 
 /// The judgement of a token. A copy of it shares the token.
 #[derive(Clone)]
@@ -91,6 +92,28 @@ pub(crate) enum Failed {
     Value,
     /// A variable that the check rests on asked for the check's own verdict.
     Circular,
+    /// Keys are on their way without which nothing can be said; the access phase waits for them.
+    Pending,
+}
+
+/// Which verdict is good enough.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Want {
+    /// One that is known already, also that there is none yet: nginx may read a variable twice,
+    /// once for its length, and the answer must not change in between.
+    Known,
+    /// One that is known, unless it was that keys are missing.
+    Settled,
+    /// A new one.
+    Fresh,
+}
+
+impl Want {
+    /// What the access phase wants, where a check rests on variables or not: they may have changed
+    /// since an earlier phase asked.
+    pub(crate) fn of_access_phase(on_variables: bool) -> Self {
+        if on_variables { Self::Fresh } else { Self::Settled }
+    }
 }
 
 /// What has been judged of a request.
@@ -102,6 +125,23 @@ pub(crate) struct State {
     pub(crate) judging: Judging,
     /// The expiry that a link presents, while its `secure_token_md5` is being evaluated.
     pub(crate) presented: Cell<Option<Digits>>,
+    pub(crate) awaited: Awaited,
+}
+
+/// The keys that a request waits for.
+#[derive(Default)]
+pub(crate) struct Awaited {
+    /// What the last judgement has found to be on its way.
+    pub(crate) source: RefCell<Option<Rc<Source>>>,
+    pub(crate) waiting: RefCell<Option<Waiting>>,
+}
+
+impl Awaited {
+    /// Notes what would let a judgement go on.
+    pub(crate) fn is_needed(&self, source: Rc<Source>) -> Failed {
+        self.source.replace(Some(source));
+        Failed::Pending
+    }
 }
 
 /// The judgements that are under way: one of the one kind, and perhaps one of the other that a
@@ -213,13 +253,13 @@ impl<C, V> Default for Memory<C, V> {
 }
 
 impl<C, V: Clone> Memory<C, V> {
-    /// The verdict of `check` at `place`, from memory unless it is to be `fresh`, or from `judge`.
+    /// The verdict of `check` at `place`, from memory if that is good enough, or from `judge`.
     pub(crate) fn verdict(
         &self,
         judging: &Judging,
         check: &Rc<C>,
         place: Place,
-        fresh: bool,
+        want: Want,
         judge: impl FnOnce() -> Result<V, Failed>,
     ) -> Result<V, Failed> {
         let circular = || judging.fail(Failed::Circular);
@@ -236,7 +276,12 @@ impl<C, V: Clone> Memory<C, V> {
         if verdicts.iter().any(ran_in_circle) {
             return Err(circular());
         }
-        if let Some(known) = verdicts.iter().find(|one| !fresh && is_it(one)) {
+        let good_enough = |one: &Remembered<C, V>| match want {
+            Want::Known => true,
+            Want::Settled => !matches!(one.verdict, Err(Failed::Pending)),
+            Want::Fresh => false,
+        };
+        if let Some(known) = verdicts.iter().find(|one| is_it(one) && good_enough(one)) {
             return known.verdict.clone().map_err(|why| judging.fail(why));
         }
         drop(verdicts);

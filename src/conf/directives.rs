@@ -1,23 +1,22 @@
 //! The directives. To add one: a row in [`COMMANDS`], and the function that it names.
 
 use std::rc::Rc;
-use std::sync::Arc;
 
 use ngx::ffi::{
     NGX_CONF_1MORE, NGX_CONF_2MORE, NGX_CONF_BLOCK, NGX_CONF_FLAG, NGX_CONF_NOARGS, NGX_CONF_TAKE1,
-    NGX_CONF_TAKE2, NGX_CONF_TAKE12, NGX_HTTP_LIF_CONF, NGX_HTTP_LMT_CONF, NGX_HTTP_LOC_CONF,
-    NGX_HTTP_MAIN_CONF, NGX_HTTP_SRV_CONF,
+    NGX_CONF_TAKE2, NGX_CONF_TAKE3, NGX_CONF_TAKE12, NGX_HTTP_LIF_CONF, NGX_HTTP_LMT_CONF,
+    NGX_HTTP_LOC_CONF, NGX_HTTP_MAIN_CONF, NGX_HTTP_SRV_CONF,
 };
-use token::{
-    Algorithm, ClaimPath, KeySet, LinkAlgorithm, LinkSecret, Loaded, Revocation, RevokedList,
-};
+use token::{Algorithm, ClaimPath, LinkAlgorithm, LinkSecret};
 
-use super::jwt::{KeyFile, TokenSource};
+use super::jwt::TokenSource;
 use super::link::{LinkArgs, LinkKeys};
 use super::provider::jwt_provider;
 use super::rules::{self, Status};
-use super::setting::{Command, ConfError, NamedClaim, PROVIDER, Setting, commands, text};
-use super::{LocationConf, Mode, Switch, SwitchValue, kids};
+use super::setting::{
+    Command, ConfError, NamedClaim, PROVIDER, Result, Setting, commands, once, text,
+};
+use super::{LocationConf, Mode, Switch, SwitchValue, keys};
 
 /// http, server, location, `if` in location, limit_except.
 const ANYWHERE: u32 = NGX_HTTP_MAIN_CONF
@@ -31,9 +30,10 @@ const OR_PROVIDER: u32 = ANYWHERE | PROVIDER;
 
 commands! {
     "jwt", ANYWHERE | NGX_CONF_1MORE, jwt;
-    "jwt_kids", OR_PROVIDER | NGX_CONF_BLOCK | NGX_CONF_NOARGS, jwt_kids;
-    "jwt_kids_file", OR_PROVIDER | NGX_CONF_TAKE1, jwt_kids_file;
-    "jwks_file", OR_PROVIDER | NGX_CONF_TAKE12, jwks_file;
+    "jwt_kids", OR_PROVIDER | NGX_CONF_BLOCK | NGX_CONF_NOARGS, keys::jwt_kids;
+    "jwt_kids_file", OR_PROVIDER | NGX_CONF_TAKE12, keys::jwt_kids_file;
+    "jwks_file", OR_PROVIDER | NGX_CONF_TAKE1 | NGX_CONF_TAKE2 | NGX_CONF_TAKE3, keys::jwks_file;
+    "jwks_request", OR_PROVIDER | NGX_CONF_1MORE, keys::jwks_request;
     "jwt_algorithms", OR_PROVIDER | NGX_CONF_1MORE, jwt_algorithms;
     "jwt_token", ANYWHERE | NGX_CONF_1MORE, jwt_token;
     "jwt_realm", ANYWHERE | NGX_CONF_TAKE1, jwt_realm;
@@ -45,7 +45,7 @@ commands! {
     "jwt_max_lifetime", OR_PROVIDER | NGX_CONF_TAKE1, jwt_max_lifetime;
     "jwt_claim", OR_PROVIDER | NGX_CONF_2MORE, jwt_claim;
     "jwt_require", OR_PROVIDER | NGX_CONF_1MORE, jwt_require;
-    "jwt_revoked", OR_PROVIDER | NGX_CONF_TAKE2, jwt_revoked;
+    "jwt_revoked", OR_PROVIDER | NGX_CONF_TAKE2 | NGX_CONF_TAKE3, keys::jwt_revoked;
     "jwt_provider", NGX_HTTP_MAIN_CONF | NGX_CONF_BLOCK | NGX_CONF_TAKE1, jwt_provider;
     "jwt_cache", NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1, jwt_cache;
     "jwt_claim_set", NGX_HTTP_MAIN_CONF | NGX_CONF_2MORE, jwt_claim_set;
@@ -60,22 +60,14 @@ commands! {
 
     // NGINX Plus's names for the same.
     "auth_jwt", ANYWHERE | NGX_CONF_TAKE12, auth_jwt;
-    "auth_jwt_key_file", ANYWHERE | NGX_CONF_TAKE1, auth_jwt_key_file;
+    "auth_jwt_key_file", ANYWHERE | NGX_CONF_TAKE1, keys::auth_jwt_key_file;
+    "auth_jwt_key_request", ANYWHERE | NGX_CONF_TAKE1, keys::auth_jwt_key_request;
+    "auth_jwt_key_cache", ANYWHERE | NGX_CONF_TAKE1, keys::auth_jwt_key_cache;
     "auth_jwt_leeway", ANYWHERE | NGX_CONF_TAKE1, jwt_leeway;
     "auth_jwt_type", ANYWHERE | NGX_CONF_TAKE1, auth_jwt_type;
     "auth_jwt_require", ANYWHERE | NGX_CONF_1MORE, auth_jwt_require;
     "auth_jwt_claim_set", NGX_HTTP_MAIN_CONF | NGX_CONF_2MORE, jwt_claim_set;
     "auth_jwt_header_set", NGX_HTTP_MAIN_CONF | NGX_CONF_2MORE, jwt_header_set;
-}
-
-type Result = core::result::Result<(), ConfError>;
-
-/// Sets a directive that may stand once on a level.
-fn once<T>(slot: &mut Option<T>, value: T) -> Result {
-    match slot.replace(value) {
-        None => Ok(()),
-        Some(_) => Err(ConfError::Duplicate),
-    }
 }
 
 fn jwt(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
@@ -94,8 +86,7 @@ fn jwt(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
         Some(name) if !name.is_empty() => Ok(name.into()),
         _ => Err(ConfError::parameter(word)),
     };
-    let providers =
-        setting.values().skip(1).map(provider).collect::<core::result::Result<_, _>>()?;
+    let providers = setting.values().skip(1).map(provider).collect::<Result<_>>()?;
     let position = setting.position().into();
     once(&mut conf.jwt.switch, Switch { value, providers, position })
 }
@@ -117,7 +108,7 @@ fn secure_token(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
 fn switch(
     setting: &Setting<'_>,
     mode: impl Fn(&[u8]) -> Option<Mode>,
-) -> core::result::Result<Option<SwitchValue>, ConfError> {
+) -> Result<Option<SwitchValue>> {
     let word = setting.first();
     if word.contains(&b'$') {
         return Ok(Some(SwitchValue::Variable(setting.compile(word)?)));
@@ -125,77 +116,13 @@ fn switch(
     Ok(mode(&word.to_ascii_lowercase()).map(SwitchValue::Fixed))
 }
 
-fn flag(setting: &Setting<'_>) -> core::result::Result<bool, ConfError> {
+fn flag(setting: &Setting<'_>) -> Result<bool> {
     // nginx's own flags ignore case (ngx_conf_set_flag_slot).
     match setting.first() {
         on if on.eq_ignore_ascii_case(b"on") => Ok(true),
         off if off.eq_ignore_ascii_case(b"off") => Ok(false),
         other => Err(ConfError::value(other, "must be \"on\" or \"off\"")),
     }
-}
-
-fn jwt_kids(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
-    let loaded = setting.block(kids::entry)?;
-    add_keys(conf, setting, loaded.finish().map_err(ConfError::Keys)?, None, true)
-}
-
-fn jwt_kids_file(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
-    let (path, text) = setting.read_file(setting.first())?;
-    let loaded =
-        token::load_kids(&text).map_err(|why| ConfError::File(path.clone(), why.to_string()))?;
-    add_keys(conf, setting, loaded, Some(&path), true)
-}
-
-fn jwks_file(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
-    let kid = match setting.arg(2) {
-        None => None,
-        Some(option) => match option.strip_prefix(b"kid=") {
-            Some(kid) => Some(text(kid)?),
-            None => return Err(ConfError::parameter(option)),
-        },
-    };
-    key_file(conf, setting, kid, true)
-}
-
-fn key_file(
-    conf: &mut LocationConf,
-    setting: &Setting<'_>,
-    kid: Option<&str>,
-    switch_on: bool,
-) -> Result {
-    let (path, text) = setting.read_file(setting.first())?;
-    let loaded = token::load_keys(&text, kid)
-        .map_err(|why| ConfError::File(path.clone(), why.to_string()))?;
-    add_keys(conf, setting, loaded, Some(&path), switch_on)
-}
-
-fn add_keys(
-    conf: &mut LocationConf,
-    setting: &Setting<'_>,
-    loaded: Loaded,
-    path: Option<&str>,
-    switch_on: bool,
-) -> Result {
-    for warning in &loaded.warnings {
-        match path {
-            Some(path) => setting.warn(&format!("{path}: {warning}")),
-            None => setting.warn(warning),
-        }
-    }
-    let keys = conf.jwt.keys.get_or_insert_default();
-    let set = KeySet::new(loaded.keys);
-    // Of public keys both are tried, as two issuers may well number theirs alike; two secrets of
-    // one name are a mistake.
-    if let Some(key) = keys.sets.iter().find_map(|other| set.conflict(other)) {
-        let kid = key.kid().unwrap_or_default().to_owned();
-        if key.is_secret() {
-            return Err(ConfError::DuplicateKid(kid));
-        }
-        setting.warn(&format!("kid {kid:?} is in another key source of this level, too"));
-    }
-    keys.sets.push(Arc::new(set));
-    keys.switch_on |= switch_on;
-    Ok(())
 }
 
 fn jwt_algorithms(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
@@ -205,18 +132,18 @@ fn jwt_algorithms(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result 
             ConfError::value(name, &format!("must be one of {names}"))
         })
     };
-    let set = setting.values().map(algorithm).collect::<core::result::Result<_, _>>()?;
+    let set = setting.values().map(algorithm).collect::<Result<_>>()?;
     once(&mut conf.jwt.algorithms, set)
 }
 
 fn jwt_token(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
     let sources = (1..=setting.values().count())
         .map(|at| token_source(setting, at))
-        .collect::<core::result::Result<_, _>>()?;
+        .collect::<Result<_>>()?;
     once(&mut conf.jwt.sources, sources)
 }
 
-fn token_source(setting: &Setting<'_>, at: usize) -> core::result::Result<TokenSource, ConfError> {
+fn token_source(setting: &Setting<'_>, at: usize) -> Result<TokenSource> {
     let source = setting.arg(at).unwrap_or_default();
     let named = |prefix: &[u8]| source.strip_prefix(prefix).filter(|name| !name.is_empty());
     if source == b"bearer" {
@@ -277,17 +204,6 @@ fn jwt_require(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
     Ok(())
 }
 
-fn jwt_revoked(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
-    let claim = ClaimPath::new(text(setting.first())?)
-        .ok_or_else(|| ConfError::value(setting.first(), "must name a claim"))?;
-    let (path, mut list) = setting.read_file(setting.arg(2).unwrap_or_default())?;
-    let list = RevokedList::parse(core::mem::take(&mut *list))
-        .map_err(|line| ConfError::File(path, format!("line {line} is not UTF-8")))?;
-    let revocation = Arc::new(Revocation::new(claim, list));
-    conf.jwt.revoked.get_or_insert_default().push(revocation);
-    Ok(())
-}
-
 fn jwt_cache(_: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
     let size = match setting.first() {
         b"off" => 0,
@@ -315,7 +231,7 @@ fn named_claim(setting: &Setting<'_>, header: bool) -> Result {
     let step = |name: &[u8]| {
         ClaimPath::new(text(name)?).ok_or_else(|| ConfError::value(name, "must name a member"))
     };
-    let path = setting.values().skip(1).map(step).collect::<core::result::Result<_, _>>()?;
+    let path = setting.values().skip(1).map(step).collect::<Result<_>>()?;
     setting.add_variable(name, NamedClaim { path, header })
 }
 
@@ -337,17 +253,6 @@ fn auth_jwt(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
     if off { Ok(()) } else { once(&mut conf.jwt.realm, setting.compile(setting.first())?) }
 }
 
-fn auth_jwt_key_file(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
-    if !setting.first().contains(&b'$') {
-        return key_file(conf, setting, None, false);
-    }
-    let folder = setting.full_path(b"-")?;
-    let folder = folder.strip_suffix(b"-").unwrap_or(folder).into();
-    let file = KeyFile { name: setting.compile(setting.first())?, folder };
-    conf.jwt.keys.get_or_insert_default().files.push(Rc::new(file));
-    Ok(())
-}
-
 fn auth_jwt_type(_: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
     match setting.first() {
         b"signed" => Ok(()),
@@ -364,8 +269,7 @@ fn auth_jwt_require(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Resul
 fn secure_token_secret(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
     let secret =
         |(i, secret): (usize, &[u8])| LinkSecret::new(secret).ok_or(ConfError::EmptySecret(i + 1));
-    let secrets =
-        setting.values().enumerate().map(secret).collect::<core::result::Result<_, _>>()?;
+    let secrets = setting.values().enumerate().map(secret).collect::<Result<_>>()?;
     once(&mut conf.link.keys, LinkKeys::Secrets(secrets))
 }
 
@@ -395,7 +299,7 @@ fn secure_token_algorithm(conf: &mut LocationConf, setting: &mut Setting<'_>) ->
             .and_then(LinkAlgorithm::from_name)
             .ok_or_else(|| ConfError::value(name, "must be md5 or hmac-sha256"))
     };
-    let accepted = setting.values().map(algorithm).collect::<core::result::Result<_, _>>()?;
+    let accepted = setting.values().map(algorithm).collect::<Result<_>>()?;
     once(&mut conf.link.accepted, accepted)
 }
 
@@ -412,6 +316,6 @@ fn secure_token_args(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Resu
     once(&mut conf.link.args, Rc::new(args))
 }
 
-fn texts(setting: &Setting<'_>) -> core::result::Result<Box<[Box<str>]>, ConfError> {
+fn texts(setting: &Setting<'_>) -> Result<Box<[Box<str>]>> {
     setting.values().map(|value| text(value).map(Into::into)).collect()
 }

@@ -1,12 +1,15 @@
 //! The token check of a location, and the settings that it is made of.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use token::{AlgorithmSet, Demands, KeySet, Policy, Revocation, Trust};
+use token::schedule::Terms;
+use token::{AlgorithmSet, Demands, KeySet, Lent, Policy, Revocation, Trust};
 
 use super::{MergeError, Mode, Provider, Rule, Switch, SwitchValue, inherit};
 use crate::ffi::ComplexValue;
+use crate::keys::{Watched, Zone};
 
 /// The token check of a location.
 pub(crate) struct JwtCheck {
@@ -26,7 +29,11 @@ impl JwtCheck {
     pub(crate) fn depends_on_variables(&self) -> bool {
         matches!(self.switch, SwitchValue::Variable(_))
             || self.sources.iter().any(|source| matches!(source, TokenSource::Value(_)))
-            || self.parts.iter().any(|part| !part.files.is_empty())
+            || self
+                .parts
+                .iter()
+                .flat_map(|part| &part.sources.keys)
+                .any(|source| source.depends_on_variables())
     }
 }
 
@@ -35,8 +42,32 @@ impl JwtCheck {
 pub(crate) struct Part {
     /// The provider that it is; `None` for the location's own keys.
     pub(crate) provider: Option<Rc<Provider>>,
-    /// Key files whose names are known only when a request is there.
-    pub(crate) files: Rc<[Rc<KeyFile>]>,
+    /// What it goes by beside what the configuration fixes.
+    pub(crate) sources: Sources,
+    /// How long fetched keys serve where their directive does not say, in milliseconds.
+    pub(crate) valid: u64,
+    /// What the sources gave last, for as long as they give the same.
+    pub(crate) lent: RefCell<Option<Rc<Lent>>>,
+}
+
+/// `valid=` where neither it nor `auth_jwt_key_cache` is there.
+const VALID: u64 = 10 * 60 * 1000;
+
+/// Where keys and lists come from that change while requests flow.
+#[derive(Default)]
+pub(crate) struct Sources {
+    pub(crate) keys: Vec<Rc<KeySource>>,
+    pub(crate) revoked: Vec<Rc<Watched<Revocation>>>,
+}
+
+/// Where keys come from that change while requests flow.
+pub(crate) enum KeySource {
+    /// A file that is looked at from time to time.
+    Watched(Watched<KeySet>),
+    /// A file whose name holds variables.
+    Named(KeyFile),
+    /// A URI.
+    Request(KeyRequest),
 }
 
 /// A key file whose name holds variables.
@@ -44,6 +75,34 @@ pub(crate) struct KeyFile {
     pub(crate) name: ComplexValue,
     /// The configuration's folder, which a name that does not begin with a slash is relative to.
     pub(crate) folder: Box<[u8]>,
+}
+
+/// `jwks_request`: keys that are fetched.
+pub(crate) struct KeyRequest {
+    pub(crate) uri: ComplexValue,
+    /// `valid=`, in milliseconds; where it is not named, that of the [`Part`].
+    pub(crate) valid: Option<u64>,
+    pub(crate) stale: u64,
+    pub(crate) timeout: u64,
+    pub(crate) zone: Option<Zone>,
+}
+
+impl KeyRequest {
+    pub(crate) fn terms(&self, part: &Part) -> Terms {
+        let valid = self.valid.unwrap_or(part.valid);
+        Terms { valid, stale: self.stale, timeout: self.timeout }
+    }
+}
+
+impl KeySource {
+    /// Whether what it gives depends on the request.
+    fn depends_on_variables(&self) -> bool {
+        match self {
+            Self::Watched(_) => false,
+            Self::Named(_) => true,
+            Self::Request(request) => request.uri.has_variables(),
+        }
+    }
 }
 
 /// Where a token is looked for.
@@ -74,7 +133,9 @@ pub(super) struct JwtSettings {
     pub(super) max_lifetime: Option<i64>,
     pub(super) claims: Option<Vec<Rc<Rule>>>,
     pub(super) requires: Option<Vec<Rc<Rule>>>,
-    pub(super) revoked: Option<Vec<Arc<Revocation>>>,
+    pub(super) revoked: Option<Revoked>,
+    /// `auth_jwt_key_cache`, in milliseconds.
+    pub(super) key_cache: Option<u64>,
     /// Whether the level says `auth_jwt`, which without `token=` means the bearer token whatever
     /// the level above says.
     pub(super) auth_jwt: bool,
@@ -84,10 +145,28 @@ pub(super) struct JwtSettings {
 #[derive(Default, Clone)]
 pub(super) struct Keys {
     pub(super) sets: Vec<Arc<KeySet>>,
-    pub(super) files: Vec<Rc<KeyFile>>,
+    pub(super) sources: Vec<Rc<KeySource>>,
     /// Whether one of them is named by a directive whose being there switches the check on;
     /// NGINX Plus's `auth_jwt_key_file` does not.
     pub(super) switch_on: bool,
+}
+
+impl Keys {
+    /// What is known of the keys while the configuration is read.
+    pub(super) fn known(&self) -> impl Iterator<Item = Arc<KeySet>> {
+        let watched = self.sources.iter().filter_map(|source| match &**source {
+            KeySource::Watched(file) => Some(file.get(0).0),
+            KeySource::Named(_) | KeySource::Request(_) => None,
+        });
+        self.sets.iter().cloned().chain(watched)
+    }
+}
+
+/// The lists of what is revoked of one level.
+#[derive(Default, Clone)]
+pub(super) struct Revoked {
+    pub(super) lists: Vec<Arc<Revocation>>,
+    pub(super) watched: Vec<Rc<Watched<Revocation>>>,
 }
 
 impl JwtSettings {
@@ -126,6 +205,7 @@ impl JwtSettings {
             | inherit(&mut self.claims, &parent.claims)
             | inherit(&mut self.requires, &parent.requires)
             | inherit(&mut self.revoked, &parent.revoked)
+            | inherit(&mut self.key_cache, &parent.key_cache)
     }
 
     /// Before anything is inherited: refuses a level that names keys and providers.
@@ -150,7 +230,8 @@ impl JwtSettings {
             (Some(Switch { position, .. }), None) => {
                 return Err(MergeError {
                     what: "\"jwt\" has no keys: name a jwt_kids, jwt_kids_file, jwks_file, \
-                           auth_jwt_key_file or provider=, here or on a level above,"
+                           jwks_request, auth_jwt_key_file, auth_jwt_key_request or provider=, \
+                           here or on a level above,"
                         .to_owned(),
                     position: Rc::clone(position),
                 });
@@ -159,7 +240,9 @@ impl JwtSettings {
             (None, Some(Keys { switch_on: true, .. })) => SwitchValue::Fixed(Mode::On),
             (None, _) => return Ok(None),
         };
-        let part = Part { provider: None, files: self.files() };
+        let sources = self.sources([self]);
+        let valid = self.key_cache.unwrap_or(VALID);
+        let part = Part { sources, valid, ..Part::default() };
         let sources = self.sources.clone().unwrap_or_else(|| Rc::new([TokenSource::Bearer]));
         Ok(Some(JwtCheck {
             switch,
@@ -206,9 +289,11 @@ impl JwtSettings {
                 (a, b) => a.or(b),
             };
             policy.leeway = self.leeway.or(theirs.leeway).unwrap_or(0);
-            policy.revoked.extend(self.revoked.iter().flatten().cloned());
+            policy.revoked.extend(self.revoked.iter().flat_map(|one| &one.lists).cloned());
             policies.push(policy);
-            parts.push(Part { provider: Some(Rc::clone(provider)), files: theirs.files() });
+            let sources = theirs.sources([theirs, self]);
+            let provider = Some(Rc::clone(provider));
+            parts.push(Part { provider, sources, valid: VALID, ..Part::default() });
         }
         Ok(JwtCheck {
             switch: switch.value,
@@ -228,7 +313,7 @@ impl JwtSettings {
             algorithms: self.algorithms,
             leeway: self.leeway.unwrap_or(0),
             demands,
-            revoked: self.revoked.clone().unwrap_or_default(),
+            revoked: self.revoked.as_ref().map(|one| one.lists.clone()).unwrap_or_default(),
         }
     }
 
@@ -246,7 +331,12 @@ impl JwtSettings {
         [&self.claims, &self.requires].into_iter().flatten().flatten().cloned().collect()
     }
 
-    fn files(&self) -> Rc<[Rc<KeyFile>]> {
-        self.keys.as_ref().map(|keys| keys.files.clone()).unwrap_or_default().into()
+    /// The sources of this level's keys, and of the lists of what is revoked on each of `levels`.
+    fn sources<'s>(&self, levels: impl IntoIterator<Item = &'s Self>) -> Sources {
+        let revoked = levels.into_iter().flat_map(|level| &level.revoked);
+        Sources {
+            keys: self.keys.as_ref().map(|keys| keys.sources.clone()).unwrap_or_default(),
+            revoked: revoked.flat_map(|one| &one.watched).cloned().collect(),
+        }
     }
 }

@@ -22,6 +22,7 @@ use zeroize::Zeroizing;
 
 use super::{LocationConf, MainConf};
 use crate::ffi::{self, ComplexValue};
+use crate::keys::Zone;
 
 /// A row of the table that nginx reads.
 #[repr(transparent)]
@@ -31,11 +32,11 @@ pub(crate) struct Command(pub(super) ngx_command_t);
 unsafe impl Sync for Command {}
 
 /// What a directive does with its arguments.
-pub(super) type Apply = fn(&mut LocationConf, &mut Setting<'_>) -> Result<(), ConfError>;
+pub(super) type Apply = fn(&mut LocationConf, &mut Setting<'_>) -> Result;
 
 /// The table of directives, from rows of name, contexts and argument count, and function.
 macro_rules! commands {
-    ($($name:literal, $kind:expr, $apply:ident;)*) => {
+    ($($name:literal, $kind:expr, $apply:path;)*) => {
         /// The directives, as nginx reads them.
         pub(crate) static COMMANDS: [Command; const { [$($name),*].len() + 1 }] = [
             $(Command(ngx::ffi::ngx_command_t {
@@ -85,6 +86,17 @@ pub(super) enum ConfError {
     Logged,
 }
 
+/// What a directive's function gives.
+pub(super) type Result<T = (), E = ConfError> = core::result::Result<T, E>;
+
+/// Sets a directive that may stand once on a level.
+pub(super) fn once<T>(slot: &mut Option<T>, value: T) -> Result {
+    match slot.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(ConfError::Duplicate),
+    }
+}
+
 impl ConfError {
     pub(super) fn value(value: &[u8], why: &str) -> Self {
         Self::Value(String::from_utf8_lossy(value).into_owned(), why.to_owned())
@@ -108,7 +120,7 @@ pub(crate) struct NamedClaim {
 }
 
 /// Claims and kids are UTF-8, so a value that is not could never equal one.
-pub(super) fn text(value: &[u8]) -> Result<&str, ConfError> {
+pub(super) fn text(value: &[u8]) -> Result<&str> {
     core::str::from_utf8(value).map_err(|_| ConfError::value(value, "must be UTF-8"))
 }
 
@@ -198,7 +210,7 @@ impl<'c> Setting<'c> {
     }
 
     /// Registers a variable that shows a claim or a header of a verified token.
-    pub(super) fn add_variable(&self, name: &[u8], claim: NamedClaim) -> Result<(), ConfError> {
+    pub(super) fn add_variable(&self, name: &[u8], claim: NamedClaim) -> Result {
         let cf = self.cf.as_ptr();
         let mut name = ffi::string(name);
         // SAFETY: as nginx's own `map` registers its variable; the pool owns what the variable's
@@ -233,18 +245,35 @@ impl<'c> Setting<'c> {
     }
 
     /// A time such as `30s` or `1h`, in seconds, as `ngx_parse_time` reads it.
-    pub(super) fn seconds(&self, value: &[u8]) -> Result<i64, ConfError> {
+    pub(super) fn seconds(&self, value: &[u8]) -> Result<i64> {
+        Self::time(value, true)
+    }
+
+    /// A time such as `500ms` or `10m`, in milliseconds.
+    pub(super) fn milliseconds(&self, value: &[u8]) -> Result<u64> {
+        Self::time(value, false).map(i64::unsigned_abs)
+    }
+
+    fn time(value: &[u8], seconds: bool) -> Result<i64> {
         let mut text = ffi::string(value);
         // SAFETY: the function reads the string and writes nothing.
-        let seconds = unsafe { ngx_parse_time(&raw mut text, 1) };
-        match i64::try_from(seconds) {
-            Ok(seconds) if seconds >= 0 => Ok(seconds),
+        let time = unsafe { ngx_parse_time(&raw mut text, ngx_uint_t::from(seconds)) };
+        match i64::try_from(time) {
+            Ok(time) if time >= 0 => Ok(time),
             _ => Err(ConfError::value(value, "must be a time, such as 30s, 5m or 1h")),
         }
     }
 
+    /// The memory that workers share fetched keys in.
+    pub(super) fn key_zone(&self) -> Option<Zone> {
+        // SAFETY: the structure is the one that nginx has passed to the directive's hook.
+        let zone = unsafe { Zone::declare(self.cf.as_ptr()) };
+        self.main().has_requests.set(true);
+        zone
+    }
+
     /// A size such as `64k` or `8m`, in bytes, as `ngx_parse_size` reads it.
-    pub(super) fn size(&self, value: &[u8]) -> Result<usize, ConfError> {
+    pub(super) fn size(&self, value: &[u8]) -> Result<usize> {
         let mut text = ffi::string(value);
         // SAFETY: the function reads the string and writes nothing.
         let size = unsafe { ngx_parse_size(&raw mut text) };
@@ -255,7 +284,7 @@ impl<'c> Setting<'c> {
     }
 
     /// Compiles a value that may hold variables.
-    pub(super) fn compile(&self, value: &[u8]) -> Result<ComplexValue, ConfError> {
+    pub(super) fn compile(&self, value: &[u8]) -> Result<ComplexValue> {
         let cf = self.cf.as_ptr();
         let mut value = ffi::string(value);
         // SAFETY: the pool is valid and outlives every request of this configuration; the compiled
@@ -278,11 +307,8 @@ impl<'c> Setting<'c> {
     }
 
     /// Reads a file named relative to the configuration's folder; gives its full path, too.
-    pub(super) fn read_file(&self, name: &[u8]) -> Result<(String, Zeroizing<Vec<u8>>), ConfError> {
-        if name.is_empty() {
-            return Err(ConfError::value(name, "must be the name of a file"));
-        }
-        let path = self.full_path(name)?;
+    pub(super) fn read_file(&self, name: &[u8]) -> Result<(String, Zeroizing<Vec<u8>>)> {
+        let path = self.file_path(name)?;
         let shown = String::from_utf8_lossy(path).into_owned();
         match std::fs::read(OsStr::from_bytes(path)) {
             Ok(text) => Ok((shown, Zeroizing::new(text))),
@@ -290,8 +316,16 @@ impl<'c> Setting<'c> {
         }
     }
 
+    /// [`Setting::full_path`] of a file that has a name.
+    pub(super) fn file_path(&self, name: &[u8]) -> Result<&'c [u8]> {
+        match name {
+            b"" => Err(ConfError::value(name, "must be the name of a file")),
+            name => self.full_path(name),
+        }
+    }
+
     /// The path of a file that is named relative to the configuration's folder.
-    pub(super) fn full_path(&self, name: &[u8]) -> Result<&'c [u8], ConfError> {
+    pub(super) fn full_path(&self, name: &[u8]) -> Result<&'c [u8]> {
         let mut full = ffi::string(name);
         // SAFETY: the cycle is the one being configured; the function replaces the pointer in
         // `full` by one into the cycle's pool and writes nothing through it.
@@ -306,7 +340,7 @@ impl<'c> Setting<'c> {
 
     /// Reads the block that this directive opens, with the directives that are marked
     /// [`PROVIDER`], into `inner`.
-    pub(super) fn provider_block(&mut self, inner: &mut LocationConf) -> Result<(), ConfError> {
+    pub(super) fn provider_block(&mut self, inner: &mut LocationConf) -> Result {
         let cf = self.cf.as_ptr();
         // SAFETY: as `upstream` of nginx's own does: the block gets a context in which our slot of
         // the location's configurations is `inner`, and the parser its former state back. No other
@@ -331,7 +365,7 @@ impl<'c> Setting<'c> {
     }
 
     /// Reads the block that this directive opens, giving each of its lines to `entry`.
-    pub(super) fn block(&mut self, entry: BlockEntry) -> Result<Loaded, ConfError> {
+    pub(super) fn block(&mut self, entry: BlockEntry) -> Result<Loaded> {
         let cf = self.cf.as_ptr();
         let mut block = Block { loaded: Loaded::default(), entry };
         // SAFETY: as `map` and `types` of nginx's own do: the parser is given our handler for the
@@ -349,7 +383,7 @@ impl<'c> Setting<'c> {
 }
 
 /// Takes a line of a block.
-pub(super) type BlockEntry = fn(&mut Loaded, &Setting<'_>) -> Result<(), ConfError>;
+pub(super) type BlockEntry = fn(&mut Loaded, &Setting<'_>) -> Result;
 
 struct Block {
     loaded: Loaded,

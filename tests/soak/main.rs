@@ -3,9 +3,11 @@
 //! files each time and now and then with a broken one; the other keeps its workers to the end. The
 //! memory of masters and workers must stay flat, and nobody may die or complain.
 //!
-//! `./build.sh soak [SECONDS]` and `./build.sh soak --reloads COUNT` run it.
+//! `./build.sh soak [SECONDS]` and `./build.sh soak --reloads COUNT` run it; `./build.sh soak --keys
+//! [SECONDS]` is another run, with keys from a provider that rotates them (`rotation.rs`).
 
 mod memory;
+mod rotation;
 mod traffic;
 
 use std::process::ExitCode;
@@ -30,11 +32,13 @@ const BROKEN: usize = 10;
 struct Plan {
     time: Option<Duration>,
     reloads: Option<usize>,
+    /// With keys from a provider that rotates them.
+    keys: bool,
 }
 
 impl Plan {
     fn from_args(mut args: impl Iterator<Item = String>) -> Result<Self> {
-        let mut plan = Self { time: None, reloads: None };
+        let mut plan = Self { time: None, reloads: None, keys: false };
         while let Some(arg) = args.next() {
             let mut number = || -> Result<u64> {
                 let text = args.next().with_context(|| format!("{arg} wants a number"))?;
@@ -43,11 +47,13 @@ impl Plan {
             match arg.as_str() {
                 "--seconds" => plan.time = Some(Duration::from_secs(number()?)),
                 "--reloads" => plan.reloads = Some(usize::try_from(number()?)?),
-                _ => bail!("usage: soak [--seconds SECONDS] [--reloads COUNT]"),
+                "--keys" => plan.keys = true,
+                _ => bail!("usage: soak [--keys] [--seconds SECONDS] [--reloads COUNT]"),
             }
         }
+        ensure!(!plan.keys || plan.reloads.is_none(), "--keys goes by seconds");
         if plan.time.is_none() && plan.reloads.is_none() {
-            plan.time = Some(Duration::from_secs(600));
+            plan.time = Some(Duration::from_secs(if plan.keys { 60 } else { 600 }));
         }
         Ok(plan)
     }
@@ -65,7 +71,11 @@ impl Plan {
 }
 
 fn main() -> ExitCode {
-    match Plan::from_args(std::env::args().skip(1)).and_then(soak) {
+    let run = |plan: Plan| match plan.time {
+        Some(time) if plan.keys => rotation::soak(time),
+        _ => soak(plan),
+    };
+    match Plan::from_args(std::env::args().skip(1)).and_then(run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("soak: {error:#}");

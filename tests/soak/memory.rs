@@ -4,6 +4,7 @@ use std::fs;
 
 use anyhow::{Context, Result};
 use module_tests::Nginx;
+pub(crate) use module_tests::{open_files, resident};
 
 /// By how much a median may be above an earlier one: a fixed part, and one in a hundred parts of it.
 #[derive(Clone, Copy)]
@@ -55,16 +56,4 @@ pub(crate) fn master(nginx: &Nginx) -> Result<u32> {
 pub(crate) fn children(pid: u32) -> Result<Vec<u32>> {
     let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))?;
     text.split_whitespace().map(|pid| pid.parse().context("a process id")).collect()
-}
-
-/// The resident memory of `pid`, in KiB.
-pub(crate) fn resident(pid: u32) -> Result<u64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;
-    Ok(line.trim().trim_end_matches(" kB").parse()?)
-}
-
-/// How many files `pid` has open.
-pub(crate) fn open_files(pid: u32) -> Result<u64> {
-    Ok(u64::try_from(fs::read_dir(format!("/proc/{pid}/fd"))?.count())?)
 }

@@ -292,6 +292,10 @@ impl Tally {
         }
     }
 
+    pub(crate) fn predicted(&mut self, status: u16) {
+        *self.statuses.entry(status).or_default() += 1;
+    }
+
     pub(crate) fn add(&mut self, other: Self) {
         self.requests += other.requests;
         self.failures += other.failures;
@@ -343,7 +347,7 @@ impl Client<'_> {
         tally.requests += 1;
         let began = Instant::now();
         match self.answer(request, tally).with_context(|| name.to_owned()) {
-            Ok(got) if got == status => *tally.statuses.entry(status).or_default() += 1,
+            Ok(got) if got == status => tally.predicted(status),
             Ok(got) => tally.fail(format!("{name}: {got} instead of {status}")),
             Err(error) => tally.fail(format!("{error:#}")),
         }
@@ -422,13 +426,13 @@ impl Client<'_> {
 }
 
 /// How the harness says that a connection ended before anything came.
-const CLOSED: &str = "the connection closed before an answer: \"\"";
+pub(crate) const CLOSED: &str = "the connection closed before an answer: \"\"";
 
 /// xorshift64: any order will do, as long as a run can be repeated.
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    fn below(&mut self, limit: usize) -> usize {
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;

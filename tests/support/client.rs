@@ -117,12 +117,20 @@ impl Request {
         out
     }
 
+    /// Opens a connection to where it goes.
+    ///
+    /// # Errors
+    /// When it is not accepted.
+    pub fn connect(&self) -> Result<Connection> {
+        Connection::open(&self.socket)
+    }
+
     /// Sends it over a connection of its own.
     ///
     /// # Errors
     /// When no complete answer arrives.
     pub fn send(self) -> Result<Response> {
-        Connection::open(&self.socket)?.send(&self)
+        self.connect()?.send(&self)
     }
 }
 
@@ -194,6 +202,24 @@ impl Connection {
                 response.body = self.read_body(&response)?;
             }
             return Ok(response);
+        }
+    }
+
+    /// Whether anything of an answer, or the connection's end, has come that has not been read.
+    ///
+    /// # Errors
+    /// When the connection breaks.
+    pub fn has_answer(&mut self) -> Result<bool> {
+        if !self.buffer.is_empty() {
+            return Ok(true);
+        }
+        self.stream.set_nonblocking(true)?;
+        let filled = self.fill();
+        self.stream.set_nonblocking(false)?;
+        match filled {
+            Ok(_) => Ok(true),
+            Err(error) if would_block(&error) => Ok(false),
+            Err(error) => Err(error),
         }
     }
 
@@ -324,6 +350,11 @@ impl Response {
     pub fn link_verdict(&self) -> (u16, &str) {
         (self.status, self.header("X-Link-Status").unwrap_or_default())
     }
+}
+
+fn would_block(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<std::io::Error>();
+    error.is_some_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
 }
 
 fn lossy(bytes: &[u8]) -> Cow<'_, str> {

@@ -1,6 +1,7 @@
 //! The configuration that a test writes, and the frame that the harness puts around it.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -36,6 +37,8 @@ pub struct Builder {
     level: &'static str,
     module: bool,
     verdict: bool,
+    /// User and group of the workers, instead of root.
+    user: Option<String>,
     pub(crate) expected: Vec<String>,
 }
 
@@ -55,6 +58,7 @@ impl Default for Builder {
             level: "info",
             module: true,
             verdict: true,
+            user: None,
             expected: Vec::new(),
         }
     }
@@ -152,6 +156,30 @@ impl Builder {
         self
     }
 
+    /// Has the workers run as `nobody`, who may read what everybody may. Nothing where the test
+    /// itself is not root, and can give them no other user than its own; that is then printed.
+    ///
+    /// # Errors
+    /// When this system has no `nobody`.
+    pub fn unprivileged_workers(mut self) -> Result<Option<Self>> {
+        if !rustix::process::geteuid().is_root() {
+            println!("not run: only root can give the workers another user");
+            return Ok(None);
+        }
+        let field = |file: &str, column: usize, wanted: &str, result: usize| {
+            let text = fs::read_to_string(file).unwrap_or_default();
+            text.lines()
+                .map(|line| line.split(':').collect::<Vec<_>>())
+                .find(|fields| fields.get(column) == Some(&wanted))
+                .and_then(|fields| fields.get(result).map(|&value| value.to_owned()))
+                .with_context(|| format!("no {wanted} in {file}"))
+        };
+        let gid = field("/etc/passwd", 0, "nobody", 3)?;
+        let group = field("/etc/group", 2, &gid, 0)?;
+        self.user = Some(format!("nobody {group}"));
+        Ok(Some(self))
+    }
+
     /// Allows lines of the error log that contain `fragment`, whatever
     /// [`problems`](crate::problems) says of them.
     pub fn expect_log(mut self, fragment: impl Into<String>) -> Self {
@@ -172,6 +200,9 @@ impl Builder {
         for directory in ["logs", "tmp", "html"] {
             fs::create_dir_all(prefix.join(directory))?;
         }
+        if self.user.is_some() {
+            fs::set_permissions(prefix, fs::Permissions::from_mode(0o755))?;
+        }
         for (name, bytes) in &self.files {
             write_file(prefix, name, bytes)?;
         }
@@ -188,7 +219,8 @@ impl Builder {
             main.push_str(&format!("load_module {};\n", env::module()?.display()));
         }
         if rustix::process::geteuid().is_root() {
-            main.push_str("user root;\n");
+            let user = self.user.as_deref().unwrap_or("root");
+            main.push_str(&format!("user {user};\n"));
         }
         main.push_str(&format!(
             "daemon off;\nmaster_process {};\nworker_processes {};\n\

@@ -22,18 +22,22 @@ mod check;
 mod client;
 mod config;
 mod env;
+mod http2;
 mod jwt;
 mod keys;
 mod link;
 mod log;
+mod memory;
 mod mistake;
 mod process;
+mod provider;
 mod wait;
 
 pub use check::{Checked, nginx_t};
 pub use client::{Connection, Request, Response};
 pub use config::{Builder, SERVE};
 pub use env::{nginx_has, nginx_version, tokenctl};
+pub use http2::{End, Field, Http2, http2_request};
 pub use jwt::{
     Jwt, OTHER_SECRET, SECRET, base64url, hmac, now, raw_token, signature, unsigned_part,
 };
@@ -43,6 +47,8 @@ pub use keys::{
 };
 pub use link::{link, link_hmac, link_md5, md5};
 pub use log::problems;
+pub use memory::{open_files, resident, resident_private};
 pub use mistake::{Mistake, mistake, mistake_in, refuse_all};
 pub use process::Nginx;
-pub use wait::until;
+pub use provider::{Behaviour, Provider, Received};
+pub use wait::{at_once, until, until_within};

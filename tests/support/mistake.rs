@@ -40,6 +40,13 @@ pub fn mistake_in(
 }
 
 impl Mistake {
+    /// Puts a file that is as it should be beside the configuration.
+    #[must_use]
+    pub fn file(mut self, name: &str, text: impl Into<Vec<u8>>) -> Self {
+        self.file = Some((name.to_owned(), text.into()));
+        self
+    }
+
     /// The configuration, with the directive at the start of a line.
     fn builder(&self) -> Builder {
         let builder = Nginx::builder().server(format!("location / {{\n{}\n}}", self.directive));

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
@@ -154,6 +155,24 @@ impl Nginx {
     pub fn put(&self, name: &str, bytes: impl AsRef<[u8]>) -> Result<()> {
         self.builder.borrow_mut().replace_file(name, bytes.as_ref());
         write_file(self.prefix(), name, bytes.as_ref())
+    }
+
+    /// Writes a file of the prefix in place, as an editor might: it stays the same file.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn rewrite(&self, name: &str, bytes: impl AsRef<[u8]>) -> Result<()> {
+        self.builder.borrow_mut().replace_file(name, bytes.as_ref());
+        fs::write(self.prefix().join(name), bytes).with_context(|| format!("writing {name}"))
+    }
+
+    /// Changes the permissions of a file of the prefix.
+    ///
+    /// # Errors
+    /// When they cannot be changed.
+    pub fn chmod(&self, name: &str, mode: u32) -> Result<()> {
+        fs::set_permissions(self.prefix().join(name), fs::Permissions::from_mode(mode))
+            .with_context(|| format!("chmod {name}"))
     }
 
     /// Changes the configuration on disk; a reload puts it in force.

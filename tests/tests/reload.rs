@@ -1,10 +1,8 @@
 //! Reloads: with good configurations, with broken ones, many of them, and without the module at
 //! all.
 
-use std::fs;
-
 use anyhow::{Context, Result};
-use module_tests::{Jwt, Nginx, OTHER_SECRET, RSA, RSA_OTHER, SECRET, SERVE};
+use module_tests::{Jwt, Nginx, OTHER_SECRET, RSA, RSA_OTHER, SECRET, SERVE, open_files, resident};
 use serde_json::json;
 
 fn k1() -> Result<String> {
@@ -81,32 +79,26 @@ fn fifty_reloads_leak_neither_memory_nor_descriptors() -> Result<()> {
         .file("keys.json", RSA.jwks("rsa")?)
         .start()?;
     let token = Jwt::live().kid("kid-499").hs("HS256", SECRET)?;
+    let master = master(&nginx)?;
     let mut after_ten = 0;
     let mut descriptors = 0;
     for i in 0..50 {
         nginx.reload().with_context(|| format!("reload {i}"))?;
         assert_eq!(nginx.bearer("/", &token)?.verdict(), (200, "ok"), "reload {i}");
         if i == 9 {
-            (after_ten, descriptors) = (resident(&nginx)?, open_files(&nginx)?);
+            (after_ten, descriptors) = (resident(master)?, open_files(master)?);
         }
     }
-    let grown = resident(&nginx)?.saturating_sub(after_ten);
+    let grown = resident(master)?.saturating_sub(after_ten);
     assert!(grown < 1024, "the master grew by {grown} KiB in forty reloads");
     // A worker that is about to end still has its channel.
-    assert!(open_files(&nginx)? <= descriptors + 2, "the master had {descriptors} files open");
+    assert!(open_files(master)? <= descriptors + 2, "the master had {descriptors} files open");
     nginx.finish()
 }
 
-/// The master's resident memory, in KiB.
-fn resident(nginx: &Nginx) -> Result<u64> {
-    let status = fs::read_to_string(format!("/proc/{}/status", nginx.read("nginx.pid").trim()))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;
-    Ok(line.trim().trim_end_matches(" kB").parse()?)
-}
-
-/// How many files the master has open.
-fn open_files(nginx: &Nginx) -> Result<usize> {
-    Ok(fs::read_dir(format!("/proc/{}/fd", nginx.read("nginx.pid").trim()))?.count())
+/// The master's process id.
+fn master(nginx: &Nginx) -> Result<u32> {
+    nginx.read("nginx.pid").trim().parse().context("nginx.pid")
 }
 
 #[test]

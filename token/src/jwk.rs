@@ -8,8 +8,17 @@ use crate::json::{Document, Value};
 use crate::key::Key;
 use crate::loaded::{Fault, LoadError, Loaded, warn_short_secret};
 
+/// What to do with a key of a set that is at fault.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Faulty {
+    /// It is an error: whoever wrote the file is there to mend it.
+    Refuse,
+    /// It is left out with a warning, as RFC 7517 section 5 wants of a set that others publish.
+    LeaveOut,
+}
+
 /// Reads a JWK Set, or a single JWK. `kid` names a single JWK that has none.
-pub(crate) fn load(text: &[u8], kid: Option<&str>) -> Result<Loaded, LoadError> {
+pub(crate) fn load(text: &[u8], kid: Option<&str>, faulty: Faulty) -> Result<Loaded, LoadError> {
     let document = Document::parse(text.to_vec()).map_err(|e| LoadError::json(text, &e))?;
     let document = Zeroizing::new(document);
     let root = document.root();
@@ -20,7 +29,12 @@ pub(crate) fn load(text: &[u8], kid: Option<&str>) -> Result<Loaded, LoadError> 
             return Err(LoadError::new("keys", Fault::KidOfSet));
         }
         for (i, item) in items.enumerate() {
-            one(item, &format!("keys[{i}]"), None, &mut loaded)?;
+            match one(item, &format!("keys[{i}]"), None, &mut loaded) {
+                Err(error) if faulty == Faulty::LeaveOut => {
+                    loaded.warnings.push(format!("{error}; the key is not used"));
+                }
+                read => read?,
+            }
         }
     } else if root.get("kty").is_some() {
         one(root, "", kid, &mut loaded)?;

@@ -1,16 +1,64 @@
 //! Key files: JWK Sets, single JWKs and PEM.
 
+use sha2::{Digest as _, Sha256};
+
+use crate::jwk::Faulty;
 use crate::loaded::{Fault, LoadError, Loaded};
 use crate::{jwk, pem};
 
 /// Reads a JWK Set, a single JWK, or PEM blocks (public keys or certificates).
 ///
 /// `kid` is the identifier for a single key that brings none of its own.
+///
+/// # Errors
+/// The first fault, also of a single key of a set.
 pub fn load_keys(text: &[u8], kid: Option<&str>) -> Result<Loaded, LoadError> {
+    load(text, kid, Faulty::Refuse)
+}
+
+/// [`load_keys`] for a set that others publish: a key that is at fault, or of a kind that is not
+/// known here, is left out with a warning (RFC 7517 section 5).
+///
+/// # Errors
+/// What is wrong with the whole, or that no key is left.
+pub fn load_published_keys(text: &[u8]) -> Result<Loaded, LoadError> {
+    load(text, None, Faulty::LeaveOut)
+}
+
+fn load(text: &[u8], kid: Option<&str>, faulty: Faulty) -> Result<Loaded, LoadError> {
     match text.trim_ascii_start() {
-        [b'{' | b'[', ..] | [] => jwk::load(text, kid),
+        [b'{' | b'[', ..] | [] => jwk::load(text, kid, faulty),
         trimmed if trimmed.windows(11).any(|w| w == b"-----BEGIN ") => pem::load(trimmed, kid),
         _ => Err(LoadError::new("", Fault::NeitherJsonNorPem)),
     }?
     .finish()
+}
+
+/// What tells the text of one key file from that of another (SHA-256), so that what is read again
+/// and has not changed need not be parsed again.
+pub fn fingerprint(text: &[u8]) -> [u8; 32] {
+    Sha256::digest(text).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_published_set_loses_its_faulty_keys_and_keeps_the_others() {
+        let set = r#"{"keys": [
+            {"kty": "RSA", "kid": "short", "n": "AQAB", "e": "AQAB"},
+            {"kty": "new", "kid": "unknown"},
+            {"kty": "oct", "kid": "good", "k": "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY"},
+            {"kty": "oct", "kid": "good", "k": "b3RoZXI"},
+            7
+        ]}"#;
+        assert!(load_keys(set.as_bytes(), None).is_err());
+        let loaded = load_published_keys(set.as_bytes()).unwrap();
+        assert_eq!(loaded.keys.len(), 1);
+        assert_eq!(loaded.warnings.iter().filter(|it| it.ends_with("is not used")).count(), 4);
+        for none in [r#"{"keys": []}"#, r#"{"keys": [{"kty": "new"}]}"#, "{}", "", "x"] {
+            assert!(load_published_keys(none.as_bytes()).is_err(), "{none}");
+        }
+    }
 }

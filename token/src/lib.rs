@@ -14,6 +14,7 @@ mod keyset;
 mod kids;
 mod loaded;
 mod pem;
+pub mod schedule;
 
 mod cache;
 mod claims;
@@ -38,7 +39,7 @@ pub use cache::Cache;
 pub use compact::MAX_TOKEN_LEN;
 pub use content::Content;
 pub use key::{Key, KeyError, RSA_MAX_BITS, RSA_MIN_BITS};
-pub use keyfile::load_keys;
+pub use keyfile::{fingerprint, load_keys, load_published_keys};
 pub use keyset::{KeySet, MAX_CANDIDATES};
 pub use kids::load_kids;
 pub use loaded::{Fault, LoadError, Loaded};

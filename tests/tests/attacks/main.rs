@@ -16,8 +16,8 @@
 //! | `sources` | where the token comes from, the scheme |
 //! | `upstream` | what claims and clients can put into the headers of an upstream |
 //!
-//! Left out until the module has what they attack: a storm of unknown kids against `jwks_request`,
-//! and files that change without a reload (`check=`).
+//! Elsewhere: a storm of unknown kids and what travels to a provider (`key_requests`), files that
+//! change without a reload (`file_changes`).
 //!
 //! Each test prints its number of cases: `cargo nextest run -p module-tests --test attacks
 //! --success-output final | grep 'attack cases'`.

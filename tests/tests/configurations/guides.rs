@@ -1,6 +1,8 @@
 //! The drivers of the configurations that the guides quote.
 
 use std::fs;
+use std::thread;
+use std::time::Duration;
 
 use anyhow::Result;
 use base64::Engine as _;
@@ -31,8 +33,46 @@ fn body(request: Request) -> Result<String> {
     Ok(response.text().trim_end().to_owned())
 }
 
+/// The key set of the server that stands for the identity provider.
+const PROVIDED: &str = "html/jwks.json";
+
+pub(crate) fn openid_connect() -> Result<()> {
+    let nginx = ready("openid-connect.conf", &[])?.file(PROVIDED, RSA.jwks("one")?).start()?;
+    let of = |more: Value| {
+        let claims = json!({ "iss": "https://login.example.com/", "aud": "api.example.com" });
+        Jwt::live_with(&with(claims, &more))
+    };
+    let one = |more: Value| of(more).kid("one").sign("RS256", &RSA);
+    let good = one(json!({ "email": "alice@example.com", "groups": ["staff", "ops"] }))?;
+    expect(
+        &nginx,
+        &[
+            ("/api/", None, 401),
+            ("/api/", Some(&good), 200),
+            ("/api/", Some(&one(json!({ "iss": "https://login.example.com" }))?), 401),
+            ("/api/", Some(&one(json!({ "aud": "another.example.com" }))?), 401),
+            ("/api/", Some(&one(json!({ "exp": null }))?), 401),
+            ("/api/", Some(&of(json!({})).kid("one").sign("RS256", &RSA_OTHER)?), 401),
+            ("/api/", Some(&of(json!({})).kid("one").sign("PS256", &RSA)?), 401),
+            ("/_jwks", None, 404),
+        ],
+    )?;
+    let request = to_port_80(&nginx, "/api/").bearer(&good).header("X-Groups", "root");
+    assert_eq!(body(request)?, "user=alice email=alice@example.com groups=staff,ops token=");
+    assert_eq!(ask(&nginx, "/api/", None)?.challenge(), "Bearer realm=\"api\"");
+    // The provider changes its keys, and nobody tells nginx.
+    nginx.put(PROVIDED, RSA_OTHER.jwks("two")?)?;
+    let two = of(json!({})).kid("two").sign("RS256", &RSA_OTHER)?;
+    expect(&nginx, &[("/api/", Some(&two), 200), ("/api/", Some(&good), 401)])?;
+    nginx.finish()
+}
+
 pub(crate) fn from_krakend() -> Result<()> {
-    let nginx = ready("from-krakend.conf", &[])?.file("jwks.json", RSA.jwks("rsa")?).start()?;
+    // Looks at the list more often than one would.
+    let text = fs::read_to_string(folder().join("from-krakend.conf"))?;
+    let text = text.replace("check=5s", "check=1ms");
+    let nginx =
+        ready("from-krakend.conf", &[])?.whole(text).file(PROVIDED, RSA.jwks("rsa")?).start()?;
     let token = |more: Value| {
         let claims = with(
             json!({
@@ -66,11 +106,17 @@ pub(crate) fn from_krakend() -> Result<()> {
     assert_eq!(body(request.header("X-User", "root").header("X-Roles", "admin"))?, told);
     let request = to_port_80(&nginx, "/orders").header("Cookie", format!("session={good}"));
     assert_eq!(body(request)?, told);
+    expect(&nginx, &[("/_jwks", None, 404)])?;
+    // A changed list is taken up by itself.
+    let other = refused(json!({ "jti": "another" }))?;
+    nginx.put("revoked.txt", "another\n")?;
+    thread::sleep(Duration::from_millis(10));
+    expect(&nginx, &[("/orders", Some(&other), 401), ("/orders", Some(&good), 200)])?;
     nginx.finish()
 }
 
 pub(crate) fn from_gloo_envoy() -> Result<()> {
-    let nginx = ready("from-gloo-envoy.conf", &[])?.file("jwks.json", RSA.jwks("rsa")?).start()?;
+    let nginx = ready("from-gloo-envoy.conf", &[])?.file(PROVIDED, RSA.jwks("rsa")?).start()?;
     let (people, machines) = ("https://login.example.com/", "https://machines.example.com/");
     let person = |more: Value| {
         let claims = with(json!({ "iss": people, "aud": "shop" }), &more);
@@ -94,6 +140,7 @@ pub(crate) fn from_gloo_envoy() -> Result<()> {
         &nginx,
         &[
             ("/health", None, 200),
+            ("/_people_jwks", None, 404),
             ("/", None, 401),
             ("/", Some(&alice), 200),
             ("/", Some(&robot), 200),
@@ -137,10 +184,12 @@ pub(crate) fn from_nginx_plus() -> Result<()> {
         .file("jwks.json", RSA.jwks("rsa")?)
         .file("keys/red.json", RSA.jwks("red")?)
         .file("keys/blue.json", RSA_OTHER.jwks("blue")?)
+        .file(PROVIDED, RSA_OTHER.jwks("provider")?)
         .start()?;
     let claims = json!({ "info": { "e-mail": "alice@example.com" } });
     let user = Jwt::live_with(&claims).kid("rsa").sign("RS256", &RSA)?;
     let admin = Jwt::live_with(&json!({ "role": "admin" })).kid("rsa").sign("RS256", &RSA)?;
+    let provided = Jwt::live().kid("provider").sign("RS256", &RSA_OTHER)?;
     let cookie = |target: &str, token: &str| {
         let request = to_port_80(&nginx, target);
         Ok::<_, anyhow::Error>(
@@ -155,6 +204,10 @@ pub(crate) fn from_nginx_plus() -> Result<()> {
             ("/products/", Some(&user), 200),
             ("/products/", Some(&Jwt::live().kid("rsa").sign("RS256", &RSA_OTHER)?), 401),
             ("/products/admin/", Some(&admin), 401),
+            ("/orders/", None, 401),
+            ("/orders/", Some(&provided), 200),
+            ("/orders/", Some(&user), 401),
+            ("/_jwks", None, 404),
         ],
     )?;
     assert_eq!(ask(&nginx, "/products/", None)?.challenge(), "Bearer realm=\"products\"");

@@ -19,7 +19,7 @@ fn folder() -> PathBuf {
 type Driver = fn() -> Result<()>;
 
 /// The drivers, by the name of the file that each drives.
-const DRIVERS: [(&str, Driver); 18] = [
+const DRIVERS: [(&str, Driver); 19] = [
     ("ant-media.conf", ant_media),
     ("azion-jwt.conf", azion_jwt),
     ("azion-rules-engine.conf", guides::azion_rules_engine),
@@ -33,6 +33,7 @@ const DRIVERS: [(&str, Driver); 18] = [
     ("json-errors.conf", guides::json_errors),
     ("jwks-file.conf", jwks_file),
     ("login-redirect.conf", guides::login_redirect),
+    ("openid-connect.conf", guides::openid_connect),
     ("rate-limit.conf", guides::rate_limit),
     ("roles.conf", guides::roles),
     ("routing-by-claim.conf", guides::routing_by_claim),
@@ -66,7 +67,7 @@ fn every_configuration_has_a_driver_and_no_driver_lacks_its_configuration() -> R
 fn every_guide_quotes_its_configuration_as_it_is() -> Result<()> {
     let guides = folder().join("../docs/guides");
     let names = names(&guides, "md")?;
-    assert_eq!(names.len(), 11, "{names:?}");
+    assert_eq!(names.len(), 12, "{names:?}");
     for name in names {
         let configuration = fs::read_to_string(folder().join(&name).with_extension("conf"))
             .with_context(|| format!("the configuration of {name}"))?;

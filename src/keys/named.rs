@@ -3,14 +3,14 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::ffi::OsStr;
-use std::fs::{self, Metadata};
-use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::MetadataExt as _;
+use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 
 use token::KeySet;
 use zeroize::Zeroizing;
+
+use super::watched::{Stamp, path};
 
 /// How many files a worker keeps; a name may come from what clients send.
 const KEPT: usize = 1024;
@@ -29,35 +29,15 @@ struct Entry {
     keys: Option<Arc<KeySet>>,
 }
 
-/// What changes when a file is written or replaced.
-#[derive(PartialEq, Eq, Clone, Copy)]
-struct Stamp {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-}
-
-impl From<Metadata> for Stamp {
-    fn from(file: Metadata) -> Self {
-        Self {
-            device: file.dev(),
-            inode: file.ino(),
-            size: file.size(),
-            modified: (file.mtime(), file.mtime_nsec()),
-        }
-    }
-}
-
 impl KeyFiles {
     /// The keys in the file called `name`, now, and what there is to say of it. A file that no
     /// longer parses keeps its last good keys, and one that is gone has none; either is told once
     /// for each change.
     pub(crate) fn get(&self, name: &[u8]) -> (Option<Arc<KeySet>>, Option<String>) {
-        let path = OsStr::from_bytes(name);
+        let path = path(name);
         let Ok(mut files) = self.0.try_borrow_mut() else { return (None, None) };
         let (stamp, missing) = match fs::metadata(path) {
-            Ok(file) => (Some(Stamp::from(file)), None),
+            Ok(file) => (Some(Stamp::from(&file)), None),
             Err(error) => (None, Some(error.to_string())),
         };
         if let Some(entry) = files.get(name).filter(|entry| entry.stamp == stamp) {
@@ -81,7 +61,7 @@ impl KeyFiles {
     }
 }
 
-fn read(path: &OsStr) -> Result<Arc<KeySet>, String> {
+fn read(path: &Path) -> Result<Arc<KeySet>, String> {
     let text = fs::read(path).map(Zeroizing::new).map_err(|error| error.to_string())?;
     let loaded = token::load_keys(&text, None).map_err(|error| error.to_string())?;
     Ok(Arc::new(KeySet::new(loaded.keys)))

@@ -1,0 +1,247 @@
+//! The directives that bring keys, and lists of what is revoked.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use token::{ClaimPath, KeySet, Loaded, Revocation, RevokedList};
+use zeroize::Zeroizing;
+
+use super::jwt::{KeyFile, KeyRequest, KeySource, Keys};
+use super::setting::{ConfError, Result, Setting, once, text};
+use super::{LocationConf, kids};
+use crate::keys::Watched;
+
+/// What comes after the first argument of a directive that names a file.
+#[derive(Default)]
+struct Options<'c> {
+    kid: Option<&'c str>,
+    /// In milliseconds.
+    check: Option<u64>,
+}
+
+impl<'c> Options<'c> {
+    /// Reads the arguments from number `from` on; `kid=` where it `takes_kid`.
+    fn read(setting: &Setting<'c>, from: usize, takes_kid: bool) -> Result<Self> {
+        let mut options = Self::default();
+        for option in setting.values().skip(from - 1) {
+            if let Some(kid) = option.strip_prefix(b"kid=").filter(|_| takes_kid) {
+                option_once(&mut options.kid, option, text(kid)?)?;
+            } else if let Some(time) = option.strip_prefix(b"check=") {
+                option_once(&mut options.check, option, positive(setting, option, time)?)?;
+            } else {
+                return Err(ConfError::parameter(option));
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// The time that an `option` names, in milliseconds.
+fn milliseconds(setting: &Setting<'_>, option: &[u8], time: &[u8]) -> Result<u64> {
+    setting
+        .milliseconds(time)
+        .map_err(|_| ConfError::value(option, "must be a time, such as 30s, 5m or 1h"))
+}
+
+/// [`milliseconds`] of more than nothing.
+fn positive(setting: &Setting<'_>, option: &[u8], time: &[u8]) -> Result<u64> {
+    match milliseconds(setting, option, time)? {
+        0 => Err(ConfError::value(option, "must be more than nothing")),
+        time => Ok(time),
+    }
+}
+
+/// Sets an option that may be given once.
+fn option_once<T>(slot: &mut Option<T>, option: &[u8], value: T) -> Result {
+    once(slot, value).map_err(|_| ConfError::value(option, "is a duplicate"))
+}
+
+pub(super) fn jwt_kids(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
+    let loaded = setting.block(kids::entry)?;
+    let loaded = loaded.finish().map_err(ConfError::Keys)?;
+    warn(setting, &loaded.warnings, None);
+    add_set(conf, setting, KeySet::new(loaded.keys), true)
+}
+
+pub(super) fn jwt_kids_file(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
+    let options = Options::read(setting, 2, false)?;
+    let parse = |text: &[u8]| token::load_kids(text).map_err(|error| error.to_string());
+    key_file(conf, setting, options.check, parse, true)
+}
+
+pub(super) fn jwks_file(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
+    let options = Options::read(setting, 2, true)?;
+    let kid = options.kid.map(str::to_owned);
+    key_file(conf, setting, options.check, load_keys(kid), true)
+}
+
+fn load_keys(kid: Option<String>) -> impl Fn(&[u8]) -> Result<Loaded, String> {
+    move |text| token::load_keys(text, kid.as_deref()).map_err(|error| error.to_string())
+}
+
+/// Adds the keys of the file that the directive names, now or whenever it changes.
+fn key_file(
+    conf: &mut LocationConf,
+    setting: &Setting<'_>,
+    check: Option<u64>,
+    parse: impl Fn(&[u8]) -> Result<Loaded, String> + 'static,
+    switch_on: bool,
+) -> Result {
+    let Some(check) = check else {
+        let (path, text) = setting.read_file(setting.first())?;
+        let loaded = parse(&text).map_err(|why| ConfError::File(path.clone(), why))?;
+        warn(setting, &loaded.warnings, Some(&path));
+        return add_set(conf, setting, KeySet::new(loaded.keys), switch_on);
+    };
+    let warnings = Rc::new(RefCell::new(Vec::new()));
+    let said = Rc::clone(&warnings);
+    let watched = watch(setting, setting.first(), check, move |text| {
+        let loaded = parse(&text)?;
+        said.replace(loaded.warnings);
+        Ok(KeySet::new(loaded.keys))
+    })?;
+    let path = String::from_utf8_lossy(setting.full_path(setting.first())?);
+    warn(setting, &warnings.take(), Some(&path));
+    warn_of_conflict(conf, setting, &watched.get(0).0)?;
+    add_source(conf, KeySource::Watched(watched), switch_on);
+    Ok(())
+}
+
+fn watch<T>(
+    setting: &Setting<'_>,
+    name: &[u8],
+    check: u64,
+    parse: impl Fn(Zeroizing<Vec<u8>>) -> Result<T, String> + 'static,
+) -> Result<Watched<T>> {
+    let path = setting.file_path(name)?;
+    let shown = || String::from_utf8_lossy(path).into_owned();
+    Watched::open(path, check, Box::new(parse)).map_err(|why| ConfError::File(shown(), why))
+}
+
+fn warn(setting: &Setting<'_>, warnings: &[String], path: Option<&str>) {
+    for warning in warnings {
+        match path {
+            Some(path) => setting.warn(&format!("{path}: {warning}")),
+            None => setting.warn(warning),
+        }
+    }
+}
+
+fn add_set(conf: &mut LocationConf, setting: &Setting<'_>, set: KeySet, switch_on: bool) -> Result {
+    warn_of_conflict(conf, setting, &set)?;
+    let keys = conf.jwt.keys.get_or_insert_default();
+    keys.sets.push(Arc::new(set));
+    keys.switch_on |= switch_on;
+    Ok(())
+}
+
+fn add_source(conf: &mut LocationConf, source: KeySource, switch_on: bool) {
+    let keys = conf.jwt.keys.get_or_insert_default();
+    keys.sources.push(Rc::new(source));
+    keys.switch_on |= switch_on;
+}
+
+/// Of public keys of one kid both are tried, as two issuers may well number theirs alike; two
+/// secrets of one name are a mistake.
+fn warn_of_conflict(conf: &LocationConf, setting: &Setting<'_>, set: &KeySet) -> Result {
+    let known = conf.jwt.keys.iter().flat_map(Keys::known);
+    let mut conflicts = known.filter_map(|other| {
+        let key = set.conflict(&other)?;
+        Some((key.kid().unwrap_or_default().to_owned(), key.is_secret()))
+    });
+    match conflicts.next() {
+        Some((kid, true)) => return Err(ConfError::DuplicateKid(kid)),
+        Some((kid, false)) => {
+            setting.warn(&format!("kid {kid:?} is in another key source of this level, too"));
+        }
+        None => {}
+    }
+    Ok(())
+}
+
+/// `jwks_request URI [valid=TIME] [stale=TIME] [timeout=TIME]`.
+pub(super) fn jwks_request(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
+    let (mut valid, mut stale, mut timeout) = (None, None, None);
+    for option in setting.values().skip(1) {
+        if let Some(time) = option.strip_prefix(b"valid=") {
+            option_once(&mut valid, option, positive(setting, option, time)?)?;
+        } else if let Some(time) = option.strip_prefix(b"stale=") {
+            option_once(&mut stale, option, milliseconds(setting, option, time)?)?;
+        } else if let Some(time) = option.strip_prefix(b"timeout=") {
+            option_once(&mut timeout, option, positive(setting, option, time)?)?;
+        } else {
+            return Err(ConfError::parameter(option));
+        }
+    }
+    key_request(conf, setting, (valid, stale, timeout), true)
+}
+
+fn key_request(
+    conf: &mut LocationConf,
+    setting: &Setting<'_>,
+    (valid, stale, timeout): (Option<u64>, Option<u64>, Option<u64>),
+    switch_on: bool,
+) -> Result {
+    const STALE: u64 = 24 * 60 * 60 * 1000;
+    const TIMEOUT: u64 = 10 * 1000;
+    let uri = setting.first();
+    if !matches!(uri, [b'/' | b'$', ..]) {
+        return Err(ConfError::value(
+            uri,
+            "must be the URI of a location of the server, beginning with a slash",
+        ));
+    }
+    let request = KeyRequest {
+        uri: setting.compile(uri)?,
+        valid,
+        stale: stale.unwrap_or(STALE),
+        timeout: timeout.unwrap_or(TIMEOUT),
+        zone: setting.key_zone(),
+    };
+    add_source(conf, KeySource::Request(request), switch_on);
+    Ok(())
+}
+
+pub(super) fn auth_jwt_key_request(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
+    key_request(conf, setting, (None, None, None), false)
+}
+
+/// `auth_jwt_key_cache TIME`: how long fetched keys serve. Ours are always kept, so that no time
+/// at all stands for the shortest.
+pub(super) fn auth_jwt_key_cache(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
+    let time = setting.milliseconds(setting.first())?;
+    once(&mut conf.jwt.key_cache, time.max(1_000))
+}
+
+pub(super) fn auth_jwt_key_file(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
+    if !setting.first().contains(&b'$') {
+        return key_file(conf, setting, None, load_keys(None), false);
+    }
+    let folder = setting.full_path(b"-")?;
+    let folder = folder.strip_suffix(b"-").unwrap_or(folder).into();
+    let file = KeyFile { name: setting.compile(setting.first())?, folder };
+    add_source(conf, KeySource::Named(file), false);
+    Ok(())
+}
+
+/// `jwt_revoked CLAIM PATH [check=TIME]`.
+pub(super) fn jwt_revoked(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
+    let claim = ClaimPath::new(text(setting.first())?)
+        .ok_or_else(|| ConfError::value(setting.first(), "must name a claim"))?;
+    let name = setting.arg(2).unwrap_or_default();
+    let options = Options::read(setting, 3, false)?;
+    let parse = move |mut text: Zeroizing<Vec<u8>>| {
+        RevokedList::parse(core::mem::take(&mut *text))
+            .map(|list| Revocation::new(claim.clone(), list))
+            .map_err(|line| format!("line {line} is not UTF-8"))
+    };
+    let revoked = conf.jwt.revoked.get_or_insert_default();
+    if let Some(check) = options.check {
+        revoked.watched.push(Rc::new(watch(setting, name, check, parse)?));
+    } else {
+        let (path, text) = setting.read_file(name)?;
+        revoked.lists.push(Arc::new(parse(text).map_err(|why| ConfError::File(path, why))?));
+    }
+    Ok(())
+}

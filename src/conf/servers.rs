@@ -1,0 +1,68 @@
+//! What tells one server from another, also after the configuration was read anew.
+
+use std::collections::HashMap;
+
+use ngx::ffi::{
+    ngx_array_t, ngx_http_conf_addr_t, ngx_http_conf_port_t, ngx_http_core_main_conf_t,
+    ngx_http_core_srv_conf_t, ngx_http_server_name_t,
+};
+
+use crate::ffi;
+
+/// A description of each server, by the address of its configuration: where it listens, and its
+/// names. It stays the same wherever its block stands, and no two servers that can both be reached
+/// share it; those that cannot be told apart so have a number, too.
+///
+/// # Safety
+/// To be called in postconfiguration only: nginx forgets where servers listen soon afterwards.
+pub(crate) unsafe fn descriptions(core: &ngx_http_core_main_conf_t) -> HashMap<usize, Box<[u8]>> {
+    let mut described: HashMap<usize, Box<[u8]>> = HashMap::new();
+    let mut known: HashMap<Vec<u8>, usize> = HashMap::new();
+    // SAFETY: the array of servers, and in postconfiguration that of ports and of a server's names,
+    // hold elements of these types.
+    unsafe {
+        for server in elements::<*mut ngx_http_core_srv_conf_t>(&raw const core.servers) {
+            let mut words = listens(core, *server);
+            words.sort_unstable();
+            words.push(b"for");
+            let names = elements::<ngx_http_server_name_t>(&raw const (**server).server_names);
+            words.extend(names.iter().map(|name| ffi::bytes(name.name)));
+            let mut words = words.join(&b' ');
+            let number = known.entry(words.clone()).or_default();
+            if *number > 0 {
+                words.extend_from_slice(format!(" {number}").as_bytes());
+            }
+            *number += 1;
+            described.insert(server.addr(), words.into());
+        }
+    }
+    described
+}
+
+/// The addresses at which a server listens.
+///
+/// # Safety
+/// As [`descriptions`].
+unsafe fn listens<'c>(
+    core: &'c ngx_http_core_main_conf_t,
+    server: *mut ngx_http_core_srv_conf_t,
+) -> Vec<&'c [u8]> {
+    // SAFETY: by the contract of this function.
+    unsafe {
+        let ports = elements::<ngx_http_conf_port_t>(core.ports);
+        let addresses =
+            ports.iter().flat_map(|port| elements::<ngx_http_conf_addr_t>(&raw const port.addrs));
+        let here = addresses.filter(|address| {
+            let servers = elements::<*mut ngx_http_core_srv_conf_t>(&raw const address.servers);
+            servers.contains(&server)
+        });
+        here.map(|address| ffi::bytes(address.opt.addr_text)).collect()
+    }
+}
+
+/// # Safety
+/// `array` must be null or hold elements of type `T`, which do not change during `'a`.
+unsafe fn elements<'a, T>(array: *const ngx_array_t) -> &'a [T] {
+    // SAFETY: by the contract of this function.
+    unsafe { array.as_ref().map(|array| array.as_slice()).unwrap_or_default() }
+}

@@ -1,0 +1,178 @@
+//! What a token is judged by beside what the configuration fixes: keys and lists that change while
+//! requests flow.
+
+use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use token::{KeySet, Lent, Refusal, Reject, Revocation, Verified};
+
+use crate::conf::{JwtCheck, KeyFile, KeyRequest, KeySource, Part};
+use crate::keys::{Source, Watched};
+use crate::request::Request;
+use crate::state::{Awaited, Failed, State};
+
+/// How often a request looks whether keys have come that another worker fetches, in milliseconds.
+const POLL: usize = 20;
+
+/// What shows of the key sources while a token is judged.
+#[derive(Default)]
+struct Lookup {
+    /// The policy that the keys are of.
+    policy: Cell<Option<usize>>,
+    /// Whether a source has none, though it should.
+    lacking: Cell<bool>,
+    /// One of those, if its keys are on their way.
+    under_way: RefCell<Option<Rc<Source>>>,
+}
+
+/// Judges a token. Where only keys that are on their way can tell, that is [`Failed::Pending`].
+pub(crate) fn judge(
+    request: Request<'_>,
+    state: &State,
+    check: &JwtCheck,
+    token: &[u8],
+) -> Result<Result<Verified, Refusal>, Failed> {
+    let lookup = Lookup::default();
+    let mut judged = check.trust.check_cached(
+        token,
+        request.now(),
+        |policy| lend(request, check, policy, &lookup),
+        request.main_conf().cache(),
+    );
+    let Err(refusal) = &mut judged else { return Ok(judged) };
+    let for_want_of_keys = matches!(
+        refusal.reason,
+        Reject::NoKeys | Reject::UnknownKey | Reject::BadAlgorithm | Reject::BadSignature
+    );
+    if for_want_of_keys && let Some(source) = lookup.under_way.take() {
+        return Err(state.awaited.is_needed(source));
+    }
+    if refusal.reason == Reject::UnknownKey {
+        if lookup.lacking.get() {
+            refusal.reason = Reject::NoKeys;
+        } else if let Some(source) = look_again(request, check, &lookup) {
+            return Err(state.awaited.is_needed(source));
+        }
+    }
+    Ok(judged)
+}
+
+/// Has the keys of the policy fetched again that a token's kid is not among; gives a source that
+/// is worth waiting for.
+fn look_again(request: Request<'_>, check: &JwtCheck, lookup: &Lookup) -> Option<Rc<Source>> {
+    let part = check.parts.get(lookup.policy.get()?)?;
+    let mut worth = None;
+    for source in &part.sources.keys {
+        if let KeySource::Request(key_request) = &**source
+            && let Some(source) = find(request, key_request)
+            && source.look_for_unknown_kid(
+                request.server(),
+                &key_request.terms(part),
+                request.clock(),
+            )
+        {
+            worth = Some(source);
+        }
+    }
+    worth
+}
+
+/// What the policy goes by now. The same as last time is not put together again.
+fn lend(
+    request: Request<'_>,
+    check: &JwtCheck,
+    policy: usize,
+    lookup: &Lookup,
+) -> Option<Rc<Lent>> {
+    lookup.policy.set(Some(policy));
+    let part = check.parts.get(policy)?;
+    let sources = &part.sources;
+    if sources.keys.is_empty() && sources.revoked.is_empty() {
+        return None;
+    }
+    let keys = || sources.keys.iter().filter_map(|source| keys_of(request, part, source, lookup));
+    let revoked = || sources.revoked.iter().map(|file| list_of(request, file));
+    let last = part.lent.borrow().clone();
+    if let Some(last) = last
+        && last.keys.iter().map(Arc::as_ptr).eq(keys().map(|set| Arc::as_ptr(&set)))
+        && last.revoked.iter().map(Arc::as_ptr).eq(revoked().map(|list| Arc::as_ptr(&list)))
+    {
+        return Some(last);
+    }
+    let lent = Rc::new(Lent { keys: keys().collect(), revoked: revoked().collect() });
+    part.lent.replace(Some(Rc::clone(&lent)));
+    Some(lent)
+}
+
+/// The keys of a source now; none while there are none.
+fn keys_of(
+    request: Request<'_>,
+    part: &Part,
+    source: &KeySource,
+    lookup: &Lookup,
+) -> Option<Arc<KeySet>> {
+    match source {
+        KeySource::Watched(file) => {
+            let (keys, complaint) = file.get(request.clock());
+            complain(request, "key file", complaint);
+            Some(keys)
+        }
+        KeySource::Named(file) => named_file(request, file),
+        KeySource::Request(key_request) => {
+            let source = find(request, key_request)?;
+            let found = source.keys(request.server(), &key_request.terms(part), request.clock());
+            if found.keys.is_none() {
+                lookup.lacking.set(true);
+                if found.under_way {
+                    lookup.under_way.replace(Some(source));
+                }
+            }
+            found.keys
+        }
+    }
+}
+
+fn find(request: Request<'_>, key_request: &KeyRequest) -> Option<Rc<Source>> {
+    let uri = request.evaluate(&key_request.uri)?;
+    Some(request.main_conf().key_requests.get(request.server(), key_request.zone, uri))
+}
+
+fn named_file(request: Request<'_>, file: &KeyFile) -> Option<Arc<KeySet>> {
+    let mut name = Cow::Borrowed(request.evaluate(&file.name)?);
+    if !name.starts_with(b"/") {
+        name = [&*file.folder, &*name].concat().into();
+    }
+    let (keys, complaint) = request.main_conf().key_files.get(&name);
+    let name = name.escape_ascii();
+    complain(request, "key file", complaint.map(|complaint| format!("\"{name}\": {complaint}")));
+    keys
+}
+
+fn list_of(request: Request<'_>, file: &Watched<Revocation>) -> Arc<Revocation> {
+    let (list, complaint) = file.get(request.clock());
+    complain(request, "list of what is revoked", complaint);
+    list
+}
+
+fn complain(request: Request<'_>, of: &str, complaint: Option<impl fmt::Display>) {
+    if let Some(complaint) = complaint {
+        request.log_error(format_args!("{of} {complaint}"));
+    }
+}
+
+/// After a judgement: holds the request if it is `pending`, and lets it go on if it was held. `None`
+/// when nginx cannot do so.
+pub(crate) fn settle(request: Request<'_>, awaited: &Awaited, pending: bool) -> Option<()> {
+    if awaited.waiting.take().is_some() {
+        request.resume()?;
+    }
+    if pending {
+        let waiting = awaited.source.take()?.wait(request.waker());
+        request.hold(waiting.elsewhere.then_some(POLL))?;
+        awaited.waiting.replace(Some(waiting));
+    }
+    Some(())
+}

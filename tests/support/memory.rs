@@ -1,0 +1,35 @@
+//! What a process holds, as /proc tells.
+
+use std::fs;
+
+use anyhow::{Context, Result};
+
+/// The resident memory of a process, in KiB.
+///
+/// # Errors
+/// When there is no such process.
+pub fn resident(pid: u32) -> Result<u64> {
+    field(pid, "VmRSS:")
+}
+
+/// The resident memory of a process that is its own, without files and shared memory, in KiB.
+///
+/// # Errors
+/// When there is no such process.
+pub fn resident_private(pid: u32) -> Result<u64> {
+    field(pid, "RssAnon:")
+}
+
+fn field(pid: u32, name: &str) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).context(name.to_owned())?;
+    Ok(line.trim().trim_end_matches(" kB").parse()?)
+}
+
+/// How many files a process has open.
+///
+/// # Errors
+/// When there is no such process.
+pub fn open_files(pid: u32) -> Result<u64> {
+    Ok(u64::try_from(fs::read_dir(format!("/proc/{pid}/fd"))?.count())?)
+}

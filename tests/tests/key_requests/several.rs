@@ -1,0 +1,112 @@
+//! Several sources, several servers, and checks that need no key.
+
+use anyhow::Result;
+use module_tests::{Behaviour, Nginx, Provider, SERVE, link, now};
+
+use crate::{NEW, OLD, ask_all, builder, keys};
+
+const SECRET: &str = "0123456789abcdef";
+
+#[test]
+fn a_source_that_fails_does_not_hide_one_that_is_slow() -> Result<()> {
+    for order in [["/_slow", "/_none"], ["/_none", "/_slow"]] {
+        let provider = Provider::start(keys(&[OLD])?)?;
+        provider.hold();
+        let [first, second] = order;
+        let nginx = Nginx::start(format!(
+            "location = /_slow {{ internal; {} }} location = /_none {{ internal; return 404; }}
+            location / {{ jwks_request {first}; jwks_request {second}; {SERVE} }}",
+            provider.pass()
+        ))?;
+        let mut waiting = ask_all(&nginx, &[OLD.token()?])?;
+        provider.wait_count(1)?;
+        nginx.wait_log(|line| line.contains("\"/_none\": the answer has status 404"))?;
+        provider.release();
+        let answer = waiting.remove(0).read_response(false)?;
+        assert_eq!(answer.verdict(), (200, "ok"), "{order:?}");
+        nginx.finish()?;
+    }
+    Ok(())
+}
+
+/// Two servers of one file, one URI and no name, of which a reload changes the order.
+#[test]
+fn servers_that_change_places_keep_their_own_keys() -> Result<()> {
+    let (one, two) = (Provider::start(keys(&[OLD])?)?, Provider::start(keys(&[NEW])?)?);
+    let server = |socket: &str, provider: &Provider| {
+        format!(
+            "server {{ listen unix:{socket}; location = /_jwks {{ internal; {} }}
+            location / {{ jwks_request /_jwks; {SERVE} }} }}",
+            provider.pass()
+        )
+    };
+    let nginx = Nginx::builder().server("location / { }").start()?;
+    let [a, b] = ["a.sock", "b.sock"].map(|name| nginx.socket(name).display().to_string());
+    let ask = |socket: &str, token: &str| -> Result<u16> {
+        let request = nginx.request().socket(nginx.socket(socket)).bearer(token);
+        Ok(request.send()?.status)
+    };
+    nginx.configure(|it| it.http([server(&a, &one), server(&b, &two)].concat()))?;
+    nginx.reload()?;
+    let (old, new) = (OLD.token()?, NEW.token()?);
+    for at_a in [&old, &new] {
+        assert_eq!(ask("a.sock", at_a)?, if *at_a == old { 200 } else { 401 });
+    }
+    assert_eq!([ask("b.sock", &new)?, ask("b.sock", &old)?], [200, 401]);
+    one.leave()?;
+    two.leave()?;
+    nginx.configure(|it| it.http([server(&b, &two), server(&a, &one)].concat()))?;
+    nginx.reload()?;
+    assert_eq!([ask("a.sock", &old)?, ask("a.sock", &new)?], [200, 401]);
+    assert_eq!([ask("b.sock", &new)?, ask("b.sock", &old)?], [200, 401]);
+    nginx.finish()
+}
+
+#[test]
+fn a_link_that_is_enough_waits_for_no_keys() -> Result<()> {
+    let provider = Provider::start(Behaviour::Hang)?;
+    let nginx = Nginx::start(format!(
+        "location = /_jwks {{ internal; {} }}
+        location / {{ satisfy any; jwks_request /_jwks; secure_token_secret {SECRET}; {SERVE} }}",
+        provider.pass()
+    ))?;
+    let good = link(SECRET, "/", now() + 60);
+    assert_eq!(nginx.bearer(good, &OLD.token()?)?.status, 200);
+    provider.set(keys(&[OLD])?);
+    nginx.finish()
+}
+
+#[test]
+fn what_is_no_path_is_not_requested() -> Result<()> {
+    let provider = Provider::start(keys(&[OLD])?)?;
+    let nginx = Nginx::builder()
+        .server(format!(
+            "location = /_jwks {{ internal; {} }} location @named {{ try_files /_beside =404; }}
+            location / {{ jwks_request $arg_uri; {SERVE} }}",
+            provider.pass()
+        ))
+        .html("_beside", crate::key_set(&[OLD])?)
+        .start()?;
+    for uri in ["_beside", "@named", "", "http://localhost/_jwks", "../html/_beside"] {
+        let answer = nginx.bearer(format!("/?uri={uri}"), &OLD.token()?)?;
+        assert_eq!(answer.verdict(), (503, "no_keys"), "{uri}");
+    }
+    assert_eq!(nginx.bearer("/?uri=/_jwks", &OLD.token()?)?.verdict(), (200, "ok"));
+    assert_eq!(provider.count(), 1);
+    nginx.finish()
+}
+
+#[test]
+fn keys_that_serve_no_longer_are_not_said_to_stay() -> Result<()> {
+    let provider = Provider::start(keys(&[OLD])?)?;
+    let nginx = builder(&provider, "valid=1s stale=0").start()?;
+    let token = OLD.token()?;
+    assert_eq!(nginx.bearer("/", &token)?.verdict(), (200, "ok"));
+    provider.leave()?;
+    crate::until_verdict(&nginx, &token, (503, "no_keys"))?;
+    nginx.wait_log(|line| line.contains("there are no keys"))?;
+    assert!(!nginx.error_log().contains("the last good keys stay"));
+    provider.come_back()?;
+    crate::until_verdict(&nginx, &token, (200, "ok"))?;
+    nginx.finish()
+}

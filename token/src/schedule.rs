@@ -1,0 +1,293 @@
+//! When keys that come over the network are fetched, how long they serve, and who fetches them.
+//!
+//! Every time is in milliseconds of one clock that only goes forward; 0 stands for "never", so
+//! that a [`Record`] of zeros is that of a source which nobody has asked yet.
+
+/// How long nothing is fetched for the sake of an unknown kid after it was done once.
+pub const UNKNOWN_KID_INTERVAL: u64 = 10_000;
+
+/// How long requests are refused at once after keys that nobody has could not be fetched.
+const COLD_RETRY: u64 = 1_000;
+
+/// The longest time that passes before a failed refresh is tried again.
+const REFRESH_RETRY: u64 = 10_000;
+
+/// The shortest time that keys serve before they are refreshed, whatever the provider says.
+const MIN_VALID: u64 = 1_000;
+
+/// What one use of a source says of time.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms {
+    /// How long keys serve before they are refreshed.
+    pub valid: u64,
+    /// How much longer they serve while no refresh succeeds.
+    pub stale: u64,
+    /// How long one fetch may take.
+    pub timeout: u64,
+}
+
+/// What all who fetch from one source know of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Record {
+    /// When the keys came.
+    fetched: u64,
+    /// How long the provider lets them be kept; 0 where it does not say.
+    max_age: u64,
+    /// When somebody began the fetch that is under way, and how long it may take.
+    began: u64,
+    timeout: u64,
+    /// When a fetch last failed, if none has succeeded since.
+    failed: u64,
+    /// When one last began for the sake of an unknown kid.
+    unknown: u64,
+    /// Whether the keys are to be refreshed whatever their age.
+    due: bool,
+}
+
+/// How old keys are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Age {
+    /// None ever came.
+    Never,
+    /// They serve.
+    Fresh,
+    /// They serve, and are to be refreshed.
+    Due,
+    /// They serve no longer.
+    Expired,
+}
+
+/// What a fetch is wanted for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// The keys are not there, no longer good, or due.
+    Age,
+    /// A token names a kid that is not among them.
+    UnknownKid,
+}
+
+/// The answer to who wants to fetch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claim {
+    /// Fetch, and tell what became of it by [`Record::succeeded`] or [`Record::failed`].
+    Fetch,
+    /// Somebody does already.
+    UnderWay,
+    /// It is not wanted, or it is too early to try again.
+    NotNow,
+}
+
+impl Record {
+    /// How old the keys are.
+    pub fn age(&self, terms: &Terms, now: u64) -> Age {
+        if self.fetched == 0 {
+            return Age::Never;
+        }
+        let (age, valid) = (now.saturating_sub(self.fetched), self.valid(terms));
+        if age >= valid.saturating_add(terms.stale) {
+            Age::Expired
+        } else if age >= valid || self.due {
+            Age::Due
+        } else {
+            Age::Fresh
+        }
+    }
+
+    /// The provider may shorten the time, never lengthen it.
+    fn valid(&self, terms: &Terms) -> u64 {
+        match self.max_age {
+            0 => terms.valid,
+            max_age => terms.valid.min(max_age),
+        }
+    }
+
+    /// Whether somebody is fetching. One who has died meanwhile does not hold it up for ever.
+    pub fn is_under_way(&self, now: u64) -> bool {
+        self.began != 0 && now.saturating_sub(self.began) <= self.timeout.saturating_add(1_000)
+    }
+
+    /// Asks to be the one who fetches.
+    pub fn claim(&mut self, purpose: Purpose, terms: &Terms, now: u64) -> Claim {
+        if self.is_under_way(now) {
+            return Claim::UnderWay;
+        }
+        let age = self.age(terms, now);
+        let within = |since: u64, time: u64| since != 0 && now.saturating_sub(since) < time;
+        let refused = match (purpose, age) {
+            (_, Age::Never | Age::Expired) => within(self.failed, COLD_RETRY),
+            (Purpose::UnknownKid, _) => within(self.unknown, UNKNOWN_KID_INTERVAL),
+            (Purpose::Age, Age::Due) => {
+                let pause = self.valid(terms).clamp(MIN_VALID, REFRESH_RETRY);
+                within(self.failed, pause)
+            }
+            (Purpose::Age, Age::Fresh) => true,
+        };
+        if refused {
+            return Claim::NotNow;
+        }
+        self.began = now;
+        self.timeout = terms.timeout;
+        if purpose == Purpose::UnknownKid {
+            self.unknown = now;
+        }
+        Claim::Fetch
+    }
+
+    /// Notes that the fetch has brought keys, which the provider lets be kept for `max_age`.
+    pub fn succeeded(&mut self, max_age: Option<u64>, now: u64) {
+        self.fetched = now;
+        self.max_age = max_age.map_or(0, |age| age.max(MIN_VALID));
+        (self.began, self.failed, self.due) = (0, 0, false);
+    }
+
+    /// Notes that it has brought none.
+    pub fn failed(&mut self, now: u64) {
+        (self.began, self.failed) = (0, now);
+    }
+
+    /// Notes that the fetch was given up by the one who began it, for others to begin anew.
+    pub fn given_up(&mut self) {
+        self.began = 0;
+    }
+
+    /// Forgets the fetch of somebody who will not tell what comes of it: it may be begun anew at
+    /// once, whatever it was wanted for.
+    pub fn lose_sight(&mut self) {
+        if self.began != 0 {
+            (self.began, self.unknown) = (0, 0);
+        }
+    }
+
+    /// Has keys refreshed at their next use, and forgets who is fetching: what holds for a
+    /// configuration that has just been read, where the provider may be another.
+    pub fn renew(&mut self) {
+        (self.began, self.failed, self.due) = (0, 0, true);
+    }
+}
+
+/// How long an answer may be kept by its `Cache-Control` and `Age` headers (RFC 9111 sections
+/// 5.2.2.1 and 5.1), in milliseconds; `None` where it names no `max-age`.
+pub fn max_age(cache_control: &[u8], age: &[u8]) -> Option<u64> {
+    let seconds = |text: &str| text.trim().trim_matches('"').parse::<u64>().ok();
+    let directives = core::str::from_utf8(cache_control).ok()?.split(',');
+    let max_age = directives
+        .filter_map(|directive| directive.split_once('='))
+        .find(|(name, _)| name.trim().eq_ignore_ascii_case("max-age"))
+        .and_then(|(_, value)| seconds(value))?;
+    let age = core::str::from_utf8(age).ok().and_then(seconds).unwrap_or(0);
+    Some(max_age.saturating_sub(age).saturating_mul(1_000))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TERMS: Terms = Terms { valid: 60_000, stale: 3_600_000, timeout: 10_000 };
+    const NOW: u64 = 1_000_000;
+
+    fn fetched() -> Record {
+        let mut record = Record::default();
+        assert_eq!(record.claim(Purpose::Age, &TERMS, NOW), Claim::Fetch);
+        record.succeeded(None, NOW);
+        record
+    }
+
+    #[test]
+    fn keys_serve_are_refreshed_and_expire() {
+        let record = fetched();
+        let ages = [(0, Age::Fresh), (59_999, Age::Fresh), (60_000, Age::Due)];
+        let later = [(3_659_999, Age::Due), (3_660_000, Age::Expired)];
+        for (after, age) in ages.into_iter().chain(later) {
+            assert_eq!(record.age(&TERMS, NOW + after), age, "after {after} ms");
+        }
+        assert_eq!(Record::default().age(&TERMS, NOW), Age::Never);
+    }
+
+    #[test]
+    fn one_fetches_and_the_others_wait_for_it() {
+        let mut record = Record::default();
+        assert_eq!(record.claim(Purpose::Age, &TERMS, NOW), Claim::Fetch);
+        assert_eq!(record.claim(Purpose::Age, &TERMS, NOW + 10_999), Claim::UnderWay);
+        assert_eq!(record.claim(Purpose::UnknownKid, &TERMS, NOW), Claim::UnderWay);
+        // Its worker may have died.
+        assert_eq!(record.claim(Purpose::Age, &TERMS, NOW + 11_001), Claim::Fetch);
+        record.succeeded(None, NOW + 12_000);
+        assert_eq!(record.claim(Purpose::Age, &TERMS, NOW + 12_001), Claim::NotNow);
+    }
+
+    #[test]
+    fn an_unknown_kid_has_keys_fetched_once_in_ten_seconds() {
+        let mut record = fetched();
+        assert_eq!(record.claim(Purpose::UnknownKid, &TERMS, NOW + 1), Claim::Fetch);
+        record.succeeded(None, NOW + 2);
+        assert_eq!(record.claim(Purpose::UnknownKid, &TERMS, NOW + 10_000), Claim::NotNow);
+        assert_eq!(record.claim(Purpose::UnknownKid, &TERMS, NOW + 10_001), Claim::Fetch);
+        record.failed(NOW + 10_002);
+        assert_eq!(record.claim(Purpose::UnknownKid, &TERMS, NOW + 20_000), Claim::NotNow);
+    }
+
+    #[test]
+    fn what_has_failed_is_tried_again_after_a_pause() {
+        let mut record = Record::default();
+        assert_eq!(record.claim(Purpose::Age, &TERMS, NOW), Claim::Fetch);
+        record.failed(NOW + 5);
+        assert_eq!(record.claim(Purpose::Age, &TERMS, NOW + 1_004), Claim::NotNow);
+        assert_eq!(record.claim(Purpose::Age, &TERMS, NOW + 1_005), Claim::Fetch);
+
+        for (valid, pause) in [(60_000, 10_000), (5_000, 5_000), (200, 1_000)] {
+            let terms = Terms { valid, ..TERMS };
+            let (mut record, due) = (fetched(), NOW + valid);
+            assert_eq!(record.claim(Purpose::Age, &terms, due), Claim::Fetch);
+            record.failed(due);
+            assert_eq!(record.age(&terms, due), Age::Due);
+            assert_eq!(record.claim(Purpose::Age, &terms, due + pause - 1), Claim::NotNow);
+            assert_eq!(record.claim(Purpose::Age, &terms, due + pause), Claim::Fetch);
+        }
+    }
+
+    #[test]
+    fn a_provider_shortens_the_time_and_never_lengthens_it() {
+        for (max_age, due) in [(5_000, 5_000), (3_600_000, 60_000), (0, 1_000)] {
+            let mut record = fetched();
+            record.succeeded(Some(max_age), NOW);
+            assert_eq!(record.age(&TERMS, NOW + due - 1), Age::Fresh, "{max_age}");
+            assert_eq!(record.age(&TERMS, NOW + due), Age::Due, "{max_age}");
+        }
+    }
+
+    #[test]
+    fn a_fetch_that_is_lost_sight_of_may_be_begun_anew() {
+        let mut record = fetched();
+        assert_eq!(record.claim(Purpose::UnknownKid, &TERMS, NOW + 1), Claim::Fetch);
+        record.lose_sight();
+        assert_eq!(record.claim(Purpose::UnknownKid, &TERMS, NOW + 2), Claim::Fetch);
+        record.succeeded(None, NOW + 3);
+        record.lose_sight();
+        assert_eq!(record.claim(Purpose::UnknownKid, &TERMS, NOW + 4), Claim::NotNow);
+    }
+
+    #[test]
+    fn a_new_configuration_has_keys_refreshed_and_serves_meanwhile() {
+        let mut record = fetched();
+        record.renew();
+        assert_eq!(record.age(&TERMS, NOW), Age::Due);
+        assert_eq!(record.claim(Purpose::Age, &TERMS, NOW), Claim::Fetch);
+    }
+
+    #[test]
+    fn cache_control_is_read_as_rfc_9111_writes_it() {
+        for (header, age, want) in [
+            ("max-age=300", "", Some(300_000)),
+            ("public, Max-Age=300, must-revalidate", "100", Some(200_000)),
+            ("max-age=\"300\"", "", Some(300_000)),
+            ("max-age=10", "20", Some(0)),
+            ("s-maxage=10", "", None),
+            ("no-cache, no-store", "", None),
+            ("max-age=ten", "", None),
+            ("", "", None),
+        ] {
+            assert_eq!(super::max_age(header.as_bytes(), age.as_bytes()), want, "{header}");
+        }
+    }
+}
