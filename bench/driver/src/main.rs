@@ -1,0 +1,34 @@
+//! Measures what the module costs, beside peers and in large configurations. `./build.sh bench`
+//! installs the peers and runs it; docs/benchmarks.md tells what is measured.
+
+mod load;
+mod machine;
+mod peers;
+mod results;
+mod run;
+mod server;
+mod tokens;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+#[derive(Parser)]
+#[command(about, name = "bench")]
+enum Bench {
+    /// Measures everybody in one pass
+    Run(run::Args),
+}
+
+fn main() -> ExitCode {
+    let done = match Bench::parse() {
+        Bench::Run(args) => run::run(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

