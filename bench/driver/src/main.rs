@@ -1,9 +1,12 @@
 //! Measures what the module costs, beside peers and in large configurations. `./build.sh bench`
 //! installs the peers and runs it; docs/benchmarks.md tells what is measured.
 
+mod chart;
+mod document;
 mod load;
 mod machine;
 mod peers;
+mod report;
 mod results;
 mod run;
 mod server;
@@ -18,11 +21,14 @@ use clap::Parser;
 enum Bench {
     /// Measures everybody in one pass
     Run(run::Args),
+    /// Writes tables and charts of what was measured
+    Write(document::Args),
 }
 
 fn main() -> ExitCode {
     let done = match Bench::parse() {
         Bench::Run(args) => run::run(&args),
+        Bench::Write(args) => document::write(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
