@@ -30,6 +30,15 @@ impl Requests {
         Self { head: head.into_bytes(), tails }
     }
 
+    /// GET requests, each for a target with a header line.
+    pub(crate) fn to_targets(list: &[(String, String)]) -> Self {
+        let tails = list.iter().map(|(target, line)| {
+            let host = "Host: bench.example\r\nUser-Agent: bench";
+            format!("{target} HTTP/1.1\r\n{host}\r\n{line}\r\n").into_bytes()
+        });
+        Self { head: b"GET ".to_vec(), tails: tails.collect() }
+    }
+
     /// The same requests for another target.
     pub(crate) fn to(&self, target: &str) -> Self {
         Self { tails: Rc::clone(&self.tails), ..Self::new(target, &[]) }

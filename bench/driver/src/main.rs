@@ -9,6 +9,7 @@ mod peers;
 mod report;
 mod results;
 mod run;
+mod scale;
 mod server;
 mod tokens;
 
@@ -21,6 +22,8 @@ use clap::Parser;
 enum Bench {
     /// Measures everybody in one pass
     Run(run::Args),
+    /// Measures large configurations
+    Scale(scale::Args),
     /// Writes tables and charts of what was measured
     Write(document::Args),
 }
@@ -28,6 +31,7 @@ enum Bench {
 fn main() -> ExitCode {
     let done = match Bench::parse() {
         Bench::Run(args) => run::run(&args),
+        Bench::Scale(args) => scale::run(&args),
         Bench::Write(args) => document::write(&args),
     };
     match done {

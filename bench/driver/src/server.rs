@@ -64,17 +64,18 @@ impl Place {
 
 /// A running server, which ends with this value, or with this process.
 pub(crate) struct Server {
-    child: Child,
+    process: Process,
     pub(crate) place: Place,
     /// From the start to the first connection.
     pub(crate) started_in: Duration,
 }
 
-/// KiB: resident, and the share that is not shared with others.
+/// KiB: resident; with what is shared counted in parts; and of that what is no file's.
 #[derive(Serialize, Deserialize, Clone, Copy, Default)]
 pub(crate) struct Memory {
     pub(crate) rss: u64,
     pub(crate) pss: u64,
+    pub(crate) anonymous: u64,
 }
 
 impl Server {
@@ -90,9 +91,9 @@ impl Server {
             .stderr(log)
             .spawn()
             .context("taskset, setpriv (both are in util-linux)")?;
-        let mut server = Self { child, place, started_in: Duration::ZERO };
+        let mut server = Self { process: Process(child), place, started_in: Duration::ZERO };
         while TcpStream::connect(("127.0.0.1", server.place.port)).is_err() {
-            if server.child.try_wait()?.is_some() || began.elapsed() > PATIENCE {
+            if server.process.0.try_wait()?.is_some() || began.elapsed() > PATIENCE {
                 let log = fs::read_to_string(server.place.path().join("output"))?;
                 bail!("{} did not start:\n{log}", command.join(" "));
             }
@@ -104,7 +105,7 @@ impl Server {
 
     /// The first process, and its children.
     pub(crate) fn processes(&self) -> Result<Vec<u32>> {
-        let first = self.child.id();
+        let first = self.process.0.id();
         let children = fs::read_to_string(format!("/proc/{first}/task/{first}/children"))?;
         let children = children.split_whitespace().map(|pid| pid.parse().context("a process id"));
         std::iter::once(Ok(first)).chain(children).collect()
@@ -129,19 +130,32 @@ impl Server {
         Ok(each.iter().fold(Memory::default(), |sum, one| Memory {
             rss: sum.rss + one.rss,
             pss: sum.pss + one.pss,
+            anonymous: sum.anonymous + one.anonymous,
         }))
     }
 
+    /// Stops it, and gives back where it was.
+    pub(crate) fn ended(self) -> Result<Place> {
+        let Self { mut process, place, .. } = self;
+        process.stop()?;
+        Ok(place)
+    }
+}
+
+/// A process that is stopped when nobody holds it any more.
+struct Process(Child);
+
+impl Process {
     fn stop(&mut self) -> Result<()> {
-        if self.child.try_wait()?.is_some() {
+        if self.0.try_wait()?.is_some() {
             return Ok(());
         }
-        let pid = Pid::from_raw(i32::try_from(self.child.id())?).context("a process id")?;
+        let pid = Pid::from_raw(i32::try_from(self.0.id())?).context("a process id")?;
         kill_process(pid, Signal::TERM)?;
         let began = Instant::now();
-        while self.child.try_wait()?.is_none() {
+        while self.0.try_wait()?.is_none() {
             if began.elapsed() > FAREWELL {
-                self.child.kill()?;
+                self.0.kill()?;
             }
             thread::sleep(Duration::from_millis(5));
         }
@@ -149,7 +163,7 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl Drop for Process {
     fn drop(&mut self) {
         if let Err(error) = self.stop() {
             eprintln!("bench: a server that cannot be stopped: {error:#}");
@@ -157,11 +171,11 @@ impl Drop for Server {
     }
 }
 
-pub(crate) fn memory(pid: u32) -> Result<Memory> {
+fn memory(pid: u32) -> Result<Memory> {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
     let kib = |name: &str| -> Result<u64> {
         let line = text.lines().find_map(|line| line.strip_prefix(name)).context("smaps_rollup")?;
         Ok(line.trim().trim_end_matches(" kB").parse()?)
     };
-    Ok(Memory { rss: kib("Rss:")?, pss: kib("Pss:")? })
+    Ok(Memory { rss: kib("Rss:")?, pss: kib("Pss:")?, anonymous: kib("Pss_Anon:")? })
 }

@@ -1,0 +1,279 @@
+//! What large configurations cost: to test, to start, to hold, and for each request.
+
+mod scenes;
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::chart::thousands;
+use crate::load::Requests;
+use crate::peers::user;
+use crate::run::measure;
+use crate::server::{Place, Server, leave_their_core};
+use scenes::{Made, SCENES, Scene};
+
+/// How often starts are measured; the shortest one counts.
+const STARTS: usize = 3;
+const ROUNDS: usize = 5;
+const SLICE: Duration = Duration::from_millis(200);
+/// What counts as growth: beyond the measure's own spread.
+const GROWTH: f64 = 1.5;
+const NANOSECONDS: i64 = 300;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[arg(long)]
+    nginx: String,
+    #[arg(long)]
+    module: String,
+    /// Leave the full sizes out
+    #[arg(long)]
+    small: bool,
+    /// What is measured, for the record
+    #[arg(long)]
+    commit: String,
+    /// Where scale.md goes
+    #[arg(long)]
+    out: PathBuf,
+    /// Only the scenes whose name has this in it
+    #[arg(long, default_value = "")]
+    only: String,
+}
+
+/// What a size of a scene costs.
+struct Row {
+    size: usize,
+    test: Duration,
+    start: Duration,
+    /// KiB of all processes, files aside: those are shared with every other nginx.
+    memory: u64,
+    /// Nanoseconds above the request without a check: all taking turns, and the last one only; the
+    /// same for each way of remembering tokens.
+    cpu: Vec<[i64; 2]>,
+}
+
+/// A server of a size, with what it is asked.
+struct Subject {
+    server: Server,
+    /// Without a check, then as in [`Row::cpu`].
+    lanes: [Lane; 3],
+}
+
+struct Lane {
+    requests: Requests,
+    next: usize,
+    least: i64,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    leave_their_core()?;
+    // Tokens that are remembered hide what it costs to look at one for the first time.
+    let ways: &[(&str, &str)] = if knows_jwt_cache(args)? {
+        &[("never seen", "jwt_cache off;"), ("seen before", "")]
+    } else {
+        &[("each", "")]
+    };
+    let mut text = format!(
+        "{}. Commit {}, {}. CPU: microseconds above the same request without a check, HS256, the least of \
+         {ROUNDS} slices of {} ms.\n\n| what | how many | nginx -t, s | start, s | memory, MiB |",
+        crate::machine::describe()?,
+        args.commit,
+        jiff::Timestamp::now().strftime("%Y-%m-%d"),
+        SLICE.as_millis(),
+    );
+    for (way, _) in ways {
+        write!(text, " CPU, token {way}: in turns | the last one |")?;
+    }
+    let columns = 5 + 2 * ways.len();
+    write!(text, "\n| --- |{}\n", " --: |".repeat(columns - 1))?;
+    let empty = empty(args)?;
+    row(&mut text, "none of all that", &empty)?;
+    let mut verdicts = String::new();
+    for scene in SCENES.iter().filter(|scene| scene.name.contains(&args.only)) {
+        eprintln!("{}", scene.name);
+        let rows = measure_scene(args, scene, ways)?;
+        for one in &rows {
+            row(&mut text, scene.name, one)?;
+        }
+        judge(&mut verdicts, scene.name, &empty, &rows)?;
+    }
+    text += "\n";
+    text += if verdicts.is_empty() { "Nothing grows faster than its number.\n" } else { &verdicts };
+    print!("{text}");
+    std::fs::create_dir_all(&args.out)?;
+    Ok(std::fs::write(args.out.join("scale.md"), text)?)
+}
+
+fn row(text: &mut String, what: &str, row: &Row) -> Result<()> {
+    write!(
+        text,
+        "| {what} | {} | {:.3} | {:.3} | {:.1} |",
+        thousands(row.size as f64),
+        row.test.as_secs_f64(),
+        row.start.as_secs_f64(),
+        row.memory as f64 / 1024.0,
+    )?;
+    for [turns, last] in &row.cpu {
+        write!(text, " {:.2} | {:.2} |", *turns as f64 / 1000.0, *last as f64 / 1000.0)?;
+    }
+    text.push('\n');
+    Ok(())
+}
+
+/// Says what grows faster than the configuration, and what of a request grows at all. From size to
+/// size everything may become ten times as much; what there is without any is taken off.
+fn judge(text: &mut String, name: &str, empty: &Row, rows: &[Row]) -> Result<()> {
+    for pair in rows.windows(2) {
+        let [small, large] = pair else { continue };
+        let ratio = large.size as f64 / small.size as f64;
+        let beyond = |of: fn(&Row) -> f64, noise: f64| {
+            let (small, large) = (of(small) - of(empty), of(large) - of(empty));
+            large > noise && large > ratio * GROWTH * small.max(noise / ratio)
+        };
+        let grown = [
+            ("nginx -t", beyond(|row| row.test.as_secs_f64(), 0.05)),
+            ("start", beyond(|row| row.start.as_secs_f64(), 0.05)),
+            ("memory", beyond(|row| row.memory as f64, 4096.0)),
+        ];
+        for (what, _) in grown.iter().filter(|(_, grown)| *grown) {
+            let (from, to) = (thousands(small.size as f64), thousands(large.size as f64));
+            writeln!(text, "- NOT linear: {what} of {name}, from {from} to {to}.")?;
+        }
+    }
+    let (Some(small), Some(large)) = (rows.first(), rows.last()) else { return Ok(()) };
+    for (small_cpu, large_cpu) in small.cpu.iter().flatten().zip(large.cpu.iter().flatten()) {
+        if *large_cpu as f64 > *small_cpu as f64 * GROWTH && large_cpu - small_cpu > NANOSECONDS {
+            writeln!(
+                text,
+                "- NOT constant: CPU per request with {name}: {:.2} µs with {}, {:.2} µs with {}.",
+                *small_cpu as f64 / 1000.0,
+                thousands(small.size as f64),
+                *large_cpu as f64 / 1000.0,
+                thousands(large.size as f64),
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn measure_scene(args: &Args, scene: &Scene, ways: &[(&str, &str)]) -> Result<Vec<Row>> {
+    let sizes = [scene.full / 100, scene.full / 10, scene.full];
+    let mut rows = Vec::new();
+    let mut subjects = Vec::new();
+    for size in sizes.iter().take(if args.small { 2 } else { 3 }) {
+        for (number, (_, cache)) in ways.iter().enumerate() {
+            let (mut place, made) = place(args, scene, *size, cache)?;
+            // What a start costs does not rest on the way of remembering.
+            if number == 0 {
+                let test = test(args, &place)?;
+                let mut start = Duration::MAX;
+                for _ in 1..STARTS {
+                    let server = started(args, place)?;
+                    start = start.min(server.started_in);
+                    place = server.ended()?;
+                }
+                rows.push(Row { size: *size, test, start, memory: 0, cpu: Vec::new() });
+            }
+            let server = started(args, place)?;
+            if let (0, Some(row)) = (number, rows.last_mut()) {
+                row.start = row.start.min(server.started_in);
+                row.memory = server.memory()?.anonymous;
+            }
+            subjects.push((rows.len() - 1, Subject::new(server, &made)?));
+        }
+    }
+    for _ in 0..ROUNDS {
+        for (_, subject) in &mut subjects {
+            subject.measure()?;
+        }
+    }
+    for (row, subject) in subjects {
+        let [plain, turns, last] = subject.lanes.map(|lane| lane.least);
+        rows.get_mut(row).context("a row")?.cpu.push([turns - plain, last - plain]);
+    }
+    Ok(rows)
+}
+
+impl Subject {
+    fn new(server: Server, made: &Made) -> Result<Self> {
+        let (_, header) = &made.last;
+        let plain = Requests::to_targets(&[("/plain".to_owned(), header.clone())]);
+        let lanes = [
+            plain,
+            Requests::to_targets(&made.turns),
+            Requests::to_targets(std::slice::from_ref(&made.last)),
+        ]
+        .map(|requests| Lane { requests, next: 0, least: i64::MAX });
+        Ok(Self { server, lanes })
+    }
+
+    fn measure(&mut self) -> Result<()> {
+        for lane in &mut self.lanes {
+            let (slice, cpu) = measure(&self.server, &lane.requests, &mut lane.next, SLICE)?;
+            lane.least = lane.least.min(i64::try_from(cpu / slice.requests)?);
+        }
+        Ok(())
+    }
+}
+
+/// A place with the configuration of a scene.
+fn place(args: &Args, scene: &Scene, size: usize, cache: &str) -> Result<(Place, Made)> {
+    let place = Place::new()?;
+    let made = (scene.make)(size, place.path())?;
+    configure(args, &place, &made, cache)?;
+    Ok((place, made))
+}
+
+fn configure(args: &Args, place: &Place, made: &Made, cache: &str) -> Result<()> {
+    let values = [
+        ("MODULE", args.module.as_str()),
+        ("USER", user()),
+        ("CACHE", cache),
+        ("HTTP", &made.http),
+        ("SERVER", &made.server),
+    ];
+    place.fill(CONF, include_str!("scale/nginx.conf"), &values)?;
+    Ok(())
+}
+
+const CONF: &str = "nginx.conf";
+
+fn started(args: &Args, place: Place) -> Result<Server> {
+    let conf = place.path().join(CONF).display().to_string();
+    Server::start(&[&args.nginx, "-c", &conf], place)
+}
+
+fn test(args: &Args, place: &Place) -> Result<Duration> {
+    let mut least = Duration::MAX;
+    for _ in 0..STARTS {
+        let began = Instant::now();
+        let output = Command::new(&args.nginx)
+            .args(["-t", "-c"])
+            .arg(place.path().join(CONF))
+            .env_remove("NGINX")
+            .output()?;
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        least = least.min(began.elapsed());
+    }
+    Ok(least)
+}
+
+/// A configuration with nothing in it.
+fn empty(args: &Args) -> Result<Row> {
+    let place = Place::new()?;
+    configure(args, &place, &Made::default(), "")?;
+    let test = test(args, &place)?;
+    let server = started(args, place)?;
+    let memory = server.memory()?.anonymous;
+    Ok(Row { size: 0, test, start: server.started_in, memory, cpu: Vec::new() })
+}
+
+fn knows_jwt_cache(args: &Args) -> Result<bool> {
+    let place = Place::new()?;
+    configure(args, &place, &Made::default(), "jwt_cache off;")?;
+    Ok(test(args, &place).is_ok())
+}
