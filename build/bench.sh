@@ -18,20 +18,20 @@ verb_bench() { # SECONDS
     [[ -n $NGX_BIN ]] || die "bench: there is no nginx $NGX_VERSION here to measure it with"
     build_bench
     driver=$(built_file bench)
-    commit=$(git describe --always --dirty 2>/dev/null || say "unknown")
-    arguments=(--nginx "$NGX_BIN" --module "$DIST/$MODULE_NAME" --tokenctl "$DIST/tokenctl")
+    commit=$(git rev-parse --short HEAD 2>/dev/null || say unknown)
+    arguments=(--nginx "$NGX_BIN" --module "$DIST/$MODULE_NAME" --commit "$commit")
 
     step "peers"
     setup_peers
     step "bench: everybody in one pass"
-    "$driver" run "${arguments[@]}" "${PEERS[@]}" --peers "$BENCH/peers" --commit "$commit" \
+    "$driver" run "${arguments[@]}" --tokenctl "$DIST/tokenctl" --peers "$BENCH/peers" "${PEERS[@]}" \
         --seconds "${seconds:-900}" --slice "$slice" --out "$BENCH/results" </dev/null ||
         die "bench failed; see above"
     step "bench: large configurations"
     if ((QUICK)); then
         arguments+=(--small)
     fi
-    "$driver" scale "${arguments[@]}" --commit "$commit" --out "$BENCH/results" </dev/null ||
+    "$driver" scale "${arguments[@]}" --out "$BENCH/results" </dev/null ||
         die "bench failed; see above"
     step "tables and charts"
     "$driver" write --results "$BENCH/results" docs/benchmarks.md README.md || die "bench failed; see above"

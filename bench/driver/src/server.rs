@@ -7,11 +7,13 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::{CpuSet, sched_setaffinity};
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
+
+use crate::load;
 
 /// The core of the servers. The load has the next one.
 const CORE: usize = 0;
@@ -66,7 +68,7 @@ impl Place {
 pub(crate) struct Server {
     process: Process,
     pub(crate) place: Place,
-    /// From the start to the first connection.
+    /// From the start to the first answer.
     pub(crate) started_in: Duration,
 }
 
@@ -99,6 +101,9 @@ impl Server {
             }
             thread::sleep(Duration::from_millis(1));
         }
+        // A connection waits for a process that takes it; an answer comes from one.
+        let status = load::status(server.place.port, "/plain", "")?;
+        ensure!(status == 200, "{} answers {status} to /plain", command.join(" "));
         server.started_in = began.elapsed();
         Ok(server)
     }
