@@ -22,7 +22,7 @@ const ROUNDS: usize = 5;
 const SLICE: Duration = Duration::from_millis(200);
 /// What counts as growth: beyond the measure's own spread.
 const GROWTH: f64 = 1.5;
-const NANOSECONDS: i64 = 300;
+const NANOSECONDS: i64 = 1000;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -59,8 +59,11 @@ struct Row {
 /// A server of a size, with what it is asked.
 struct Subject {
     server: Server,
-    /// Without a check, then as in [`Row::cpu`].
-    lanes: [Lane; 3],
+    /// The same locations without any check, where it is locations that there are many of: to find
+    /// one is nginx's own work.
+    bare: Option<Server>,
+    /// All in turns, and the last one; without a check, and with it.
+    lanes: [[Lane; 2]; 2],
 }
 
 struct Lane {
@@ -90,7 +93,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     let columns = 5 + 2 * ways.len();
     write!(text, "\n| --- |{}\n", " --: |".repeat(columns - 1))?;
-    let empty = empty(args)?;
+    let empty = empty(args, ways.len())?;
     row(&mut text, "none of all that", &empty)?;
     let mut verdicts = String::new();
     for scene in SCENES.iter().filter(|scene| scene.name.contains(&args.only)) {
@@ -183,7 +186,12 @@ fn measure_scene(args: &Args, scene: &Scene, ways: &[(&str, &str)]) -> Result<Ve
                 row.start = row.start.min(server.started_in);
                 row.memory = server.memory()?.anonymous;
             }
-            subjects.push((rows.len() - 1, Subject::new(server, &made)?));
+            let bare = scene.of_locations.then(|| {
+                let place = Place::new()?;
+                configure(args, &place, &scenes::unchecked(*size)?, "")?;
+                started(args, place)
+            });
+            subjects.push((rows.len() - 1, Subject::new(server, bare.transpose()?, &made)));
         }
     }
     for _ in 0..ROUNDS {
@@ -192,30 +200,43 @@ fn measure_scene(args: &Args, scene: &Scene, ways: &[(&str, &str)]) -> Result<Ve
         }
     }
     for (row, subject) in subjects {
-        let [plain, turns, last] = subject.lanes.map(|lane| lane.least);
-        rows.get_mut(row).context("a row")?.cpu.push([turns - plain, last - plain]);
+        let added = subject.lanes.map(|[without, with]| with.least - without.least);
+        rows.get_mut(row).context("a row")?.cpu.push(added);
     }
     Ok(rows)
 }
 
 impl Subject {
-    fn new(server: Server, made: &Made) -> Result<Self> {
-        let (_, header) = &made.last;
-        let plain = Requests::to_targets(&[("/plain".to_owned(), header.clone())]);
-        let lanes = [
-            plain,
-            Requests::to_targets(&made.turns),
-            Requests::to_targets(std::slice::from_ref(&made.last)),
-        ]
-        .map(|requests| Lane { requests, next: 0, least: i64::MAX });
-        Ok(Self { server, lanes })
+    fn new(server: Server, bare: Option<Server>, made: &Made) -> Self {
+        let last = std::slice::from_ref(&made.last);
+        let lanes = [made.turns.as_slice(), last].map(|asked| {
+            let plain = |(target, header): &(String, String)| {
+                let target = if bare.is_some() { target } else { "/plain" };
+                (target.to_owned(), header.clone())
+            };
+            let without: Vec<_> = asked.iter().map(plain).collect();
+            [without.as_slice(), asked].map(|list| Lane {
+                requests: Requests::to_targets(list),
+                next: 0,
+                least: i64::MAX,
+            })
+        });
+        Self { server, bare, lanes }
     }
 
     fn measure(&mut self) -> Result<()> {
-        for lane in &mut self.lanes {
-            let (slice, cpu) = measure(&self.server, &lane.requests, &mut lane.next, SLICE)?;
-            lane.least = lane.least.min(i64::try_from(cpu / slice.requests)?);
+        for [without, with] in &mut self.lanes {
+            without.measure(self.bare.as_ref().unwrap_or(&self.server))?;
+            with.measure(&self.server)?;
         }
+        Ok(())
+    }
+}
+
+impl Lane {
+    fn measure(&mut self, server: &Server) -> Result<()> {
+        let (slice, cpu) = measure(server, &self.requests, &mut self.next, SLICE)?;
+        self.least = self.least.min(i64::try_from(cpu / slice.requests)?);
         Ok(())
     }
 }
@@ -263,13 +284,13 @@ fn test(args: &Args, place: &Place) -> Result<Duration> {
 }
 
 /// A configuration with nothing in it.
-fn empty(args: &Args) -> Result<Row> {
+fn empty(args: &Args, ways: usize) -> Result<Row> {
     let place = Place::new()?;
     configure(args, &place, &Made::default(), "")?;
     let test = test(args, &place)?;
     let server = started(args, place)?;
     let memory = server.memory()?.anonymous;
-    Ok(Row { size: 0, test, start: server.started_in, memory, cpu: Vec::new() })
+    Ok(Row { size: 0, test, start: server.started_in, memory, cpu: vec![[0; 2]; ways] })
 }
 
 fn knows_jwt_cache(args: &Args) -> Result<bool> {

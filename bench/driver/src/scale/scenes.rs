@@ -22,6 +22,7 @@ pub(super) struct Scene {
     pub(super) name: &'static str,
     /// As many as are asked for; it is measured at a hundredth and a tenth as well.
     pub(super) full: usize,
+    pub(super) of_locations: bool,
     pub(super) make: fn(usize, &Path) -> Result<Made>,
 }
 
@@ -36,21 +37,53 @@ pub(super) struct Made {
 }
 
 pub(super) const SCENES: [Scene; 9] = [
-    Scene { name: "kids in a jwt_kids_file", full: 100_000, make: kids },
-    Scene { name: "providers that one location names", full: 1_000, make: providers },
-    Scene { name: "identifiers in a jwt_revoked list", full: 1_000_000, make: revoked },
-    Scene { name: "locations without a check", full: 10_000, make: unchecked },
-    Scene { name: "locations that inherit the check", full: 10_000, make: inheriting },
-    Scene { name: "locations with a rule of their own", full: 10_000, make: with_rule },
-    Scene { name: "locations that name the same key file", full: 10_000, make: with_file },
+    Scene { name: "kids in a jwt_kids_file", full: 100_000, of_locations: false, make: kids },
+    Scene {
+        name: "providers that one location names",
+        full: 1_000,
+        of_locations: false,
+        make: providers,
+    },
+    Scene {
+        name: "identifiers in a jwt_revoked list",
+        full: 1_000_000,
+        of_locations: false,
+        make: revoked,
+    },
+    Scene {
+        name: "locations without a check",
+        full: 10_000,
+        of_locations: true,
+        make: |size, _| unchecked(size),
+    },
+    Scene {
+        name: "locations that inherit the check",
+        full: 10_000,
+        of_locations: true,
+        make: inheriting,
+    },
+    Scene {
+        name: "locations with a rule of their own",
+        full: 10_000,
+        of_locations: true,
+        make: with_rule,
+    },
+    Scene {
+        name: "locations that name the same key file",
+        full: 10_000,
+        of_locations: true,
+        make: with_file,
+    },
     Scene {
         name: "locations with a rule, beneath 100 providers",
         full: 10_000,
+        of_locations: true,
         make: beneath_providers,
     },
     Scene {
         name: "locations that name the same file of 1 000 kids",
         full: 1_000,
+        of_locations: true,
         make: with_large_file,
     },
 ];
@@ -162,7 +195,7 @@ fn targets(size: usize, header: &str) -> Vec<(String, String)> {
 }
 
 /// What nginx itself needs for locations.
-fn unchecked(size: usize, _: &Path) -> Result<Made> {
+pub(super) fn unchecked(size: usize) -> Result<Made> {
     let header = header(&Signer::secret("k", SECRET), 0)?;
     made(String::new(), locations(size, |_| String::new())?, targets(size, &header))
 }
