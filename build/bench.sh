@@ -33,9 +33,17 @@ verb_bench() { # SECONDS
     fi
     "$driver" scale "${arguments[@]}" --out "$BENCH/results" </dev/null ||
         die "bench failed; see above"
+    if ((!QUICK)) && setup_perf; then
+        build_with_symbols
+        step "bench: where the time goes"
+        "$driver" profile --nginx "$NGX_BIN" --module "$BENCH/results/$MODULE_NAME" --commit "$commit" \
+            --tokenctl "$DIST/tokenctl" --peers "$BENCH/peers" --out "$BENCH/results" </dev/null ||
+            note "perf took no samples here (as root it can); where the time goes is not measured"
+        rm -f "$BENCH/results/$MODULE_NAME"
+    fi
     step "tables and charts"
     "$driver" write --results "$BENCH/results" docs/benchmarks.md README.md || die "bench failed; see above"
-    cat "$BENCH/results/table.md" "$BENCH/results/scale.md"
+    cat "$BENCH"/results/*.md
     ((!QUICK)) || note "--quick: figures of so short a run vary; do not publish them"
 }
 
@@ -44,6 +52,19 @@ build_bench() {
     # Fat LTO, which the module wants, would take minutes for nothing here.
     CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
         cargo_json build --release --locked -p bench-driver
+}
+
+setup_perf() { have perf || { bench_packages linux-perf && have perf; }; }
+
+# The same module with the names of its functions, which the shipped one has not.
+build_with_symbols() {
+    local target
+    target=$(cargo metadata --locked --format-version 1 --no-deps | grep -o '"target_directory":"[^"]*"' | cut -d'"' -f4)
+    step "building the module with symbols"
+    NGINX_SOURCE_DIR=$NGX_SRC NGINX_BUILD_DIR=$NGX_OBJS \
+        CARGO_PROFILE_RELEASE_STRIP=none CARGO_PROFILE_RELEASE_DEBUG=line-tables-only \
+        cargo_json build --release --locked -p ngx-token-auth --target-dir "$target/symbols"
+    put "$(built_file "lib$MODULE_NAME")" "$BENCH/results/$MODULE_NAME"
 }
 
 # Sets PEERS, as the driver wants them named.

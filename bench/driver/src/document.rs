@@ -28,8 +28,10 @@ pub(crate) fn write(args: &Args) -> Result<()> {
         parts = report::parts(&results);
         fs::write(folder.join("table.md"), table(&parts))?;
     }
-    if let Ok(text) = fs::read_to_string(folder.join("scale.md")) {
-        parts.insert("scale", text);
+    for (name, file) in [("scale", "scale.md"), ("profile", "profile.md")] {
+        if let Ok(text) = fs::read_to_string(folder.join(file)) {
+            parts.insert(name, text);
+        }
     }
     ensure!(!parts.is_empty(), "{}: no results", folder.display());
     args.documents.iter().try_for_each(|document| rewrite(document, &parts))

@@ -6,6 +6,7 @@ mod document;
 mod load;
 mod machine;
 mod peers;
+mod profile;
 mod report;
 mod results;
 mod run;
@@ -24,6 +25,8 @@ enum Bench {
     Run(run::Args),
     /// Measures large configurations
     Scale(scale::Args),
+    /// Tells where the time of a request goes
+    Profile(profile::Args),
     /// Writes tables and charts of what was measured
     Write(document::Args),
 }
@@ -32,6 +35,7 @@ fn main() -> ExitCode {
     let done = match Bench::parse() {
         Bench::Run(args) => run::run(&args),
         Bench::Scale(args) => scale::run(&args),
+        Bench::Profile(args) => profile::run(&args),
         Bench::Write(args) => document::write(&args),
     };
     match done {

@@ -89,8 +89,8 @@ impl Programs {
         Ok(run(&self.tokenctl, &arguments.concat())?.trim().to_owned())
     }
 
-    /// Starts everybody who is installed.
-    pub(crate) fn start(&self, keys: &Path) -> Result<Vec<Peer>> {
+    /// Starts nginx with the module: as it is, and without memory of tokens, if it has that.
+    pub(crate) fn start_own(&self, keys: &Path) -> Result<Vec<Peer>> {
         let remembers = self.knows_jwt_cache(keys)?;
         let cache = if remembers { "jwt_cache 256m;" } else { "" };
         let mut all = vec![self.module(keys, "ngx-token-auth", cache)?];
@@ -100,6 +100,12 @@ impl Programs {
             without.cases = TOKENS.into();
             all.push(without);
         }
+        Ok(all)
+    }
+
+    /// Starts everybody who is installed.
+    pub(crate) fn start(&self, keys: &Path) -> Result<Vec<Peer>> {
+        let mut all = self.start_own(keys)?;
         if let Some([modules, nginx]) = self.lua.as_deref() {
             let values = [("LUA_MODULES", modules.as_str())];
             let server = self.serve(nginx, &["-c"], "lua.conf", keys, &values)?;
