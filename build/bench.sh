@@ -8,10 +8,11 @@ BENCH=$ROOT/bench
 ENVOY_VERSION=1.40.0
 
 verb_bench() { # SECONDS
-    local seconds=${1:-} slice=500 driver commit arguments=()
+    local seconds=${1:-} slice=500 out=$BENCH/results documents=(docs/benchmarks.md README.md) driver commit arguments
     [[ ${seconds:-1} =~ ^[1-9][0-9]*$ ]] || die "bench: $seconds is no number"
     if ((QUICK)); then
-        slice=100 seconds=${seconds:-60}
+        # Figures of so short a run vary: they are shown, and published nowhere.
+        slice=100 seconds=${seconds:-60} out=$SCRATCH/results documents=()
     fi
     build_module
     build_tokenctl
@@ -25,26 +26,24 @@ verb_bench() { # SECONDS
     setup_peers
     step "bench: everybody in one pass"
     "$driver" run "${arguments[@]}" --tokenctl "$DIST/tokenctl" --peers "$BENCH/peers" "${PEERS[@]}" \
-        --seconds "${seconds:-900}" --slice "$slice" --out "$BENCH/results" </dev/null ||
+        --seconds "${seconds:-900}" --slice "$slice" --out "$out" </dev/null ||
         die "bench failed; see above"
     step "bench: large configurations"
     if ((QUICK)); then
         arguments+=(--small)
     fi
-    "$driver" scale "${arguments[@]}" --out "$BENCH/results" </dev/null ||
+    "$driver" scale "${arguments[@]}" --out "$out" </dev/null ||
         die "bench failed; see above"
     if ((!QUICK)) && setup_perf; then
         build_with_symbols
         step "bench: where the time goes"
-        "$driver" profile --nginx "$NGX_BIN" --module "$BENCH/results/$MODULE_NAME" --commit "$commit" \
-            --tokenctl "$DIST/tokenctl" --peers "$BENCH/peers" --out "$BENCH/results" </dev/null ||
+        "$driver" profile --nginx "$NGX_BIN" --module "$SCRATCH/$MODULE_NAME" --commit "$commit" \
+            --tokenctl "$DIST/tokenctl" --peers "$BENCH/peers" --out "$out" </dev/null ||
             note "perf took no samples here (as root it can); where the time goes is not measured"
-        rm -f "$BENCH/results/$MODULE_NAME"
     fi
     step "tables and charts"
-    "$driver" write --results "$BENCH/results" docs/benchmarks.md README.md || die "bench failed; see above"
-    cat "$BENCH"/results/*.md
-    ((!QUICK)) || note "--quick: figures of so short a run vary; do not publish them"
+    "$driver" write --results "$out" ${documents[@]+"${documents[@]}"} || die "bench failed; see above"
+    cat "$out"/*.md
 }
 
 build_bench() {
@@ -64,7 +63,7 @@ build_with_symbols() {
     NGINX_SOURCE_DIR=$NGX_SRC NGINX_BUILD_DIR=$NGX_OBJS \
         CARGO_PROFILE_RELEASE_STRIP=none CARGO_PROFILE_RELEASE_DEBUG=line-tables-only \
         cargo_json build --release --locked -p ngx-token-auth --target-dir "$target/symbols"
-    put "$(built_file "lib$MODULE_NAME")" "$BENCH/results/$MODULE_NAME"
+    put "$(built_file "lib$MODULE_NAME")" "$SCRATCH/$MODULE_NAME"
 }
 
 # Sets PEERS, as the driver wants them named.
