@@ -28,7 +28,7 @@ verb_test() {
     step "examples in the documentation of the core"
     cargo test --locked -q -p token --doc
     check_fuzz
-    run_nextest "nginx $NGX_VERSION" -p token -p tokenctl -p module-tests
+    run_nextest "nginx $NGX_VERSION" -p token -p tokenctl -p bench-driver -p module-tests
     run_demo
 
     if ((!QUICK)); then
