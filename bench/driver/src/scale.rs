@@ -1,6 +1,7 @@
 //! What large configurations cost: to test, to start, to hold, and for each request.
 
 mod scenes;
+mod table;
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -9,24 +10,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::chart::thousands;
 use crate::load::Requests;
 use crate::peers::user;
 use crate::run::measure;
 use crate::server::{Place, Server, leave_their_core};
 use scenes::{Made, SCENES, Scene};
+use table::{judge, row};
 
 /// How often starts are measured; the shortest one counts.
 const STARTS: usize = 3;
 const ROUNDS: usize = 5;
 const SLICE: Duration = Duration::from_millis(200);
-/// What counts as growth of a request's cost: half as much again, and beyond the measure's spread.
-const GROWTH: f64 = 1.5;
-const NANOSECONDS: i64 = 1000;
-/// The same of what each entry of a configuration costs. It doubles by itself: more of them are in
-/// fewer of the processor's caches.
-const EACH: f64 = 2.0;
-
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[arg(long)]
@@ -114,91 +108,21 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(std::fs::write(args.out.join("scale.md"), text)?)
 }
 
-fn row(text: &mut String, what: &str, row: &Row) -> Result<()> {
-    write!(
-        text,
-        "| {what} | {} | {:.3} | {:.3} | {:.1} |",
-        thousands(row.size as f64),
-        row.test.as_secs_f64(),
-        row.start.as_secs_f64(),
-        row.memory as f64 / 1024.0,
-    )?;
-    for [turns, last] in &row.cpu {
-        write!(text, " {:.2} | {:.2} |", *turns as f64 / 1000.0, *last as f64 / 1000.0)?;
-    }
-    text.push('\n');
-    Ok(())
-}
-
-/// Says what grows faster than the configuration, and what of a request grows at all. From size to
-/// size everything may become ten times as much; what there is without any is taken off.
-fn judge(
-    text: &mut String,
-    name: &str,
-    ways: &[(&str, &str)],
-    empty: &Row,
-    rows: &[Row],
-) -> Result<()> {
-    for pair in rows.windows(2) {
-        let [small, large] = pair else { continue };
-        let ratio = large.size as f64 / small.size as f64;
-        let beyond = |of: fn(&Row) -> f64, noise: f64| {
-            let (small, large) = (of(small) - of(empty), of(large) - of(empty));
-            large > noise && large > ratio * EACH * small.max(noise / ratio)
-        };
-        let grown = [
-            ("nginx -t", beyond(|row| row.test.as_secs_f64(), 0.05)),
-            ("start", beyond(|row| row.start.as_secs_f64(), 0.05)),
-            ("memory", beyond(|row| row.memory as f64, 4096.0)),
-        ];
-        for (what, _) in grown.iter().filter(|(_, grown)| *grown) {
-            let (from, to) = (thousands(small.size as f64), thousands(large.size as f64));
-            writeln!(text, "- NOT linear: {what} of {name}, from {from} to {to}.")?;
-        }
-    }
-    let (Some(small), Some(large)) = (rows.first(), rows.last()) else { return Ok(()) };
-    for ((way, _), (from, to)) in ways.iter().zip(small.cpu.iter().zip(&large.cpu)) {
-        for (asked, (from, to)) in ["in turns", "the last one"].into_iter().zip(from.iter().zip(to))
-        {
-            if *to as f64 > *from as f64 * GROWTH && to - from > NANOSECONDS {
-                writeln!(
-                    text,
-                    "- NOT constant: CPU per request with {name}, token {way}, {asked}: {:.2} µs with {}, \
-                     {:.2} µs with {}.",
-                    *from as f64 / 1000.0,
-                    thousands(small.size as f64),
-                    *to as f64 / 1000.0,
-                    thousands(large.size as f64),
-                )?;
-            }
-        }
-    }
-    Ok(())
-}
-
 fn measure_scene(args: &Args, scene: &Scene, ways: &[(&str, &str)]) -> Result<Vec<Row>> {
     let sizes = [scene.full / 100, scene.full / 10, scene.full];
     let mut rows = Vec::new();
     let mut subjects = Vec::new();
     for size in sizes.iter().take(if args.small { 2 } else { 3 }) {
         for (number, (_, cache)) in ways.iter().enumerate() {
-            let (mut place, made) = place(args, scene, *size, cache)?;
+            let (place, made) = place(args, scene, *size, cache)?;
             // What a start costs does not rest on the way of remembering.
-            if number == 0 {
-                let test = test(args, &place)?;
-                let mut start = Duration::MAX;
-                for _ in 1..STARTS {
-                    let server = started(args, place)?;
-                    start = start.min(server.started_in);
-                    place = server.ended()?;
-                }
-                rows.push(Row { size: *size, test, start, memory: 0, cpu: Vec::new() });
-            }
-            let server = started(args, place)?;
-            if let (0, Some(row)) = (number, rows.last_mut()) {
-                row.start = row.start.min(server.started_in);
-                row.memory = server.memory()?.anonymous;
-            }
+            let server = if number == 0 {
+                let (row, server) = starts(args, *size, place)?;
+                rows.push(row);
+                server
+            } else {
+                started(args, place)?
+            };
             let bare = scene.of_locations.then(|| {
                 let place = Place::new()?;
                 configure(args, &place, &scenes::unchecked(*size)?, "")?;
@@ -296,14 +220,25 @@ fn test(args: &Args, place: &Place) -> Result<Duration> {
     Ok(least)
 }
 
+/// What a configuration costs but for requests, and a server that is left running with it.
+fn starts(args: &Args, size: usize, place: Place) -> Result<(Row, Server)> {
+    let test = test(args, &place)?;
+    let mut server = started(args, place)?;
+    let mut start = server.started_in;
+    for _ in 1..STARTS {
+        server = started(args, server.ended()?)?;
+        start = start.min(server.started_in);
+    }
+    let memory = server.memory()?.anonymous;
+    Ok((Row { size, test, start, memory, cpu: Vec::new() }, server))
+}
+
 /// A configuration with nothing in it.
 fn empty(args: &Args, ways: usize) -> Result<Row> {
     let place = Place::new()?;
     configure(args, &place, &Made::default(), "")?;
-    let test = test(args, &place)?;
-    let server = started(args, place)?;
-    let memory = server.memory()?.anonymous;
-    Ok(Row { size: 0, test, start: server.started_in, memory, cpu: vec![[0; 2]; ways] })
+    let (row, _) = starts(args, 0, place)?;
+    Ok(Row { cpu: vec![[0; 2]; ways], ..row })
 }
 
 fn knows_jwt_cache(args: &Args) -> Result<bool> {
