@@ -92,15 +92,27 @@ fn groups(results: &Results, bar: Length<'_>) -> Vec<Group> {
     ALGORITHMS.map(|name| Group { title: name.to_owned(), bars: of(name) }).into()
 }
 
+/// Below this part of its time, in percent, a server was kept waiting: by the load, or by others.
+const BUSY: u64 = 90;
+
 fn about(results: &Results) -> String {
+    let cases = results.peers.iter().flat_map(|peer| &peer.cases);
+    let busy = cases.map(|case| case.with.busy).min().unwrap_or_default();
+    let doubt = if busy < BUSY {
+        " **The machine had other things to do: do not go by requests per second and latency, and \
+         expect less CPU on one that has not.**"
+    } else {
+        ""
+    };
     format!(
-        "{}. Commit {}, {}: {} rounds of {} ms for each side of each case, {} connections.\n",
+        "{}. Commit {}, {}: {} rounds of {} ms for each side of each case, {} connections. The servers were \
+         on their core {busy} % of the time or more.{doubt}\n",
         results.machine,
         results.commit,
         results.date,
         results.rounds,
         results.slice_ms,
-        results.connections
+        results.connections,
     )
 }
 
