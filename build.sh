@@ -3,7 +3,8 @@
 #
 # The pieces are in build/: common.sh (messages, packages), nginx.sh (which nginx, its headers),
 # module.sh (build, install), demo.sh (demo), fuzz.sh (fuzz), oidc.sh (a server that test
-# needs), check.sh (test), sanitize.sh (sanitize), soak.sh (soak), docker.sh (docker-test).
+# needs), check.sh (test), sanitize.sh (sanitize), soak.sh (soak), bench.sh (bench), docker.sh
+# (docker-test).
 set -euo pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -27,6 +28,8 @@ cd "$ROOT"
 . "$ROOT/build/sanitize.sh"
 # shellcheck source=build/soak.sh
 . "$ROOT/build/soak.sh"
+# shellcheck source=build/bench.sh
+. "$ROOT/build/bench.sh"
 # shellcheck source=build/docker.sh
 . "$ROOT/build/docker.sh"
 
@@ -44,13 +47,15 @@ verbs
   soak [SECONDS]  mixed traffic with reloads for so long (600 seconds), or with --reloads for so
                 many reloads (1000): answers, memory and workers must stay as they should be;
                 with --keys for so long (60 seconds) with keys that a provider rotates
+  bench [SECONDS]  what requests cost beside HAProxy, Envoy, nginx with Lua and secure_link (900
+                seconds), and in large configurations; writes the tables of docs/benchmarks.md
   docker-test   build the Docker image, start it and drive it from outside
   help          this text
 
 options
   --vendored    build nginx itself as well, from the nginx-src crate, and use that one
   --keep        demo: leave nginx running
-  --quick       test: skip the second round against the vendored nginx
+  --quick       test: skip the second round against the vendored nginx; bench: a short run
   --reloads     soak: the number is one of reloads, not of seconds
   --keys        soak: keys are fetched, and rotated every two seconds
 
@@ -75,7 +80,7 @@ main() {
             -h | --help) verb=help ;;
             -*) die "there is no option $word; ./build.sh help lists them" ;;
             *)
-                if [[ $verb =~ ^(fuzz|soak)$ && -z $argument ]]; then
+                if [[ $verb =~ ^(fuzz|soak|bench)$ && -z $argument ]]; then
                     argument=$word
                     continue
                 fi
@@ -92,6 +97,7 @@ main() {
         fuzz) verb_fuzz "$argument" ;;
         sanitize) verb_sanitize ;;
         soak) verb_soak "$argument" ;;
+        bench) verb_bench "$argument" ;;
         docker-test) verb_docker_test ;;
         help | "") usage ;;
         *) die "there is no verb $verb; ./build.sh help lists them" ;;

@@ -1,0 +1,48 @@
+//! Measures what the module costs, beside peers and in large configurations. `./build.sh bench`
+//! installs the peers and runs it; docs/benchmarks.md tells what is measured.
+
+mod chart;
+mod document;
+mod load;
+mod machine;
+mod peers;
+mod profile;
+mod report;
+mod results;
+mod run;
+mod scale;
+mod server;
+mod tokens;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+#[derive(Parser)]
+#[command(about, name = "bench")]
+enum Bench {
+    /// Measures everybody in one pass
+    Run(run::Args),
+    /// Measures large configurations
+    Scale(scale::Args),
+    /// Tells where the time of a request goes
+    Profile(profile::Args),
+    /// Writes tables and charts of what was measured
+    Write(document::Args),
+}
+
+fn main() -> ExitCode {
+    let done = match Bench::parse() {
+        Bench::Run(args) => run::run(&args),
+        Bench::Scale(args) => scale::run(&args),
+        Bench::Profile(args) => profile::run(&args),
+        Bench::Write(args) => document::write(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

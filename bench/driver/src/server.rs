@@ -1,0 +1,186 @@
+//! Servers under load: started on a core of their own, and what they cost, as /proc tells.
+
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+use rustix::thread::{CpuSet, sched_setaffinity};
+use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
+
+use crate::load;
+
+/// The core of the servers. The load has the next one.
+const CORE: usize = 0;
+/// A start that takes longer has failed.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// One that was told to end and has not by then is killed. Envoy with a full cache takes a minute.
+const FAREWELL: Duration = Duration::from_secs(10);
+
+/// Keeps the load off the servers' core.
+pub(crate) fn leave_their_core() -> Result<()> {
+    let mut cores = CpuSet::new();
+    cores.set(CORE + 1);
+    sched_setaffinity(None, &cores).context("this takes two cores")
+}
+
+/// A folder of its own, and a port that is free.
+pub(crate) struct Place {
+    pub(crate) folder: TempDir,
+    pub(crate) port: u16,
+}
+
+impl Place {
+    pub(crate) fn new() -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("bench.").tempdir()?;
+        let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+        Ok(Self { folder, port })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Writes a configuration, with what stands between @ filled in.
+    pub(crate) fn fill(
+        &self,
+        name: &str,
+        template: &str,
+        values: &[(&str, &str)],
+    ) -> Result<String> {
+        let file = self.path().join(name);
+        let (dir, port) = (self.path().display().to_string(), self.port.to_string());
+        let mut text = template.replace("@DIR@", &dir).replace("@PORT@", &port);
+        for (name, value) in values {
+            text = text.replace(&format!("@{name}@"), value);
+        }
+        fs::write(&file, text)?;
+        Ok(file.display().to_string())
+    }
+}
+
+/// A running server, which ends with this value, or with this process.
+pub(crate) struct Server {
+    process: Process,
+    pub(crate) place: Place,
+    /// From the start to the first answer.
+    pub(crate) started_in: Duration,
+}
+
+/// KiB: resident; with what is shared counted in parts; and of that what is no file's.
+#[derive(Serialize, Deserialize, Clone, Copy, Default)]
+pub(crate) struct Memory {
+    pub(crate) rss: u64,
+    pub(crate) pss: u64,
+    pub(crate) anonymous: u64,
+}
+
+impl Server {
+    pub(crate) fn start(command: &[&str], place: Place) -> Result<Self> {
+        let began = Instant::now();
+        let log = fs::File::create(place.path().join("output"))?;
+        let child = Command::new("taskset")
+            .args(["-c", &CORE.to_string(), "setpriv", "--pdeathsig", "TERM", "--"])
+            .args(command)
+            .env_remove("NGINX") // nginx reads it as a list of inherited sockets
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .context("taskset, setpriv (both are in util-linux)")?;
+        let mut server = Self { process: Process(child), place, started_in: Duration::ZERO };
+        while TcpStream::connect(("127.0.0.1", server.place.port)).is_err() {
+            if server.process.0.try_wait()?.is_some() || began.elapsed() > PATIENCE {
+                let log = fs::read_to_string(server.place.path().join("output"))?;
+                bail!("{} did not start:\n{log}", command.join(" "));
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        // A connection waits for a process that takes it; an answer comes from one.
+        let status = load::status(server.place.port, "/plain", "")?;
+        ensure!(status == 200, "{} answers {status} to /plain", command.join(" "));
+        server.started_in = began.elapsed();
+        Ok(server)
+    }
+
+    /// The first process, and its children.
+    pub(crate) fn processes(&self) -> Result<Vec<u32>> {
+        let first = self.process.0.id();
+        let children = fs::read_to_string(format!("/proc/{first}/task/{first}/children"))?;
+        let children = children.split_whitespace().map(|pid| pid.parse().context("a process id"));
+        std::iter::once(Ok(first)).chain(children).collect()
+    }
+
+    /// Nanoseconds that all of its threads have been on a core.
+    pub(crate) fn cpu(&self) -> Result<u64> {
+        let mut sum = 0;
+        for pid in self.processes()? {
+            for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+                let text = fs::read_to_string(task?.path().join("schedstat"))?;
+                let time = text.split(' ').next().context("an empty schedstat")?;
+                sum += time.parse::<u64>()?;
+            }
+        }
+        Ok(sum)
+    }
+
+    /// Of all of its processes.
+    pub(crate) fn memory(&self) -> Result<Memory> {
+        let each = self.processes()?.into_iter().map(memory).collect::<Result<Vec<_>>>()?;
+        Ok(each.iter().fold(Memory::default(), |sum, one| Memory {
+            rss: sum.rss + one.rss,
+            pss: sum.pss + one.pss,
+            anonymous: sum.anonymous + one.anonymous,
+        }))
+    }
+
+    /// Stops it, and gives back where it was.
+    pub(crate) fn ended(self) -> Result<Place> {
+        let Self { mut process, place, .. } = self;
+        process.stop()?;
+        Ok(place)
+    }
+}
+
+/// A process that is stopped when nobody holds it any more.
+struct Process(Child);
+
+impl Process {
+    fn stop(&mut self) -> Result<()> {
+        if self.0.try_wait()?.is_some() {
+            return Ok(());
+        }
+        let pid = Pid::from_raw(i32::try_from(self.0.id())?).context("a process id")?;
+        kill_process(pid, Signal::TERM)?;
+        let began = Instant::now();
+        while self.0.try_wait()?.is_none() {
+            if began.elapsed() > FAREWELL {
+                self.0.kill()?;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if let Err(error) = self.stop() {
+            eprintln!("bench: a server that cannot be stopped: {error:#}");
+        }
+    }
+}
+
+fn memory(pid: u32) -> Result<Memory> {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
+    let kib = |name: &str| -> Result<u64> {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)).context("smaps_rollup")?;
+        Ok(line.trim().trim_end_matches(" kB").parse()?)
+    };
+    Ok(Memory { rss: kib("Rss:")?, pss: kib("Pss:")?, anonymous: kib("Pss_Anon:")? })
+}
