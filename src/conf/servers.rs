@@ -43,10 +43,10 @@ pub(crate) unsafe fn descriptions(core: &ngx_http_core_main_conf_t) -> HashMap<u
 ///
 /// # Safety
 /// As [`descriptions`].
-unsafe fn listens<'c>(
-    core: &'c ngx_http_core_main_conf_t,
+unsafe fn listens(
+    core: &ngx_http_core_main_conf_t,
     server: *mut ngx_http_core_srv_conf_t,
-) -> Vec<&'c [u8]> {
+) -> Vec<&[u8]> {
     // SAFETY: by the contract of this function.
     unsafe {
         let ports = elements::<ngx_http_conf_port_t>(core.ports);

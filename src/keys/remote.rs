@@ -20,10 +20,13 @@ use crate::nginx::{Server, Waker};
 /// How many sources a worker holds; a URI may be made from what clients send.
 const KEPT: usize = 1024;
 
+/// By the [id](Server::id) of the server, and the URI.
+type ByServer = HashMap<usize, HashMap<Box<[u8]>, Rc<Source>>>;
+
 /// The sources of a worker, by server and URI.
 #[derive(Default)]
 pub(crate) struct Sources {
-    by_server: RefCell<HashMap<usize, HashMap<Box<[u8]>, Rc<Source>>>>,
+    by_server: RefCell<ByServer>,
     count: Cell<usize>,
     /// What tells the servers apart, also after a reload.
     descriptions: RefCell<HashMap<usize, Box<[u8]>>>,
@@ -102,7 +105,7 @@ impl Sources {
 
 /// Drops the half of the sources that was asked longest ago, and tells how many that are. One that
 /// is being fetched lives on until its fetch is over.
-fn make_room(by_server: &mut HashMap<usize, HashMap<Box<[u8]>, Rc<Source>>>) -> usize {
+fn make_room(by_server: &mut ByServer) -> usize {
     let all = || by_server.values().flat_map(HashMap::values);
     let mut used: Vec<u64> = all().map(|source| source.used.get()).collect();
     let before = used.len();
