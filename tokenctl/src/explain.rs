@@ -5,7 +5,7 @@ use token::{
     Algorithm, AlgorithmSet, Demands, Key, KeySet, MAX_TOKEN_LEN, Policy, Reject, base64url,
 };
 
-use crate::inspect::Keys;
+use crate::keyring::Keys;
 use crate::secret::Encoding;
 use crate::time;
 
@@ -240,7 +240,7 @@ pub(crate) fn why(
 fn unknown_key(kid: &str, keys: &Keys) -> Vec<String> {
     let mut why = vec![match keys.known.len() {
         0 => "There is no key.".to_owned(),
-        _ => format!("The token names kid {kid:?}; the keys are {}.", keys.kids()),
+        _ => format!("The token names kid {kid:?}; the keys are {}.", list(keys.kids())),
     }];
     let mut named = keys.known.iter().filter_map(|(known, _)| known.as_deref());
     if named.any(|known| known.trim().eq_ignore_ascii_case(kid.trim())) {
@@ -360,7 +360,7 @@ fn names(algorithms: AlgorithmSet) -> String {
 }
 
 /// The values, quoted, and not more of them than a person would read.
-pub(crate) fn list<'a>(values: impl IntoIterator<Item = &'a str>) -> String {
+fn list<'a>(values: impl IntoIterator<Item = &'a str>) -> String {
     const SHOWN: usize = 20;
     let quoted: Vec<String> = values.into_iter().map(|value| format!("{value:?}")).collect();
     match quoted.get(..SHOWN) {

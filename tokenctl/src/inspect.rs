@@ -1,17 +1,16 @@
 //! `tokenctl inspect`: what a token or a link says, and whether and why it would be refused.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
-use token::{Algorithm, AlgorithmSet, Demands, Key, KeySet, Loaded, Policy, Refusal, Reject};
+use token::{Algorithm, AlgorithmSet, Demands, Key, Policy, Refusal, Reject};
 
 use crate::explain::{self, Opened};
 use crate::files;
-use crate::inspect_link;
+use crate::inspect_link::{self, Asked};
 use crate::jwt::algorithm;
+use crate::keyring::Keys;
 use crate::secret::SecretArgs;
 use crate::time::{self, Moment};
 use crate::url::Names;
@@ -44,7 +43,7 @@ pub(crate) struct Args {
     secret: SecretArgs,
     /// Accepted algorithms, as jwt_algorithms or secure_token_algorithm; repeatable
     #[arg(long, value_name = "ALG", value_delimiter = ',', help_heading = "Rules")]
-    pub(crate) alg: Vec<String>,
+    alg: Vec<String>,
     /// Accepted iss; repeatable
     #[arg(long, value_name = "VALUE", help_heading = "Rules")]
     issuer: Vec<Box<str>>,
@@ -70,43 +69,10 @@ pub(crate) struct Args {
         help_heading = "Rules")]
     at: Option<Moment>,
     #[command(flatten, next_help_heading = "Links")]
-    pub(crate) names: Names,
+    names: Names,
     /// What the link's signature is over; default: the path, percent-decoded
     #[arg(long, value_name = "STRING", allow_hyphen_values = true, help_heading = "Links")]
-    pub(crate) value: Option<String>,
-}
-
-/// What there is to verify with.
-#[derive(Default)]
-pub(crate) struct Keys {
-    sets: Vec<Arc<KeySet>>,
-    /// For messages: each key's kid and what it verifies.
-    pub(crate) known: Vec<(Option<Box<str>>, AlgorithmSet)>,
-    /// The secret of the command line, for hints.
-    pub(crate) secret: Option<Vec<u8>>,
-}
-
-impl Keys {
-    fn add(&mut self, keys: Vec<Key>) {
-        self.known.extend(keys.iter().map(|key| (key.kid().map(Into::into), key.algorithms())));
-        self.sets.push(Arc::new(KeySet::new(keys)));
-    }
-
-    fn add_file(&mut self, path: &Path, loaded: Result<Loaded, token::LoadError>) -> Result<()> {
-        let loaded = loaded.with_context(|| path.display().to_string())?;
-        for warning in &loaded.warnings {
-            files::warn(&format!("{}: {warning}", path.display()));
-        }
-        self.add(loaded.keys);
-        Ok(())
-    }
-
-    /// The kids, each once, quoted for a message.
-    pub(crate) fn kids(&self) -> String {
-        let kids: BTreeSet<&str> =
-            self.known.iter().filter_map(|(kid, _)| kid.as_deref()).collect();
-        explain::list(kids)
-    }
+    value: Option<String>,
 }
 
 /// Inspects and prints; the exit status tells the verdict.
@@ -121,7 +87,8 @@ pub(crate) fn run(args: &Args, now: i64) -> Result<ExitCode> {
     let (text, accepted) = match target.trim() {
         link if inspect_link::is_link(link) => {
             reject_token_options(args)?;
-            inspect_link::report(args, link, args.secret.bytes()?, now)?
+            let (alg, names, value) = (&args.alg, &args.names, args.value.as_deref());
+            inspect_link::report(Asked { alg, names, value }, link, args.secret.bytes()?, now)?
         }
         token => report(args, without_scheme(token), now)?,
     };
@@ -254,6 +221,10 @@ fn report(args: &Args, token: &str, now: i64) -> Result<(String, bool)> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use token::KeySet;
+
     use super::*;
 
     #[test]

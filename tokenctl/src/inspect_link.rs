@@ -4,10 +4,19 @@ use anyhow::{Context as _, Result};
 use token::credential::{Found, argument};
 use token::{Link, LinkPolicy, LinkSecret, Reject, base64url};
 
-use crate::inspect::Args;
 use crate::link::LinkText;
 use crate::time;
-use crate::url::algorithm;
+use crate::url::{Names, algorithm};
+
+/// What the command line says of links.
+#[derive(Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    /// The accepted algorithms; none for all.
+    pub(crate) alg: &'a [String],
+    pub(crate) names: &'a Names,
+    /// What the signature is over, if not the path.
+    pub(crate) value: Option<&'a str>,
+}
 
 /// Whether this is a link rather than a token.
 pub(crate) fn is_link(text: &str) -> bool {
@@ -16,17 +25,17 @@ pub(crate) fn is_link(text: &str) -> bool {
 
 /// What to print of a link, and whether it was accepted or only shown.
 pub(crate) fn report(
-    args: &Args,
+    asked: Asked<'_>,
     text: &str,
     secret: Option<Vec<u8>>,
     now: i64,
 ) -> Result<(String, bool)> {
     let link = LinkText::parse(text)?;
-    let value = match &args.value {
-        Some(value) => value.clone().into_bytes(),
+    let value = match asked.value {
+        Some(value) => value.as_bytes().to_vec(),
         None => link.uri()?,
     };
-    let accepted = args.alg.iter().map(|name| algorithm(name)).collect::<Result<Vec<_>, _>>();
+    let accepted = asked.alg.iter().map(|name| algorithm(name)).collect::<Result<Vec<_>, _>>();
     let accepted = accepted.map_err(|want| anyhow::anyhow!("--alg of a link: want {want}"))?;
     let secrets = secret
         .map(|secret| LinkSecret::new(&secret).context("the secret is empty"))
@@ -35,7 +44,7 @@ pub(crate) fn report(
         .collect::<Vec<_>>();
 
     let query = link.query.unwrap_or_default().as_bytes();
-    let names = &args.names;
+    let names = asked.names;
     let signature = argument(query, names.sig_arg.as_bytes());
     let expires = argument(query, names.expires_arg.as_bytes());
     let parsed = match (signature, expires) {
@@ -67,7 +76,7 @@ pub(crate) fn report(
         Some(Ok(())) => out.push_str("Verdict: ok\n"),
         Some(Err(reason)) => {
             out.push_str(&format!("Verdict: {reason}\n"));
-            for why in why(reason, args, signature, expires, now) {
+            for why in why(reason, asked, signature, expires, now) {
                 out.push_str(&format!("  {why}\n"));
             }
             return Ok((out, false));
@@ -103,12 +112,12 @@ fn instant(text: &[u8], now: i64) -> String {
 
 fn why(
     reason: Reject,
-    args: &Args,
+    asked: Asked<'_>,
     signature: Found<'_>,
     expires: Found<'_>,
     now: i64,
 ) -> Vec<String> {
-    let (sig_arg, expires_arg) = (&args.names.sig_arg, &args.names.expires_arg);
+    let (sig_arg, expires_arg) = (&asked.names.sig_arg, &asked.names.expires_arg);
     let mut why = Vec::new();
     match reason {
         Reject::Missing => {
@@ -126,10 +135,10 @@ fn why(
             }
             if let Found::One(text) = signature {
                 match base64url::decode(text).map(|bytes| bytes.len()) {
-                    Some(16 | 32) if args.alg.is_empty() || !why.is_empty() => {}
+                    Some(16 | 32) if asked.alg.is_empty() || !why.is_empty() => {}
                     Some(16 | 32) => why.push(format!(
                         "{sig_arg} is not of an accepted form; accepted: {}.",
-                        args.alg.join(", ")
+                        asked.alg.join(", ")
                     )),
                     _ => why.push(format!(
                         "{sig_arg} must be base64url without padding: 22 characters (md5) or 43 \

@@ -11,6 +11,7 @@ use token::json::Document;
 use crate::files;
 use crate::jwt::algorithm;
 use crate::keys::pretty;
+use crate::pem_file;
 use crate::public::{self, Jwk, thumbprint};
 
 const EXAMPLES: &str = "\
@@ -58,7 +59,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 fn read(path: &Path, text: &[u8], args: &Args) -> Result<Vec<Value>> {
     let found = match text.trim_ascii_start() {
         [b'{' | b'[', ..] => from_json(text),
-        _ => public::from_pem(text).and_then(|keys| match keys.as_slice() {
+        _ => pem_file::public_keys(text).and_then(|keys| match keys.as_slice() {
             [] => bail!("is neither PEM nor JSON"),
             _ => Ok(keys),
         }),

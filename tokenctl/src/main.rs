@@ -1,7 +1,7 @@
 //! `tokenctl`: mint, inspect and explain tokens, signed links and keys.
 //!
-//! One module for each subcommand; `private` and `public` hold what they share about keys, `link`
-//! about signed links, `time`, `secret` and `files` the rest.
+//! One module for each subcommand; `private`, `public`, `pem_file` and `keyring` hold what they share about keys,
+//! `link` about signed links, `time`, `secret` and `files` the rest.
 #![forbid(unsafe_code)]
 
 mod explain;
@@ -10,8 +10,10 @@ mod inspect;
 mod inspect_link;
 mod jwks;
 mod jwt;
+mod keyring;
 mod keys;
 mod link;
+mod pem_file;
 mod private;
 mod public;
 mod secret;

@@ -388,7 +388,7 @@ mod tests {
             let parameters = Pem::new("EC PARAMETERS", [5, 0]);
             let text = pem::encode_many(&[parameters, Pem::new(tag, inner)]);
             assert_eq!(parse(text.as_bytes()).unwrap().key.jwk().unwrap(), key.jwk().unwrap());
-            let public = public::from_pem(text.as_bytes()).unwrap();
+            let public = crate::pem_file::public_keys(text.as_bytes()).unwrap();
             assert_eq!(public, [key.public().unwrap()]);
         }
     }

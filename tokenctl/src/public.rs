@@ -1,16 +1,13 @@
-//! Public keys as JWK members (RFC 7517, RFC 7518 section 6, RFC 8037), and from PEM.
+//! Public keys as JWK members (RFC 7517, RFC 7518 section 6, RFC 8037).
 
 use anyhow::{Context as _, Result, bail};
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rsa::PublicKey as RsaPublicKey;
 use serde_json::{Map, Value};
 use token::{Curve, base64url};
-use x509_cert::Certificate;
+use x509_cert::der::Any;
 use x509_cert::der::asn1::{BitString, ObjectIdentifier};
-use x509_cert::der::{Any, Decode as _};
 use x509_cert::spki::SubjectPublicKeyInfo;
-
-use crate::private::Private;
 
 /// The members of a JWK, in the order in which they are written.
 pub(crate) type Jwk = Map<String, Value>;
@@ -105,35 +102,8 @@ pub(crate) fn thumbprint(key: &Jwk) -> Result<String> {
     Ok(base64url::encode(digest(&SHA256, text.as_bytes())))
 }
 
-/// Every key of a PEM text: public keys, certificates, and the public halves of private keys.
-pub(crate) fn from_pem(text: &[u8]) -> Result<Vec<Jwk>> {
-    let blocks = pem::parse_many(text).context("PEM")?;
-    blocks
-        .iter()
-        // OpenSSL writes these before an EC key, which names its curve itself.
-        .filter(|block| block.tag() != "EC PARAMETERS")
-        .enumerate()
-        .map(|(i, block)| {
-            from_block(block).with_context(|| format!("PEM block {} ({})", i + 1, block.tag()))
-        })
-        .collect()
-}
-
-fn from_block(block: &pem::Pem) -> Result<Jwk> {
-    let der = block.contents();
-    match block.tag() {
-        "PUBLIC KEY" => spki(&SubjectPublicKeyInfo::from_der(der).context("not DER")?),
-        "CERTIFICATE" => {
-            let certificate = Certificate::from_der(der).context("not DER")?;
-            spki(certificate.tbs_certificate().subject_public_key_info())
-        }
-        "RSA PUBLIC KEY" => pkcs1(der),
-        tag if tag.ends_with("PRIVATE KEY") => Private::from_block(block)?.public(),
-        _ => bail!("holds no key"),
-    }
-}
-
-fn spki(info: &SubjectPublicKeyInfo<Any, BitString>) -> Result<Jwk> {
+/// The key of a SubjectPublicKeyInfo (RFC 5280 section 4.1).
+pub(crate) fn spki(info: &SubjectPublicKeyInfo<Any, BitString>) -> Result<Jwk> {
     let bits = info.subject_public_key.as_bytes().unwrap_or_default();
     match info.algorithm.oid {
         RSA => pkcs1(bits),
@@ -156,7 +126,8 @@ pub(crate) fn curve(name: Option<ObjectIdentifier>) -> Result<Curve> {
     }
 }
 
-fn pkcs1(der: &[u8]) -> Result<Jwk> {
+/// The key of an RSAPublicKey (RFC 8017 appendix A.1.1).
+pub(crate) fn pkcs1(der: &[u8]) -> Result<Jwk> {
     RsaPublicKey::from_der(der).map(|key| rsa(&key)).ok().context("is not an RSA public key")
 }
 
