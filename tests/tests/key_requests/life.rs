@@ -162,21 +162,6 @@ fn those_that_wait_when_a_reload_comes_are_answered() -> Result<()> {
     nginx.finish()
 }
 
-/// One of two workers fetches, the other waits for it; a reload has them no longer share.
-#[test]
-fn those_that_wait_for_another_worker_when_a_reload_comes_are_answered() -> Result<()> {
-    let provider = Provider::start(keys(&[OLD])?)?;
-    provider.hold();
-    let nginx = builder(&provider, "timeout=60s").workers(2).start()?;
-    let mut waiting = ask_all(&nginx, &vec![OLD.token()?; 64])?;
-    provider.wait_count(1)?;
-    all_wait(&nginx, &mut waiting)?;
-    nginx.reload()?;
-    provider.release();
-    all_get(waiting, (200, "ok"))?;
-    nginx.finish()
-}
-
 fn all_unanswered(waiting: &mut [module_tests::Connection]) -> Result<()> {
     for connection in waiting {
         ensure!(!connection.has_answer()?, "answered, or closed");
@@ -298,9 +283,10 @@ fn those_that_wait_at_a_graceful_shutdown_are_answered() -> Result<()> {
 #[test]
 fn a_graceful_shutdown_ends_although_the_provider_hangs() -> Result<()> {
     let provider = Provider::start(Behaviour::Hang)?;
-    let nginx = builder(&provider, "timeout=1s").start()?;
-    let waiting = ask_all(&nginx, &vec![OLD.token()?; 10])?;
+    let nginx = builder(&provider, "timeout=2s").start()?;
+    let mut waiting = ask_all(&nginx, &vec![OLD.token()?; 10])?;
     provider.wait_count(1)?;
+    all_wait(&nginx, &mut waiting)?;
     nginx.signal(Signal::QUIT)?;
     all_get(waiting, (503, "no_keys"))?;
     nginx.finish()
