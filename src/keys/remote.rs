@@ -213,8 +213,9 @@ impl Source {
         {
             held.generation = seen.generation;
         }
-        // The zone may have had to forget what this worker still has.
-        if held.keys.is_none() || held.generation == seen.generation {
+        // The zone may have had no room for what this worker has, or had to forget it.
+        let same = seen.generation != 0 && held.generation == seen.generation;
+        if held.keys.is_none() || same {
             held.record = seen.record;
         }
     }
@@ -232,13 +233,7 @@ impl Source {
             Answer::Keys { body, max_age } => match held.take(&body) {
                 Ok(warnings) => {
                     held.record.succeeded(max_age, now);
-                    let record = held.record;
-                    let news = warnings.is_some() || held.generation == 0;
-                    let shared = self.zone.filter(|_| news);
-                    match shared.and_then(|zone| zone.put(&self.name, &body, &record)) {
-                        Some(generation) => held.generation = generation,
-                        None => self.note(&record),
-                    }
+                    self.share(&mut held, &body, warnings.is_some());
                     let warnings = warnings.filter(|list| !list.is_empty())?;
                     return Some(Word::Warning(self.about(&warnings.join("; "))));
                 }
@@ -252,6 +247,21 @@ impl Source {
             false => "there are no keys",
         };
         Some(Word::Error(self.about(&format!("{why}; {consequence}"))))
+    }
+
+    /// Tells the other workers what this one has fetched: an answer that is `news`, or that it is
+    /// the one they have.
+    fn share(&self, held: &mut Held, answer: &[u8], news: bool) {
+        let Some(zone) = self.zone else { return };
+        if news || held.generation == 0 {
+            match zone.put(&self.name, answer, &held.record) {
+                Some(generation) => held.generation = generation,
+                // There is no room for it: each has to fetch for itself.
+                None => zone.note(&self.name, &Record::default()),
+            }
+        } else {
+            zone.note(&self.name, &held.record);
+        }
     }
 
     fn about(&self, what: &str) -> String {
