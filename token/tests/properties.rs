@@ -11,7 +11,7 @@
 mod property;
 
 use std::cell::Cell;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use property::check;
 use proptest::collection::vec;
@@ -562,6 +562,22 @@ fn a_list_holds_its_lines_and_nothing_else() {
         assert_eq!(list.len(), naive.len());
         for value in ["a", "b", "a b", "c", "\u{feff}d", "", "#", "# a", "d", " a"] {
             assert_eq!(list.contains(value), naive.contains(&value), "{value:?} in {text:?}");
+        }
+    });
+}
+
+#[test]
+fn a_long_list_holds_what_a_sorted_set_does() {
+    // Few enough that many are there twice, and that what is looked up is often there.
+    let value = (0..3_000_u32).prop_map(|value| format!("id-{value}"));
+    let values = vec(value.clone(), 0..2_000);
+    check(60, (values, vec(value, 200), select(vec!["\n", "\r\n", " \n\n"])), |it| {
+        let (values, others, end) = it;
+        let list = RevokedList::parse(values.join(end).into_bytes()).unwrap();
+        let naive: BTreeSet<&String> = values.iter().collect();
+        assert_eq!(list.len(), values.len());
+        for value in values.iter().chain(&others) {
+            assert_eq!(list.contains(value), naive.contains(value), "{value}");
         }
     });
 }
