@@ -1,6 +1,7 @@
 //! What a location is configured with, and how levels inherit from each other.
 
 mod directives;
+mod files;
 mod jwt;
 mod keys;
 mod kids;
@@ -15,6 +16,7 @@ use std::fmt;
 use std::rc::Rc;
 
 pub(crate) use directives::COMMANDS;
+use files::Files;
 pub(crate) use jwt::{JwtCheck, KeyFile, KeyRequest, KeySource, Part, TokenSource};
 pub(crate) use link::{LinkCheck, Signed};
 pub(crate) use provider::Provider;
@@ -31,6 +33,8 @@ use crate::keys::{KeyFiles, Sources};
 pub(crate) struct MainConf {
     /// The `jwt_provider` blocks, in order.
     providers: RefCell<Vec<Rc<Provider>>>,
+    /// The files that have been read for it.
+    files: Files,
     /// The key files whose names hold variables.
     pub(crate) key_files: KeyFiles,
     /// What keys are fetched from.

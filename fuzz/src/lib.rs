@@ -15,9 +15,9 @@ use sha2::Sha256;
 use token::credential::{self, Found};
 use token::json::Document;
 use token::{
-    AlgorithmSet, ClaimPath, ClaimRule, Demands, Key, KeySet, Link, LinkAlgorithm, LinkPolicy,
-    LinkSecret, Loaded, MAX_TOKEN_LEN, Operator, Policy, Reject, Revocation, RevokedList, Trust,
-    Verified, load_keys, load_kids,
+    AlgorithmSet, Cache, ClaimPath, ClaimRule, Demands, Key, KeySet, Link, LinkAlgorithm,
+    LinkPolicy, LinkSecret, Loaded, MAX_TOKEN_LEN, Operator, Policy, Refusal, Reject, Revocation,
+    RevokedList, Trust, Verified, load_keys, load_kids,
 };
 
 const NOW: i64 = 1_800_000_000;
@@ -60,6 +60,13 @@ struct Judges {
     plain: Policy,
     strict: Policy,
     providers: Trust,
+    /// Once more, each with a cache.
+    cached: [Trust; 2],
+}
+
+thread_local! {
+    /// So small that tokens soon make room for others; both judges know their tokens by it.
+    static CACHE: Cache = Cache::new(64 * 1024).expect("random numbers");
 }
 
 static JUDGES: LazyLock<Judges> = LazyLock::new(|| {
@@ -80,12 +87,19 @@ static JUDGES: LazyLock<Judges> = LazyLock::new(|| {
         revoked: vec![revoked()],
         ..Policy::default()
     };
+    let providers = || Trust::Providers(vec![policy(Some("a")), policy(Some("b"))]);
     Judges {
         plain: Policy { keys: key_set(&files), ..Policy::default() },
         strict: policy(None),
-        providers: Trust::Providers(vec![policy(Some("a")), policy(Some("b"))]),
+        providers: providers(),
+        cached: [Trust::Keys(policy(None)), providers()],
     }
 });
+
+/// All that there is to say of an answer.
+fn told(answer: &Result<Verified, Refusal>) -> Result<(usize, &str, &str), &Refusal> {
+    answer.as_ref().map(|it| (it.provider, it.header.text(), it.payload.text()))
+}
 
 /// A token as it is, or header and payload that are signed here, so that both get through to what
 /// reads them.
@@ -103,6 +117,13 @@ pub fn token(input: &[u8]) {
     let strict = judges.strict.check(token, NOW);
     let provider = judges.providers.check(token, NOW, |_| None);
     let jws = judges.plain.verify_jws(token, NOW);
+    for (trust, answer) in judges.cached.iter().zip([&strict, &provider]) {
+        // The second time it is known, if it can be at all.
+        for _ in 0..2 {
+            let again = CACHE.with(|cache| trust.check_cached(token, NOW, |_| None, Some(cache)));
+            assert_eq!(told(&again), told(answer));
+        }
+    }
     if let Ok(verified) = &plain {
         // Nothing but what was signed here can hold, and of it nothing but strict JSON.
         assert!(signed.is_some() && token.len() <= MAX_TOKEN_LEN);

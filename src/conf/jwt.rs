@@ -63,7 +63,7 @@ pub(crate) struct Sources {
 /// Where keys come from that change while requests flow.
 pub(crate) enum KeySource {
     /// A file that is looked at from time to time.
-    Watched(Watched<KeySet>),
+    Watched(Rc<Watched<KeySet>>),
     /// A file whose name holds variables.
     Named(KeyFile),
     /// A URI.

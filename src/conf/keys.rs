@@ -7,6 +7,7 @@ use std::sync::Arc;
 use token::{ClaimPath, KeySet, Loaded, Revocation, RevokedList};
 use zeroize::Zeroizing;
 
+use super::files::{KeyFormat, KeysOf, RevokedOf};
 use super::jwt::{KeyFile, KeyRequest, KeySource, Keys};
 use super::setting::{ConfError, Result, Setting, once, text};
 use super::{LocationConf, kids};
@@ -61,23 +62,28 @@ pub(super) fn jwt_kids(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Re
     let loaded = setting.block(kids::entry)?;
     let loaded = loaded.finish().map_err(ConfError::Keys)?;
     warn(setting, &loaded.warnings, None);
-    add_set(conf, setting, KeySet::new(loaded.keys), true)
+    add_set(conf, setting, Arc::new(KeySet::new(loaded.keys)), true)
 }
 
 pub(super) fn jwt_kids_file(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
     let options = Options::read(setting, 2, false)?;
-    let parse = |text: &[u8]| token::load_kids(text).map_err(|error| error.to_string());
-    key_file(conf, setting, options.check, parse, true)
+    key_file(conf, setting, options.check, KeyFormat::Kids, true)
 }
 
 pub(super) fn jwks_file(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
     let options = Options::read(setting, 2, true)?;
-    let kid = options.kid.map(str::to_owned);
-    key_file(conf, setting, options.check, load_keys(kid), true)
+    let format = KeyFormat::Keys(options.kid.map(Into::into));
+    key_file(conf, setting, options.check, format, true)
 }
 
-fn load_keys(kid: Option<String>) -> impl Fn(&[u8]) -> Result<Loaded, String> {
-    move |text| token::load_keys(text, kid.as_deref()).map_err(|error| error.to_string())
+impl KeyFormat {
+    fn load(&self, text: &[u8]) -> Result<Loaded, String> {
+        match self {
+            Self::Kids => token::load_kids(text),
+            Self::Keys(kid) => token::load_keys(text, kid.as_deref()),
+        }
+        .map_err(|error| error.to_string())
+    }
 }
 
 /// Adds the keys of the file that the directive names, now or whenever it changes.
@@ -85,27 +91,38 @@ fn key_file(
     conf: &mut LocationConf,
     setting: &Setting<'_>,
     check: Option<u64>,
-    parse: impl Fn(&[u8]) -> Result<Loaded, String> + 'static,
+    format: KeyFormat,
     switch_on: bool,
 ) -> Result {
+    let path = setting.file_path(setting.first())?;
+    let read = || read_keys(setting, check, format.clone());
+    match setting.main().files.keys.get_or_read(path, format.clone(), check, read)? {
+        KeysOf::Fixed(set) => add_set(conf, setting, set, switch_on),
+        KeysOf::Watched(watched) => {
+            warn_of_conflict(conf, setting, &watched.get(0).0)?;
+            add_source(conf, KeySource::Watched(watched), switch_on);
+            Ok(())
+        }
+    }
+}
+
+fn read_keys(setting: &Setting<'_>, check: Option<u64>, format: KeyFormat) -> Result<KeysOf> {
     let Some(check) = check else {
         let (path, text) = setting.read_file(setting.first())?;
-        let loaded = parse(&text).map_err(|why| ConfError::File(path.clone(), why))?;
+        let loaded = format.load(&text).map_err(|why| ConfError::File(path.clone(), why))?;
         warn(setting, &loaded.warnings, Some(&path));
-        return add_set(conf, setting, KeySet::new(loaded.keys), switch_on);
+        return Ok(KeysOf::Fixed(Arc::new(KeySet::new(loaded.keys))));
     };
     let warnings = Rc::new(RefCell::new(Vec::new()));
     let said = Rc::clone(&warnings);
     let watched = watch(setting, setting.first(), check, move |text| {
-        let loaded = parse(&text)?;
+        let loaded = format.load(&text)?;
         said.replace(loaded.warnings);
         Ok(KeySet::new(loaded.keys))
     })?;
     let path = String::from_utf8_lossy(setting.full_path(setting.first())?);
     warn(setting, &warnings.take(), Some(&path));
-    warn_of_conflict(conf, setting, &watched.get(0).0)?;
-    add_source(conf, KeySource::Watched(watched), switch_on);
-    Ok(())
+    Ok(KeysOf::Watched(Rc::new(watched)))
 }
 
 fn watch<T>(
@@ -128,10 +145,15 @@ fn warn(setting: &Setting<'_>, warnings: &[String], path: Option<&str>) {
     }
 }
 
-fn add_set(conf: &mut LocationConf, setting: &Setting<'_>, set: KeySet, switch_on: bool) -> Result {
+fn add_set(
+    conf: &mut LocationConf,
+    setting: &Setting<'_>,
+    set: Arc<KeySet>,
+    switch_on: bool,
+) -> Result {
     warn_of_conflict(conf, setting, &set)?;
     let keys = conf.jwt.keys.get_or_insert_default();
-    keys.sets.push(Arc::new(set));
+    keys.sets.push(set);
     keys.switch_on |= switch_on;
     Ok(())
 }
@@ -216,7 +238,7 @@ pub(super) fn auth_jwt_key_cache(conf: &mut LocationConf, setting: &mut Setting<
 
 pub(super) fn auth_jwt_key_file(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
     if !setting.first().contains(&b'$') {
-        return key_file(conf, setting, None, load_keys(None), false);
+        return key_file(conf, setting, None, KeyFormat::Keys(None), false);
     }
     let folder = setting.full_path(b"-")?;
     let folder = folder.strip_suffix(b"-").unwrap_or(folder).into();
@@ -231,17 +253,33 @@ pub(super) fn jwt_revoked(conf: &mut LocationConf, setting: &mut Setting<'_>) ->
         .ok_or_else(|| ConfError::value(setting.first(), "must name a claim"))?;
     let name = setting.arg(2).unwrap_or_default();
     let options = Options::read(setting, 3, false)?;
+    let path = setting.file_path(name)?;
+    let said = Box::from(claim.as_str());
+    let read = || read_revoked(setting, name, claim, options.check);
+    let list = setting.main().files.revoked.get_or_read(path, said, options.check, read)?;
+    let revoked = conf.jwt.revoked.get_or_insert_default();
+    match list {
+        RevokedOf::Fixed(list) => revoked.lists.push(list),
+        RevokedOf::Watched(list) => revoked.watched.push(list),
+    }
+    Ok(())
+}
+
+fn read_revoked(
+    setting: &Setting<'_>,
+    name: &[u8],
+    claim: ClaimPath,
+    check: Option<u64>,
+) -> Result<RevokedOf> {
     let parse = move |mut text: Zeroizing<Vec<u8>>| {
         RevokedList::parse(core::mem::take(&mut *text))
             .map(|list| Revocation::new(claim.clone(), list))
             .map_err(|line| format!("line {line} is not UTF-8"))
     };
-    let revoked = conf.jwt.revoked.get_or_insert_default();
-    if let Some(check) = options.check {
-        revoked.watched.push(Rc::new(watch(setting, name, check, parse)?));
-    } else {
-        let (path, text) = setting.read_file(name)?;
-        revoked.lists.push(Arc::new(parse(text).map_err(|why| ConfError::File(path, why))?));
+    if let Some(check) = check {
+        return Ok(RevokedOf::Watched(Rc::new(watch(setting, name, check, parse)?)));
     }
-    Ok(())
+    let (path, text) = setting.read_file(name)?;
+    let list = parse(text).map_err(|why| ConfError::File(path, why))?;
+    Ok(RevokedOf::Fixed(Arc::new(list)))
 }

@@ -1,0 +1,218 @@
+//! The model: what must become of a token.
+
+use jsonwebtoken as second;
+use token::base64url::encode;
+use token::{Algorithm, Demands, Policy, Reject};
+
+use crate::keys::{KEYS, PAIRS, pair};
+use crate::tree::Tree;
+
+/// Why the two implementations may disagree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stricter {
+    /// Here a member name may stand once only; there the last one counts.
+    Duplicates,
+    /// Here nesting ends at 32 levels, there at 128.
+    Depth,
+    /// `crit` and `b64` are refused here, as no extension is understood; there they are read past.
+    Critical,
+    /// A member that is null is of the wrong type here, and absent there.
+    NullMember,
+    /// The registered claims have their types here also where no rule asks for them.
+    ClaimTypes,
+    /// Which claims are demanded is the policy's; there it was asked for none.
+    Demands,
+    /// A kid chooses the key here; there the caller does.
+    KeyChoice,
+    /// There: `jwk`, `jku`, `x5c` and others must have their types though nothing reads them.
+    UnusedMembers,
+}
+
+/// What the policy of the properties below demands.
+#[derive(Debug, Clone)]
+pub(crate) struct Wanted {
+    pub(crate) leeway: i64,
+    pub(crate) issuer: bool,
+    pub(crate) audience: bool,
+    pub(crate) typ: bool,
+    pub(crate) require_exp: bool,
+    pub(crate) max_lifetime: Option<i64>,
+    pub(crate) algorithms: Option<Vec<Algorithm>>,
+}
+
+pub(crate) const NOW: i64 = 1_800_000_000;
+pub(crate) const ISSUER: &str = "https://issuer.example";
+pub(crate) const AUDIENCE: &str = "api";
+pub(crate) const TYP: &str = "at+jwt";
+
+impl Wanted {
+    pub(crate) fn policy(&self) -> Policy {
+        let one = |wanted: bool, value: &str| -> Box<[Box<str>]> {
+            if wanted { [value.into()].into() } else { Box::default() }
+        };
+        Policy {
+            keys: vec![KEYS.clone()],
+            algorithms: self.algorithms.as_ref().map(|list| list.iter().copied().collect()),
+            leeway: self.leeway,
+            demands: vec![Demands {
+                issuers: one(self.issuer, ISSUER),
+                audiences: one(self.audience, AUDIENCE),
+                types: one(self.typ, TYP),
+                require_exp: self.require_exp,
+                max_lifetime: self.max_lifetime,
+            }],
+            revoked: Vec::new(),
+        }
+    }
+
+    /// What must become of a token of these parts at [`NOW`], and what may explain that another
+    /// implementation sees it otherwise.
+    pub(crate) fn expect(&self, parts: &Parts) -> (Result<(), Reject>, Vec<Stricter>) {
+        let mut why = Vec::new();
+        let result = self.judge(parts, &mut why);
+        (result, why)
+    }
+
+    pub(crate) fn judge(&self, parts: &Parts, why: &mut Vec<Stricter>) -> Result<(), Reject> {
+        let mut strict = |tree: &Tree| {
+            let len = why.len();
+            if tree.has_duplicates() {
+                why.push(Stricter::Duplicates);
+            }
+            if tree.depth() > 32 {
+                why.push(Stricter::Depth);
+            }
+            if why.len() == len { Ok(()) } else { Err(Reject::Malformed) }
+        };
+        let header = Tree::read(parts.header.as_bytes()).ok_or(Reject::Malformed)?;
+        strict(&header)?;
+        let payload = Tree::read(parts.payload.as_bytes());
+        let Tree::Object(members) = &header else { return Err(Reject::Malformed) };
+        for (name, value) in members {
+            match (name.as_str(), value) {
+                ("crit", _) => why.push(Stricter::Critical),
+                ("b64", value) if *value != Tree::Bool(true) => why.push(Stricter::Critical),
+                ("alg" | "kid" | "typ", Tree::Null) => why.push(Stricter::NullMember),
+                ("alg" | "kid" | "typ", value) if !matches!(value, Tree::Text(_)) => {
+                    return Err(Reject::Malformed);
+                }
+                _ => {}
+            }
+        }
+        if !why.is_empty() {
+            return Err(Reject::Malformed);
+        }
+        let alg = header.text("alg").ok_or(Reject::Malformed)?;
+        let alg = Algorithm::from_name(alg).ok_or(Reject::BadAlgorithm)?;
+        if self.algorithms.as_ref().is_some_and(|accepted| !accepted.contains(&alg)) {
+            why.push(Stricter::Demands);
+            return Err(Reject::BadAlgorithm);
+        }
+        // Every alternative has one key of its own kid; P-256 and RSA have one without a kid.
+        let right = pair(alg).kid;
+        let unnamed = right == "p256" || right == "rsa";
+        let known = PAIRS.iter().any(|pair| Some(pair.kid) == header.text("kid"));
+        match header.text("kid") {
+            Some(kid) if kid != right => {
+                why.push(Stricter::KeyChoice);
+                // The unnamed keys are known ones, but not those that signed.
+                return Err(if unnamed { Reject::BadSignature } else { Reject::BadAlgorithm });
+            }
+            Some(_) => assert!(known),
+            None => {}
+        }
+        if alg != parts.signed_with {
+            return Err(Reject::BadSignature);
+        }
+        let payload = payload.ok_or(Reject::Malformed)?;
+        let mut strict = |tree: &Tree| {
+            if tree.has_duplicates() {
+                why.push(Stricter::Duplicates);
+            }
+            if tree.depth() > 32 {
+                why.push(Stricter::Depth);
+            }
+            if why.is_empty() { Ok(()) } else { Err(Reject::Malformed) }
+        };
+        strict(&payload)?;
+        if !matches!(payload, Tree::Object(_)) {
+            why.push(Stricter::ClaimTypes);
+            return Err(Reject::Malformed);
+        }
+        self.judge_claims(&header, &payload).inspect_err(|reject| {
+            let malformed = *reject == Reject::Malformed;
+            why.push(if malformed { Stricter::ClaimTypes } else { Stricter::Demands });
+        })
+    }
+
+    #[allow(clippy::cast_precision_loss)]
+    pub(crate) fn judge_claims(&self, header: &Tree, payload: &Tree) -> Result<(), Reject> {
+        let typed = |names: &[&str], right: fn(&Tree) -> bool| {
+            let wrong = names.iter().any(|name| payload.get(name).is_some_and(|it| !right(it)));
+            if wrong { Err(Reject::Malformed) } else { Ok(()) }
+        };
+        typed(&["iss", "sub", "jti"], |it| matches!(it, Tree::Text(_)))?;
+        typed(&["exp", "nbf", "iat"], |it| matches!(it, Tree::Number(_)))?;
+        typed(&["aud"], |it| match it {
+            Tree::Text(_) => true,
+            Tree::Array(items) => items.iter().all(|item| matches!(item, Tree::Text(_))),
+            _ => false,
+        })?;
+        let (now, leeway) = (NOW as f64, self.leeway as f64);
+        if payload.number("exp").is_some_and(|exp| exp + leeway <= now) {
+            return Err(Reject::Expired);
+        }
+        if payload.number("nbf").is_some_and(|nbf| nbf - leeway > now) {
+            return Err(Reject::NotYetValid);
+        }
+        if self.typ && header.text("typ") != Some(TYP) {
+            return Err(Reject::BadType);
+        }
+        match payload.number("exp") {
+            None if self.require_exp || self.max_lifetime.is_some() => {
+                return Err(Reject::BadLifetime);
+            }
+            Some(exp) => {
+                let from = payload.number("iat").map_or(now, f64::trunc);
+                if self.max_lifetime.is_some_and(|max| exp > from + max as f64) {
+                    return Err(Reject::BadLifetime);
+                }
+            }
+            None => {}
+        }
+        if self.issuer && payload.text("iss") != Some(ISSUER) {
+            return Err(Reject::BadIssuer);
+        }
+        let is_audience = |it: &Tree| *it == Tree::Text(AUDIENCE.into());
+        let named = payload.get("aud").is_some_and(|aud| match aud {
+            Tree::Array(items) => items.iter().any(is_audience),
+            other => is_audience(other),
+        });
+        if self.audience && !named { Err(Reject::BadAudience) } else { Ok(()) }
+    }
+}
+
+/// What a token is made of.
+#[derive(Debug, Clone)]
+pub(crate) struct Parts {
+    pub(crate) header: String,
+    pub(crate) payload: String,
+    pub(crate) signed_with: Algorithm,
+}
+
+impl Parts {
+    pub(crate) fn sign(&self) -> String {
+        let message = format!("{}.{}", encode(&self.header), encode(&self.payload));
+        let signature = (pair(self.signed_with).sign)(message.as_bytes());
+        format!("{message}.{}", encode(signature))
+    }
+}
+
+/// What `jsonwebtoken` says of a token that is to be verified with the key of `algorithm`.
+pub(crate) fn second_opinion(token: &[u8], algorithm: Algorithm) -> Option<serde_json::Value> {
+    let (name, key) = pair(algorithm).second.as_ref()?;
+    let mut validation = second::Validation::new(*name);
+    validation.required_spec_claims.clear();
+    (validation.validate_exp, validation.validate_aud) = (false, false);
+    second::decode(token, key, &validation).ok().map(|data| data.claims)
+}

@@ -1,0 +1,16 @@
+//! Properties of what reads untrusted text: JSON, claim paths and rules, signed links, credentials,
+//! key files and lists. Each is compared with a naive model of what its documentation says.
+//!
+//! `PROPTEST_CASES` sets how many cases there are of each property; a failure prints the smallest
+//! input that it was seen with.
+
+// The helpers below are test code, though outside a #[test] function.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+
+mod claims;
+mod credentials;
+mod files;
+mod json;
+mod links;
+#[path = "../common/property.rs"]
+mod property;
