@@ -10,14 +10,15 @@ mod rules;
 mod servers;
 mod setting;
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, OnceCell};
 use std::fmt;
 use std::rc::Rc;
 
 pub(crate) use directives::COMMANDS;
-pub(crate) use jwt::{JwtCheck, KeyFile, KeyRequest, KeySource, Part, TokenSource};
+pub(crate) use jwt::{JwtCheck, KeyFile, KeyRequest, KeySource, Part, PartBeside, TokenSource};
 pub(crate) use link::{LinkCheck, Signed};
 pub(crate) use provider::Provider;
+use provider::{ProviderList, Providers};
 pub(crate) use rules::{Demand, Rule, Status};
 pub(crate) use servers::descriptions;
 pub(crate) use setting::NamedClaim;
@@ -29,8 +30,8 @@ use crate::keys::{KeyFiles, Sources};
 /// What the `http` block says once for all.
 #[derive(Default)]
 pub(crate) struct MainConf {
-    /// The `jwt_provider` blocks, in order.
-    providers: RefCell<Vec<Rc<Provider>>>,
+    /// The `jwt_provider` blocks, and how directives list them.
+    providers: Providers,
     /// The key files whose names hold variables.
     pub(crate) key_files: KeyFiles,
     /// What keys are fetched from.
@@ -72,8 +73,8 @@ pub(crate) struct LocationConf {
 #[derive(Clone)]
 struct Switch {
     value: SwitchValue,
-    /// The names after `provider=`.
-    providers: Rc<[Box<[u8]>]>,
+    /// What `provider=` names; `None` where it is not there.
+    providers: Option<Rc<ProviderList>>,
     /// Where it stands.
     position: Rc<str>,
 }
@@ -128,7 +129,7 @@ impl LocationConf {
         let named = self.jwt.inherit(&parent.jwt);
         self.jwt_check = match &parent.jwt_check {
             Some(check) if !named => Some(Rc::clone(check)),
-            _ => self.jwt.check(&main.providers.borrow())?.map(Rc::new),
+            _ => self.jwt.check(&main.providers)?.map(Rc::new),
         };
         let named = self.link.inherit(&parent.link);
         self.link_check = match &parent.link_check {

@@ -15,8 +15,8 @@ use sha2::Sha256;
 use token::credential::{self, Found};
 use token::json::Document;
 use token::{
-    AlgorithmSet, ClaimPath, ClaimRule, Demands, Key, KeySet, Link, LinkAlgorithm, LinkPolicy,
-    LinkSecret, Loaded, MAX_TOKEN_LEN, Operator, Policy, Reject, Revocation, RevokedList, Trust,
+    AlgorithmSet, Beside, ClaimPath, ClaimRule, Demands, Key, KeySet, Link, LinkAlgorithm, LinkPolicy,
+    LinkSecret, Loaded, Loan, MAX_TOKEN_LEN, Operator, Policy, Providers, Reject, Revocation, RevokedList, Trust,
     Verified, load_keys, load_kids,
 };
 
@@ -80,10 +80,12 @@ static JUDGES: LazyLock<Judges> = LazyLock::new(|| {
         revoked: vec![revoked()],
         ..Policy::default()
     };
+    let providers = Providers::new(["a", "b"].map(|issuer| policy(Some(issuer))));
+    let providers = providers.expect("issuers of their own");
     Judges {
         plain: Policy { keys: key_set(&files), ..Policy::default() },
         strict: policy(None),
-        providers: Trust::Providers(vec![policy(Some("a")), policy(Some("b"))]),
+        providers: Trust::Providers(Arc::new(providers), Beside::default()),
     }
 });
 
@@ -101,7 +103,7 @@ pub fn token(input: &[u8]) {
     let token = signed.as_deref().unwrap_or(input);
     let plain = judges.plain.check(token, NOW);
     let strict = judges.strict.check(token, NOW);
-    let provider = judges.providers.check(token, NOW, |_| None);
+    let provider = judges.providers.check(token, NOW, |_| Loan::default());
     let jws = judges.plain.verify_jws(token, NOW);
     if let Ok(verified) = &plain {
         // Nothing but what was signed here can hold, and of it nothing but strict JSON.
