@@ -11,15 +11,16 @@ mod rules;
 mod servers;
 mod setting;
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, OnceCell};
 use std::fmt;
 use std::rc::Rc;
 
 pub(crate) use directives::COMMANDS;
 use files::Files;
-pub(crate) use jwt::{JwtCheck, KeyFile, KeyRequest, KeySource, Part, TokenSource};
+pub(crate) use jwt::{JwtCheck, KeyFile, KeyRequest, KeySource, Part, PartBeside, TokenSource};
 pub(crate) use link::{LinkCheck, Signed};
 pub(crate) use provider::Provider;
+use provider::{ProviderList, Providers};
 pub(crate) use rules::{Demand, Rule, Status};
 pub(crate) use servers::descriptions;
 pub(crate) use setting::NamedClaim;
@@ -31,8 +32,8 @@ use crate::keys::{KeyFiles, Sources};
 /// What the `http` block says once for all.
 #[derive(Default)]
 pub(crate) struct MainConf {
-    /// The `jwt_provider` blocks, in order.
-    providers: RefCell<Vec<Rc<Provider>>>,
+    /// The `jwt_provider` blocks, and how directives list them.
+    providers: Providers,
     /// The files that have been read for it.
     files: Files,
     /// The key files whose names hold variables.
@@ -76,8 +77,8 @@ pub(crate) struct LocationConf {
 #[derive(Clone)]
 struct Switch {
     value: SwitchValue,
-    /// The names after `provider=`.
-    providers: Rc<[Box<[u8]>]>,
+    /// What `provider=` names; `None` where it is not there.
+    providers: Option<Rc<ProviderList>>,
     /// Where it stands.
     position: Rc<str>,
 }
@@ -132,7 +133,7 @@ impl LocationConf {
         let named = self.jwt.inherit(&parent.jwt);
         self.jwt_check = match &parent.jwt_check {
             Some(check) if !named => Some(Rc::clone(check)),
-            _ => self.jwt.check(&main.providers.borrow())?.map(Rc::new),
+            _ => self.jwt.check(&main.providers)?.map(Rc::new),
         };
         let named = self.link.inherit(&parent.link);
         self.link_check = match &parent.link_check {

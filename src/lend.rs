@@ -7,9 +7,9 @@ use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use token::{KeySet, Lent, Refusal, Reject, Revocation, Verified};
+use token::{KeySet, Lent, Loan, Refusal, Reject, Revocation, Verified};
 
-use crate::conf::{JwtCheck, KeyFile, KeyRequest, KeySource, Part};
+use crate::conf::{JwtCheck, KeyFile, KeyRequest, KeySource, Part, PartBeside};
 use crate::keys::{Source, Watched};
 use crate::request::Request;
 use crate::state::{Awaited, Failed, State};
@@ -80,15 +80,18 @@ fn look_again(request: Request<'_>, check: &JwtCheck, lookup: &Lookup) -> Option
     worth
 }
 
-/// What the policy goes by now. The same as last time is not put together again.
-fn lend(
-    request: Request<'_>,
-    check: &JwtCheck,
-    policy: usize,
-    lookup: &Lookup,
-) -> Option<Rc<Lent>> {
+/// What the policy, and the location beside it, go by now.
+fn lend(request: Request<'_>, check: &JwtCheck, policy: usize, lookup: &Lookup) -> Loan {
     lookup.policy.set(Some(policy));
-    let part = check.parts.get(policy)?;
+    let part = check.parts.get(policy);
+    Loan {
+        policy: part.and_then(|part| lend_to_policy(request, part, lookup)),
+        revoked: lend_beside(request, &check.beside),
+    }
+}
+
+/// The same as last time is not put together again.
+fn lend_to_policy(request: Request<'_>, part: &Part, lookup: &Lookup) -> Option<Rc<Lent>> {
     let sources = &part.sources;
     if sources.keys.is_empty() && sources.revoked.is_empty() {
         return None;
@@ -103,6 +106,23 @@ fn lend(
         return Some(last);
     }
     let lent = Rc::new(Lent { keys: keys().collect(), revoked: revoked().collect() });
+    part.lent.replace(Some(Rc::clone(&lent)));
+    Some(lent)
+}
+
+/// As [`lend_to_policy`].
+fn lend_beside(request: Request<'_>, part: &PartBeside) -> Option<Rc<[Arc<Revocation>]>> {
+    if part.revoked.is_empty() {
+        return None;
+    }
+    let revoked = || part.revoked.iter().map(|file| list_of(request, file));
+    let last = part.lent.borrow().clone();
+    if let Some(last) = last
+        && last.iter().map(Arc::as_ptr).eq(revoked().map(|list| Arc::as_ptr(&list)))
+    {
+        return Some(last);
+    }
+    let lent: Rc<[_]> = revoked().collect();
     part.lent.replace(Some(Rc::clone(&lent)));
     Some(lent)
 }

@@ -15,9 +15,9 @@ use sha2::Sha256;
 use token::credential::{self, Found};
 use token::json::Document;
 use token::{
-    AlgorithmSet, Cache, ClaimPath, ClaimRule, Demands, Key, KeySet, Link, LinkAlgorithm,
-    LinkPolicy, LinkSecret, Loaded, MAX_TOKEN_LEN, Operator, Policy, Refusal, Reject, Revocation,
-    RevokedList, Trust, Verified, load_keys, load_kids,
+    AlgorithmSet, Beside, Cache, ClaimPath, ClaimRule, Demands, Key, KeySet, Link, LinkAlgorithm,
+    LinkPolicy, LinkSecret, Loaded, Loan, MAX_TOKEN_LEN, Operator, Policy, Providers, Refusal,
+    Reject, Revocation, RevokedList, Trust, Verified, load_keys, load_kids,
 };
 
 const NOW: i64 = 1_800_000_000;
@@ -87,7 +87,9 @@ static JUDGES: LazyLock<Judges> = LazyLock::new(|| {
         revoked: vec![revoked()],
         ..Policy::default()
     };
-    let providers = || Trust::Providers(vec![policy(Some("a")), policy(Some("b"))]);
+    let providers = Providers::new(["a", "b"].map(|issuer| policy(Some(issuer))));
+    let providers = Arc::new(providers.expect("issuers of their own"));
+    let providers = || Trust::Providers(Arc::clone(&providers), Beside::default());
     Judges {
         plain: Policy { keys: key_set(&files), ..Policy::default() },
         strict: policy(None),
@@ -115,12 +117,13 @@ pub fn token(input: &[u8]) {
     let token = signed.as_deref().unwrap_or(input);
     let plain = judges.plain.check(token, NOW);
     let strict = judges.strict.check(token, NOW);
-    let provider = judges.providers.check(token, NOW, |_| None);
+    let provider = judges.providers.check(token, NOW, |_| Loan::default());
     let jws = judges.plain.verify_jws(token, NOW);
     for (trust, answer) in judges.cached.iter().zip([&strict, &provider]) {
         // The second time it is known, if it can be at all.
         for _ in 0..2 {
-            let again = CACHE.with(|cache| trust.check_cached(token, NOW, |_| None, Some(cache)));
+            let again = CACHE
+                .with(|cache| trust.check_cached(token, NOW, |_| Loan::default(), Some(cache)));
             assert_eq!(told(&again), told(answer));
         }
     }

@@ -86,7 +86,8 @@ fn jwt(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
         Some(name) if !name.is_empty() => Ok(name.into()),
         _ => Err(ConfError::parameter(word)),
     };
-    let providers = setting.values().skip(1).map(provider).collect::<Result<_>>()?;
+    let names = setting.values().skip(1).map(provider).collect::<Result<_>>()?;
+    let providers = setting.main().providers.list(names);
     let position = setting.position().into();
     once(&mut conf.jwt.switch, Switch { value, providers, position })
 }
@@ -100,7 +101,7 @@ fn secure_token(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
     let value = value?
         .ok_or_else(|| ConfError::value(setting.first(), "must be on, off, or hold a variable"))?;
     let position = setting.position().into();
-    once(&mut conf.link.switch, Switch { value, providers: Rc::new([]), position })
+    once(&mut conf.link.switch, Switch { value, providers: None, position })
 }
 
 /// The first argument as the position of a switch, if it is one. As nginx's own flags, words
@@ -240,7 +241,7 @@ fn auth_jwt(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
     let off = setting.first() == b"off";
     let value = SwitchValue::Fixed(if off { Mode::Off } else { Mode::On });
     let position = setting.position().into();
-    once(&mut conf.jwt.switch, Switch { value, providers: Rc::new([]), position })?;
+    once(&mut conf.jwt.switch, Switch { value, providers: None, position })?;
     conf.jwt.auth_jwt = true;
     if let Some(parameter) = setting.arg(2) {
         let token = parameter

@@ -5,9 +5,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use token::schedule::Terms;
-use token::{AlgorithmSet, Demands, KeySet, Lent, Policy, Revocation, Trust};
+use token::{AlgorithmSet, Beside, Demands, KeySet, Lent, Policy, Revocation, Trust};
 
-use super::{MergeError, Mode, Provider, Rule, Switch, SwitchValue, inherit};
+use super::provider::{Provider, ProviderList, Providers};
+use super::{MergeError, Mode, Rule, Switch, SwitchValue, inherit};
 use crate::ffi::ComplexValue;
 use crate::keys::{Watched, Zone};
 
@@ -16,12 +17,16 @@ pub(crate) struct JwtCheck {
     pub(crate) switch: SwitchValue,
     pub(crate) trust: Trust,
     /// What each policy of `trust` adds, by its number.
-    pub(crate) parts: Vec<Part>,
+    pub(crate) parts: Rc<[Part]>,
+    /// What the location adds to what providers do.
+    pub(crate) beside: PartBeside,
     /// The location's own rules, judged after those of the policy.
     pub(crate) rules: Rc<[Rc<Rule>]>,
     /// Where a token is looked for; the first that has one counts.
     pub(crate) sources: Rc<[TokenSource]>,
     pub(crate) realm: Option<ComplexValue>,
+    /// Whether keys depend on variables.
+    keys_on_variables: bool,
 }
 
 impl JwtCheck {
@@ -29,15 +34,12 @@ impl JwtCheck {
     pub(crate) fn depends_on_variables(&self) -> bool {
         matches!(self.switch, SwitchValue::Variable(_))
             || self.sources.iter().any(|source| matches!(source, TokenSource::Value(_)))
-            || self
-                .parts
-                .iter()
-                .flat_map(|part| &part.sources.keys)
-                .any(|source| source.depends_on_variables())
+            || self.keys_on_variables
     }
 }
 
-/// What the core does not need to know of a policy.
+/// What the core does not need to know of a policy. A provider's is shared by all locations that
+/// judge by the same providers.
 #[derive(Default)]
 pub(crate) struct Part {
     /// The provider that it is; `None` for the location's own keys.
@@ -48,6 +50,15 @@ pub(crate) struct Part {
     pub(crate) valid: u64,
     /// What the sources gave last, for as long as they give the same.
     pub(crate) lent: RefCell<Option<Rc<Lent>>>,
+}
+
+/// What the core does not need to know of what a location demands beside providers.
+#[derive(Default)]
+pub(crate) struct PartBeside {
+    /// Lists that change while requests flow.
+    pub(crate) revoked: Box<[Rc<Watched<Revocation>>]>,
+    /// What they gave last, for as long as they give the same.
+    pub(crate) lent: RefCell<Option<Rc<[Arc<Revocation>]>>>,
 }
 
 /// `valid=` where neither it nor `auth_jwt_key_cache` is there.
@@ -91,6 +102,13 @@ impl KeyRequest {
     pub(crate) fn terms(&self, part: &Part) -> Terms {
         let valid = self.valid.unwrap_or(part.valid);
         Terms { valid, stale: self.stale, timeout: self.timeout }
+    }
+}
+
+impl Sources {
+    /// Whether what keys they give depends on the request.
+    pub(super) fn depend_on_variables(&self) -> bool {
+        self.keys.iter().any(|source| source.depends_on_variables())
     }
 }
 
@@ -178,13 +196,13 @@ impl JwtSettings {
             self.sources = Some(Rc::new([TokenSource::Bearer]));
         }
         let own_keys = self.keys.is_some() && self.switch.is_none();
-        let own_providers = self.switch.as_ref().is_some_and(|own| !own.providers.is_empty());
+        let own_providers = self.switch.as_ref().is_some_and(|own| own.providers.is_some());
         let named = self.inherit_each(parent);
         if own_providers {
             self.keys = None;
         }
         if own_keys && let Some(switch) = &mut self.switch {
-            switch.providers = Rc::new([]);
+            switch.providers = None;
         }
         named
     }
@@ -211,7 +229,7 @@ impl JwtSettings {
     /// Before anything is inherited: refuses a level that names keys and providers.
     pub(super) fn refuse_two_kinds_of_keys(&self) -> Result<(), MergeError> {
         match (&self.switch, &self.keys) {
-            (Some(switch), Some(_)) if !switch.providers.is_empty() => Err(MergeError {
+            (Some(switch), Some(_)) if switch.providers.is_some() => Err(MergeError {
                 what: "\"jwt\" names a provider beside keys of this level, which it would not use,"
                     .to_owned(),
                 position: Rc::clone(&switch.position),
@@ -221,11 +239,11 @@ impl JwtSettings {
     }
 
     /// Keys in force switch the check on, unless it is switched off.
-    pub(super) fn check(&self, providers: &[Rc<Provider>]) -> Result<Option<JwtCheck>, MergeError> {
+    pub(super) fn check(&self, providers: &Providers) -> Result<Option<JwtCheck>, MergeError> {
         let switch = match (&self.switch, &self.keys) {
             (Some(Switch { value: SwitchValue::Fixed(Mode::Off), .. }), _) => return Ok(None),
-            (Some(switch), _) if !switch.providers.is_empty() => {
-                return self.check_of_providers(switch, providers).map(Some);
+            (Some(switch @ Switch { providers: Some(list), .. }), _) => {
+                return self.check_of_providers(switch, list, providers).map(Some);
             }
             (Some(Switch { position, .. }), None) => {
                 return Err(MergeError {
@@ -240,81 +258,68 @@ impl JwtSettings {
             (None, Some(Keys { switch_on: true, .. })) => SwitchValue::Fixed(Mode::On),
             (None, _) => return Ok(None),
         };
-        let sources = self.sources([self]);
-        let valid = self.key_cache.unwrap_or(VALID);
-        let part = Part { sources, valid, ..Part::default() };
+        let part = self.part(None);
         let sources = self.sources.clone().unwrap_or_else(|| Rc::new([TokenSource::Bearer]));
         Ok(Some(JwtCheck {
             switch,
-            trust: Trust::Keys(self.policy(Vec::new())),
-            parts: vec![part],
+            trust: Trust::Keys(self.policy()),
+            keys_on_variables: part.sources.depend_on_variables(),
+            parts: Rc::new([part]),
+            beside: PartBeside::default(),
             rules: self.rules(),
             sources,
             realm: self.realm,
         }))
     }
 
-    /// The check by the providers that `switch` names. What the location demands, it demands
-    /// beside what the provider does: nothing of the one is lost to the other.
+    /// The check by the providers of `list`. What the location demands, it demands beside what the
+    /// provider does: nothing of the one is lost to the other.
     fn check_of_providers(
         &self,
         switch: &Switch,
-        providers: &[Rc<Provider>],
+        list: &ProviderList,
+        providers: &Providers,
     ) -> Result<JwtCheck, MergeError> {
         let mistake = |what| MergeError { what, position: Rc::clone(&switch.position) };
-        let (mut policies, mut parts) = (Vec::<Policy>::new(), Vec::new());
-        for name in &*switch.providers {
-            let provider = providers.iter().find(|one| *one.name == **name).ok_or_else(|| {
-                let name = name.escape_ascii();
-                mistake(format!(
-                    "\"jwt\" names provider \"{name}\", but there is no such jwt_provider,"
-                ))
-            })?;
-            let issuers = || provider.settings.issuers.iter().flat_map(|list| list.iter());
-            let known = |issuer: &str| {
-                policies
-                    .iter()
-                    .filter_map(|p| p.demands.first())
-                    .any(|d| d.issuers.iter().any(|one| **one == *issuer))
-            };
-            if let Some(issuer) = issuers().find(|issuer| known(issuer)) {
-                return Err(mistake(format!(
-                    "\"jwt\" names two providers of issuer \"{issuer}\", by which they are told apart,"
-                )));
-            }
-            let theirs = &provider.settings;
-            let mut policy = theirs.policy(vec![self.demands()]);
-            policy.algorithms = match (theirs.algorithms, self.algorithms) {
-                (Some(a), Some(b)) => Some(a.intersection(b)),
-                (a, b) => a.or(b),
-            };
-            policy.leeway = self.leeway.or(theirs.leeway).unwrap_or(0);
-            policy.revoked.extend(self.revoked.iter().flat_map(|one| &one.lists).cloned());
-            policies.push(policy);
-            let sources = theirs.sources([theirs, self]);
-            let provider = Some(Rc::clone(provider));
-            parts.push(Part { provider, sources, valid: VALID, ..Part::default() });
-        }
+        let listed = list.resolve(providers).map_err(mistake)?;
+        let revoked = self.revoked.clone().unwrap_or_default();
+        let beside = Beside {
+            algorithms: self.algorithms,
+            leeway: self.leeway,
+            demands: self.demands(),
+            revoked: revoked.lists,
+        };
         Ok(JwtCheck {
             switch: switch.value,
-            trust: Trust::Providers(policies),
-            parts,
+            trust: Trust::Providers(Arc::clone(&listed.policies), beside),
+            parts: Rc::clone(&listed.parts),
+            beside: PartBeside { revoked: revoked.watched.into(), ..PartBeside::default() },
             rules: self.rules(),
             sources: self.sources.clone().unwrap_or_else(|| Rc::new([TokenSource::Bearer])),
             realm: self.realm,
+            keys_on_variables: listed.keys_on_variables,
         })
     }
 
-    fn policy(&self, further: Vec<Demands>) -> Policy {
-        let mut demands = vec![self.demands()];
-        demands.extend(further);
+    /// The policy that the keys and demands of this level make.
+    pub(super) fn policy(&self) -> Policy {
         Policy {
             keys: self.keys.as_ref().map(|keys| keys.sets.clone()).unwrap_or_default(),
             algorithms: self.algorithms,
             leeway: self.leeway.unwrap_or(0),
-            demands,
+            demands: vec![self.demands()],
             revoked: self.revoked.as_ref().map(|one| one.lists.clone()).unwrap_or_default(),
         }
+    }
+
+    /// What goes with [`JwtSettings::policy`].
+    pub(super) fn part(&self, provider: Option<Rc<Provider>>) -> Part {
+        let sources = Sources {
+            keys: self.keys.as_ref().map(|keys| keys.sources.clone()).unwrap_or_default(),
+            revoked: self.revoked.as_ref().map(|one| one.watched.clone()).unwrap_or_default(),
+        };
+        let valid = self.key_cache.unwrap_or(VALID);
+        Part { provider, sources, valid, lent: RefCell::default() }
     }
 
     fn demands(&self) -> Demands {
@@ -329,14 +334,5 @@ impl JwtSettings {
 
     pub(super) fn rules(&self) -> Rc<[Rc<Rule>]> {
         [&self.claims, &self.requires].into_iter().flatten().flatten().cloned().collect()
-    }
-
-    /// The sources of this level's keys, and of the lists of what is revoked on each of `levels`.
-    fn sources<'s>(&self, levels: impl IntoIterator<Item = &'s Self>) -> Sources {
-        let revoked = levels.into_iter().flat_map(|level| &level.revoked);
-        Sources {
-            keys: self.keys.as_ref().map(|keys| keys.sources.clone()).unwrap_or_default(),
-            revoked: revoked.flat_map(|one| &one.watched).cloned().collect(),
-        }
     }
 }

@@ -1,6 +1,7 @@
 //! What a location demands of a token, and whether a token satisfies it.
 
 use std::fmt;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::alg::{Algorithm, AlgorithmSet};
@@ -24,7 +25,8 @@ pub struct Policy {
     pub algorithms: Option<AlgorithmSet>,
     /// Clock skew allowed for `exp` and `nbf`, in seconds.
     pub leeway: i64,
-    /// What the header and the claims must be; all of it. A provider's comes first.
+    /// What the header and the claims must be; all of it. Of a provider, the first names its
+    /// issuers.
     pub demands: Vec<Demands>,
     /// Which tokens are revoked.
     pub revoked: Vec<Arc<Revocation>>,
@@ -45,6 +47,20 @@ pub struct Demands {
     pub max_lifetime: Option<i64>,
 }
 
+/// What a location demands beside the policies of the providers that it trusts. It is kept apart
+/// from them so that any number of locations can share them.
+#[derive(Debug, Default)]
+pub struct Beside {
+    /// The accepted values of `alg`, of those that a policy accepts; `None` for all of them.
+    pub algorithms: Option<AlgorithmSet>,
+    /// Clock skew allowed instead of what a policy allows, in seconds.
+    pub leeway: Option<i64>,
+    /// What the header and the claims must be, too.
+    pub demands: Demands,
+    /// Further lists of what is revoked.
+    pub revoked: Vec<Arc<Revocation>>,
+}
+
 /// What a [`Policy`] goes by beside what the configuration fixes: keys and lists that change while
 /// requests flow.
 #[derive(Debug, Default)]
@@ -53,6 +69,21 @@ pub struct Lent {
     pub keys: Vec<Arc<KeySet>>,
     /// Further lists of what is revoked.
     pub revoked: Vec<Arc<Revocation>>,
+}
+
+/// All that is lent for one judgement.
+#[derive(Debug, Default, Clone)]
+pub struct Loan {
+    /// To the policy; `None` for nothing.
+    pub policy: Option<Rc<Lent>>,
+    /// Lists of what is revoked that a location goes by [beside](Beside); `None` for none.
+    pub revoked: Option<Rc<[Arc<Revocation>]>>,
+}
+
+impl From<Rc<Lent>> for Loan {
+    fn from(lent: Rc<Lent>) -> Self {
+        Self { policy: Some(lent), revoked: None }
+    }
 }
 
 /// Why a token was refused, and what the log may say of it.
@@ -122,23 +153,29 @@ impl Policy {
         let verify = || {
             let head = Header::read(&document)?;
             let kid = head.kid(&document);
-            InForce { policy: self, lent: None }.verify(&compact, head.algorithm, kid, now)?;
+            InForce { policy: self, beside: None, loan: &Loan::default() }.verify(
+                &compact,
+                head.algorithm,
+                kid,
+                now,
+            )?;
             base64url::decode(compact.payload).ok_or(Reject::Malformed)
         };
         verify().map_err(|reason| Refusal::of(&document, plain(reason)))
     }
 }
 
-/// A policy with what it is lent: all that a token is judged by.
+/// A policy with what comes to it: all that a token is judged by.
 #[derive(Clone, Copy)]
 pub(crate) struct InForce<'p> {
     pub(crate) policy: &'p Policy,
-    pub(crate) lent: Option<&'p Lent>,
+    pub(crate) beside: Option<&'p Beside>,
+    pub(crate) loan: &'p Loan,
 }
 
 impl<'p> InForce<'p> {
     fn sets(self) -> impl Iterator<Item = &'p KeySet> + Clone {
-        let lent = self.lent.map(|lent| &*lent.keys).unwrap_or_default();
+        let lent = self.loan.policy.as_ref().map(|lent| &*lent.keys).unwrap_or_default();
         self.policy.keys.iter().chain(lent).map(AsRef::as_ref)
     }
 
@@ -154,7 +191,9 @@ impl<'p> InForce<'p> {
     }
 
     fn accepts(self, algorithm: Algorithm) -> bool {
-        self.policy.algorithms.is_none_or(|accepted| accepted.contains(algorithm))
+        let beside = self.beside.and_then(|beside| beside.algorithms);
+        let all = [self.policy.algorithms, beside];
+        all.into_iter().flatten().all(|accepted| accepted.contains(algorithm))
     }
 
     /// The key that the signature holds with.
@@ -224,16 +263,24 @@ impl<'p> InForce<'p> {
 
     /// Judges what a token says that `key` has verified.
     pub(crate) fn check_content(self, content: &Content, key: &Key, now: i64) -> Result<(), Why> {
-        let time = content.claims.check_time(now, self.policy.leeway);
+        let leeway = self.beside.and_then(|beside| beside.leeway).unwrap_or(self.policy.leeway);
+        let time = content.claims.check_time(now, leeway);
         time.map_err(|(reason, age)| (reason, Some(age)))?;
-        for demands in &self.policy.demands {
+        let beside = self.beside.map(|beside| &beside.demands);
+        for demands in self.policy.demands.iter().chain(beside) {
             demands.check(content, now).map_err(plain)?;
         }
-        let lent = self.lent.map(|lent| &*lent.revoked).unwrap_or_default();
-        let mut revoked = self.policy.revoked.iter().chain(lent);
         let revokes =
             |it: &Arc<Revocation>| it.revokes(&content.header, &content.payload, key.kid());
-        if revoked.any(revokes) { Err(plain(Reject::Revoked)) } else { Ok(()) }
+        if self.revoked().any(revokes) { Err(plain(Reject::Revoked)) } else { Ok(()) }
+    }
+
+    /// All lists of what is revoked.
+    fn revoked(self) -> impl Iterator<Item = &'p Arc<Revocation>> {
+        let beside = self.beside.map(|beside| &*beside.revoked).unwrap_or_default();
+        let lent = self.loan.policy.as_ref().map(|lent| &*lent.revoked).unwrap_or_default();
+        let lent_beside = self.loan.revoked.as_deref().unwrap_or_default();
+        self.policy.revoked.iter().chain(beside).chain(lent).chain(lent_beside)
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::ops::Deref;
 use std::rc::Rc;
-use std::slice;
+use std::sync::Arc;
 
 use crate::base64url;
 use crate::cache::{Cache, Known, Proof};
@@ -13,7 +13,8 @@ use crate::content::Content;
 use crate::header::{self, Header};
 use crate::json::Document;
 use crate::keyset::Place;
-use crate::policy::{InForce, Lent, Policy, Refusal};
+use crate::policy::{Beside, InForce, Loan, Policy, Refusal};
+use crate::providers::Providers;
 use crate::reject::Reject;
 
 /// Whose tokens are accepted.
@@ -22,8 +23,8 @@ pub enum Trust {
     /// Those that the keys of one policy verify.
     Keys(Policy),
     /// Those of several providers. The issuer that a token names decides which: keys of one never
-    /// vouch for an issuer of another.
-    Providers(Vec<Policy>),
+    /// vouch for an issuer of another. What is demanded beside is demanded of them all.
+    Providers(Arc<Providers>, Beside),
 }
 
 /// A token that satisfied a [`Policy`].
@@ -50,7 +51,7 @@ impl Trust {
     /// revocation. Among several providers the issuer is read before, for nothing but choosing
     /// whose keys are tried.
     ///
-    /// `lend` gives what a policy, by its number, goes by beside its own; `None` for nothing.
+    /// `lend` gives what a policy, by its number, goes by beside its own.
     ///
     /// # Errors
     /// The first reason for which the token is refused.
@@ -58,7 +59,7 @@ impl Trust {
         &self,
         token: &[u8],
         now: i64,
-        lend: impl Fn(usize) -> Option<Rc<Lent>>,
+        lend: impl Fn(usize) -> Loan,
     ) -> Result<Verified, Refusal> {
         self.check_cached(token, now, lend, None)
     }
@@ -71,14 +72,14 @@ impl Trust {
         &self,
         token: &[u8],
         now: i64,
-        lend: impl Fn(usize) -> Option<Rc<Lent>>,
+        lend: impl Fn(usize) -> Loan,
         cache: Option<&Cache>,
     ) -> Result<Verified, Refusal> {
-        let (policies, by_issuer) = match self {
-            Self::Keys(policy) => (slice::from_ref(policy), false),
-            Self::Providers(policies) => (&**policies, true),
+        let among = match self {
+            Self::Keys(policy) => Among::One(policy),
+            Self::Providers(providers, beside) => Among::Issuers(providers, beside),
         };
-        Judge { policies, by_issuer, lend, cache, now }.check(token)
+        Judge { among, lend, cache, now }.check(token)
     }
 }
 
@@ -88,35 +89,42 @@ impl Policy {
     /// # Errors
     /// As [`Trust::check`].
     pub fn check(&self, token: &[u8], now: i64) -> Result<Verified, Refusal> {
-        let (policies, lend) = (slice::from_ref(self), |_| None);
-        Judge { policies, by_issuer: false, lend, cache: None, now }.check(token)
+        let lend = |_| Loan::default();
+        Judge { among: Among::One(self), lend, cache: None, now }.check(token)
     }
 }
 
 /// What one token is judged with.
 struct Judge<'p, L> {
-    policies: &'p [Policy],
-    /// Whether the issuer decides which of them counts; the first one does otherwise.
-    by_issuer: bool,
+    among: Among<'p>,
     lend: L,
     cache: Option<&'p Cache>,
     now: i64,
+}
+
+/// What there is to choose a policy from.
+#[derive(Clone, Copy)]
+enum Among<'p> {
+    One(&'p Policy),
+    /// The issuer decides.
+    Issuers(&'p Providers, &'p Beside),
 }
 
 /// The policy that counts.
 struct Chosen<'p> {
     number: usize,
     policy: &'p Policy,
-    lent: Option<Rc<Lent>>,
+    beside: Option<&'p Beside>,
+    loan: Loan,
 }
 
 impl Chosen<'_> {
     fn in_force(&self) -> InForce<'_> {
-        InForce { policy: self.policy, lent: self.lent.as_deref() }
+        InForce { policy: self.policy, beside: self.beside, loan: &self.loan }
     }
 }
 
-impl<'p, L: Fn(usize) -> Option<Rc<Lent>>> Judge<'p, L> {
+impl<'p, L: Fn(usize) -> Loan> Judge<'p, L> {
     fn check(&self, token: &[u8]) -> Result<Verified, Refusal> {
         match self.cache.and_then(|cache| Some((cache, cache.find(token)?))) {
             Some((cache, known)) => self.check_known(token, cache, &known),
@@ -131,12 +139,13 @@ impl<'p, L: Fn(usize) -> Option<Rc<Lent>>> Judge<'p, L> {
         let refused = |reason| Refusal::of(&header, (reason, None));
         let head = Header::read(&header).map_err(refused)?;
         let mut text = None;
-        let chosen = if self.by_issuer {
-            let text = text.insert(payload_text(&compact).map_err(refused)?);
-            let issuer = claims::issuer_of(text).map_err(refused)?;
-            self.of_issuer(issuer.as_deref()).map_err(refused)?
-        } else {
-            self.only().map_err(refused)?
+        let chosen = match self.among {
+            Among::One(policy) => self.only(policy),
+            Among::Issuers(providers, beside) => {
+                let text = text.insert(payload_text(&compact).map_err(refused)?);
+                let issuer = claims::issuer_of(text).map_err(refused)?;
+                self.of_issuer(issuer.as_deref(), providers, beside).map_err(refused)?
+            }
         };
         let (place, key) = chosen
             .in_force()
@@ -162,8 +171,12 @@ impl<'p, L: Fn(usize) -> Option<Rc<Lent>>> Judge<'p, L> {
     fn check_known(&self, token: &[u8], cache: &Cache, known: &Known) -> Result<Verified, Refusal> {
         let content = &known.content;
         let refused = |reason| Refusal::of(&content.header, (reason, None));
-        let chosen = if self.by_issuer { self.of_issuer(content.issuer()) } else { self.only() };
-        let chosen = chosen.map_err(refused)?;
+        let chosen = match self.among {
+            Among::One(policy) => self.only(policy),
+            Among::Issuers(providers, beside) => {
+                self.of_issuer(content.issuer(), providers, beside).map_err(refused)?
+            }
+        };
         let force = chosen.in_force();
         let algorithm = content.head.algorithm;
         let proven = cache
@@ -200,21 +213,20 @@ impl<'p, L: Fn(usize) -> Option<Rc<Lent>>> Judge<'p, L> {
     }
 
     /// The one policy that there is.
-    fn only(&self) -> Result<Chosen<'p>, Reject> {
-        let policy = self.policies.first().ok_or(Reject::NoKeys)?;
-        Ok(Chosen { number: 0, policy, lent: (self.lend)(0) })
+    fn only(&self, policy: &'p Policy) -> Chosen<'p> {
+        Chosen { number: 0, policy, beside: None, loan: (self.lend)(0) }
     }
 
     /// The policy of the provider whose issuer this is, which nothing vouches for yet.
-    fn of_issuer(&self, issuer: Option<&str>) -> Result<Chosen<'p>, Reject> {
-        let issuer = issuer.ok_or(Reject::BadIssuer)?;
-        let is_its = |policy: &Policy| {
-            let first = policy.demands.first();
-            first.is_some_and(|demands| demands.issuers.iter().any(|one| **one == *issuer))
-        };
-        let number = self.policies.iter().position(is_its).ok_or(Reject::BadIssuer)?;
-        let policy = self.policies.get(number).ok_or(Reject::BadIssuer)?;
-        Ok(Chosen { number, policy, lent: (self.lend)(number) })
+    fn of_issuer(
+        &self,
+        issuer: Option<&str>,
+        providers: &'p Providers,
+        beside: &'p Beside,
+    ) -> Result<Chosen<'p>, Reject> {
+        let found = issuer.and_then(|issuer| providers.of_issuer(issuer));
+        let (number, policy) = found.ok_or(Reject::BadIssuer)?;
+        Ok(Chosen { number, policy, beside: Some(beside), loan: (self.lend)(number) })
     }
 }
 

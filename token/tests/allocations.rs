@@ -12,8 +12,8 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use token::base64url::encode;
 use token::{
-    AlgorithmSet, Cache, ClaimPath, ClaimRule, Demands, Key, KeySet, Link, LinkAlgorithm,
-    LinkPolicy, LinkSecret, Operator, Policy, Revocation, RevokedList, Trust,
+    AlgorithmSet, Beside, Cache, ClaimPath, ClaimRule, Demands, Key, KeySet, Link, LinkAlgorithm,
+    LinkPolicy, LinkSecret, Loan, Operator, Policy, Providers, Revocation, RevokedList, Trust,
 };
 
 const NOW: i64 = 1_800_000_000;
@@ -101,11 +101,16 @@ const ISSUER: &str = "https://issuer.example";
 fn trusts() -> Vec<(&'static str, Trust)> {
     let provider = |n: usize| policy(1, 1, &format!("https://other.example/{n}"));
     let many = (0..50).map(provider).chain([policy(30, 100, ISSUER)]).collect();
+    let providers = |policies: Vec<Policy>| {
+        let demands = Demands { require_exp: true, ..Demands::default() };
+        let beside = Beside { demands, leeway: Some(5), ..Beside::default() };
+        Trust::Providers(Arc::new(Providers::new(policies).unwrap()), beside)
+    };
     vec![
         ("one key", Trust::Keys(policy(1, 1, ISSUER))),
         ("many keys", Trust::Keys(policy(30, 200, ISSUER))),
-        ("one provider", Trust::Providers(vec![policy(1, 1, ISSUER)])),
-        ("many providers", Trust::Providers(many)),
+        ("one provider", providers(vec![policy(1, 1, ISSUER)])),
+        ("many providers", providers(many)),
     ]
 }
 
@@ -114,9 +119,9 @@ fn a_token_seen_before_allocates_nothing() {
     for (name, trust) in trusts() {
         let cache = Cache::new(1 << 20).unwrap();
         let token = token(1);
-        trust.check_cached(&token, NOW, |_| None, Some(&cache)).unwrap();
+        trust.check_cached(&token, NOW, |_| Loan::default(), Some(&cache)).unwrap();
         let (count, verified) =
-            allocations(|| trust.check_cached(&token, NOW + 1, |_| None, Some(&cache)));
+            allocations(|| trust.check_cached(&token, NOW + 1, |_| Loan::default(), Some(&cache)));
         assert_eq!(count, 0, "{name}");
         assert_eq!(
             verified.unwrap().payload.root().get("sub").unwrap().as_str(),
@@ -133,8 +138,9 @@ fn a_new_token_allocates_a_handful_whatever_there_is_of_keys_and_providers() {
         // The cache fills and then has to make room: neither costs more than before.
         let most = (0..2_000).map(|n| {
             let token = token(n);
-            let (count, verified) =
-                allocations(|| trust.check_cached(&token, NOW, |_| None, Some(&cache)).is_ok());
+            let (count, verified) = allocations(|| {
+                trust.check_cached(&token, NOW, |_| Loan::default(), Some(&cache)).is_ok()
+            });
             assert!(verified, "{name}");
             count
         });
@@ -150,7 +156,7 @@ fn a_new_token_allocates_a_handful_whatever_there_is_of_keys_and_providers() {
 #[test]
 fn rules_and_links_allocate_nothing() {
     let trust = Trust::Keys(policy(1, 1, ISSUER));
-    let verified = trust.check(&token(1), NOW, |_| None).unwrap();
+    let verified = trust.check(&token(1), NOW, |_| Loan::default()).unwrap();
     for (path, operator, values) in [
         ("scope", "any", &["write", "admin"][..]),
         ("scope", "all", &["read", "write"]),

@@ -16,8 +16,8 @@ use proptest::prelude::*;
 use sha2::Sha256;
 use token::base64url::encode;
 use token::{
-    AlgorithmSet, Cache, ClaimPath, Demands, Key, KeySet, Lent, Policy, Refusal, Reject,
-    Revocation, RevokedList, Trust, Verified,
+    Algorithm, AlgorithmSet, Beside, Cache, ClaimPath, Demands, Key, KeySet, Lent, Loan, Policy,
+    Providers, Refusal, Reject, Revocation, RevokedList, Trust, Verified,
 };
 
 const NOW: i64 = 1_800_000_000;
@@ -52,6 +52,15 @@ fn issuer(issuer: &str, keys: Vec<Arc<KeySet>>) -> Policy {
     Policy { keys, demands: vec![demands], ..Policy::default() }
 }
 
+fn providers(first: Policy, second: Policy) -> Trust {
+    beneath(first, second, Beside::default())
+}
+
+/// Two providers, with what a location demands beside.
+fn beneath(first: Policy, second: Policy, beside: Beside) -> Trust {
+    Trust::Providers(Arc::new(Providers::new([first, second]).unwrap()), beside)
+}
+
 fn revoked(list: &str) -> Arc<Revocation> {
     let list = RevokedList::parse(list.as_bytes().to_vec()).unwrap();
     Arc::new(Revocation::new(ClaimPath::new("jti").unwrap(), list))
@@ -63,7 +72,7 @@ fn judge_lent(
     cache: &Cache,
     token: &[u8],
     now: i64,
-    lend: impl Fn(usize) -> Option<Rc<Lent>>,
+    lend: impl Fn(usize) -> Loan,
 ) -> Result<usize, Reject> {
     let told = |judged: Result<Verified, Refusal>| {
         let said =
@@ -76,7 +85,7 @@ fn judge_lent(
 }
 
 fn judge(trust: &Trust, cache: &Cache, token: &[u8], now: i64) -> Result<usize, Reject> {
-    judge_lent(trust, cache, token, now, |_| None)
+    judge_lent(trust, cache, token, now, |_| Loan::default())
 }
 
 #[test]
@@ -121,7 +130,7 @@ fn the_same_token_in_another_location() {
         assert_eq!(judge(&demand(exp), &cache, &good, NOW), Err(Reject::BadLifetime));
         let other_algorithm = Trust::Keys(Policy {
             keys: vec![a.clone()],
-            algorithms: Some([token::Algorithm::HS512].into_iter().collect()),
+            algorithms: Some([Algorithm::HS512].into_iter().collect()),
             ..Policy::default()
         });
         assert_eq!(judge(&other_algorithm, &cache, &good, NOW), Err(Reject::BadAlgorithm));
@@ -134,7 +143,6 @@ fn the_same_token_of_another_provider() {
     let cache = Cache::new(ROOMY).unwrap();
     let (a, b) = (set(vec![key("a")]), set(vec![key("b")]));
     let good = token(r#"{"iss":"me"}"#);
-    let providers = |first, second| Trust::Providers(vec![first, second]);
     let right = providers(issuer("other", vec![b.clone()]), issuer("me", vec![a.clone()]));
     let swapped = providers(issuer("me", vec![b]), issuer("other", vec![a.clone()]));
     let unknown = providers(issuer("x", vec![a.clone()]), issuer("y", vec![a.clone()]));
@@ -148,13 +156,61 @@ fn the_same_token_of_another_provider() {
 }
 
 #[test]
+fn the_same_token_in_locations_beneath_the_same_providers() {
+    let cache = Cache::new(ROOMY).unwrap();
+    let good = token(&format!(r#"{{"iss":"me","aud":"api","jti":"t","exp":{}}}"#, NOW - 3));
+    let own = set(vec![key("a")]);
+    let only = |algorithm: Algorithm| Some([algorithm].into_iter().collect());
+    let me = || Policy {
+        algorithms: only(Algorithm::HS256),
+        leeway: 5,
+        ..issuer("me", vec![own.clone()])
+    };
+    let aud = |name: &str| Demands { audiences: [Box::from(name)].into(), ..Demands::default() };
+    let nothing = Beside::default;
+    for (beside, want) in [
+        (nothing(), Ok(1)),
+        (Beside { algorithms: only(Algorithm::HS256), ..nothing() }, Ok(1)),
+        (Beside { algorithms: only(Algorithm::HS384), ..nothing() }, Err(Reject::BadAlgorithm)),
+        (Beside { algorithms: Some(AlgorithmSet::ALL), ..nothing() }, Ok(1)),
+        (Beside { leeway: Some(0), ..nothing() }, Err(Reject::Expired)),
+        (Beside { leeway: Some(3), ..nothing() }, Err(Reject::Expired)),
+        (Beside { leeway: Some(4), ..nothing() }, Ok(1)),
+        (Beside { demands: aud("api"), ..nothing() }, Ok(1)),
+        (Beside { demands: aud("web"), ..nothing() }, Err(Reject::BadAudience)),
+        (Beside { revoked: vec![revoked("x")], ..nothing() }, Ok(1)),
+        (Beside { revoked: vec![revoked("x"), revoked("t")], ..nothing() }, Err(Reject::Revoked)),
+    ] {
+        let told = format!("{beside:?}");
+        let trust = beneath(issuer("you", vec![own.clone()]), me(), beside);
+        for _ in 0..2 {
+            assert_eq!(judge(&trust, &cache, &good, NOW), want, "{told}");
+        }
+        // Lists that are lent come to all of that.
+        for (list, want) in [("x", want), ("t", want.and(Err(Reject::Revoked)))] {
+            let loan = Loan { policy: None, revoked: Some(Rc::new([revoked(list)])) };
+            let judged = judge_lent(&trust, &cache, &good, NOW, |_| loan.clone());
+            assert_eq!(judged, want, "{list}, {told}");
+        }
+    }
+    // What the provider demands is judged first.
+    for (max_lifetime, want) in [(Some(-60), Reject::BadLifetime), (None, Reject::BadAudience)] {
+        let mut first = me();
+        first.demands[0].max_lifetime = max_lifetime;
+        let beside = Beside { demands: aud("web"), ..nothing() };
+        let trust = beneath(first, issuer("you", vec![]), beside);
+        assert_eq!(judge(&trust, &cache, &good, NOW), Err(want));
+    }
+}
+
+#[test]
 fn after_its_key_is_removed() {
     let cache = Cache::new(ROOMY).unwrap();
     let trust = Trust::Keys(Policy::default());
     let good = token("{}");
     let lend = |keys: Vec<Key>| {
         let lent = Rc::new(Lent { keys: vec![set(keys)], revoked: Vec::new() });
-        move |_| Some(lent.clone())
+        move |_| lent.clone().into()
     };
     assert_eq!(judge_lent(&trust, &cache, &good, NOW, lend(vec![key("a")])), Ok(0));
     let removed = judge_lent(&trust, &cache, &good, NOW, lend(vec![key("b")]));
@@ -162,7 +218,7 @@ fn after_its_key_is_removed() {
     let replaced = Key::hmac(b"new", AlgorithmSet::ALL).unwrap().with_kid(Some("a"));
     let replaced = judge_lent(&trust, &cache, &good, NOW, lend(vec![replaced]));
     assert_eq!(replaced, Err(Reject::BadSignature));
-    assert_eq!(judge_lent(&trust, &cache, &good, NOW, |_| None), Err(Reject::NoKeys));
+    assert_eq!(judge_lent(&trust, &cache, &good, NOW, |_| Loan::default()), Err(Reject::NoKeys));
     assert_eq!(judge_lent(&trust, &cache, &good, NOW, lend(vec![key("a")])), Ok(0));
 }
 
@@ -171,7 +227,7 @@ fn old_key_sets_are_not_kept_alive() {
     let (trust, cache) = (Trust::Keys(Policy::default()), Cache::new(ROOMY).unwrap());
     let keys = set(vec![key("a")]);
     let lent = Rc::new(Lent { keys: vec![keys.clone()], revoked: Vec::new() });
-    trust.check_cached(&token("{}"), NOW, |_| Some(lent.clone()), Some(&cache)).unwrap();
+    trust.check_cached(&token("{}"), NOW, |_| lent.clone().into(), Some(&cache)).unwrap();
     drop(lent);
     assert_eq!((cache.len(), Arc::strong_count(&keys)), (1, 1));
 }
@@ -198,7 +254,7 @@ fn after_its_revocation() {
     let lists = ["", "t-2", "t-1", "t-2"];
     for (list, want) in lists.into_iter().zip([Ok(0), Ok(0), Err(Reject::Revoked), Ok(0)]) {
         let lent = Rc::new(Lent { keys: Vec::new(), revoked: vec![revoked(list)] });
-        let judged = judge_lent(&trust, &cache, &good, NOW, |_| Some(lent.clone()));
+        let judged = judge_lent(&trust, &cache, &good, NOW, |_| lent.clone().into());
         assert_eq!(judged, want, "{list}");
     }
 }
@@ -261,8 +317,8 @@ enum Event {
     Judge { token: usize, trust: usize, later: i64 },
     /// A policy is lent these keys: by number, some of which expire, some without kid.
     Lend { policy: usize, keys: Vec<(usize, Option<i64>, bool)> },
-    /// A policy is lent this list of what is revoked.
-    Revoke { policy: usize, list: usize },
+    /// A policy is lent this list of what is revoked; or locations are, beside all policies.
+    Revoke { policy: Option<usize>, list: usize },
 }
 
 const KIDS: [&str; 3] = ["a", "b", "c"];
@@ -271,10 +327,10 @@ const LISTS: [&str; 3] = ["", "t-1", "t-1\nt-2"];
 fn event() -> impl Strategy<Value = Event> {
     let key = (0..KIDS.len(), prop::option::weighted(0.3, -20..60_i64), any::<bool>());
     prop_oneof![
-        12 => (0..40_usize, 0..4_usize, -3..8_i64)
+        12 => (0..40_usize, 0..5_usize, -3..8_i64)
             .prop_map(|(token, trust, later)| Event::Judge { token, trust, later }),
         2 => (0..2_usize, vec(key, 0..5)).prop_map(|(policy, keys)| Event::Lend { policy, keys }),
-        1 => (0..2_usize, 0..LISTS.len())
+        1 => (prop::option::of(0..2_usize), 0..LISTS.len())
             .prop_map(|(policy, list)| Event::Revoke { policy, list }),
     ]
 }
@@ -299,21 +355,23 @@ fn tokens() -> Vec<Vec<u8>> {
     tokens
 }
 
-/// Two policies in four ways; what changes is lent to them.
+/// Policies in five ways; what changes is lent to them.
 fn trusts() -> Vec<Trust> {
     let own = set(vec![key("c").with_expires(Some(NOW + 30))]);
     let strict = || Policy {
         leeway: 7,
-        algorithms: Some([token::Algorithm::HS256].into_iter().collect()),
+        algorithms: Some([Algorithm::HS256].into_iter().collect()),
         ..issuer("you", Vec::new())
     };
     let aud = Demands { audiences: [Box::from("api")].into(), ..Demands::default() };
+    let beside = Beside { leeway: Some(2), demands: aud.clone(), ..Beside::default() };
     let api = Policy { demands: vec![aud], ..Policy::default() };
     vec![
         of_keys(vec![own.clone()]),
         Trust::Keys(api),
-        Trust::Providers(vec![issuer("me", vec![own.clone()]), strict()]),
-        Trust::Providers(vec![strict(), issuer("me", vec![own])]),
+        providers(issuer("me", vec![own.clone()]), strict()),
+        providers(strict(), issuer("me", vec![own.clone()])),
+        beneath(issuer("me", vec![own]), strict(), beside),
     ]
 }
 
@@ -333,13 +391,17 @@ fn a_cached_judgement_is_the_uncached_one_whatever_happens() {
     property::check(400, vec(event(), 1..200), |events| {
         let caches = [ROOMY, 6_000, 20_000].map(|limit| Cache::new(limit).unwrap());
         let (mut now, mut lent) = (NOW, [Rc::new(Lent::default()), Rc::new(Lent::default())]);
+        let mut beside: Rc<[_]> = Rc::new([]);
         for event in events {
             match event {
                 Event::Judge { token, trust, later } => {
                     now += later;
                     for cache in &caches {
                         let token = &tokens[token % tokens.len()];
-                        let lend = |policy: usize| Some(lent[policy].clone());
+                        let lend = |policy: usize| Loan {
+                            policy: Some(lent[policy].clone()),
+                            revoked: Some(beside.clone()),
+                        };
                         let ok = judge_lent(&trusts[trust], cache, token, now, lend).is_ok();
                         let mut judged = judged.borrow_mut();
                         judged.0 += u32::from(ok);
@@ -351,7 +413,8 @@ fn a_cached_judgement_is_the_uncached_one_whatever_happens() {
                     let revoked = lent[policy].revoked.clone();
                     lent[policy] = Rc::new(Lent { keys, revoked });
                 }
-                Event::Revoke { policy, list } => {
+                Event::Revoke { policy: None, list } => beside = Rc::new([revoked(LISTS[list])]),
+                Event::Revoke { policy: Some(policy), list } => {
                     let keys = lent[policy].keys.clone();
                     let revoked = vec![revoked(LISTS[list])];
                     lent[policy] = Rc::new(Lent { keys, revoked });
