@@ -191,9 +191,9 @@ impl<'p> InForce<'p> {
     }
 
     fn accepts(self, algorithm: Algorithm) -> bool {
-        let beside = self.beside.and_then(|beside| beside.algorithms);
-        let all = [self.policy.algorithms, beside];
-        all.into_iter().flatten().all(|accepted| accepted.contains(algorithm))
+        let accepts = |of: Option<AlgorithmSet>| of.is_none_or(|it| it.contains(algorithm));
+        accepts(self.policy.algorithms)
+            && self.beside.is_none_or(|beside| accepts(beside.algorithms))
     }
 
     /// The key that the signature holds with.
@@ -266,21 +266,20 @@ impl<'p> InForce<'p> {
         let leeway = self.beside.and_then(|beside| beside.leeway).unwrap_or(self.policy.leeway);
         let time = content.claims.check_time(now, leeway);
         time.map_err(|(reason, age)| (reason, Some(age)))?;
-        let beside = self.beside.map(|beside| &beside.demands);
-        for demands in self.policy.demands.iter().chain(beside) {
+        for demands in &self.policy.demands {
             demands.check(content, now).map_err(plain)?;
+        }
+        if let Some(beside) = self.beside {
+            beside.demands.check(content, now).map_err(plain)?;
         }
         let revokes =
             |it: &Arc<Revocation>| it.revokes(&content.header, &content.payload, key.kid());
-        if self.revoked().any(revokes) { Err(plain(Reject::Revoked)) } else { Ok(()) }
-    }
-
-    /// All lists of what is revoked.
-    fn revoked(self) -> impl Iterator<Item = &'p Arc<Revocation>> {
-        let beside = self.beside.map(|beside| &*beside.revoked).unwrap_or_default();
-        let lent = self.loan.policy.as_ref().map(|lent| &*lent.revoked).unwrap_or_default();
-        let lent_beside = self.loan.revoked.as_deref().unwrap_or_default();
-        self.policy.revoked.iter().chain(beside).chain(lent).chain(lent_beside)
+        let any = |lists: &[Arc<Revocation>]| lists.iter().any(revokes);
+        let revoked = any(&self.policy.revoked)
+            || self.beside.is_some_and(|beside| any(&beside.revoked))
+            || self.loan.policy.as_ref().is_some_and(|lent| any(&lent.revoked))
+            || self.loan.revoked.as_deref().is_some_and(any);
+        if revoked { Err(plain(Reject::Revoked)) } else { Ok(()) }
     }
 }
 
