@@ -100,8 +100,8 @@ fn lend_to_policy(request: Request<'_>, part: &Part, lookup: &Lookup) -> Option<
     let revoked = || sources.revoked.iter().map(|file| list_of(request, file));
     let last = part.lent.borrow().clone();
     if let Some(last) = last
-        && last.keys.iter().map(Arc::as_ptr).eq(keys().map(|set| Arc::as_ptr(&set)))
-        && last.revoked.iter().map(Arc::as_ptr).eq(revoked().map(|list| Arc::as_ptr(&list)))
+        && unchanged(&last.keys, keys())
+        && unchanged(&last.revoked, revoked())
     {
         return Some(last);
     }
@@ -118,13 +118,18 @@ fn lend_beside(request: Request<'_>, part: &PartBeside) -> Option<Rc<[Arc<Revoca
     let revoked = || part.revoked.iter().map(|file| list_of(request, file));
     let last = part.lent.borrow().clone();
     if let Some(last) = last
-        && last.iter().map(Arc::as_ptr).eq(revoked().map(|list| Arc::as_ptr(&list)))
+        && unchanged(&last, revoked())
     {
         return Some(last);
     }
     let lent: Rc<[_]> = revoked().collect();
     part.lent.replace(Some(Rc::clone(&lent)));
     Some(lent)
+}
+
+/// Whether what was lent last is the very same that is there now.
+fn unchanged<T>(last: &[Arc<T>], now: impl Iterator<Item = Arc<T>>) -> bool {
+    last.iter().map(Arc::as_ptr).eq(now.map(|one| Arc::as_ptr(&one)))
 }
 
 /// The keys of a source now; none while there are none.

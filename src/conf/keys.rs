@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::files::{KeyFormat, KeysOf, RevokedOf};
 use super::jwt::{KeyFile, KeyRequest, KeySource, Keys};
-use super::setting::{ConfError, Result, Setting, once, text};
+use super::setting::{ConfError, Result, Setting, once, read_file, text};
 use super::{LocationConf, kids};
 use crate::keys::Watched;
 
@@ -95,7 +95,7 @@ fn key_file(
     switch_on: bool,
 ) -> Result {
     let path = setting.file_path(setting.first())?;
-    let read = || read_keys(setting, check, format.clone());
+    let read = || read_keys(setting, path, check, format.clone());
     match setting.main().files.keys.get_or_read(path, format.clone(), check, read)? {
         KeysOf::Fixed(set) => add_set(conf, setting, set, switch_on),
         KeysOf::Watched(watched) => {
@@ -106,34 +106,35 @@ fn key_file(
     }
 }
 
-fn read_keys(setting: &Setting<'_>, check: Option<u64>, format: KeyFormat) -> Result<KeysOf> {
+fn read_keys(
+    setting: &Setting<'_>,
+    path: &[u8],
+    check: Option<u64>,
+    format: KeyFormat,
+) -> Result<KeysOf> {
+    let shown = String::from_utf8_lossy(path);
     let Some(check) = check else {
-        let (path, text) = setting.read_file(setting.first())?;
-        let loaded = format.load(&text).map_err(|why| ConfError::File(path.clone(), why))?;
-        warn(setting, &loaded.warnings, Some(&path));
+        let loaded = format.load(&read_file(path)?).map_err(|why| ConfError::file(path, why))?;
+        warn(setting, &loaded.warnings, Some(&shown));
         return Ok(KeysOf::Fixed(Arc::new(KeySet::new(loaded.keys))));
     };
     let warnings = Rc::new(RefCell::new(Vec::new()));
     let said = Rc::clone(&warnings);
-    let watched = watch(setting, setting.first(), check, move |text| {
+    let watched = watch(path, check, move |text| {
         let loaded = format.load(&text)?;
         said.replace(loaded.warnings);
         Ok(KeySet::new(loaded.keys))
     })?;
-    let path = String::from_utf8_lossy(setting.full_path(setting.first())?);
-    warn(setting, &warnings.take(), Some(&path));
+    warn(setting, &warnings.take(), Some(&shown));
     Ok(KeysOf::Watched(Rc::new(watched)))
 }
 
 fn watch<T>(
-    setting: &Setting<'_>,
-    name: &[u8],
+    path: &[u8],
     check: u64,
     parse: impl Fn(Zeroizing<Vec<u8>>) -> Result<T, String> + 'static,
 ) -> Result<Watched<T>> {
-    let path = setting.file_path(name)?;
-    let shown = || String::from_utf8_lossy(path).into_owned();
-    Watched::open(path, check, Box::new(parse)).map_err(|why| ConfError::File(shown(), why))
+    Watched::open(path, check, Box::new(parse)).map_err(|why| ConfError::file(path, why))
 }
 
 fn warn(setting: &Setting<'_>, warnings: &[String], path: Option<&str>) {
@@ -251,11 +252,10 @@ pub(super) fn auth_jwt_key_file(conf: &mut LocationConf, setting: &mut Setting<'
 pub(super) fn jwt_revoked(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
     let claim = ClaimPath::new(text(setting.first())?)
         .ok_or_else(|| ConfError::value(setting.first(), "must name a claim"))?;
-    let name = setting.arg(2).unwrap_or_default();
     let options = Options::read(setting, 3, false)?;
-    let path = setting.file_path(name)?;
+    let path = setting.file_path(setting.arg(2).unwrap_or_default())?;
     let said = Box::from(claim.as_str());
-    let read = || read_revoked(setting, name, claim, options.check);
+    let read = || read_revoked(path, claim, options.check);
     let list = setting.main().files.revoked.get_or_read(path, said, options.check, read)?;
     let revoked = conf.jwt.revoked.get_or_insert_default();
     match list {
@@ -265,21 +265,15 @@ pub(super) fn jwt_revoked(conf: &mut LocationConf, setting: &mut Setting<'_>) ->
     Ok(())
 }
 
-fn read_revoked(
-    setting: &Setting<'_>,
-    name: &[u8],
-    claim: ClaimPath,
-    check: Option<u64>,
-) -> Result<RevokedOf> {
+fn read_revoked(path: &[u8], claim: ClaimPath, check: Option<u64>) -> Result<RevokedOf> {
     let parse = move |mut text: Zeroizing<Vec<u8>>| {
         RevokedList::parse(core::mem::take(&mut *text))
             .map(|list| Revocation::new(claim.clone(), list))
             .map_err(|line| format!("line {line} is not UTF-8"))
     };
     if let Some(check) = check {
-        return Ok(RevokedOf::Watched(Rc::new(watch(setting, name, check, parse)?)));
+        return Ok(RevokedOf::Watched(Rc::new(watch(path, check, parse)?)));
     }
-    let (path, text) = setting.read_file(name)?;
-    let list = parse(text).map_err(|why| ConfError::File(path, why))?;
+    let list = parse(read_file(path)?).map_err(|why| ConfError::file(path, why))?;
     Ok(RevokedOf::Fixed(Arc::new(list)))
 }

@@ -102,6 +102,11 @@ impl ConfError {
         Self::Value(String::from_utf8_lossy(value).into_owned(), why.to_owned())
     }
 
+    /// What is wrong with the file at `path`.
+    pub(super) fn file(path: &[u8], why: String) -> Self {
+        Self::File(String::from_utf8_lossy(path).into_owned(), why)
+    }
+
     pub(super) fn parameter(parameter: &[u8]) -> Self {
         Self::Parameter(String::from_utf8_lossy(parameter).into_owned())
     }
@@ -122,6 +127,13 @@ pub(crate) struct NamedClaim {
 /// Claims and kids are UTF-8, so a value that is not could never equal one.
 pub(super) fn text(value: &[u8]) -> Result<&str> {
     core::str::from_utf8(value).map_err(|_| ConfError::value(value, "must be UTF-8"))
+}
+
+/// Reads a file that a directive names.
+pub(super) fn read_file(path: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
+    std::fs::read(OsStr::from_bytes(path))
+        .map(Zeroizing::new)
+        .map_err(|error| ConfError::file(path, error.to_string()))
 }
 
 /// A directive while it is being read.
@@ -303,16 +315,6 @@ impl<'c> Setting<'c> {
                 rc if rc == NGX_OK as ngx_int_t => Ok(ComplexValue(compiled)),
                 _ => Err(ConfError::Logged),
             }
-        }
-    }
-
-    /// Reads a file named relative to the configuration's folder; gives its full path, too.
-    pub(super) fn read_file(&self, name: &[u8]) -> Result<(String, Zeroizing<Vec<u8>>)> {
-        let path = self.file_path(name)?;
-        let shown = String::from_utf8_lossy(path).into_owned();
-        match std::fs::read(OsStr::from_bytes(path)) {
-            Ok(text) => Ok((shown, Zeroizing::new(text))),
-            Err(error) => Err(ConfError::File(shown, error.to_string())),
         }
     }
 
