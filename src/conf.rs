@@ -27,7 +27,7 @@ pub(crate) use setting::NamedClaim;
 use token::Cache;
 
 use crate::ffi::ComplexValue;
-use crate::keys::{KeyFiles, Sources};
+use crate::keys::{KeyFiles, Sources, Zone};
 
 /// What the `http` block says once for all.
 #[derive(Default)]
@@ -42,6 +42,8 @@ pub(crate) struct MainConf {
     pub(crate) key_requests: Sources,
     /// Whether any are fetched at all.
     pub(crate) has_requests: Cell<bool>,
+    /// What workers share of them.
+    pub(crate) key_zone: Cell<Option<Zone>>,
     /// What `jwt_cache` says, in bytes.
     cache_size: Cell<Option<usize>>,
     /// Made when it is first needed. By then this is a worker, so each has one with a seed of its

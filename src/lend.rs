@@ -12,10 +12,7 @@ use token::{KeySet, Lent, Loan, Refusal, Reject, Revocation, Verified};
 use crate::conf::{JwtCheck, KeyFile, KeyRequest, KeySource, Part, PartBeside};
 use crate::keys::{Source, Watched};
 use crate::request::Request;
-use crate::state::{Awaited, Failed, State};
-
-/// How often a request looks whether keys have come that another worker fetches, in milliseconds.
-const POLL: usize = 20;
+use crate::state::{Awaited, Failed, OnTheWay, State};
 
 /// What shows of the key sources while a token is judged.
 #[derive(Default)]
@@ -25,7 +22,7 @@ struct Lookup {
     /// Whether a source has none, though it should.
     lacking: Cell<bool>,
     /// One of those, if its keys are on their way.
-    under_way: RefCell<Option<Rc<Source>>>,
+    under_way: RefCell<Option<OnTheWay>>,
 }
 
 /// Judges a token. Where only keys that are on their way can tell, that is [`Failed::Pending`].
@@ -47,14 +44,19 @@ pub(crate) fn judge(
         refusal.reason,
         Reject::NoKeys | Reject::UnknownKey | Reject::BadAlgorithm | Reject::BadSignature
     );
-    if for_want_of_keys && let Some(source) = lookup.under_way.take() {
-        return Err(state.awaited.is_needed(source));
+    if for_want_of_keys
+        && let Some(source) = lookup.under_way.take()
+        && let Some(pending) = state.awaited.is_needed(source, request.clock())
+    {
+        return Err(pending);
     }
     if refusal.reason == Reject::UnknownKey {
         if lookup.lacking.get() {
             refusal.reason = Reject::NoKeys;
-        } else if let Some(source) = look_again(request, check, &lookup) {
-            return Err(state.awaited.is_needed(source));
+        } else if let Some(source) = look_again(request, check, &lookup)
+            && let Some(pending) = state.awaited.is_needed(source, request.clock())
+        {
+            return Err(pending);
         }
     }
     Ok(judged)
@@ -62,7 +64,7 @@ pub(crate) fn judge(
 
 /// Has the keys of the policy fetched again that a token's kid is not among; gives a source that
 /// is worth waiting for.
-fn look_again(request: Request<'_>, check: &JwtCheck, lookup: &Lookup) -> Option<Rc<Source>> {
+fn look_again(request: Request<'_>, check: &JwtCheck, lookup: &Lookup) -> Option<OnTheWay> {
     let part = check.parts.get(lookup.policy.get()?)?;
     let mut worth = None;
     for source in &part.sources.keys {
@@ -74,7 +76,7 @@ fn look_again(request: Request<'_>, check: &JwtCheck, lookup: &Lookup) -> Option
                 request.clock(),
             )
         {
-            worth = Some(source);
+            worth = Some(OnTheWay { source, timeout: key_request.timeout });
         }
     }
     worth
@@ -152,7 +154,8 @@ fn keys_of(
             if found.keys.is_none() {
                 lookup.lacking.set(true);
                 if found.under_way {
-                    lookup.under_way.replace(Some(source));
+                    let timeout = key_request.timeout;
+                    lookup.under_way.replace(Some(OnTheWay { source, timeout }));
                 }
             }
             found.keys
@@ -194,10 +197,14 @@ pub(crate) fn settle(request: Request<'_>, awaited: &Awaited, pending: bool) -> 
     if awaited.waiting.take().is_some() {
         request.resume()?;
     }
-    if pending {
-        let waiting = awaited.source.take()?.wait(request.waker());
-        request.hold(waiting.elsewhere.then_some(POLL))?;
-        awaited.waiting.replace(Some(waiting));
+    if !pending {
+        awaited.is_over();
+        return Some(());
     }
-    Some(())
+    let needed = awaited.needed.take()?;
+    let left = awaited.begin(needed.timeout, request.clock());
+    let sources = &request.main_conf().key_requests;
+    let waiting = sources.wait(&needed.source, request.waker(), request.server());
+    awaited.waiting.replace(Some(waiting));
+    request.hold(usize::try_from(left).unwrap_or(usize::MAX))
 }

@@ -1,7 +1,7 @@
 //! The nginx module: its tables, as nginx reads them, and the hooks that fill them in.
 //!
 //! Everything unsafe is in this file, `hooks.rs`, `ffi.rs`, `nginx.rs`, `request.rs`, `conf/setting.rs` and, for
-//! keys that are fetched, `conf/servers.rs` and `keys/{fetch,parent,zone}.rs`; the decision (`access.rs`), the
+//! keys that are fetched, `conf/servers.rs` and `keys/{fetch,loopback,zone}.rs`; the decision (`access.rs`), the
 //! keys that it is reached by (`lend.rs`) and what variables show (`variables.rs`) are safe code
 //! over them, and all cryptography is in the `token` crate.
 
@@ -21,13 +21,17 @@ use core::ptr;
 
 use ngx::core::{NGX_CONF_ERROR, Status};
 use ngx::ffi::{
-    NGX_HTTP_MODULE, NGX_LOG_EMERG, ngx_array_push, ngx_conf_t, ngx_http_add_variable,
-    ngx_http_core_main_conf_t, ngx_http_core_module, ngx_http_handler_pt, ngx_http_module_t,
-    ngx_http_phases_NGX_HTTP_ACCESS_PHASE, ngx_int_t, ngx_module_t, ngx_uint_t,
+    NGX_HTTP_MODULE, NGX_LOG_EMERG, ngx_array_push, ngx_conf_t, ngx_cycle_t, ngx_http_add_variable,
+    ngx_http_conf_ctx_t, ngx_http_core_main_conf_t, ngx_http_core_module, ngx_http_handler_pt,
+    ngx_http_module, ngx_http_module_t, ngx_http_phases_NGX_HTTP_ACCESS_PHASE,
+    ngx_http_phases_NGX_HTTP_POST_READ_PHASE, ngx_http_phases_NGX_HTTP_PREACCESS_PHASE,
+    ngx_http_phases_NGX_HTTP_REWRITE_PHASE, ngx_http_phases_NGX_HTTP_SERVER_REWRITE_PHASE,
+    ngx_http_request_t, ngx_int_t, ngx_module_t, ngx_uint_t,
 };
 use ngx::http::HttpModuleConfExt as _;
 
 use crate::conf::{LocationConf, MainConf};
+use crate::keys::loopback;
 
 /// What `load_module` looks for (ngx_load_module in src/core/nginx.c).
 #[allow(missing_docs, non_upper_case_globals)] // the names are nginx's
@@ -44,15 +48,6 @@ mod exports {
     #[unsafe(no_mangle)]
     pub(crate) static mut ngx_module_names: [*const c_char; 2] =
         [c"ngx_http_token_auth_module".as_ptr(), ptr::null()];
-
-    /// In front of which module ours goes, so that its body filter comes after this one's: the
-    /// order that nginx's build gives to filters (auto/module).
-    #[unsafe(no_mangle)]
-    pub(crate) static mut ngx_module_order: [*const c_char; 3] = [
-        c"ngx_http_token_auth_module".as_ptr(),
-        c"ngx_http_copy_filter_module".as_ptr(),
-        ptr::null(),
-    ];
 }
 
 /// The module, as `load_module` finds it through `ngx_modules`.
@@ -61,6 +56,7 @@ pub static mut ngx_http_token_auth_module: ngx_module_t = ngx_module_t {
     ctx: (&raw const MODULE_CONTEXT).cast_mut().cast(),
     commands: conf::COMMANDS.as_ptr().cast_mut().cast(),
     type_: NGX_HTTP_MODULE as ngx_uint_t,
+    init_module: Some(init_module),
     ..ngx_module_t::default()
 };
 
@@ -100,46 +96,68 @@ unsafe extern "C" fn add_variables(cf: *mut ngx_conf_t) -> ngx_int_t {
     })
 }
 
-/// Puts the handler into the access phase and, where keys are fetched, the filter that reads them.
+/// Puts the handler into the access phase and, where keys are fetched, those that see to the
+/// module's own requests into the phases before it.
 unsafe extern "C" fn add_handlers(cf: *mut ngx_conf_t) -> ngx_int_t {
     ffi::guard_conf(cf, Status::NGX_ERROR.0, || {
         // SAFETY: `create_main_conf` made the module's configuration of this `http` block, the core
-        // module its own, and nginx calls this once for it.
-        unsafe {
+        // module its own, in which the phases are initialised, and nginx calls this once for it.
+        let (main, mut core) = unsafe {
             let core = &*ptr::addr_of!(ngx_http_core_module);
-            if let Some(main) = (*cf).http_main_conf_unchecked::<MainConf>(module())
-                && let Some(core) =
-                    (*cf).http_main_conf_unchecked::<ngx_http_core_main_conf_t>(core)
-                && main.as_ref().has_requests.get()
-            {
-                main.as_ref().key_requests.describe(conf::descriptions(core.as_ref()));
-                keys::install_filter();
-            }
-        }
-        // SAFETY: `cf` is valid and, in postconfiguration, its context is that of `http`, where
-        // the core module keeps a structure of this type and the phases are initialised.
-        let handler = unsafe {
-            (*cf)
-                .http_main_conf_unchecked::<ngx_http_core_main_conf_t>(&*ptr::addr_of!(
-                    ngx_http_core_module
-                ))
-                .map(|mut core| {
-                    let phase = ngx_http_phases_NGX_HTTP_ACCESS_PHASE as usize;
-                    let phases = &mut core.as_mut().phases;
-                    match phases.get_mut(phase) {
-                        Some(access) => ngx_array_push(&raw mut access.handlers),
-                        None => ptr::null_mut(),
-                    }
-                })
+            let main = (*cf).http_main_conf_unchecked::<MainConf>(module());
+            let core = (*cf).http_main_conf_unchecked::<ngx_http_core_main_conf_t>(core);
+            let (Some(main), Some(core)) = (main, core) else { return Status::NGX_ERROR.0 };
+            (main.as_ref(), core)
         };
-        match handler.map(<*mut c_void>::cast::<ngx_http_handler_pt>) {
-            Some(slot) if !slot.is_null() => {
-                // SAFETY: the new element of the array of handlers.
-                unsafe { slot.write(Some(hooks::access_handler)) };
-                Status::NGX_OK.0
-            }
-            _ => Status::NGX_ERROR.0,
+        let mut handlers: Vec<(u32, PhaseHandler)> =
+            vec![(ngx_http_phases_NGX_HTTP_ACCESS_PHASE, hooks::access_handler)];
+        if main.has_requests.get() {
+            // SAFETY: in postconfiguration nginx still knows where servers listen.
+            let servers = unsafe { conf::descriptions(core.as_ref()) };
+            main.key_requests.describe(servers);
+            handlers.extend([
+                (ngx_http_phases_NGX_HTTP_POST_READ_PHASE, loopback::post_read as PhaseHandler),
+                (ngx_http_phases_NGX_HTTP_SERVER_REWRITE_PHASE, loopback::rewrite),
+                (ngx_http_phases_NGX_HTTP_REWRITE_PHASE, loopback::rewrite),
+                (ngx_http_phases_NGX_HTTP_PREACCESS_PHASE, loopback::preaccess),
+            ]);
         }
+        // SAFETY: nothing else refers to the core module's configuration meanwhile.
+        let phases = unsafe { &mut core.as_mut().phases };
+        for (phase, handler) in handlers {
+            let Some(phase) = phases.get_mut(phase as usize) else { return Status::NGX_ERROR.0 };
+            // SAFETY: the array of the phase's handlers, whose new element is filled in at once.
+            unsafe {
+                let slot = ngx_array_push(&raw mut phase.handlers).cast::<ngx_http_handler_pt>();
+                if slot.is_null() {
+                    return Status::NGX_ERROR.0;
+                }
+                slot.write(Some(handler));
+            }
+        }
+        Status::NGX_OK.0
+    })
+}
+
+type PhaseHandler = unsafe extern "C" fn(*mut ngx_http_request_t) -> ngx_int_t;
+
+/// Once a configuration has come into force, before its workers are started.
+unsafe extern "C" fn init_module(cycle: *mut ngx_cycle_t) -> ngx_int_t {
+    // SAFETY: nginx passes the new cycle, which has a log.
+    ffi::guard(unsafe { (*cycle).log }, Status::NGX_ERROR.0, || {
+        // SAFETY: the configuration of `http`, if there is such a block, is a context whose slot of
+        // this module is what `create_main_conf` made.
+        let main = unsafe {
+            let http = *(*cycle).conf_ctx.add((*ptr::addr_of!(ngx_http_module)).index);
+            let http = http.cast::<ngx_http_conf_ctx_t>();
+            http.as_ref().and_then(|http| {
+                (*http.main_conf.add(module().ctx_index)).cast::<MainConf>().as_ref()
+            })
+        };
+        if let Some(zone) = main.and_then(|main| main.key_zone.get()) {
+            zone.take_over();
+        }
+        Status::NGX_OK.0
     })
 }
 

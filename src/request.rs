@@ -214,9 +214,9 @@ impl<'r> Request<'r> {
         unsafe { Waker(NonNull::new_unchecked((*(*self.raw.as_ptr()).connection).write)) }
     }
 
-    /// Has nginx hold the request in the access phase until it is woken, or for `poll`
-    /// milliseconds; `None` when it cannot. As nginx's limit_req module does.
-    pub(crate) fn hold(self, poll: Option<usize>) -> Option<()> {
+    /// Has nginx hold the request in the access phase until it is woken, for `time` milliseconds at
+    /// most; `None` when it cannot. As nginx's limit_req module does.
+    pub(crate) fn hold(self, time: usize) -> Option<()> {
         // SAFETY: the request and its connection's events are valid. nginx runs the phases again
         // on any event, and this one again asks whether there still is something to wait for.
         unsafe {
@@ -227,10 +227,8 @@ impl<'r> Request<'r> {
             }
             (*r).read_event_handler = Some(ngx_http_test_reading);
             (*r).write_event_handler = Some(ngx_http_core_run_phases);
-            if let Some(time) = poll {
-                (*(*connection).write).set_delayed(1);
-                ngx_add_timer((*connection).write, time);
-            }
+            (*(*connection).write).set_delayed(1);
+            ngx_add_timer((*connection).write, time);
         }
         Some(())
     }

@@ -128,19 +128,51 @@ pub(crate) struct State {
     pub(crate) awaited: Awaited,
 }
 
-/// The keys that a request waits for.
+/// Keys that are being fetched.
+pub(crate) struct OnTheWay {
+    pub(crate) source: Rc<Source>,
+    /// How long a request waits for them, in milliseconds.
+    pub(crate) timeout: u64,
+}
+
+/// The keys that a request waits for, and how long it does.
+///
+/// It has a deadline of its own, which other fetches than the first do not move: the longest
+/// `timeout` of the sources that it has waited for, counted from when it began to wait. After that
+/// it is judged with the keys that are there.
 #[derive(Default)]
 pub(crate) struct Awaited {
     /// What the last judgement has found to be on its way.
-    pub(crate) source: RefCell<Option<Rc<Source>>>,
+    pub(crate) needed: RefCell<Option<OnTheWay>>,
     pub(crate) waiting: RefCell<Option<Waiting>>,
+    /// When the request began to wait, and the longest of the timeouts.
+    since: Cell<Option<u64>>,
+    longest: Cell<u64>,
 }
 
 impl Awaited {
-    /// Notes what would let a judgement go on.
-    pub(crate) fn is_needed(&self, source: Rc<Source>) -> Failed {
-        self.source.replace(Some(source));
-        Failed::Pending
+    /// Notes what would let a judgement go on; `None` where the request has waited for long enough.
+    pub(crate) fn is_needed(&self, keys: OnTheWay, now: u64) -> Option<Failed> {
+        let longest = self.longest.get().max(keys.timeout);
+        if self.since.get().is_some_and(|since| now.saturating_sub(since) >= longest) {
+            return None;
+        }
+        self.needed.replace(Some(keys));
+        Some(Failed::Pending)
+    }
+
+    /// The request begins to wait, or goes on waiting; gives how long it may at most from now on.
+    pub(crate) fn begin(&self, timeout: u64, now: u64) -> u64 {
+        let since = self.since.get().unwrap_or(now);
+        self.since.set(Some(since));
+        self.longest.set(self.longest.get().max(timeout));
+        self.longest.get().saturating_sub(now.saturating_sub(since)).max(1)
+    }
+
+    /// The request has been judged.
+    pub(crate) fn is_over(&self) {
+        self.since.set(None);
+        self.longest.set(0);
     }
 }
 

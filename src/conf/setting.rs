@@ -281,6 +281,7 @@ impl<'c> Setting<'c> {
         // SAFETY: the structure is the one that nginx has passed to the directive's hook.
         let zone = unsafe { Zone::declare(self.cf.as_ptr()) };
         self.main().has_requests.set(true);
+        self.main().key_zone.set(zone);
         zone
     }
 

@@ -1,38 +1,41 @@
-//! Fetches keys: a subrequest to the location that the URI names, so that nginx's own proxy, TLS,
-//! upstreams and cache do the work.
+//! Fetches keys: a GET to the location that the URI names, over a connection of the module's own to
+//! its own nginx ([`loopback`]), so that nginx's proxy, TLS, upstreams and cache do the work.
 //!
-//! The subrequest's parent is no client's request but one of the module's own, which has neither
-//! headers nor a body and a connection without a socket. So nothing of a client travels to the
-//! provider, no client that goes away ends the fetch, and none has to wait for it to end.
+//! Nothing of nginx's outlives its owner here: the two ends share a socket and a flag. To give up is
+//! to close this end; nginx then treats the other as a client that went away, ends what it has begun
+//! in its own time, and frees it.
 
-use core::ffi::c_void;
-use core::{mem, ptr};
+use core::cell::Cell;
+use core::ptr;
+use std::io::Write as _;
+use std::os::fd::{FromRawFd as _, IntoRawFd as _, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 
 use ngx::ffi::{
-    NGX_HTTP_LOG_UNSAFE, NGX_HTTP_SUBREQUEST_WAITED, NGX_LOG_ERR, NGX_LOG_WARN, ngx_add_timer,
-    ngx_buf_t, ngx_chain_t, ngx_connection_t, ngx_create_pool, ngx_del_timer,
-    ngx_delete_posted_event, ngx_destroy_pool, ngx_event_t, ngx_exiting, ngx_http_log_ctx_t,
-    ngx_http_output_body_filter_pt, ngx_http_parse_unsafe_uri, ngx_http_request_t,
-    ngx_http_run_posted_requests, ngx_http_subrequest, ngx_int_t, ngx_log_t, ngx_post_event,
-    ngx_posted_events, ngx_str_t, ngx_uint_t, u_char,
+    NGX_LOG_ERR, NGX_LOG_WARN, ngx_add_timer, ngx_close_connection, ngx_connection_t, ngx_event_t,
+    ngx_exiting, ngx_get_connection, ngx_handle_read_event, ngx_int_t, ngx_io, ngx_log_t,
+    ngx_post_event, ngx_posted_events, ngx_posted_next_events,
 };
+use token::http::{self, AnswerReader};
 use zeroize::Zeroizing;
 
-use super::parent::{Hooks, Parent, REFERENCES};
+use super::loopback;
 use crate::ffi;
 use crate::nginx::{self, Server};
 
+const AGAIN: isize = ngx::ffi::NGX_AGAIN as isize;
 const OK: ngx_int_t = ngx::ffi::NGX_OK as ngx_int_t;
 
 /// The largest key set that is taken.
 const MAX_ANSWER: usize = 1 << 20;
 
-/// How often a fetch that is under way is looked at, at least.
+/// How often a fetch that is under way is looked at, at least, in milliseconds.
 const LOOK_MS: u64 = 500;
 
-/// How soon a fetch that is over is looked at again, where nginx still works on a part of it.
-const LINGER_MS: usize = 100;
+/// How much is read at once, and how often before other events have their turn.
+const PIECE: usize = 16 << 10;
+const PIECES: usize = 8;
 
 /// Who keys are fetched for.
 pub(super) trait Asker {
@@ -65,434 +68,237 @@ pub(super) enum Word {
     Error(String),
 }
 
-/// A fetch.
-#[repr(C)]
+/// A fetch, from when it is wanted to its end.
 struct Fetch {
-    /// First, so that a pointer to the parent request is a pointer to the fetch.
-    parent: Parent,
-    server_log: *mut ngx_log_t,
-    subrequest: *mut ngx_http_request_t,
     asker: Rc<dyn Asker>,
+    /// The core module's configuration of the server, which lives as long as the configuration.
+    server: ptr::NonNull<ngx::ffi::ngx_http_core_srv_conf_t>,
+    log: *mut ngx_log_t,
     /// How long it may take, and until when, in milliseconds.
     timeout: u64,
     deadline: u64,
-    stage: Stage,
-    /// What the subrequest was last finalized with.
-    code: ngx_int_t,
-    body: Zeroizing<Vec<u8>>,
-    too_large: bool,
-    /// Whether the end of the answer has come.
-    complete: bool,
+    /// Begins the fetch, once nginx is done with the event that it is wanted in.
+    begin: ngx_event_t,
+    answer: AnswerReader,
+    led_astray: Rc<Cell<bool>>,
+    buffer: Box<[u8]>,
 }
 
-/// What nginx calls for a fetch's parent request. No other request has these.
-static HOOKS: Hooks = Hooks { finished, on_connection, on_event, describe };
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    Beginning,
-    UnderWay,
-    Finished,
-    GivenUp,
-}
-
-/// Begins to fetch for `asker` by one of the server's locations; false when out of memory. What comes
-/// of it goes to [`Asker::done`], never before this call has returned.
-pub(super) fn start(server: Server<'_>, asker: Rc<dyn Asker>, timeout: u64) -> bool {
-    // SAFETY: the server's configuration is that of a request that is being served, and so outlives
-    // the worker's requests. Everything that is allocated is in the fetch's own pool.
+/// Begins to fetch for `asker` by one of the server's locations. What comes of it goes to
+/// [`Asker::done`], never before this call has returned.
+pub(super) fn start(server: Server<'_>, asker: Rc<dyn Asker>, timeout: u64) {
+    let log = server.log();
+    // SAFETY: zero is a valid value of nginx's event.
+    let begin = unsafe { core::mem::zeroed() };
+    let fetch = Box::into_raw(Box::new(Fetch {
+        asker,
+        server: ptr::NonNull::from(server.conf),
+        log,
+        timeout,
+        deadline: nginx::clock().saturating_add(timeout),
+        begin,
+        answer: AnswerReader::new(MAX_ANSWER),
+        led_astray: Rc::default(),
+        buffer: vec![0; PIECE].into(),
+    }));
+    // SAFETY: the fetch stays where it is until `end` frees it, which its own events alone lead to.
     unsafe {
-        let log = server.log();
-        let pool = ngx_create_pool(server.conf.request_pool_size, log);
-        if pool.is_null() {
-            return false;
+        (*fetch).begin.data = fetch.cast();
+        (*fetch).begin.log = log;
+        (*fetch).begin.handler = Some(on_begin);
+        ngx_post_event(&raw mut (*fetch).begin, &raw mut ngx_posted_events);
+    }
+}
+
+/// Connects to nginx, with the request sent already; `Err` tells what is in the way.
+///
+/// # Safety
+/// `fetch` must be one that `start` has made; what comes of it leads to `end`.
+unsafe fn begin(fetch: *mut Fetch) -> Result<(), String> {
+    // SAFETY: by the contract of this function; the server's configuration outlives the fetch.
+    let (server, uri) = unsafe { ((*fetch).server.as_ref(), (*fetch).asker.uri()) };
+    let server = Server { conf: server };
+    let target = http::request_target(uri).ok_or("the URI cannot be requested")?;
+    let socket = |error: std::io::Error| format!("no connection to nginx itself: {error}");
+    let (mut ours, theirs) = UnixStream::pair().map_err(socket)?;
+    ours.set_nonblocking(true).map_err(socket)?;
+    theirs.set_nonblocking(true).map_err(socket)?;
+    let request = [
+        &b"GET "[..],
+        &target,
+        b" HTTP/1.1\r\nHost: ",
+        server.host(),
+        b"\r\nUser-Agent: ",
+        concat!("ngx-token-auth/", env!("CARGO_PKG_VERSION")).as_bytes(),
+        b"\r\nConnection: close\r\n\r\n",
+    ]
+    .concat();
+    ours.write_all(&request).map_err(|_| "the URI is too long")?;
+    let fd = ours.into_raw_fd();
+    // SAFETY: the descriptor is open and this function's; the events of the connection that nginx
+    // makes of it lead to the fetch, which closes it before it is freed.
+    unsafe {
+        let connection = ngx_get_connection(fd, (*fetch).log);
+        if connection.is_null() {
+            drop(OwnedFd::from_raw_fd(fd));
+            return Err("no connection is left; see worker_connections".to_owned());
         }
-        let fetch = ffi::allocate(pool, Fetch::new(asker, timeout, log));
-        let prepare = || Parent::prepare(fetch.cast(), pool, server.conf, &HOOKS);
-        if fetch.is_null() || prepare().is_none() {
-            ngx_destroy_pool(pool);
-            return false;
+        (*connection).data = fetch.cast();
+        (*connection).recv = ngx_io.recv;
+        for event in [(*connection).read, (*connection).write] {
+            (*event).log = (*fetch).log;
+            (*event).handler = Some(on_event);
         }
-        ngx_post_event(&raw mut (*fetch).parent.event, &raw mut ngx_posted_events);
+        if ngx_handle_read_event((*connection).read, 0) != OK {
+            ngx_close_connection(connection);
+            return Err("the connection to nginx itself cannot be watched".to_owned());
+        }
+        look_later(fetch, connection);
+        let astray = Rc::clone(&(*fetch).led_astray);
+        if !loopback::connect(theirs.into(), server, astray) {
+            ngx_close_connection(connection);
+            return Err("no connection is left; see worker_connections".to_owned());
+        }
+    }
+    Ok(())
+}
+
+/// Has [`look`] called in a while.
+///
+/// # Safety
+/// `fetch` and its `connection` must be valid.
+unsafe fn look_later(fetch: *mut Fetch, connection: *mut ngx_connection_t) {
+    // SAFETY: by the contract of this function.
+    unsafe {
+        let left = (*fetch).deadline.saturating_sub(nginx::clock()).clamp(1, LOOK_MS);
+        ngx_add_timer((*connection).read, usize::try_from(left).unwrap_or(usize::MAX));
+    }
+}
+
+/// Gives up when it takes too long, or when the worker is about to exit and nobody waits.
+///
+/// # Safety
+/// `fetch` and its `connection` must be valid; neither is if this gives true.
+unsafe fn look(fetch: *mut Fetch, connection: *mut ngx_connection_t) -> bool {
+    // SAFETY: by the contract of this function; nginx sets the flag between events.
+    unsafe {
+        let answer = if nginx::clock() >= (*fetch).deadline {
+            Answer::Failed(format!("timed out after {} ms", (*fetch).timeout))
+        } else if ngx_exiting != 0 && !(*fetch).asker.is_waited_for() {
+            Answer::Unwanted
+        } else {
+            return false;
+        };
+        ngx_close_connection(connection);
+        end(fetch, answer);
     }
     true
 }
 
-impl Fetch {
-    /// # Safety
-    /// `server_log` must be valid.
-    unsafe fn new(asker: Rc<dyn Asker>, timeout: u64, server_log: *mut ngx_log_t) -> Self {
-        // SAFETY: zero is a valid value of each of nginx's structures, and the log is valid.
-        let parent = unsafe {
-            let mut parent: Parent = mem::zeroed();
-            parent.log = *server_log;
-            parent
-        };
-        Self {
-            parent,
-            server_log,
-            subrequest: ptr::null_mut(),
-            asker,
-            timeout,
-            deadline: nginx::clock().saturating_add(timeout),
-            stage: Stage::Beginning,
-            code: OK,
-            body: Zeroizing::default(),
-            too_large: false,
-            complete: false,
-        }
-    }
-
-    /// Makes the subrequest and lets nginx work on it.
-    ///
-    /// # Safety
-    /// `fetch` must be valid and prepared; it may be over when this returns, but it is there still.
-    unsafe fn begin(fetch: *mut Self) {
-        // SAFETY: by the contract of this function; the URI lives as long as the asker does, which
-        // the fetch holds.
-        unsafe {
-            (*fetch).stage = Stage::UnderWay;
-            let main = &raw mut (*fetch).parent.main;
-            let asker = &(*fetch).asker;
-            let mut uri = ffi::string(asker.uri());
-            let mut args = ngx_str_t { len: 0, data: ptr::null_mut() };
-            let mut flags = NGX_HTTP_LOG_UNSAFE as ngx_uint_t;
-            (*fetch).parent.post.handler = Some(answered);
-            (*fetch).parent.post.data = fetch.cast();
-            let wait = NGX_HTTP_SUBREQUEST_WAITED as ngx_uint_t;
-            let made = ngx_http_parse_unsafe_uri(main, &raw mut uri, &raw mut args, &raw mut flags)
-                == OK
-                && ngx_http_subrequest(
-                    main,
-                    &raw mut uri,
-                    &raw mut args,
-                    &raw mut (*fetch).subrequest,
-                    &raw mut (*fetch).parent.post,
-                    wait,
-                ) == OK;
-            if !made {
-                let why = "the URI cannot be requested".to_owned();
-                Self::end(fetch, Stage::GivenUp, Answer::Failed(why));
-                return;
-            }
-            Self::look_later(fetch);
-            ngx_http_run_posted_requests(&raw mut (*fetch).parent.connection);
-        }
-    }
-
-    /// Gives the answer to who wants it; the fetch itself is cleared away a little later, when
-    /// nothing of nginx's is at work on it any more.
-    ///
-    /// # Safety
-    /// `fetch` must be valid.
-    unsafe fn end(fetch: *mut Self, stage: Stage, answer: Answer) {
-        // SAFETY: by the contract of this function.
-        unsafe {
-            (*fetch).stage = stage;
-            let event = &raw mut (*fetch).parent.event;
-            if (*event).timer_set() != 0 {
-                ngx_del_timer(event);
-            }
-            ngx_post_event(event, &raw mut ngx_posted_events);
-            let log = &raw mut (*fetch).parent.log;
-            (*log).handler = None;
-            let asker = &(*fetch).asker;
-            match asker.done(answer, nginx::clock()) {
-                Some(Word::Error(text)) => {
-                    ngx::ngx_log_error!(NGX_LOG_ERR, log, "{text}");
-                }
-                Some(Word::Warning(text)) => {
-                    ngx::ngx_log_error!(NGX_LOG_WARN, log, "{text}");
-                }
-                None => {}
-            }
-        }
-    }
-
-    /// Has [`Fetch::look`] called in a while.
-    ///
-    /// # Safety
-    /// `fetch` must be valid and under way.
-    unsafe fn look_later(fetch: *mut Self) {
-        // SAFETY: by the contract of this function.
-        unsafe {
-            let left = (*fetch).deadline.saturating_sub(nginx::clock()).clamp(1, LOOK_MS);
-            let left = usize::try_from(left).unwrap_or(usize::MAX);
-            ngx_add_timer(&raw mut (*fetch).parent.event, left);
-        }
-    }
-
-    /// Gives up when it takes too long, or when the worker is about to exit and nobody waits.
-    ///
-    /// # Safety
-    /// `fetch` must be valid and under way.
-    unsafe fn look(fetch: *mut Self) {
-        // SAFETY: by the contract of this function; nginx sets the flag between events.
-        unsafe {
-            let asker = &(*fetch).asker;
-            if nginx::clock() >= (*fetch).deadline {
-                let why = format!("timed out after {} ms", (*fetch).timeout);
-                Self::give_up(fetch, Answer::Failed(why));
-            } else if ngx_exiting != 0 && !asker.is_waited_for() {
-                Self::give_up(fetch, Answer::Unwanted);
-            } else {
-                Self::look_later(fetch);
-            }
-        }
-    }
-
-    /// Gives up: has nginx close what it has opened for the subrequest.
-    ///
-    /// # Safety
-    /// `fetch` must be valid and under way.
-    unsafe fn give_up(fetch: *mut Self, answer: Answer) {
-        // SAFETY: by the contract of this function; as ngx_http_terminate_request does, and what
-        // that leaves of the references is what `REFERENCES` keeps.
-        unsafe {
-            let main = &raw mut (*fetch).parent.main;
-            let mut cleanup = mem::replace(&mut (*main).cleanup, ptr::null_mut());
-            while !cleanup.is_null() {
-                if let Some(handler) = (*cleanup).handler {
-                    handler((*cleanup).data);
-                }
-                cleanup = (*cleanup).next;
-            }
-            Self::end(fetch, Stage::GivenUp, answer);
-        }
-    }
-
-    /// Frees the fetch, unless nginx is still at work on it: reading a file in a thread or, where
-    /// it was not given up, updating its cache in the background.
-    ///
-    /// # Safety
-    /// `fetch` must be over, and not be used after this.
-    unsafe fn clear_away(fetch: *mut Self) {
-        // SAFETY: by the contract of this function; nothing points to the fetch once its events
-        // are gone.
-        unsafe {
-            let main = &raw mut (*fetch).parent.main;
-            let updating = (*fetch).stage == Stage::Finished && (*main).count() > REFERENCES;
-            if updating || (*main).blocked() != 0 {
-                ngx_add_timer(&raw mut (*fetch).parent.event, LINGER_MS);
-                return;
-            }
-            for event in [&raw mut (*fetch).parent.read, &raw mut (*fetch).parent.write] {
-                if (*event).timer_set() != 0 {
-                    ngx_del_timer(event);
-                }
-                if (*event).posted() != 0 {
-                    ngx_delete_posted_event(event);
-                }
-            }
-            let pool = (*main).pool;
-            // The fetch's own log is in that pool.
-            (*pool).log = (*fetch).server_log;
-            ngx_destroy_pool(pool);
-        }
-    }
-
-    /// What the answer is, once the subrequest is done.
-    ///
-    /// # Safety
-    /// `fetch` must be valid, with its subrequest.
-    unsafe fn answer(fetch: *mut Self) -> Answer {
-        // SAFETY: by the contract of this function; the subrequest is in the fetch's pool, and
-        // nginx has filled in its headers.
-        let (code, headers) = unsafe { ((*fetch).code, &(*(*fetch).subrequest).headers_out) };
-        let status = if code > OK { code.unsigned_abs() } else { headers.status };
-        // SAFETY: as above; nothing else refers to the fetch now.
-        let (body, complete, too_large) =
-            unsafe { (mem::take(&mut (*fetch).body), (*fetch).complete, (*fetch).too_large) };
-        let header = |name: &[u8]| {
-            // SAFETY: a header's name and value live as long as the subrequest.
-            unsafe { nginx::header_list(&raw const headers.headers) }
-                .find(|line| unsafe { ffi::bytes(line.key) }.eq_ignore_ascii_case(name))
-                .map(|line| unsafe { ffi::bytes(line.value) })
-        };
-        let encoding =
-            header(b"content-encoding").filter(|it| !it.eq_ignore_ascii_case(b"identity"));
-        let failed = |why: String| Answer::Failed(why);
-        if status != 200 {
-            failed(format!("the answer has status {status}"))
-        } else if too_large {
-            failed(format!("the answer is larger than {MAX_ANSWER} bytes"))
-        } else if code != OK || !complete {
-            failed("the answer is not complete".to_owned())
-        } else if let Some(encoding) = encoding {
-            let encoding = encoding.escape_ascii();
-            failed(format!("the answer has Content-Encoding {encoding}, which was not asked for"))
-        } else {
-            let control = header(b"cache-control").unwrap_or_default();
-            let age = header(b"age").unwrap_or_default();
-            Answer::Keys { body, max_age: token::schedule::max_age(control, age) }
-        }
-    }
-}
-
-/// The fetch that a request belongs to, if it is one of a fetch's subrequests.
+/// Reads what has arrived.
 ///
 /// # Safety
-/// `r` must be a request that nginx passes to a hook.
-unsafe fn fetch_of(r: *mut ngx_http_request_t) -> Option<*mut Fetch> {
-    // SAFETY: a request's main request is valid, and no other than a fetch's has that handler.
+/// `fetch` and its `connection` must be valid; neither is afterwards once the answer is whole or at
+/// fault.
+unsafe fn read(fetch: *mut Fetch, connection: *mut ngx_connection_t) {
+    // SAFETY: by the contract of this function; nginx reads at most as much as the buffer holds.
     unsafe {
-        let main = (*r).main;
-        let ours: unsafe extern "C" fn(*mut ngx_http_request_t) = finished;
-        let is_ours = |handler| ptr::fn_addr_eq(handler, ours);
-        (main != r && (*main).write_event_handler.is_some_and(is_ours)).then(|| main.cast())
+        let event = (*connection).read;
+        for _ in 0..PIECES {
+            let buffer = &mut (*fetch).buffer;
+            let got = (*connection)
+                .recv
+                .map_or(0, |recv| recv(connection, buffer.as_mut_ptr(), buffer.len()));
+            if got == AGAIN && ngx_handle_read_event(event, 0) == OK {
+                return;
+            }
+            // Nothing is the end of the connection; so is an error, which nginx has logged.
+            let piece = usize::try_from(got).ok().and_then(|got| buffer.get(..got));
+            let piece = piece.unwrap_or_default();
+            match (*fetch).answer.push(piece) {
+                Ok(false) if !piece.is_empty() => {}
+                result => {
+                    ngx_close_connection(connection);
+                    finish(fetch, result.map(drop));
+                    return;
+                }
+            }
+        }
+        // Other events have their turn.
+        ngx_post_event(event, &raw mut ngx_posted_next_events);
     }
 }
 
-/// The timer or posting of a fetch's own event.
-unsafe extern "C" fn on_event(event: *mut ngx_event_t) {
-    // SAFETY: `Parent::prepare` has set the event's data to the fetch, which is there until its
-    // events are gone.
+/// Ends a fetch whose answer is there, whole or at fault.
+///
+/// # Safety
+/// As [`end`].
+unsafe fn finish(fetch: *mut Fetch, read: Result<(), http::AnswerError>) {
+    // SAFETY: by the contract of this function.
+    unsafe {
+        let reader = core::mem::replace(&mut (*fetch).answer, AnswerReader::new(0));
+        let answer = match read.and_then(|()| reader.finish()) {
+            _ if (*fetch).led_astray.get() => {
+                Answer::Failed("the answer has X-Accel-Redirect, which is not followed".to_owned())
+            }
+            Ok(answer) => Answer::Keys { body: answer.body, max_age: answer.max_age },
+            Err(error) => Answer::Failed(error.to_string()),
+        };
+        end(fetch, answer);
+    }
+}
+
+/// Gives the answer to who wants it, and frees the fetch.
+///
+/// # Safety
+/// `fetch` must be one that `start` has made, without a connection, and not be used after this.
+unsafe fn end(fetch: *mut Fetch, answer: Answer) {
+    // SAFETY: by the contract of this function; it was made by `Box::into_raw`.
+    let fetch = unsafe { Box::from_raw(fetch) };
+    let log = fetch.log;
+    match fetch.asker.done(answer, nginx::clock()) {
+        Some(Word::Error(text)) => {
+            ngx::ngx_log_error!(NGX_LOG_ERR, log, "{text}");
+        }
+        Some(Word::Warning(text)) => {
+            ngx::ngx_log_error!(NGX_LOG_WARN, log, "{text}");
+        }
+        None => {}
+    }
+}
+
+/// The posting that begins a fetch.
+unsafe extern "C" fn on_begin(event: *mut ngx_event_t) {
+    // SAFETY: `start` has set the event's data to the fetch, which nothing has freed yet.
     unsafe {
         let fetch = (*event).data.cast::<Fetch>();
-        let log = (*fetch).server_log;
-        ffi::guard(log, (), || match (*fetch).stage {
-            Stage::Beginning => Fetch::begin(fetch),
-            Stage::UnderWay => Fetch::look(fetch),
-            Stage::Finished | Stage::GivenUp => Fetch::clear_away(fetch),
+        ffi::guard((*fetch).log, (), || {
+            if let Err(why) = begin(fetch) {
+                end(fetch, Answer::Failed(why));
+            }
         });
     }
 }
 
-/// An event of the connection that is none: a timer that some module has set there to go on with
-/// its subrequest. As nginx's ngx_http_request_handler.
-unsafe extern "C" fn on_connection(event: *mut ngx_event_t) {
-    // SAFETY: the event's data is the fetch's connection, whose data is the request that is active.
+/// An event of this end of the connection: something to read, or the time.
+unsafe extern "C" fn on_event(event: *mut ngx_event_t) {
+    // SAFETY: nginx has set the event's data to the connection, and `begin` the connection's to the
+    // fetch; both are there until the connection is closed, after which it has no events.
     unsafe {
         let connection = (*event).data.cast::<ngx_connection_t>();
-        let request = (*connection).data.cast::<ngx_http_request_t>();
-        if (*event).delayed() != 0 && (*event).timedout() != 0 {
-            (*event).set_delayed(0);
-            (*event).set_timedout(0);
-        }
-        let handler = match (*event).write() {
-            0 => (*request).read_event_handler,
-            _ => (*request).write_event_handler,
-        };
-        if let Some(handler) = handler {
-            handler(request);
-        }
-        ngx_http_run_posted_requests(connection);
-    }
-}
-
-/// nginx has finalized the subrequest, with `code`; it may do so more than once.
-unsafe extern "C" fn answered(
-    r: *mut ngx_http_request_t,
-    data: *mut c_void,
-    code: ngx_int_t,
-) -> ngx_int_t {
-    const REQUEST_TIME_OUT: ngx_int_t = ngx::ffi::NGX_HTTP_REQUEST_TIME_OUT as ngx_int_t;
-    const CLOSE: ngx_int_t = ngx::ffi::NGX_HTTP_CLOSE as ngx_int_t;
-    const CLIENT_CLOSED: ngx_int_t = ngx::ffi::NGX_HTTP_CLIENT_CLOSED_REQUEST as ngx_int_t;
-    // SAFETY: `begin` has set the data to the fetch.
-    unsafe {
-        (*data.cast::<Fetch>()).code = code;
-        (*(*r).connection).set_error(0);
-    }
-    match code {
-        // nginx would end the parent at once, which is to hear of it in the ordinary way.
-        REQUEST_TIME_OUT | CLOSE | CLIENT_CLOSED => OK,
-        // The location may have an error_page for it.
-        300.. => code,
-        _ => OK,
-    }
-}
-
-/// The write handler of the parent request: nginx calls it when the subrequest is done.
-unsafe extern "C" fn finished(r: *mut ngx_http_request_t) {
-    // SAFETY: only a fetch's parent request has this handler, and it is the fetch's first part.
-    unsafe {
-        let fetch = r.cast::<Fetch>();
-        if (*fetch).stage == Stage::UnderWay && (*(*fetch).subrequest).done() != 0 {
-            let log = (*fetch).server_log;
-            ffi::guard(log, (), || Fetch::end(fetch, Stage::Finished, Fetch::answer(fetch)));
-        }
-    }
-}
-
-/// What nginx adds to its own messages about the fetch, as ngx_http_log_error does to those about
-/// a client's request.
-unsafe extern "C" fn describe(log: *mut ngx_log_t, text: *mut u_char, len: usize) -> *mut u_char {
-    // SAFETY: the log is a fetch's, as `Parent::prepare` has set it up; nginx lends a buffer of
-    // `len` bytes at `text`.
-    unsafe {
-        let context = (*log).data.cast::<ngx_http_log_ctx_t>();
-        let fetch = (*context).request.cast::<Fetch>();
-        let action = match (*log).action.is_null() {
-            true => c"fetching keys",
-            false => core::ffi::CStr::from_ptr((*log).action.cast()),
-        };
-        let asker = &(*fetch).asker;
-        let uri = asker.uri().escape_ascii();
-        let message = format!(" while {}, keys \"{uri}\"", action.to_string_lossy());
-        let len = len.min(message.len());
-        ptr::copy_nonoverlapping(message.as_ptr(), text, len);
-        text.add(len)
-    }
-}
-
-/// The body filter that was at the top before ours.
-static mut NEXT_BODY_FILTER: ngx_http_output_body_filter_pt = None;
-
-/// Puts the filter in front of nginx's, which read the answer from there on.
-///
-/// # Safety
-/// Must be called once in the postconfiguration of a configuration.
-pub(crate) unsafe fn install_filter() {
-    // SAFETY: nginx reads configurations and filters one thing at a time, in one thread.
-    unsafe {
-        NEXT_BODY_FILTER = ngx::ffi::ngx_http_top_body_filter;
-        ngx::ffi::ngx_http_top_body_filter = Some(body_filter);
-    }
-}
-
-/// Takes the answer of a fetch, which goes nowhere else; passes on what is of any other request.
-unsafe extern "C" fn body_filter(r: *mut ngx_http_request_t, chain: *mut ngx_chain_t) -> ngx_int_t {
-    // SAFETY: nginx passes a valid request and chain; the next filter is as nginx has set it up.
-    unsafe {
-        let Some(fetch) = fetch_of(r) else {
-            let next = NEXT_BODY_FILTER;
-            return next.map_or(ngx::ffi::NGX_ERROR as ngx_int_t, |next| next(r, chain));
-        };
-        // A subrequest of the subrequest, such as a cache's update, is not what was asked for.
-        let asked = r == (*fetch).subrequest;
-        ffi::guard((*fetch).server_log, ngx::ffi::NGX_ERROR as ngx_int_t, || {
-            let mut link = chain;
-            while !link.is_null() {
-                take(fetch, (*link).buf, asked);
-                link = (*link).next;
+        let fetch = (*connection).data.cast::<Fetch>();
+        ffi::guard((*fetch).log, (), || {
+            if (*event).write() != 0 {
+                return; // nothing is sent any more
             }
-            OK
-        })
-    }
-}
-
-/// Takes what a buffer holds, if it was `asked` for, and marks it as sent.
-///
-/// # Safety
-/// `fetch` and `buffer` must be valid.
-unsafe fn take(fetch: *mut Fetch, buffer: *mut ngx_buf_t, asked: bool) {
-    // SAFETY: by the contract of this function; `pos` to `last` is what a buffer in memory holds.
-    unsafe {
-        let in_memory =
-            (*buffer).temporary() != 0 || (*buffer).memory() != 0 || (*buffer).mmap() != 0;
-        if asked && in_memory {
-            let len = (*buffer).last.offset_from((*buffer).pos).unsigned_abs();
-            let text = core::slice::from_raw_parts((*buffer).pos, len);
-            let body = &mut (*fetch).body;
-            if body.len() + len > MAX_ANSWER {
-                (*fetch).too_large = true;
-            } else {
-                body.extend_from_slice(text);
+            if (*event).timedout() != 0 {
+                (*event).set_timedout(0);
+                if !look(fetch, connection) {
+                    look_later(fetch, connection);
+                }
+                return;
             }
-        }
-        (*fetch).complete |= asked && ((*buffer).last_in_chain() != 0 || (*buffer).last_buf() != 0);
-        (*buffer).pos = (*buffer).last;
-        (*buffer).file_pos = (*buffer).file_last;
+            read(fetch, connection);
+        });
     }
 }

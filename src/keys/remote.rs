@@ -5,7 +5,7 @@
 //! [`Record`](token::schedule::Record) what a request gets: the keys, or the keys while they are
 //! refreshed behind its back, or the word that it has to wait.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -15,10 +15,13 @@ use token::schedule::{Age, Claim, Purpose, Record, Terms};
 
 use super::fetch::{self, Answer, Asker, Word};
 use super::zone::Zone;
-use crate::nginx::{Server, Waker};
+use crate::nginx::{self, Server, Ticker, Waker};
 
 /// How many sources a worker holds; a URI may be made from what clients send.
 const KEPT: usize = 1024;
+
+/// How often a worker looks whether keys have come that another one fetches, in milliseconds.
+const TICK: usize = 20;
 
 /// By the [id](Server::id) of the server, and the URI.
 type ByServer = HashMap<usize, HashMap<Box<[u8]>, Rc<Source>>>;
@@ -30,6 +33,21 @@ pub(crate) struct Sources {
     count: Cell<usize>,
     /// What tells the servers apart, also after a reload.
     descriptions: RefCell<HashMap<usize, Box<[u8]>>>,
+    elsewhere: Rc<Elsewhere>,
+    /// Looks at those; made when it is first needed.
+    ticker: OnceCell<Ticker>,
+}
+
+/// The sources that requests wait for while another worker fetches them: nobody here hears of it
+/// when that fetch ends, so one look at a time serves all who wait.
+#[derive(Default)]
+struct Elsewhere(RefCell<Vec<Awaited>>);
+
+/// One of them, and what was known of it when the first request began to wait.
+struct Awaited {
+    source: Rc<Source>,
+    record: Record,
+    generation: u64,
 }
 
 /// A URI that keys are fetched from.
@@ -103,6 +121,47 @@ impl Sources {
     }
 }
 
+impl Sources {
+    /// Has a request woken when the fetch that is under way is over, whoever makes it.
+    pub(crate) fn wait(&self, source: &Rc<Source>, waker: Waker, server: Server<'_>) -> Waiting {
+        source.waiting.borrow_mut().push(waker);
+        if !source.held.borrow().fetching {
+            self.elsewhere.add(source);
+            let tick = || {
+                let elsewhere = Rc::clone(&self.elsewhere);
+                Ticker::new(TICK, server.log(), Box::new(move || elsewhere.look(nginx::clock())))
+            };
+            self.ticker.get_or_init(tick).start();
+        }
+        Waiting { source: Rc::downgrade(source), waker }
+    }
+}
+
+impl Elsewhere {
+    fn add(&self, source: &Rc<Source>) {
+        let mut awaited = self.0.borrow_mut();
+        if !awaited.iter().any(|one| Rc::ptr_eq(&one.source, source)) {
+            let (record, generation) = source.known();
+            awaited.push(Awaited { source: Rc::clone(source), record, generation });
+        }
+    }
+
+    /// Wakes those whose source has changed, and tells whether others still wait.
+    fn look(&self, now: u64) -> bool {
+        let mut awaited = self.0.borrow_mut();
+        awaited.retain(|one| {
+            one.source.look();
+            let same = one.source.known() == (one.record, one.generation);
+            if same && one.source.is_under_way(&one.source.held.borrow(), now) {
+                return !one.source.waiting.borrow().is_empty();
+            }
+            one.source.wake_all();
+            false
+        });
+        !awaited.is_empty()
+    }
+}
+
 /// Drops the half of the sources that was asked longest ago, and tells how many that are. One that
 /// is being fetched lives on until its fetch is over.
 fn make_room(by_server: &mut ByServer) -> usize {
@@ -173,24 +232,22 @@ impl Source {
             None => {
                 let mut held = self.held.borrow_mut();
                 // What another worker fetches does not come here any more.
-                held.record.lose_sight();
+                held.record.given_up();
                 held.record.claim(purpose, terms, now)
             }
         };
         if claim == Claim::Fetch {
             self.held.borrow_mut().fetching = true;
-            let asker = Rc::clone(self) as Rc<dyn Asker>;
-            if !fetch::start(server, asker, terms.timeout) {
-                self.done(Answer::Failed("out of memory".to_owned()), now);
-            }
+            fetch::start(server, Rc::clone(self) as Rc<dyn Asker>, terms.timeout);
         }
         claim != Claim::NotNow
     }
 
-    /// Whether keys are on their way, to this worker or to another that shares them.
+    /// Whether keys are on their way, to this worker or to another that shares them and lives.
     fn is_under_way(&self, held: &Held, now: u64) -> bool {
         let shared = || self.zone.is_some_and(Zone::is_current);
-        held.fetching || (held.record.is_under_way(now) && shared())
+        let alive = || held.record.fetcher().is_some_and(nginx::is_alive);
+        held.fetching || (held.record.is_under_way(now) && shared() && alive())
     }
 
     /// Takes over what another worker has fetched since.
@@ -274,13 +331,16 @@ impl Source {
         }
     }
 
-    /// Has the request woken when the fetch that is under way is over.
-    pub(crate) fn wait(self: &Rc<Self>, waker: Waker) -> Waiting {
-        let here = self.held.borrow().fetching;
-        if here {
-            self.waiting.borrow_mut().push(waker);
+    /// What this worker knows of it.
+    fn known(&self) -> (Record, u64) {
+        let held = self.held.borrow();
+        (held.record, held.generation)
+    }
+
+    fn wake_all(&self) {
+        for waker in self.waiting.take() {
+            waker.wake();
         }
-        Waiting { source: Rc::downgrade(self), waker, elsewhere: !here }
     }
 }
 
@@ -295,9 +355,7 @@ impl Asker for Source {
 
     fn done(&self, answer: Answer, now: u64) -> Option<Word> {
         let word = self.settle(answer, now);
-        for waker in self.waiting.take() {
-            waker.wake();
-        }
+        self.wake_all();
         word
     }
 }
@@ -322,9 +380,6 @@ impl Held {
 pub(crate) struct Waiting {
     source: Weak<Source>,
     waker: Waker,
-    /// Whether it is another worker that fetches: nobody wakes the request then, so that it has
-    /// to look for itself from time to time.
-    pub(crate) elsewhere: bool,
 }
 
 impl Drop for Waiting {

@@ -5,7 +5,7 @@ use core::cell::Cell;
 use core::ffi::c_void;
 use core::ptr::{self, NonNull};
 use core::slice;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 use ngx::ffi::{
     ngx_conf_t, ngx_int_t, ngx_shared_memory_add, ngx_shm_zone_t, ngx_shmtx_lock, ngx_shmtx_unlock,
@@ -14,13 +14,17 @@ use ngx::ffi::{
 use token::schedule::{Claim, Purpose, Record, Terms};
 use zeroize::{Zeroize as _, Zeroizing};
 
-use crate::ffi;
+use crate::{ffi, nginx};
 
 const OK: ngx_int_t = ngx::ffi::NGX_OK as ngx_int_t;
 const ERROR: ngx_int_t = ngx::ffi::NGX_ERROR as ngx_int_t;
 
 /// The number is that of the layout: memory survives a reload, which may bring another module.
-const NAME: &[u8] = b"token_auth_keys_1";
+const NAME: &[u8] = b"token_auth_keys_2";
+
+// What makes up that layout. Whoever has to change a figure changes the number, too.
+const _: () = assert!(size_of::<Head>() == 24 && size_of::<Record>() == 56);
+const _: () = assert!(size_of::<Node>() == 88 && size_of::<Answer>() == 8);
 
 /// Room for a thousand key sets of the usual size, or for seven of the largest.
 const SIZE: usize = 8 << 20;
@@ -37,26 +41,34 @@ struct Shared {
     epoch: Cell<u64>,
 }
 
-/// At the beginning of the zone; what `data` of the slab pool points to.
+/// At the beginning of the zone; what `data` of the slab pool points to. Every process refers to it
+/// at once, so each member changes through a shared reference.
 #[repr(C)]
 struct Head {
     /// Grows with whatever comes of a fetch.
     changes: AtomicU64,
-    /// Grows with every configuration that is read.
+    /// Grows with every configuration that has come into force.
     epoch: AtomicU64,
-    first: *mut Node,
+    /// The list of sources, which is read and written under the lock only.
+    first: AtomicPtr<Node>,
 }
 
-/// One key source, followed by the bytes of its name.
+/// One key source, followed by the bytes of its name; used under the lock only.
 #[repr(C)]
 struct Node {
     next: *mut Node,
     record: Record,
     /// The number of the change that brought the answer.
     generation: u64,
-    answer: *mut u8,
-    answer_len: usize,
+    answer: *mut Answer,
     name_len: usize,
+}
+
+/// What a source was answered, with the bytes behind it: one pointer leads to both, so that a
+/// worker that is killed between two stores never leaves a length that is another answer's.
+#[repr(C)]
+struct Answer {
+    len: usize,
 }
 
 /// What the zone holds of a source.
@@ -95,6 +107,24 @@ impl Zone {
         }
     }
 
+    /// Gives the zone to this configuration, which has come into force: workers of the one before
+    /// share no more, and keys are refreshed at their next use, since the provider may be another.
+    ///
+    /// To be called by the master, before it starts workers.
+    pub(crate) fn take_over(self) {
+        let Some(head) = self.head() else { return };
+        // SAFETY: as in `lock`.
+        let locked = unsafe { self.lock_for(head) };
+        let epoch = head.epoch.load(Ordering::Relaxed) + 1;
+        head.epoch.store(epoch, Ordering::Relaxed);
+        // SAFETY: as in `head`.
+        unsafe { self.0.as_ref() }.epoch.set(epoch);
+        for node in locked.nodes() {
+            // SAFETY: as in `nodes`; nothing else refers to the node while the lock is held.
+            unsafe { (*node).record.renew() };
+        }
+    }
+
     /// Grows with whatever comes of a fetch.
     pub(crate) fn changes(self) -> u64 {
         self.head().map_or(0, |head| head.changes.load(Ordering::Acquire))
@@ -111,11 +141,9 @@ impl Zone {
     pub(crate) fn look(self, name: &[u8], seen: u64) -> Option<Seen> {
         let locked = self.lock()?;
         let node = locked.find(name)?;
-        let answer = (node.generation > seen && !node.answer.is_null()).then(|| {
-            // SAFETY: `put` allocated that many bytes, and replaces them under the lock only.
-            let answer = unsafe { slice::from_raw_parts(node.answer, node.answer_len) };
-            Zeroizing::new(answer.to_vec())
-        });
+        // SAFETY: `put` made the answer, and replaces it under the lock only.
+        let answer = unsafe { bytes_of(node.answer) }.filter(|_| node.generation > seen);
+        let answer = answer.map(|bytes| Zeroizing::new(bytes.to_vec()));
         Some(Seen { record: node.record, generation: node.generation, answer })
     }
 
@@ -129,26 +157,38 @@ impl Zone {
         now: u64,
     ) -> Option<Claim> {
         let mut locked = self.lock()?;
-        Some(locked.find_or_add(name)?.record.claim(purpose, terms, now))
+        let record = &mut locked.find_or_add(name)?.record;
+        if record.fetcher().is_some_and(|worker| !nginx::is_alive(worker)) {
+            record.given_up();
+        }
+        let claim = record.claim(purpose, terms, now);
+        if claim == Claim::Fetch {
+            record.set_fetcher(std::process::id());
+        }
+        Some(claim)
     }
 
     /// Has all workers use `answer`; gives its generation.
     pub(crate) fn put(self, name: &[u8], answer: &[u8], record: &Record) -> Option<u64> {
         let mut locked = self.lock()?;
         locked.find_or_add(name)?;
-        let memory = locked.allocate(answer.len(), Some(name))?.cast::<u8>();
-        // SAFETY: fresh memory of that length, in which the answer is whole before anybody sees
-        // it: a worker that is killed in between leaves the former one in place.
-        unsafe { ptr::copy_nonoverlapping(answer.as_ptr(), memory.as_ptr(), answer.len()) };
+        let size = size_of::<Answer>() + answer.len();
+        let memory = locked.allocate(size, Some(name))?.cast::<Answer>();
+        // SAFETY: fresh memory of that size, aligned to it, in which the answer is whole before
+        // anybody sees it: a worker that is killed in between leaves the former one in place.
+        unsafe {
+            memory.write(Answer { len: answer.len() });
+            let bytes = memory.add(1).cast::<u8>();
+            ptr::copy_nonoverlapping(answer.as_ptr(), bytes.as_ptr(), answer.len());
+        }
         let generation = locked.head.changes.load(Ordering::Relaxed) + 1;
         let Some(node) = locked.find_mut(name) else {
-            locked.free(memory.as_ptr(), answer.len());
+            locked.free(memory.as_ptr());
             return None;
         };
-        let former = (node.answer, node.answer_len);
-        (node.answer, node.answer_len) = (memory.as_ptr(), answer.len());
+        let former = core::mem::replace(&mut node.answer, memory.as_ptr());
         (node.generation, node.record) = (generation, *record);
-        locked.free(former.0, former.1);
+        locked.free(former);
         locked.head.changes.store(generation, Ordering::Release);
         Some(generation)
     }
@@ -173,15 +213,24 @@ impl Zone {
     /// Locks the zone, unless a newer configuration has it: what workers that are about to leave
     /// fetch may be of another provider.
     fn lock(self) -> Option<Locked> {
-        let head = NonNull::from(self.head()?);
-        // SAFETY: `init` has run, so the zone has its slab pool, with a mutex that nginx unlocks
-        // should its holder die.
+        let head = self.head()?;
+        // SAFETY: `init` has run, or there would be no head.
+        let locked = unsafe { self.lock_for(head) };
+        let current = head.epoch.load(Ordering::Relaxed);
+        // SAFETY: as in `head`.
+        let own = unsafe { self.0.as_ref() }.epoch.get();
+        (current == own).then_some(locked)
+    }
+
+    /// # Safety
+    /// `init` must have run, so that the zone has its slab pool, with a mutex that nginx unlocks
+    /// should its holder die.
+    unsafe fn lock_for(self, head: &'static Head) -> Locked {
+        // SAFETY: by the contract of this function.
         unsafe {
             let pool = (*self.0.as_ref().zone).shm.addr.cast::<ngx_slab_pool_t>();
             ngx_shmtx_lock(&raw mut (*pool).mutex);
-            let locked = Locked { pool, head: &mut *head.as_ptr() };
-            let current = locked.head.epoch.load(Ordering::Relaxed);
-            (current == self.0.as_ref().epoch.get()).then_some(locked)
+            Locked { pool, head }
         }
     }
 }
@@ -189,7 +238,7 @@ impl Zone {
 /// The zone while this process alone works on it.
 struct Locked {
     pool: *mut ngx_slab_pool_t,
-    head: &'static mut Head,
+    head: &'static Head,
 }
 
 impl Drop for Locked {
@@ -203,7 +252,8 @@ impl Locked {
     fn nodes(&self) -> impl Iterator<Item = *mut Node> {
         // SAFETY: the list's nodes are valid while the lock is held; the last one's `next` is null.
         let step = |node: &*mut Node| Some(unsafe { (**node).next }).filter(|next| !next.is_null());
-        core::iter::successors(Some(self.head.first).filter(|first| !first.is_null()), step)
+        let first = self.head.first.load(Ordering::Relaxed);
+        core::iter::successors(Some(first).filter(|first| !first.is_null()), step)
     }
 
     fn position(&self, name: &[u8]) -> Option<*mut Node> {
@@ -229,16 +279,15 @@ impl Locked {
             // SAFETY: fresh memory for the node and the name behind it, aligned to its size.
             unsafe {
                 node.write(Node {
-                    next: self.head.first,
+                    next: self.head.first.load(Ordering::Relaxed),
                     record: Record::default(),
                     generation: 0,
                     answer: ptr::null_mut(),
-                    answer_len: 0,
                     name_len: name.len(),
                 });
                 ptr::copy_nonoverlapping(name.as_ptr(), node.add(1).cast().as_ptr(), name.len());
             }
-            self.head.first = node.as_ptr();
+            self.head.first.store(node.as_ptr(), Ordering::Relaxed);
         }
         self.find_mut(name)
     }
@@ -268,31 +317,43 @@ impl Locked {
             let before = self.nodes().find(|node| (**node).next == oldest);
             match before {
                 Some(before) => (*before).next = next,
-                None => self.head.first = next,
+                None => self.head.first.store(next, Ordering::Relaxed),
             }
-            self.free((*oldest).answer, (*oldest).answer_len);
+            self.free((*oldest).answer);
             ngx_slab_free_locked(self.pool, oldest.cast());
         }
         true
     }
 
     /// Gives memory of an answer back; it may hold secrets.
-    fn free(&mut self, answer: *mut u8, len: usize) {
+    fn free(&mut self, answer: *mut Answer) {
         if !answer.is_null() {
-            // SAFETY: `put` has allocated it with that length, and nothing points to it any more.
+            // SAFETY: `put` has made it, with the bytes behind it, and nothing points to it any more.
             unsafe {
-                slice::from_raw_parts_mut(answer, len).zeroize();
+                slice::from_raw_parts_mut(answer.add(1).cast::<u8>(), (*answer).len).zeroize();
                 ngx_slab_free_locked(self.pool, answer.cast());
             }
         }
     }
 }
 
-/// nginx's hook for a zone whose memory is there: new, or that of the configuration before.
+/// The bytes of an answer; `None` where there is none.
+///
+/// # Safety
+/// `answer` must be null or one that `put` has made, and stay for `'a`.
+unsafe fn bytes_of<'a>(answer: *const Answer) -> Option<&'a [u8]> {
+    // SAFETY: by the contract of this function; `put` has written so many bytes behind it.
+    unsafe {
+        let len = answer.as_ref()?.len;
+        Some(slice::from_raw_parts(answer.add(1).cast::<u8>(), len))
+    }
+}
+
+/// nginx's hook for a zone whose memory is there: new, or that of the configuration before. Whether
+/// this configuration will come into force is open still, so nothing of the memory changes.
 unsafe extern "C" fn init(zone: *mut ngx_shm_zone_t, old: *mut c_void) -> ngx_int_t {
     // SAFETY: nginx passes the zone of `Zone::declare`, and as `old` what was its `data` in the
-    // configuration before, which is still there. The master alone runs this; its workers may
-    // hold the lock, and read the atomics without it.
+    // configuration before, which is still there. The master alone runs this.
     unsafe {
         let shared = &*(*zone).data.cast::<Shared>();
         ffi::guard((*zone).shm.log, ERROR, || {
@@ -300,21 +361,8 @@ unsafe extern "C" fn init(zone: *mut ngx_shm_zone_t, old: *mut c_void) -> ngx_in
                 Some(old) => old.head.get(),
                 None => new_head(zone),
             };
-            let Some(pool) = NonNull::new((*zone).shm.addr.cast::<ngx_slab_pool_t>()) else {
-                return ERROR;
-            };
-            let Some(there) = head.as_mut() else { return ERROR };
-            ngx_shmtx_lock(&raw mut (*pool.as_ptr()).mutex);
-            let epoch = there.epoch.load(Ordering::Relaxed) + 1;
-            there.epoch.store(epoch, Ordering::Relaxed);
-            let locked = Locked { pool: pool.as_ptr(), head: there };
-            for node in locked.nodes() {
-                (*node).record.renew();
-            }
-            drop(locked);
-            shared.epoch.set(epoch);
             shared.head.set(head);
-            OK
+            if head.is_null() { ERROR } else { OK }
         })
     }
 }
@@ -330,7 +378,7 @@ unsafe fn new_head(zone: *mut ngx_shm_zone_t) -> *mut Head {
             head.write(Head {
                 changes: AtomicU64::new(0),
                 epoch: AtomicU64::new(0),
-                first: ptr::null_mut(),
+                first: AtomicPtr::new(ptr::null_mut()),
             });
             (*pool).data = head.cast();
             // That something has to make room is not worth a line of the log.

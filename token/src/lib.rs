@@ -1,7 +1,7 @@
 //! Verification of JSON Web Tokens and signed URLs, without I/O and without nginx.
 //!
 //! The data flows as the modules are listed: key files become [`Key`]s in [`KeySet`]s when a
-//! configuration is read; a request's [`credential`] is then judged by a [`Trust`] or a
+//! configuration is read, or come by [`http`]; a request's [`credential`] is then judged by a [`Trust`] or a
 //! [`LinkPolicy`], which answers with what was verified or with a [`Reject`], told to the client
 //! as a [`challenge`]. The time is always an argument.
 #![forbid(unsafe_code)]
@@ -15,6 +15,8 @@ mod kids;
 mod loaded;
 mod pem;
 pub mod schedule;
+
+pub mod http;
 
 mod cache;
 mod claims;

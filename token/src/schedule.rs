@@ -3,7 +3,7 @@
 //! Every time is in milliseconds of one clock that only goes forward; 0 stands for "never", so
 //! that a [`Record`] of zeros is that of a source which nobody has asked yet.
 
-/// How long nothing is fetched for the sake of an unknown kid after it was done once.
+/// How long nothing is fetched for the sake of an unknown kid after such a fetch has ended.
 pub const UNKNOWN_KID_INTERVAL: u64 = 10_000;
 
 /// How long requests are refused at once after keys that nobody has could not be fetched.
@@ -27,6 +27,9 @@ pub struct Terms {
 }
 
 /// What all who fetch from one source know of it.
+///
+/// It lies in memory that workers of other builds share: whoever changes its layout gives that
+/// memory another name (`NAME` in the module's `keys/zone.rs`, which asserts the size).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Record {
@@ -39,8 +42,12 @@ pub struct Record {
     timeout: u64,
     /// When a fetch last failed, if none has succeeded since.
     failed: u64,
-    /// When one last began for the sake of an unknown kid.
+    /// When one that was made for the sake of an unknown kid last ended.
     unknown: u64,
+    /// Who makes the one that is under way, by whatever number its user gives.
+    fetcher: u32,
+    /// Whether it is made for the sake of an unknown kid.
+    for_kid: bool,
     /// Whether the keys are to be refreshed whatever their age.
     due: bool,
 }
@@ -128,41 +135,55 @@ impl Record {
         }
         self.began = now;
         self.timeout = terms.timeout;
-        if purpose == Purpose::UnknownKid {
-            self.unknown = now;
-        }
+        self.for_kid = purpose == Purpose::UnknownKid;
         Claim::Fetch
+    }
+
+    /// Notes who was told to [`Claim::Fetch`].
+    pub fn set_fetcher(&mut self, fetcher: u32) {
+        self.fetcher = fetcher;
+    }
+
+    /// Who makes the fetch that is under way, if one is.
+    pub fn fetcher(&self) -> Option<u32> {
+        (self.began != 0).then_some(self.fetcher)
     }
 
     /// Notes that the fetch has brought keys, which the provider lets be kept for `max_age`.
     pub fn succeeded(&mut self, max_age: Option<u64>, now: u64) {
         self.fetched = now;
         self.max_age = max_age.map_or(0, |age| age.max(MIN_VALID));
-        (self.began, self.failed, self.due) = (0, 0, false);
+        (self.failed, self.due) = (0, false);
+        self.ended(now);
     }
 
     /// Notes that it has brought none.
     pub fn failed(&mut self, now: u64) {
-        (self.began, self.failed) = (0, now);
+        self.failed = now;
+        self.ended(now);
     }
 
-    /// Notes that the fetch was given up by the one who began it, for others to begin anew.
-    pub fn given_up(&mut self) {
+    /// Pauses count from here, not from when the fetch began: one that takes longer than the pause
+    /// would otherwise be followed by the next at once, and requests would wait for one after the
+    /// other.
+    fn ended(&mut self, now: u64) {
         self.began = 0;
+        if std::mem::take(&mut self.for_kid) {
+            self.unknown = now;
+        }
     }
 
-    /// Forgets the fetch of somebody who will not tell what comes of it: it may be begun anew at
-    /// once, whatever it was wanted for.
-    pub fn lose_sight(&mut self) {
-        if self.began != 0 {
-            (self.began, self.unknown) = (0, 0);
-        }
+    /// Forgets the fetch that is under way, given up or begun by somebody who will not tell what
+    /// comes of it: another may begin at once, whatever it was wanted for.
+    pub fn given_up(&mut self) {
+        (self.began, self.for_kid) = (0, false);
     }
 
     /// Has keys refreshed at their next use, and forgets who is fetching: what holds for a
     /// configuration that has just been read, where the provider may be another.
     pub fn renew(&mut self) {
-        (self.began, self.failed, self.due) = (0, 0, true);
+        self.given_up();
+        (self.failed, self.due) = (0, true);
     }
 }
 
@@ -217,14 +238,25 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_kid_has_keys_fetched_once_in_ten_seconds() {
+    fn an_unknown_kid_has_keys_fetched_once_in_ten_seconds_from_the_end_of_the_last_fetch() {
         let mut record = fetched();
         assert_eq!(record.claim(Purpose::UnknownKid, &TERMS, NOW + 1), Claim::Fetch);
         record.succeeded(None, NOW + 2);
-        assert_eq!(record.claim(Purpose::UnknownKid, &TERMS, NOW + 10_000), Claim::NotNow);
-        assert_eq!(record.claim(Purpose::UnknownKid, &TERMS, NOW + 10_001), Claim::Fetch);
-        record.failed(NOW + 10_002);
-        assert_eq!(record.claim(Purpose::UnknownKid, &TERMS, NOW + 20_000), Claim::NotNow);
+        assert_eq!(record.claim(Purpose::UnknownKid, &TERMS, NOW + 10_001), Claim::NotNow);
+        assert_eq!(record.claim(Purpose::UnknownKid, &TERMS, NOW + 10_002), Claim::Fetch);
+        record.failed(NOW + 20_000);
+        assert_eq!(record.claim(Purpose::UnknownKid, &TERMS, NOW + 29_999), Claim::NotNow);
+        assert_eq!(record.claim(Purpose::UnknownKid, &TERMS, NOW + 30_000), Claim::Fetch);
+    }
+
+    #[test]
+    fn a_fetch_for_another_reason_does_not_hold_up_the_one_for_an_unknown_kid() {
+        let mut record = fetched();
+        assert_eq!(record.claim(Purpose::UnknownKid, &TERMS, NOW + 1), Claim::Fetch);
+        record.given_up();
+        assert_eq!(record.claim(Purpose::Age, &TERMS, NOW + 60_000), Claim::Fetch);
+        record.succeeded(None, NOW + 60_001);
+        assert_eq!(record.claim(Purpose::UnknownKid, &TERMS, NOW + 60_002), Claim::Fetch);
     }
 
     #[test]
@@ -257,13 +289,13 @@ mod tests {
     }
 
     #[test]
-    fn a_fetch_that_is_lost_sight_of_may_be_begun_anew() {
+    fn a_fetch_that_was_given_up_may_be_begun_anew() {
         let mut record = fetched();
         assert_eq!(record.claim(Purpose::UnknownKid, &TERMS, NOW + 1), Claim::Fetch);
-        record.lose_sight();
+        record.given_up();
         assert_eq!(record.claim(Purpose::UnknownKid, &TERMS, NOW + 2), Claim::Fetch);
         record.succeeded(None, NOW + 3);
-        record.lose_sight();
+        record.given_up();
         assert_eq!(record.claim(Purpose::UnknownKid, &TERMS, NOW + 4), Claim::NotNow);
     }
 
