@@ -33,6 +33,7 @@ pub struct Builder {
     whole: Option<String>,
     files: Vec<(String, Vec<u8>)>,
     pub(crate) workers: u32,
+    connections: u32,
     pub(crate) master: bool,
     level: &'static str,
     module: bool,
@@ -54,6 +55,7 @@ impl Default for Builder {
                 ("html/ok.txt".into(), b"ok\n".to_vec()),
             ],
             workers: 1,
+            connections: 512,
             master: true,
             level: "info",
             module: true,
@@ -149,6 +151,12 @@ impl Builder {
         self
     }
 
+    /// Sets how many connections a worker may have.
+    pub fn connections(mut self, connections: u32) -> Self {
+        self.connections = connections;
+        self
+    }
+
     /// Leaves out the headers and the access log fields that show the verdict, so that no variable
     /// of the module is evaluated but those that the test's own configuration names.
     pub fn without_verdict(mut self) -> Self {
@@ -237,7 +245,7 @@ impl Builder {
         let verdict = if self.verdict { VERDICT_HEADERS } else { "" };
         Ok(format!(
             "{main}{extra}
-events {{ worker_connections 512; }}
+events {{ worker_connections {}; }}
 http {{
     {http}
     default_type text/plain;
@@ -250,7 +258,8 @@ http {{
         {server}
     }}
 }}
-"
+",
+            self.connections
         ))
     }
 

@@ -47,7 +47,7 @@ pub use keys::{
 };
 pub use link::{link, link_hmac, link_md5, md5};
 pub use log::problems;
-pub use memory::{open_files, resident, resident_private};
+pub use memory::{open_files, processor_time, resident, resident_private};
 pub use mistake::{Mistake, mistake, mistake_in, refuse_all};
 pub use process::Nginx;
 pub use provider::{Behaviour, Provider, Received};

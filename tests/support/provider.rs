@@ -55,6 +55,8 @@ pub enum Behaviour {
     Headers(Vec<(&'static str, String)>, String),
     /// These very bytes, then the connection closes.
     Raw(Vec<u8>),
+    /// 200 and a body without end.
+    Endless,
 }
 
 /// A request as it came.
@@ -113,6 +115,8 @@ struct State {
     received: Vec<Received>,
     answered: usize,
     given_up: usize,
+    /// How many bytes of bodies without end were sent.
+    streamed: usize,
     held: bool,
     /// How many requests may pass although the gate is shut.
     permits: usize,
@@ -225,6 +229,12 @@ impl Provider {
     #[must_use]
     pub fn count(&self) -> usize {
         self.shared.lock().received.len()
+    }
+
+    /// How many bytes it has sent of bodies without end.
+    #[must_use]
+    pub fn streamed(&self) -> usize {
+        self.shared.lock().streamed
     }
 
     /// How many requests have come for one target.
@@ -396,6 +406,14 @@ impl Behaviour {
             }
             Self::Headers(headers, body) => whole(200, headers, body.as_bytes()),
             Self::Raw(bytes) => Ok(stream.write_all(bytes)?),
+            Self::Endless => {
+                stream.write_all(&head(200, json, None))?;
+                while !shared.lock().over {
+                    stream.write_all(&[b' '; 1 << 16])?;
+                    shared.change(|state| state.streamed += 1 << 16);
+                }
+                Ok(())
+            }
             Self::Hang => hang(stream, shared),
             Self::HangMidway(body) => {
                 send_half(stream, json, body)?;

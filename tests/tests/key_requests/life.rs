@@ -169,7 +169,7 @@ fn all_unanswered(waiting: &mut [module_tests::Connection]) -> Result<()> {
     Ok(())
 }
 
-fn until_gone(pid: u32) -> Result<()> {
+pub(crate) fn until_gone(pid: u32) -> Result<()> {
     until("the old worker's end", || {
         Ok(fs::metadata(format!("/proc/{pid}")).is_err().then_some(()))
     })

@@ -1,9 +1,11 @@
-//! `jwks_request`: keys that nginx fetches by a subrequest, from a provider that the test has in hand.
+//! `jwks_request`: keys that nginx fetches from a provider that the test has in hand.
 //!
 //! | module | what |
 //! | --- | --- |
 //! | `fetching` | the first fetch, places of the directive, every way in which keys can be sent |
 //! | `faults` | answers that are no keys: the last good ones stay, the log tells, all recovers |
+//! | `hostile` | providers that truncate, stream and lead elsewhere, beside nginx's cache and access rules |
+//! | `deadlines` | how long requests wait at most, and what their waiting costs |
 //! | `refresh` | keys past their time, rotation, `Cache-Control` |
 //! | `unknown_kid` | kids that are not in the set, one or thousands |
 //! | `sharing` | two workers and one set of keys |
@@ -15,8 +17,10 @@
 // The helpers are tests, too: a panic in one is a failure, told with its place.
 #![allow(clippy::indexing_slicing, clippy::unwrap_used)]
 
+mod deadlines;
 mod faults;
 mod fetching;
+mod hostile;
 mod isolation;
 mod life;
 mod phases;
