@@ -175,7 +175,8 @@ unsafe fn look_later(fetch: *mut Fetch, connection: *mut ngx_connection_t) {
     }
 }
 
-/// Gives up when it takes too long, or when the worker is about to exit and nobody waits.
+/// Gives up when it takes too long, when the worker is about to exit and nobody waits, or when
+/// nginx closes all that is still open (`worker_shutdown_timeout`).
 ///
 /// # Safety
 /// `fetch` and its `connection` must be valid; neither is if this gives true.
@@ -184,7 +185,9 @@ unsafe fn look(fetch: *mut Fetch, connection: *mut ngx_connection_t) -> bool {
     unsafe {
         let answer = if nginx::clock() >= (*fetch).deadline {
             Answer::Failed(format!("timed out after {} ms", (*fetch).timeout))
-        } else if ngx_exiting != 0 && !(*fetch).asker.is_waited_for() {
+        } else if (*connection).close() != 0
+            || ngx_exiting != 0 && !(*fetch).asker.is_waited_for()
+        {
             Answer::Unwanted
         } else {
             return false;
@@ -291,14 +294,16 @@ unsafe extern "C" fn on_event(event: *mut ngx_event_t) {
             if (*event).write() != 0 {
                 return; // nothing is sent any more
             }
-            if (*event).timedout() != 0 {
-                (*event).set_timedout(0);
-                if !look(fetch, connection) {
-                    look_later(fetch, connection);
-                }
+            let timed_out = (*event).timedout() != 0;
+            (*event).set_timedout(0);
+            if (timed_out || (*connection).close() != 0) && look(fetch, connection) {
                 return;
             }
-            read(fetch, connection);
+            if timed_out {
+                look_later(fetch, connection);
+            } else {
+                read(fetch, connection);
+            }
         });
     }
 }

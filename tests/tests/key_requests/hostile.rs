@@ -191,6 +191,28 @@ fn access_rules_of_the_server_do_not_end_the_keys() -> Result<()> {
 }
 
 #[test]
+fn a_fetch_is_in_the_access_log_only_where_the_location_says_so() -> Result<()> {
+    for (location, lines) in [("", 0), ("log_subrequest off;", 0), ("log_subrequest on;", 1)] {
+        let provider = Provider::start(keys(&[OLD])?)?;
+        let nginx = framed(format!(
+            "server_name api.example www.example;
+            location = /_jwks {{ internal; {location} proxy_set_header X-Host $host; {} }}
+            location / {{ jwks_request /_jwks; {SERVE} }}",
+            provider.pass()
+        ))
+        .start()?;
+        assert_eq!(nginx.bearer("/", &OLD.token()?)?.verdict(), (200, "ok"), "{location}");
+        assert_eq!(provider.received()[0].header("X-Host"), Some("localhost"), "{location}");
+        nginx.stop()?;
+        let log = nginx.access_log();
+        let fetches = log.lines().filter(|line| line.contains("/_jwks"));
+        assert_eq!(fetches.count(), lines, "{location}: {log}");
+        nginx.finish()?;
+    }
+    Ok(())
+}
+
+#[test]
 fn limits_on_clients_do_not_count_fetches() -> Result<()> {
     let provider = Provider::start(keys(&[OLD])?)?;
     let nginx = framed(format!(

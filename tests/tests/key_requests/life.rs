@@ -296,6 +296,20 @@ fn a_graceful_shutdown_ends_although_the_provider_hangs() -> Result<()> {
 }
 
 #[test]
+fn the_longest_time_that_a_worker_may_take_to_leave_counts_for_fetches_too() -> Result<()> {
+    let provider = Provider::start(Behaviour::Hang)?;
+    let nginx = builder(&provider, "timeout=60s").main("worker_shutdown_timeout 1s;").start()?;
+    let mut waiting = ask_all(&nginx, &[OLD.token()?])?;
+    provider.wait_count(1)?;
+    let (old_worker, began) = (worker(&nginx)?, Instant::now());
+    nginx.reload()?;
+    until_gone(old_worker)?;
+    assert!(began.elapsed() < Duration::from_secs(4), "after {:?}", began.elapsed());
+    assert!(waiting.remove(0).read_response(false).is_err());
+    nginx.finish()
+}
+
+#[test]
 fn a_fast_shutdown_while_requests_wait_leaves_no_complaint() -> Result<()> {
     for background in [false, true] {
         let provider = Provider::start(keys(&[OLD])?)?;
