@@ -12,6 +12,7 @@ use ngx::ffi::{
     ngx_log_t, ngx_pnalloc, ngx_str_t, ngx_table_elt_t, ngx_time, ngx_uint_t,
 };
 use ngx::http::HttpModuleConfExt as _;
+use token::credential::is_header;
 
 use crate::conf::{LocationConf, MainConf};
 use crate::ffi::{self, ComplexValue};
@@ -117,7 +118,8 @@ impl<'r> Request<'r> {
         Place { changes, uri: self.uri(), args: self.query() }
     }
 
-    /// The values of every header line called `name`, which must be in lower case.
+    /// The values of every header line called `name`, in whatever spelling of it that some readers
+    /// take for the same.
     pub(crate) fn header_lines(self, name: &'r [u8]) -> impl Iterator<Item = &'r [u8]> {
         // SAFETY: nginx has filled the list before any phase, and does not change it.
         unsafe { header_list::<'r>(&raw const (*self.raw.as_ptr()).headers_in.headers) }
@@ -126,7 +128,10 @@ impl<'r> Request<'r> {
                 // its name; of one that another module has added it may be null.
                 line.key.len == name.len()
                     && !line.lowcase_key.is_null()
-                    && unsafe { slice::from_raw_parts(line.lowcase_key, line.key.len) } == name
+                    && is_header(
+                        unsafe { slice::from_raw_parts(line.lowcase_key, line.key.len) },
+                        name,
+                    )
             })
             // SAFETY: a header's value lives as long as the request.
             .map(|line| unsafe { ffi::bytes(line.value) })

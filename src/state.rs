@@ -126,6 +126,8 @@ pub(crate) struct State {
     /// The expiry that a link presents, while its `secure_token_md5` is being evaluated.
     pub(crate) presented: Cell<Option<Digits>>,
     pub(crate) awaited: Awaited,
+    /// Whether the log has been told of a value that is shown as nothing.
+    pub(crate) control_told: Cell<bool>,
 }
 
 /// Keys that are being fetched.

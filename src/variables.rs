@@ -1,6 +1,7 @@
 //! What the variables show: the verdict, and of a token only what was verified.
 
 use core::ffi::CStr;
+use core::fmt;
 
 use token::{Reject, Verified};
 
@@ -41,34 +42,62 @@ fn status(reject: Option<Reject>) -> Vec<u8> {
 }
 
 /// Applies `show` to the token, if it is good by itself, whatever the location's rules say of it.
+/// `name` is what the log calls the variable.
+///
+/// A value with a control character is shown as nothing: left out of it, two values would look the
+/// same to whoever reads the variable, and left in it, it could end a header.
 fn verified(
     request: Request<'_>,
+    name: fmt::Arguments<'_>,
     show: impl FnOnce(&Verified) -> Option<String>,
 ) -> Option<Vec<u8>> {
     let verdict = access::jwt_verdict(request).ok()??;
-    let mut text = show(verdict.token.as_ref().ok()?)?.into_bytes();
-    // A claim may hold anything that JSON can, and the variable may go into a header.
-    text.retain(|byte| !byte.is_ascii_control());
-    Some(text)
+    let text = show(verdict.token.as_ref().ok()?)?;
+    if !text.contains(char::is_control) {
+        return Some(text.into_bytes());
+    }
+    let is_told = request.existing_state().is_none_or(|state| state.control_told.replace(true));
+    if !is_told {
+        request.log_info(format_args!(
+            "jwt: {name} is shown as nothing, since its value holds a control character"
+        ));
+    }
+    None
 }
 
+/// The payload as it was signed. One with white space that is a control character (JSON has line
+/// breaks and tabs between its members) is written anew, without any.
 fn jwt_payload(request: Request<'_>) -> Option<Vec<u8>> {
-    verified(request, |token| Some(token.payload.text().to_owned()))
+    verified(request, format_args!("$jwt_payload"), |token| {
+        let text = token.payload.text();
+        if !text.contains(char::is_control) {
+            return Some(text.to_owned());
+        }
+        let mut compact = String::with_capacity(text.len());
+        token.payload.root().write_json(&mut compact);
+        Some(compact)
+    })
 }
 
 fn jwt_claim(request: Request<'_>, name: &[u8]) -> Option<Vec<u8>> {
     let name = core::str::from_utf8(name).ok()?;
-    verified(request, |token| Some(token.payload.root().get(name)?.to_text()))
+    verified(request, format_args!("$jwt_claim_{name}"), |token| {
+        Some(token.payload.root().get(name)?.to_text())
+    })
 }
 
 fn jwt_header(request: Request<'_>, name: &[u8]) -> Option<Vec<u8>> {
     let name = core::str::from_utf8(name).ok()?;
-    verified(request, |token| Some(token.header.root().get(name)?.to_text()))
+    verified(request, format_args!("$jwt_header_{name}"), |token| {
+        Some(token.header.root().get(name)?.to_text())
+    })
 }
 
 /// A claim or header that the configuration has given a variable of its own.
 pub(crate) fn named_claim(request: Request<'_>, claim: &NamedClaim) -> Option<Vec<u8>> {
-    verified(request, |token| {
+    let kind = if claim.header { "jwt_header_set" } else { "jwt_claim_set" };
+    let last = claim.path.last().map(|step| step.as_str()).unwrap_or_default();
+    verified(request, format_args!("a variable of {kind} ({last:?})"), |token| {
         let document = if claim.header { &token.header } else { &token.payload };
         let value = claim.path.iter().try_fold(document.root(), |value, step| step.find(value));
         Some(value?.to_text())

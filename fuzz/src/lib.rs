@@ -13,11 +13,12 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use md5::{Digest as _, Md5};
 use sha2::Sha256;
 use token::credential::{self, Found};
-use token::json::Document;
+use token::json::{Document, Number, Value};
 use token::{
     AlgorithmSet, Beside, Cache, ClaimPath, ClaimRule, Demands, Key, KeySet, Link, LinkAlgorithm,
-    LinkPolicy, LinkSecret, Loaded, Loan, MAX_TOKEN_LEN, Operator, Policy, Providers, Refusal,
-    Reject, Revocation, RevokedList, Trust, Verified, load_keys, load_kids,
+    LinkPolicy, LinkSecret, Loaded, Loan, MAX_PUBLISHED_KEYS, MAX_TOKEN_LEN, Operator, Policy,
+    Providers, Refusal, Reject, Revocation, RevokedList, Trust, Verified, load_keys, load_kids,
+    load_published_keys,
 };
 
 const NOW: i64 = 1_800_000_000;
@@ -136,7 +137,8 @@ pub fn token(input: &[u8]) {
         let claims: serde_json::Value = serde_json::from_slice(payload).expect("JSON");
         assert_eq!(header["alg"], "HS256");
         assert!(header.get("crit").is_none() && claims.is_object());
-        assert!(claims.get("exp").is_none_or(|exp| exp.as_f64().expect("a number") > NOW as f64));
+        // As a double it may be rounded down to now.
+        assert!(claims.get("exp").is_none_or(|exp| exp.as_f64().expect("a number") >= NOW as f64));
         assert!(claims.get("nbf").is_none_or(|nbf| nbf.as_f64().expect("a number") <= NOW as f64));
         assert!(jws.is_ok());
     }
@@ -174,6 +176,15 @@ pub fn keys(input: &[u8]) {
             Ok(loaded) => usable(loaded),
             Err(error) => drop(error.to_string()),
         }
+    }
+    match load_published_keys(input) {
+        Ok(loaded) => {
+            assert!(loaded.keys.len() <= MAX_PUBLISHED_KEYS && loaded.warnings.len() <= 12);
+            usable(loaded);
+        }
+        // A file is read more strictly.
+        Err(_) if input.len() < 8_000 => assert!(load_keys(input, None).is_err()),
+        Err(_) => {}
     }
 }
 
@@ -252,8 +263,24 @@ pub fn rules(input: &[u8]) {
     let serde = serde.expect("what is accepted here is JSON");
     let mut written = String::new();
     document.root().write_json(&mut written);
-    assert!(Document::parse(written.into_bytes()).is_ok());
+    assert!(!written.contains(char::is_control));
+    let again = Document::parse(written.clone().into_bytes()).expect("JSON");
+    let mut twice = String::new();
+    again.root().write_json(&mut twice);
+    assert_eq!(twice, written);
     drop(document.root().to_text());
+    if let Some(numbers) = document.root().items() {
+        let numbers: Vec<Number<'_>> = numbers.filter_map(Value::as_number).take(20).collect();
+        for (a, b) in numbers.iter().flat_map(|a| numbers.iter().map(move |b| (a, b))) {
+            let ordering = a.compare(*b);
+            assert_eq!(ordering, b.compare(*a).reverse());
+            assert!(Number::parse(a.as_str().as_bytes()).expect("a number").compare(*a).is_eq());
+            let double = |it: &Number<'_>| it.as_str().parse::<f64>().expect("a number");
+            // Rounding may make two numbers one, and never turns them round.
+            let rounded = double(a).partial_cmp(&double(b)).expect("finite");
+            assert!(rounded == ordering || rounded.is_eq(), "{a} and {b}");
+        }
+    }
     let (Ok(path), Ok(operator)) = (std::str::from_utf8(path), std::str::from_utf8(operator))
     else {
         return;
@@ -389,22 +416,25 @@ pub fn authorization(input: &[u8]) {
         matches!(argument, Found::Absent | Found::One(b""))
     });
     // Naively, for a name that could be one.
-    if !name.is_empty() && !name.iter().any(|byte| b"=&; \t\r\n\x0c".contains(byte)) {
-        let pairs = query.split(|byte| *byte == b'&');
-        let values: Vec<&[u8]> = pairs
-            .filter_map(|pair| {
+    if !name.is_empty() && name.iter().all(|byte| byte.is_ascii_alphanumeric()) {
+        let values = |separators: &[u8], is_it: &dyn Fn(&[u8]) -> bool| -> Vec<Vec<u8>> {
+            let pairs = query.split(|byte| separators.contains(byte));
+            let pairs = pairs.filter_map(|pair| {
                 let at = pair.iter().position(|byte| *byte == b'=')?;
-                (&pair[..at] == name).then(|| &pair[at + 1..])
-            })
-            .collect();
-        assert_eq!(
-            argument,
-            match values.as_slice() {
-                [] => Found::Absent,
-                [one] => Found::One(one),
-                _ => Found::Unusable,
-            }
-        );
+                is_it(&pair[..at]).then(|| pair[at + 1..].to_vec())
+            });
+            pairs.collect()
+        };
+        let exact = values(b"&", &|it| it == name);
+        let any_case = values(b"&;", &|it| it.eq_ignore_ascii_case(name));
+        match argument {
+            Found::One(value) => assert!(exact == [value] && any_case == [value]),
+            Found::Absent => assert!(exact.is_empty() && any_case.is_empty()),
+            Found::Unusable => {}
+        }
+        if let Some(value) = credential::single_argument(query, name) {
+            assert_eq!(any_case, [value]);
+        }
     }
 }
 
@@ -413,18 +443,28 @@ pub fn authorization(input: &[u8]) {
 /// A list of what is revoked, and a payload.
 pub fn revoked(input: &[u8]) {
     let [text, payload] = parts(input);
-    let Ok(list) = RevokedList::parse(text.to_vec()) else {
-        return assert!(std::str::from_utf8(text).is_err());
-    };
-    let text = std::str::from_utf8(text).expect("it was read");
-    let lines: HashSet<&str> = text
-        .split('\n')
-        .map(str::trim)
-        .filter(|line| !line.is_empty() && !line.starts_with('#'))
-        .collect();
+    let read = std::str::from_utf8(text).map_err(|_| ()).and_then(|text| {
+        let lines = text.split('\n').map(|line| line.trim_start_matches('\u{feff}').trim());
+        let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let values = lines.map(|line| match line.starts_with('"') {
+            true => serde_json::from_str(line).map_err(|_| ()),
+            false => Ok(line.to_owned()),
+        });
+        values.collect::<Result<HashSet<String>, ()>>()
+    });
+    let list = RevokedList::parse(text.to_vec());
+    assert_eq!(list.is_ok(), read.is_ok());
+    let (Ok(list), Ok(lines)) = (list, read) else { return };
     assert!(lines.len() <= list.len() && list.is_empty() == lines.is_empty());
     for line in lines.iter().take(20) {
         assert!(list.contains(line));
+    }
+    if let Some(number) = Number::parse(payload) {
+        let is_it = |line: &&String| {
+            Number::parse(line.as_bytes()).is_some_and(|it| it.compare(number).is_eq())
+        };
+        // The other way round does not hold: what is quoted is no number.
+        assert!(!list.contains_number(number) || lines.iter().any(|line| is_it(&line)));
     }
     let Ok(payload) = std::str::from_utf8(payload) else { return };
     assert_eq!(list.contains(payload), lines.contains(payload));

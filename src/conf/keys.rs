@@ -269,7 +269,7 @@ fn read_revoked(path: &[u8], claim: ClaimPath, check: Option<u64>) -> Result<Rev
     let parse = move |mut text: Zeroizing<Vec<u8>>| {
         RevokedList::parse(core::mem::take(&mut *text))
             .map(|list| Revocation::new(claim.clone(), list))
-            .map_err(|line| format!("line {line} is not UTF-8"))
+            .map_err(|error| error.to_string())
     };
     if let Some(check) = check {
         return Ok(RevokedOf::Watched(Rc::new(watch(path, check, parse)?)));

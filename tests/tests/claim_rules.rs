@@ -217,6 +217,51 @@ fn numbers_are_compared_as_numbers() -> Result<()> {
 }
 
 #[test]
+fn numbers_are_compared_exactly_whatever_their_size() -> Result<()> {
+    for (rule, holding, others) in [
+        (
+            "n = 18446744073709551616",
+            &["18446744073709551616", "18446744073709551616.0", "1844674407370955161600e-2"][..],
+            &["18446744073709551615", "18446744073709551617", "1.8446744073709552e19"][..],
+        ),
+        (
+            "n = 9007199254740992.0",
+            &["9007199254740992", "9007199254740992.0"],
+            &["9007199254740993", "9007199254740992.1"],
+        ),
+        ("n = 1e2", &["100", "1e2", "100.0", "1E+2"], &["1e1", "100.00000000000000000001"]),
+        ("n = 0.1", &["1e-1", "0.10"], &["0.1000000000000000055511151231257827"]),
+        ("n = 0", &["-0", "0.0", "-0e5"], &["1e-400"]),
+        (
+            "n > 12345678901234567890122.9",
+            &["12345678901234567890123", "1e23"],
+            &["12345678901234567890122", "-1e300"],
+        ),
+        ("n any 7", &["[6,7.0]"], &["[6,7.0000000000000000001]"]),
+    ] {
+        let nginx = Nginx::start(format!(
+            "location / {{ jwt_kids {{ k1 {SECRET}; }} jwt_claim {rule}; {SERVE} }}"
+        ))?;
+        let ask = |n: &str| {
+            let payload = format!("{{\"n\":{n},\"exp\":{}}}", module_tests::now() + 300);
+            let token =
+                module_tests::raw_token(r#"{"alg":"HS256","kid":"k1"}"#, payload, |input| {
+                    module_tests::hmac("HS256", SECRET.as_bytes(), input)
+                })?;
+            nginx.bearer("/", &token)
+        };
+        for n in holding {
+            assert_eq!(ask(n)?.verdict(), (200, "ok"), "{rule}: {n}");
+        }
+        for n in others {
+            assert_eq!(ask(n)?.verdict(), (403, "denied"), "{rule}: {n}");
+        }
+        nginx.finish()?;
+    }
+    Ok(())
+}
+
+#[test]
 fn presence_is_of_the_member_whatever_it_holds() -> Result<()> {
     expect(&[
         (

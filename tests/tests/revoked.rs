@@ -101,6 +101,66 @@ fn a_list_may_hold_comments_empty_lines_and_ends_of_any_system() -> Result<()> {
 }
 
 #[test]
+fn numbers_are_revoked_by_their_value_and_strings_as_they_are() -> Result<()> {
+    let list = "12345678901234567890123\n7.0\n\"8\"\n-0\n18446744073709551616\n";
+    let nginx = start("id", list)?;
+    let signed = |id: &str| {
+        let payload = format!("{{\"id\":{id},\"exp\":{}}}", module_tests::now() + 300);
+        module_tests::raw_token(r#"{"alg":"HS256","kid":"k1"}"#, payload, |input| {
+            module_tests::hmac("HS256", SECRET.as_bytes(), input)
+        })
+    };
+    for id in [
+        "12345678901234567890123",
+        "12345678901234567890123.0",
+        "1.2345678901234567890123e22",
+        "\"12345678901234567890123\"",
+        "7",
+        "7.00",
+        "70e-1",
+        "\"7.0\"",
+        "\"8\"",
+        "0",
+        "-0.0",
+        "\"-0\"",
+        "18446744073709551616",
+        "[1,7]",
+    ] {
+        assert_eq!(nginx.bearer("/", &signed(id)?)?.verdict(), (401, "revoked"), "{id}");
+    }
+    for id in [
+        "12345678901234567890124",
+        "12345678901234567890122",
+        "12345678901234567890123.5",
+        "1.2345678901234567e22",
+        "\"7\"",
+        "8",
+        "\"0\"",
+        "-7",
+        "18446744073709551615",
+        "18446744073709551617",
+    ] {
+        assert_eq!(nginx.bearer("/", &signed(id)?)?.verdict(), (200, "ok"), "{id}");
+    }
+    nginx.finish()
+}
+
+#[test]
+fn every_value_can_be_listed() -> Result<()> {
+    // As an editor of another system saves it.
+    let list = "\u{feff}first\r\n\"#1\"\r\n  \"  spaces  \"\r\n\"line\\nbreak\"\r\n\"\\\"quoted\\\"\"\r\n\"\"\r\n";
+    let nginx = start("jti", list)?;
+    for jti in ["first", "#1", "  spaces  ", "line\nbreak", "\"quoted\"", ""] {
+        let response = nginx.bearer("/", &token(&json!({ "jti": jti }))?)?;
+        assert_eq!(response.verdict(), (401, "revoked"), "{jti:?}");
+    }
+    for jti in ["\u{feff}first", "\"#1\"", "spaces", "line", "quoted"] {
+        assert_eq!(nginx.bearer("/", &token(&json!({ "jti": jti }))?)?.verdict(), (200, "ok"));
+    }
+    nginx.finish()
+}
+
+#[test]
 fn a_revoked_key_vouches_for_nothing_whatever_kid_its_tokens_name() -> Result<()> {
     let nginx = start("kid", "k1\n")?;
     let stolen = |jwt: Jwt| jwt.hs("HS256", SECRET);
@@ -242,6 +302,13 @@ fn a_list_that_cannot_be_read_is_refused() -> Result<()> {
             *b"one\r\ntwo\r\n\r\nthr\xffee\r\nfour\r\n",
             &["line 4", "UTF-8"],
         ),
-        mistake_in("UTF-16", "jwt_revoked jti list.txt;", "list.txt", *b"\xff\xfea\0", &["line 1"]),
+        mistake_in("UTF-16", "jwt_revoked jti list.txt;", "list.txt", *b"\xff\xfea\0", &["UTF-16"]),
+        mistake_in(
+            "no JSON string",
+            "jwt_revoked jti list.txt;",
+            "list.txt",
+            *b"one\n\"two\" three\n",
+            &["line 2", "double quote"],
+        ),
     ])
 }

@@ -214,11 +214,92 @@ fn several_cookies_in_several_lines_hold_one_token() -> Result<()> {
         .header("Cookie", "a=1")
         .header("Cookie", format!("tok={good}"));
     assert_eq!(request.send()?.verdict(), (200, "ok"));
-    for other in ["xtok", "tokx", "TOK", "tok[]"] {
+    for (other, word) in
+        [("xtok", "missing"), ("tokx", "missing"), ("TOK", "malformed"), ("tok[]", "malformed")]
+    {
         let response =
             nginx.request().target("/cookie").header("Cookie", format!("{other}={good}")).send()?;
-        assert_eq!(response.verdict(), (401, "missing"), "{other}");
+        assert_eq!(response.verdict(), (401, word), "{other}");
     }
+    nginx.finish()
+}
+
+/// Every way of putting two of the pieces beside each other: what passes is what nginx's own variable
+/// shows, which is what an upstream would be sent.
+#[test]
+fn a_token_that_passes_is_the_one_that_nginx_shows() -> Result<()> {
+    let nginx = Nginx::start(format!(
+        "jwt_kids {{ k1 {SECRET}; }}
+        location /cookie {{ jwt_token cookie:tok; add_header X-Shown $cookie_tok;
+            add_header X-Sub $jwt_claim_sub; {SERVE} }}
+        location /arg {{ jwt_token arg:tok; add_header X-Shown $arg_tok;
+            add_header X-Sub $jwt_claim_sub; {SERVE} }}"
+    ))?;
+    let of = |sub: &str| {
+        Jwt::live_with(&serde_json::json!({ "sub": sub })).kid("k1").hs("HS256", SECRET)
+    };
+    let tokens = [("alice", of("alice")?), ("bob", of("bob")?)];
+    let filled = |text: &str| text.replace('@', &tokens[0].1).replace('#', &tokens[1].1);
+    let cookies = [
+        "tok=@",
+        "tok=#",
+        "tok =@",
+        "TOK=@",
+        "Tok =#",
+        "tok= @",
+        "tok=@ ",
+        "tok",
+        "tok ",
+        "x=1",
+        "x=\"",
+        "y\"",
+        "tok[]=@",
+        "%74ok=#",
+        "\ttok=#",
+        "tok\t=@",
+        "tok=\"@\"",
+        "",
+    ];
+    let arguments = [
+        "tok=@", "tok=#", "TOK=@", "tok", "tok=", "x=1", "tok[]=#", "%74ok=#", "+tok=@", "tok+=#",
+        "tok%00=@", "tok;", "",
+    ];
+    let mut connection = nginx.connect()?;
+    let (mut asked, mut passed) = (0, 0);
+    let mut ask = |request: module_tests::Request, what: &str| -> Result<()> {
+        asked += 1;
+        // nginx closes a connection after a thousand.
+        if asked % 500 == 0 {
+            connection = nginx.connect()?;
+        }
+        let response = connection.send(&request.keep_alive())?;
+        if response.status == 200 {
+            let shown = response.header("X-Shown").unwrap_or_default();
+            let sub = response.header("X-Sub").unwrap_or_default();
+            assert!(tokens.iter().any(|(of, token)| *of == sub && token == shown), "{what}");
+            passed += 1;
+        } else {
+            assert_eq!(response.status, 401, "{what}");
+        }
+        Ok(())
+    };
+    for first in cookies {
+        for second in cookies {
+            for between in ["; ", ";", ",", ", ", ";\t", " ", " ; "] {
+                let line = format!("{first}{between}{second}");
+                ask(nginx.request().target("/cookie").header("Cookie", filled(&line)), &line)?;
+            }
+        }
+    }
+    for first in arguments {
+        for second in arguments {
+            for between in ["&", ";", "&&", "&x&"] {
+                let query = format!("{first}{between}{second}");
+                ask(nginx.request().target(format!("/arg?{}", filled(&query))), &query)?;
+            }
+        }
+    }
+    assert!(passed > 20, "{passed}");
     nginx.finish()
 }
 

@@ -6,11 +6,12 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 
-use crate::json::{Document, Number, Place, Value};
+use crate::json::{Document, Place, Value};
+use crate::number::{Number, Rounded};
 use crate::reject::Reject;
 
-/// The registered claims of a payload, with their types checked: numbers as they are, anything else
-/// by its place in the document, so that they can be kept beside it.
+/// The registered claims of a payload, with their types checked: of numbers what comparing them with
+/// the time needs, anything else by its place in the document, so that they can be kept beside it.
 ///
 /// A claim of the wrong type is refused also where no rule asks for it: a token that does not
 /// follow RFC 7519 was not made by who should have made it.
@@ -18,9 +19,9 @@ use crate::reject::Reject;
 pub(crate) struct Claims {
     issuer: Option<Place>,
     audience: Option<Place>,
-    expires: Option<Number>,
-    not_before: Option<Number>,
-    issued_at: Option<Number>,
+    expires: Option<Rounded>,
+    not_before: Option<Rounded>,
+    issued_at: Option<Rounded>,
 }
 
 impl Claims {
@@ -29,7 +30,7 @@ impl Claims {
         let mut claims = Self::default();
         for (name, value) in payload.root().members().ok_or(Reject::Malformed)? {
             let text = || value.as_str().ok_or(Reject::Malformed);
-            let number = || value.as_number().ok_or(Reject::Malformed);
+            let number = || value.as_number().map(Number::rounded).ok_or(Reject::Malformed);
             match name {
                 "iss" => claims.issuer = text().map(|_| Some(value.place()))?,
                 "sub" | "jti" => drop(text()?),
@@ -43,9 +44,9 @@ impl Claims {
         Ok(claims)
     }
 
-    /// When the token expires.
-    pub(crate) fn expires(&self) -> Option<Number> {
-        self.expires
+    /// When the token expires, saturated.
+    pub(crate) fn expires(&self) -> Option<i64> {
+        self.expires.map(Rounded::saturating_i64)
     }
 
     /// Refuses a token before `nbf` or from `exp` on, each moved by `leeway` seconds. The error
@@ -78,7 +79,7 @@ impl Claims {
             (None, _) => Err(Reject::BadLifetime),
             (Some(_), None) => Ok(()),
             (Some(expires), Some(max)) => {
-                let from = self.issued_at.map_or(now, Number::saturating_i64);
+                let from = self.issued_at.map_or(now, Rounded::saturating_i64);
                 match expires.cmp_int(from.saturating_add(max)) {
                     Ordering::Greater => Err(Reject::BadLifetime),
                     _ => Ok(()),
@@ -212,6 +213,7 @@ mod tests {
         assert_eq!(time(r#"{"exp":100}"#, 99, 0), Ok(()));
         assert_eq!(time(r#"{"exp":100}"#, 100, 0), Err((Reject::Expired, 0)));
         assert_eq!(time(r#"{"exp":100.5}"#, 100, 0), Ok(()));
+        assert_eq!(time(r#"{"exp":100.00000000000000000001}"#, 100, 0), Ok(()));
         assert_eq!(time(r#"{"exp":100}"#, 109, 10), Ok(()));
         assert_eq!(time(r#"{"exp":100}"#, 110, 10), Err((Reject::Expired, 10)));
         assert_eq!(time(r#"{"nbf":100}"#, 100, 0), Ok(()));

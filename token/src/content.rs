@@ -25,7 +25,7 @@ impl Content {
 
     /// When the token expires: the first second in which no policy without leeway accepts it.
     pub(crate) fn expires(&self) -> Option<i64> {
-        self.claims.expires().map(super::number::Number::saturating_i64)
+        self.claims.expires()
     }
 
     /// The memory that it takes, where the allocator keeps `block` bytes beside each block.

@@ -31,7 +31,8 @@ pub struct Document {
 enum Node {
     Null,
     Bool(bool),
-    Number(Number),
+    /// Where it is written.
+    Number(Span),
     /// A range of the text.
     Plain(Span),
     /// A range of `unescaped`.
@@ -168,11 +169,9 @@ impl<'d> Value<'d> {
     }
 
     /// The number, if it is one.
-    pub fn as_number(self) -> Option<Number> {
-        match self.document.node(self.at) {
-            Node::Number(number) => Some(number),
-            _ => None,
-        }
+    pub fn as_number(self) -> Option<Number<'d>> {
+        let Node::Number(Span { start, end }) = self.document.node(self.at) else { return None };
+        self.document.text.get(start as usize..end as usize).map(Number::of_literal)
     }
 
     /// The boolean, if it is one.
@@ -222,7 +221,7 @@ impl<'d> Value<'d> {
     }
 
     /// The value for a person or a header: strings as they are, arrays comma-joined, objects as
-    /// compact JSON.
+    /// compact JSON, numbers as they are written.
     pub fn to_text(self) -> String {
         let mut out = String::new();
         self.write_text(&mut out);
@@ -244,13 +243,12 @@ impl<'d> Value<'d> {
         }
     }
 
-    /// Appends the value as compact JSON.
+    /// Appends the value as compact JSON, in which every control character is escaped.
     pub fn write_json(self, out: &mut String) {
         match self.document.node(self.at) {
             Node::Null => out.push_str("null"),
             Node::Bool(value) => out.push_str(if value { "true" } else { "false" }),
-            // Writing to a String cannot fail.
-            Node::Number(number) => drop(write!(out, "{number}")),
+            Node::Number(_) => out.push_str(self.as_number().map_or("0", Number::as_str)),
             Node::Plain(_) | Node::Unescaped(_) => write_string(self.as_str(), out),
             Node::Array { .. } => {
                 out.push('[');
@@ -279,7 +277,15 @@ impl<'d> Value<'d> {
 }
 
 fn write_string(text: Option<&str>, out: &mut String) {
-    out.push_str(&serde_json::Value::from(text.unwrap_or_default()).to_string());
+    let quoted = serde_json::Value::from(text.unwrap_or_default()).to_string();
+    for char in quoted.chars() {
+        // DEL and the controls beyond ASCII, which JSON would let stand.
+        if char.is_control() {
+            let _ = write!(out, "\\u{:04x}", u32::from(char)); // writing to a String cannot fail
+        } else {
+            out.push(char);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -292,16 +298,52 @@ mod tests {
 
     #[test]
     fn reads_every_kind_and_writes_it_back() {
-        let text = r#"{"a":[1,-2,2.5,true,null,"x\ny"],"b":{"c\u0022":"é"},"d":[]}"#;
+        let text = r#"{"a":[1,-2,2.50,true,null,"x\ny"],"b":{"c\u0022":"é"},"d":[]}"#;
         let document = parse(text).unwrap();
         let root = document.root();
         let mut out = String::new();
         root.write_json(&mut out);
-        assert_eq!(out, r#"{"a":[1,-2,2.5,true,null,"x\ny"],"b":{"c\"":"é"},"d":[]}"#);
-        assert_eq!(root.get("a").unwrap().to_text(), "1,-2,2.5,true,null,x\ny");
+        assert_eq!(out, r#"{"a":[1,-2,2.50,true,null,"x\ny"],"b":{"c\"":"é"},"d":[]}"#);
+        assert_eq!(root.get("a").unwrap().to_text(), "1,-2,2.50,true,null,x\ny");
         assert_eq!(root.get("b").unwrap().get("c\"").unwrap().as_str(), Some("é"));
         assert_eq!(root.get("d").unwrap().items().unwrap().count(), 0);
         assert!(root.get("e").is_none());
+    }
+
+    #[test]
+    fn numbers_keep_the_letters_they_are_written_in() {
+        // Strings with escapes between them: those are not where the parser says they are.
+        let text = r#" [ 1 , "\"2", -0,"\\", 3.10 ,"4",{"\n5\"" : 6E+2, "7":"\\\"8,"} , 9e-400,
+            true,18446744073709551616,"",12345678901234567890123.0 ] "#;
+        let document = parse(text).unwrap();
+        let mut numbers = Vec::new();
+        for item in document.root().items().unwrap() {
+            numbers.extend(item.as_number());
+            numbers.extend(item.members().into_iter().flatten().filter_map(|m| m.1.as_number()));
+        }
+        let numbers: Vec<_> = numbers.into_iter().map(Number::as_str).collect();
+        let want = [
+            "1",
+            "-0",
+            "3.10",
+            "6E+2",
+            "9e-400",
+            "18446744073709551616",
+            "12345678901234567890123.0",
+        ];
+        assert_eq!(numbers, want);
+        assert_eq!(parse("7").unwrap().root().to_text(), "7");
+        assert!(size_of::<Node>() <= 12);
+    }
+
+    #[test]
+    fn json_that_is_written_holds_no_control_character() {
+        let document = parse("[\"\\u0000\\t\u{7f}\u{85}\u{2028}\",{\"\u{9b}\":1}]").unwrap();
+        let mut out = String::new();
+        document.root().write_json(&mut out);
+        assert_eq!(out, "[\"\\u0000\\t\\u007f\\u0085\u{2028}\",{\"\\u009b\":1}]");
+        let again = parse(&out).unwrap();
+        assert_eq!(again.root().to_text(), document.root().to_text());
     }
 
     #[test]
@@ -346,6 +388,8 @@ mod tests {
             "1.",
             ".5",
             "1e400",
+            "1e-1000000000000000000",
+            "0e-1000000000000000000",
             "// c\n{}",
             "/**/{}",
             "{\"a\":\"\n\"}",

@@ -1,12 +1,15 @@
 //! JSON Web Keys and sets of them (RFC 7517, RFC 7518 section 6, RFC 8037 section 2).
 
+use std::fmt;
+
 use zeroize::Zeroizing;
 
 use crate::alg::{Algorithm, AlgorithmSet, Curve};
 use crate::base64url;
 use crate::json::{Document, Value};
-use crate::key::Key;
-use crate::loaded::{Fault, LoadError, Loaded, warn_short_secret};
+use crate::key::{Key, KeyError};
+use crate::keyfile::MAX_PUBLISHED_KEYS;
+use crate::loaded::{Fault, LoadError, Loaded, Shown, shortened};
 
 /// What to do with a key of a set that is at fault.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -17,10 +20,17 @@ pub(crate) enum Faulty {
     LeaveOut,
 }
 
+/// How many names and values a set may hold that others publish: many for each key that is read.
+const MAX_PUBLISHED_NODES: usize = 256 * MAX_PUBLISHED_KEYS;
+
 /// Reads a JWK Set, or a single JWK. `kid` names a single JWK that has none.
 pub(crate) fn load(text: &[u8], kid: Option<&str>, faulty: Faulty) -> Result<Loaded, LoadError> {
-    let document = Document::parse(text.to_vec()).map_err(|e| LoadError::json(text, &e))?;
-    let document = Zeroizing::new(document);
+    let max_nodes = match faulty {
+        Faulty::Refuse => usize::MAX,
+        Faulty::LeaveOut => MAX_PUBLISHED_NODES,
+    };
+    let document = Document::parse_bounded(text.to_vec(), max_nodes);
+    let document = Zeroizing::new(document.map_err(|e| LoadError::json(text, &e))?);
     let root = document.root();
     let mut loaded = Loaded::default();
     if let Some(keys) = root.get("keys") {
@@ -28,34 +38,52 @@ pub(crate) fn load(text: &[u8], kid: Option<&str>, faulty: Faulty) -> Result<Loa
         if kid.is_some() {
             return Err(LoadError::new("keys", Fault::KidOfSet));
         }
+        // Counts those that take time: what has no type, or is not for signatures, does not.
+        let mut budget = match faulty {
+            Faulty::Refuse => usize::MAX,
+            Faulty::LeaveOut => MAX_PUBLISHED_KEYS,
+        };
         for (i, item) in items.enumerate() {
-            match one(item, &format!("keys[{i}]"), None, &mut loaded) {
+            let members = Members { jwk: item, place: Place::InSet(i) };
+            match one(members, None, &mut budget, &mut loaded) {
                 Err(error) if faulty == Faulty::LeaveOut => {
-                    loaded.warnings.push(format!("{error}; the key is not used"));
+                    loaded.warn(|| format!("{}; the key is not used", members.error(error)));
                 }
-                read => read?,
+                read => read.map_err(|error| members.error(error))?,
             }
         }
     } else if root.get("kty").is_some() {
-        one(root, "", kid, &mut loaded)?;
+        let members = Members { jwk: root, place: Place::Alone };
+        let read = one(members, kid, &mut 1, &mut loaded);
+        read.map_err(|error| members.error(error))?;
     } else {
         return Err(LoadError::new("", Fault::NeitherSetNorKey));
     }
     Ok(loaded)
 }
 
+/// A member, and what is wrong with it; the key as a whole where the member is empty. It is put into
+/// words only where it is told.
+type MemberFault = (&'static str, Fault);
+
 /// Reads one JWK into `loaded`, as a key or as the warning why it is not used.
 fn one(
-    jwk: Value<'_>,
-    place: &str,
+    members: Members<'_>,
     given_kid: Option<&str>,
+    budget: &mut usize,
     loaded: &mut Loaded,
-) -> Result<(), LoadError> {
-    let members = Members { jwk, place };
+) -> Result<(), MemberFault> {
     let kid = members.optional("kid")?.or(given_kid);
-    let label = kid.map_or_else(|| place.to_owned(), |kid| format!("{place} (kid {kid:?})"));
-    if let Some(reason) = not_for_verifying(&members)? {
-        loaded.warnings.push(format!("{label}: {reason}; the key is not used"));
+    let label = Label { place: members.place, kid };
+    let unused = |why: &str| format!("{label}: {why}; the key is not used");
+    if let Some(purpose) = members.optional("use")?
+        && purpose != "sig"
+    {
+        loaded.warn(|| unused(&format!("use is {}, not \"sig\"", Shown(purpose))));
+        return Ok(());
+    }
+    if !may_verify(members)? {
+        loaded.warn(|| unused("key_ops holds no \"verify\""));
         return Ok(());
     }
     let algorithms = match members.optional("alg")? {
@@ -63,101 +91,134 @@ fn one(
         Some(name) => match Algorithm::from_name(name) {
             Some(algorithm) => [algorithm].into_iter().collect(),
             None => {
-                let reason = format!("alg {name:?} is no signature algorithm known here");
-                loaded.warnings.push(format!("{label}: {reason}; the key is not used"));
+                let name = Shown(name);
+                loaded.warn(|| unused(&format!("alg {name} is no signature algorithm known here")));
                 return Ok(());
             }
         },
     };
-    let key = material(&members, algorithms, &label, loaded)?.with_kid(kid);
-    loaded.push(key, place)
+    members.required("kty")?;
+    let Some(left) = budget.checked_sub(1) else {
+        loaded.warn(|| unused(&format!("it comes after the first {MAX_PUBLISHED_KEYS}")));
+        return Ok(());
+    };
+    *budget = left;
+    let key = material(members, algorithms, label, loaded)?.with_kid(kid);
+    loaded.push(key, members.place).map_err(|fault| ("", fault))
 }
 
 fn material(
-    members: &Members<'_>,
+    members: Members<'_>,
     algorithms: AlgorithmSet,
-    label: &str,
+    label: Label<'_>,
     loaded: &mut Loaded,
-) -> Result<Key, LoadError> {
+) -> Result<Key, MemberFault> {
     let kty = members.required("kty")?;
     if kty != "oct" && members.jwk.get("d").is_some() {
-        let warning = format!(
-            "{label}: holds a private key (member d), which has no place here: keep its public members only"
-        );
-        loaded.warnings.push(warning);
+        loaded.warn(|| {
+            format!(
+                "{label}: holds a private key (member d), which has no place here: keep its \
+                 public members only"
+            )
+        });
     }
+    let of = |member| move |error| (member, Fault::Key(error));
+    let unknown = |member, value| Err((member, Fault::Unknown(shortened(value))));
     let key = match kty {
         "oct" => {
             let secret = members.bytes("k")?;
-            warn_short_secret(label, &secret, algorithms, &mut loaded.warnings);
-            Key::hmac(&secret, algorithms).map_err(|e| members.fault("k", Fault::Key(e)))
+            loaded.warn_short_secret(label, &secret, algorithms);
+            Key::hmac(&secret, algorithms).map_err(of("k"))
         }
-        "RSA" => Key::rsa(&members.bytes("n")?, &members.bytes("e")?, algorithms)
-            .map_err(|e| members.fault("n", Fault::Key(e))),
+        "RSA" => Key::rsa(&members.bytes("n")?, &members.bytes("e")?, algorithms).map_err(of("n")),
         "EC" => {
             let curve = match members.required("crv")? {
                 "P-256" => Curve::P256,
                 "P-384" => Curve::P384,
                 "P-521" => Curve::P521,
-                other => return Err(members.fault("crv", Fault::Unknown(other.to_owned()))),
+                other => return unknown("crv", other),
             };
-            Key::ec(curve, &members.bytes("x")?, &members.bytes("y")?, algorithms)
-                .map_err(|e| members.fault("x", Fault::Key(e)))
+            Key::ec(curve, &members.bytes("x")?, &members.bytes("y")?, algorithms).map_err(of("x"))
         }
         "OKP" => match members.required("crv")? {
-            "Ed25519" => Key::ed25519(&members.bytes("x")?, algorithms)
-                .map_err(|e| members.fault("x", Fault::Key(e))),
-            other => Err(members.fault("crv", Fault::Unknown(other.to_owned()))),
+            "Ed25519" => Key::ed25519(&members.bytes("x")?, algorithms).map_err(of("x")),
+            other => return unknown("crv", other),
         },
-        other => Err(members.fault("kty", Fault::Unknown(other.to_owned()))),
+        other => return unknown("kty", other),
     };
     // An algorithm at odds with the key is a fault of `alg`, whichever member was read last.
-    key.map_err(|error| match error.fault {
-        Fault::Key(crate::key::KeyError::Mismatch { .. }) => members.fault("alg", error.fault),
-        _ => error,
+    key.map_err(|(member, fault)| match fault {
+        Fault::Key(KeyError::Mismatch { .. }) => ("alg", fault),
+        _ => (member, fault),
     })
 }
 
-/// Why a key must not verify signatures, by `use` and `key_ops` (RFC 7517 sections 4.2 and 4.3).
-fn not_for_verifying(members: &Members<'_>) -> Result<Option<String>, LoadError> {
-    if let Some(purpose) = members.optional("use")?
-        && purpose != "sig"
-    {
-        return Ok(Some(format!("use is {purpose:?}, not \"sig\"")));
-    }
-    let Some(ops) = members.jwk.get("key_ops") else { return Ok(None) };
-    let mut ops =
-        ops.items().ok_or_else(|| members.fault("key_ops", Fault::Want("an array of strings")))?;
-    let verifies = ops.any(|op| op.as_str() == Some("verify"));
-    Ok((!verifies).then(|| "key_ops holds no \"verify\"".to_owned()))
+/// Whether `key_ops`, if there, lets the key verify signatures (RFC 7517 section 4.3).
+fn may_verify(members: Members<'_>) -> Result<bool, MemberFault> {
+    let Some(ops) = members.jwk.get("key_ops") else { return Ok(true) };
+    let mut ops = ops.items().ok_or(("key_ops", Fault::Want("an array of strings")))?;
+    Ok(ops.any(|op| op.as_str() == Some("verify")))
 }
 
-/// The members of a JWK, with the place that errors are to name.
+/// Where a JWK stands in its file.
+#[derive(Clone, Copy)]
+enum Place {
+    Alone,
+    InSet(usize),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Alone => Ok(()),
+            Self::InSet(i) => write!(f, "keys[{i}]"),
+        }
+    }
+}
+
+/// What a key is called in a warning.
+#[derive(Clone, Copy)]
+struct Label<'d> {
+    place: Place,
+    kid: Option<&'d str>,
+}
+
+impl fmt::Display for Label<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.place.fmt(f)?;
+        match self.kid {
+            Some(kid) => write!(f, " (kid {})", Shown(kid)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The members of a JWK.
+#[derive(Clone, Copy)]
 struct Members<'d> {
     jwk: Value<'d>,
-    place: &'d str,
+    place: Place,
 }
 
 impl<'d> Members<'d> {
-    fn fault(&self, member: &str, fault: Fault) -> LoadError {
-        let dot = if self.place.is_empty() { "" } else { "." };
-        LoadError::new(format!("{}{dot}{member}", self.place), fault)
+    fn error(self, (member, fault): MemberFault) -> LoadError {
+        let place = self.place.to_string();
+        let dot = if place.is_empty() || member.is_empty() { "" } else { "." };
+        LoadError::new(format!("{place}{dot}{member}"), fault)
     }
 
-    fn optional(&self, member: &str) -> Result<Option<&'d str>, LoadError> {
-        self.jwk
-            .get(member)
-            .map(|value| value.as_str().ok_or_else(|| self.fault(member, Fault::Want("a string"))))
-            .transpose()
+    fn optional(self, member: &'static str) -> Result<Option<&'d str>, MemberFault> {
+        let value = self.jwk.get(member);
+        value.map(|value| value.as_str().ok_or((member, Fault::Want("a string")))).transpose()
     }
 
-    fn required(&self, member: &str) -> Result<&'d str, LoadError> {
-        self.optional(member)?.ok_or_else(|| self.fault(member, Fault::Absent))
+    fn required(self, member: &'static str) -> Result<&'d str, MemberFault> {
+        self.optional(member)?.ok_or((member, Fault::Absent))
     }
 
-    fn bytes(&self, member: &str) -> Result<Zeroizing<Vec<u8>>, LoadError> {
+    fn bytes(self, member: &'static str) -> Result<Zeroizing<Vec<u8>>, MemberFault> {
         base64url::decode(self.required(member)?.as_bytes())
             .map(Zeroizing::new)
-            .ok_or_else(|| self.fault(member, Fault::Want("base64url without padding")))
+            .ok_or((member, Fault::Want("base64url without padding")))
     }
 }

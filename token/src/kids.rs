@@ -10,11 +10,16 @@ use zeroize::Zeroizing;
 use crate::alg::{Algorithm, AlgorithmSet};
 use crate::json::{Document, Value};
 use crate::key::Key;
-use crate::loaded::{Fault, LoadError, Loaded, warn_short_secret};
+use crate::keyfile::without_mark;
+use crate::loaded::{Fault, LoadError, Loaded, Shown};
 
 /// Reads kid/secret pairs: `{"KID": "secret", …}`, Azion's `{"kids": {…}}`, or that in an array,
 /// as Azion's JSON Args have it. The bytes of the string are the secret.
+///
+/// # Errors
+/// The first fault.
 pub fn load_kids(text: &[u8]) -> Result<Loaded, LoadError> {
+    let text = without_mark(text);
     let document = Document::parse(text.to_vec()).map_err(|e| LoadError::json(text, &e))?;
     let document = Zeroizing::new(document);
     let root = document.root();
@@ -39,15 +44,13 @@ fn pairs(kids: Value<'_>, place: &str, loaded: &mut Loaded) -> Result<(), LoadEr
         .ok_or_else(|| LoadError::new(place, Fault::Want("an object of kids and secrets")))?;
     for (kid, secret) in members {
         let dot = if place.is_empty() { "" } else { "." };
-        let member = format!("{place}{dot}{kid}");
-        let secret = secret
-            .as_str()
-            .ok_or_else(|| LoadError::new(&member, Fault::Want("a string, the secret")))?;
+        let member = format_args!("{place}{dot}{kid}");
+        let fault = |fault| LoadError::new(member.to_string(), fault);
+        let secret = secret.as_str().ok_or_else(|| fault(Fault::Want("a string, the secret")))?;
         let all = AlgorithmSet::ALL;
-        let key =
-            Key::hmac(secret.as_bytes(), all).map_err(|e| LoadError::new(&member, e.into()))?;
-        warn_short_secret(&member, secret.as_bytes(), all, &mut loaded.warnings);
-        loaded.push(key.with_kid(Some(kid)), &member)?;
+        let key = Key::hmac(secret.as_bytes(), all).map_err(|e| fault(e.into()))?;
+        loaded.warn_short_secret(member, secret.as_bytes(), all);
+        loaded.push(key.with_kid(Some(kid)), member).map_err(fault)?;
     }
     Ok(())
 }
@@ -100,8 +103,9 @@ impl Loaded {
                 .ok_or_else(|| fault(Fault::Encoding(encoding.name())))?,
         };
         let key = Key::hmac(&secret, algorithms).map_err(|e| fault(e.into()))?;
-        warn_short_secret(&format!("kid {kid:?}"), &secret, algorithms, &mut self.warnings);
-        self.push(key.with_kid(Some(kid)).with_expires(expires), "jwt_kids")
+        self.warn_short_secret(format_args!("kid {}", Shown(kid)), &secret, algorithms);
+        let key = key.with_kid(Some(kid)).with_expires(expires);
+        self.push(key, "jwt_kids").map_err(|fault| LoadError::new("jwt_kids", fault))
     }
 }
 

@@ -14,8 +14,11 @@ use crate::key::{Key, KeyError};
 pub struct Loaded {
     /// The usable keys, in the order of the file.
     pub keys: Vec<Key>,
-    /// What the person who wrote the file should know, though it is no error.
+    /// What the person who wrote the file should know, though it is no error: the first of it, and
+    /// once it is [finished](Loaded::finish) how much more there is.
     pub warnings: Vec<String>,
+    /// How many more there are: a file that others write must not cost more than its size.
+    untold: usize,
     /// The algorithms that each kid stands for so far.
     seen: HashMap<String, AlgorithmSet>,
 }
@@ -63,6 +66,27 @@ pub enum Fault {
     Expires(String),
 }
 
+/// How many warnings are told of one file.
+const MAX_WARNINGS: usize = 10;
+
+/// A name from a file for a message, quoted, of which no more is shown than it is recognised by.
+pub(crate) struct Shown<'t>(pub(crate) &'t str);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", shortened(self.0))
+    }
+}
+
+/// At most 64 characters of a name.
+pub(crate) fn shortened(name: &str) -> String {
+    const SHOWN: usize = 64;
+    match name.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}...", name.get(..end).unwrap_or_default()),
+        None => name.to_owned(),
+    }
+}
+
 impl LoadError {
     pub(crate) fn new(member: impl Into<String>, fault: Fault) -> Self {
         Self { member: member.into(), fault }
@@ -100,20 +124,31 @@ fn typographic_quote(text: &[u8]) -> Option<(char, usize)> {
 }
 
 impl Loaded {
+    /// Notes a warning, which is put into words only if it is one of those that are told.
+    pub(crate) fn warn(&mut self, warning: impl FnOnce() -> String) {
+        if self.warnings.len() < MAX_WARNINGS {
+            self.warnings.push(warning());
+        } else {
+            self.untold += 1;
+        }
+    }
+
     /// Adds a key read at `place`, unless the set would hold two keys of one kid and one type.
     ///
     /// RFC 7517 section 4.5 lets keys of different types share a kid, as alternatives; two of the
     /// same type would make it a guess which one a token means.
-    pub(crate) fn push(&mut self, key: Key, place: &str) -> Result<(), LoadError> {
+    pub(crate) fn push(&mut self, key: Key, place: impl fmt::Display) -> Result<(), Fault> {
         if let Some(kid) = key.kid() {
             let seen = self.seen.entry(kid.to_owned()).or_default();
             if !seen.intersection(key.algorithms()).is_empty() {
-                return Err(LoadError::new(place, Fault::DuplicateKid(kid.to_owned())));
+                return Err(Fault::DuplicateKid(shortened(kid)));
             }
-            if !seen.is_empty() {
-                self.warnings.push(format!("{place}: kid {kid:?} stands for more than one key"));
-            }
+            let is_another = !seen.is_empty();
             *seen = seen.union(key.algorithms());
+            if is_another {
+                let kid = Shown(kid);
+                self.warn(|| format!("{place}: kid {kid} stands for more than one key"));
+            }
         }
         self.keys.push(key);
         Ok(())
@@ -124,6 +159,13 @@ impl Loaded {
     /// # Errors
     /// [`Fault::NoKey`].
     pub fn finish(mut self) -> Result<Self, LoadError> {
+        let secrets = self.keys.iter().filter(|key| key.is_secret()).count();
+        if secrets != 0 && secrets != self.keys.len() {
+            self.warnings.push("holds shared secrets beside public keys".to_owned());
+        }
+        if self.untold > 0 {
+            self.warnings.push(format!("and {} more", std::mem::take(&mut self.untold)));
+        }
         if self.keys.is_empty() {
             return Err(LoadError::new(
                 "",
@@ -133,31 +175,29 @@ impl Loaded {
                 }),
             ));
         }
-        let secrets = self.keys.iter().filter(|key| key.is_secret()).count();
-        if secrets != 0 && secrets != self.keys.len() {
-            self.warnings.push("holds shared secrets beside public keys".to_owned());
-        }
         Ok(self)
     }
-}
 
-/// Warns of a secret shorter than the hash that it keys (RFC 7518 section 3.2).
-pub(crate) fn warn_short_secret(
-    label: &str,
-    secret: &[u8],
-    algorithms: AlgorithmSet,
-    warnings: &mut Vec<String>,
-) {
-    // Without a narrower choice HS256 is what it will be used for.
-    let (name, want) = [(Algorithm::HS256, 32), (Algorithm::HS384, 48), (Algorithm::HS512, 64)]
-        .into_iter()
-        .find(|(algorithm, _)| algorithms.contains(*algorithm))
-        .unwrap_or((Algorithm::HS256, 32));
-    if secret.len() < want {
-        let got = secret.len();
-        warnings.push(format!(
-            "{label}: secret of {got} bytes is shorter than the {want} that {name} wants \
-             (RFC 7518 section 3.2)"
-        ));
+    /// Warns of a secret shorter than the hash that it keys (RFC 7518 section 3.2).
+    pub(crate) fn warn_short_secret(
+        &mut self,
+        label: impl fmt::Display,
+        secret: &[u8],
+        algorithms: AlgorithmSet,
+    ) {
+        // Without a narrower choice HS256 is what it will be used for.
+        let (name, want) = [(Algorithm::HS256, 32), (Algorithm::HS384, 48), (Algorithm::HS512, 64)]
+            .into_iter()
+            .find(|(algorithm, _)| algorithms.contains(*algorithm))
+            .unwrap_or((Algorithm::HS256, 32));
+        if secret.len() < want {
+            let got = secret.len();
+            self.warn(|| {
+                format!(
+                    "{label}: secret of {got} bytes is shorter than the {want} that {name} wants \
+                     (RFC 7518 section 3.2)"
+                )
+            });
+        }
     }
 }

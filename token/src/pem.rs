@@ -7,7 +7,9 @@ use x509_cert::der::{Any, Decode as _};
 use x509_cert::spki::SubjectPublicKeyInfo;
 
 use crate::alg::{AlgorithmSet, Curve};
+use crate::jwk::Faulty;
 use crate::key::{Key, KeyError};
+use crate::keyfile::MAX_PUBLISHED_KEYS;
 use crate::loaded::{Fault, LoadError, Loaded};
 
 // RFC 3279 section 2.3, RFC 5480 section 2.1, RFC 8410 section 3.
@@ -20,14 +22,24 @@ const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 
 type Spki = SubjectPublicKeyInfo<Any, BitString>;
 
+/// Where blocks begin.
+pub(crate) fn begun(text: &[u8]) -> impl Iterator<Item = usize> {
+    let begins = text.windows(11).enumerate().filter(|(_, part)| *part == b"-----BEGIN ");
+    begins.map(|(at, _)| at)
+}
+
 /// Reads every block; `kid` names the key where there is only one.
-pub(crate) fn load(text: &[u8], kid: Option<&str>) -> Result<Loaded, LoadError> {
+pub(crate) fn load(text: &[u8], kid: Option<&str>, faulty: Faulty) -> Result<Loaded, LoadError> {
+    let count = begun(text).count();
+    if faulty == Faulty::LeaveOut && count > MAX_PUBLISHED_KEYS {
+        let fault = format!("PEM: {count} blocks; at most {MAX_PUBLISHED_KEYS} are read");
+        return Err(LoadError::new("", Fault::Pem(fault)));
+    }
     let blocks =
         ::pem::parse_many(text).map_err(|e| LoadError::new("", Fault::Pem(format!("PEM: {e}"))))?;
     // The parser passes over a block that it cannot make out; a key must not get lost so.
-    let begun = text.windows(11).filter(|part| part == b"-----BEGIN ").count();
-    if blocks.len() != begun {
-        let fault = format!("PEM: {begun} blocks begin, {} are complete", blocks.len());
+    if blocks.len() != count {
+        let fault = format!("PEM: {count} blocks begin, {} are complete", blocks.len());
         return Err(LoadError::new("", Fault::Pem(fault)));
     }
     // openssl writes the curve beside a key of its own; the key names it again.
@@ -37,16 +49,16 @@ pub(crate) fn load(text: &[u8], kid: Option<&str>) -> Result<Loaded, LoadError> 
     }
     let mut loaded = Loaded::default();
     if keys().filter(|(_, block)| block.tag() == "CERTIFICATE").count() > 1 {
-        loaded.warnings.push(
+        loaded.warn(|| {
             "holds several certificates, and the key of each is trusted for tokens: of a chain \
              keep the first only"
-                .to_owned(),
-        );
+                .to_owned()
+        });
     }
     for (i, block) in keys() {
-        let place = format!("PEM block {} ({})", i + 1, block.tag());
-        let key = key(block).map_err(|fault| LoadError::new(&place, fault))?;
-        loaded.push(key.with_kid(kid), &place)?;
+        let place = format_args!("PEM block {} ({})", i + 1, block.tag());
+        let fault = |fault| LoadError::new(place.to_string(), fault);
+        loaded.push(key(block).map_err(fault)?.with_kid(kid), place).map_err(fault)?;
     }
     Ok(loaded)
 }

@@ -1,13 +1,18 @@
 //! Lists of what is revoked: token identifiers, subjects, keys, or any other claim.
 
+use std::borrow::Cow;
 use std::fmt;
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 
-use crate::json::{Document, Value};
+use crate::json::{Document, Number, Value};
 use crate::rules::ClaimPath;
 
 /// The values of one list file: one a line, white space around them dropped; empty lines and lines
-/// that begin with `#` do not count.
+/// that begin with `#` do not count. A line that begins with a double quote is a JSON string, so
+/// that every value can be written.
+///
+/// A claim that is a string is compared with a value as text, one that is a number with the values
+/// that are numbers (and not quoted), by their value.
 pub struct RevokedList {
     text: Box<str>,
     /// A hash table with linear probing: where in the text values begin, or [`EMPTY`]. A million
@@ -18,27 +23,90 @@ pub struct RevokedList {
     len: usize,
 }
 
+/// Why a list makes no sense.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs)] // the messages are the documentation
+pub enum ListError {
+    #[error("line {0} is not UTF-8")]
+    Utf8(usize),
+    #[error("is UTF-16: save it as UTF-8")]
+    Utf16,
+    #[error("is larger than 4 GiB")]
+    TooLarge,
+    #[error(
+        "line {0} begins with a double quote, but is no JSON string: a value that begins with one \
+         is written \"\\\"so\""
+    )]
+    Quoted(usize),
+}
+
 /// No value. No text is so long that one begins there.
 const EMPTY: u32 = u32::MAX;
 
 /// How many places there are for each value: every other one is empty, so that a probe ends soon.
 const PLACES: usize = 2;
 
+/// A value as it stands in the list.
+struct Entry<'l> {
+    /// As it is compared: without quotes and escapes.
+    value: Cow<'l, str>,
+    is_quoted: bool,
+}
+
+impl<'l> Entry<'l> {
+    /// Reads a line without white space around it; `None` if its quotes make no sense.
+    fn read(line: &'l str) -> Option<Self> {
+        let Some(inner) = line.strip_prefix('"') else {
+            return Some(Self { value: Cow::Borrowed(line), is_quoted: false });
+        };
+        let plain = inner.strip_suffix('"').filter(|inner| {
+            !inner.contains(|char: char| matches!(char, '"' | '\\' | '\0'..='\x1f'))
+        });
+        let value = match plain {
+            Some(plain) => Cow::Borrowed(plain),
+            None => Cow::Owned(serde_json::from_str(line).ok()?),
+        };
+        Some(Self { value, is_quoted: true })
+    }
+
+    fn is_number(&self, number: Number<'_>) -> bool {
+        let value = (!self.is_quoted).then(|| Number::parse(self.value.as_bytes())).flatten();
+        value.is_some_and(|value| value.compare(number).is_eq())
+    }
+}
+
+/// What stands before and behind a value: white space, and the byte order mark that some editors put
+/// at the beginning of a file, which is in the middle where files were put together.
+fn trim(line: &str) -> &str {
+    line.trim_start_matches('\u{feff}').trim()
+}
+
 impl RevokedList {
     /// Reads a list.
     ///
     /// # Errors
-    /// The number of the line that is not UTF-8, or 0 for a list of 4 GiB or more.
-    pub fn parse(text: Vec<u8>) -> Result<Self, usize> {
+    /// [`ListError`].
+    pub fn parse(text: Vec<u8>) -> Result<Self, ListError> {
+        if text.starts_with(b"\xff\xfe") || text.starts_with(b"\xfe\xff") {
+            return Err(ListError::Utf16);
+        }
         let text = String::from_utf8(text).map_err(|error| {
             let good = error.utf8_error().valid_up_to();
-            1 + error.as_bytes().iter().take(good).filter(|byte| **byte == b'\n').count()
+            let before = error.as_bytes().iter().take(good).filter(|byte| **byte == b'\n').count();
+            ListError::Utf8(1 + before)
         })?;
-        u32::try_from(text.len()).map_err(|_| 0_usize)?;
+        u32::try_from(text.len()).map_err(|_| ListError::TooLarge)?;
         let start = text.as_ptr() as usize;
-        let lines = text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#'));
-        // They fit, as the length of the text does.
-        let values: Vec<u32> = lines.map(|line| (line.as_ptr() as usize - start) as u32).collect();
+        let mut values: Vec<u32> = Vec::new();
+        for (number, line) in text.lines().enumerate() {
+            let line = trim(line);
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            Entry::read(line).ok_or(ListError::Quoted(1 + number))?;
+            // It fits, as the length of the text does.
+            values.push((line.as_ptr() as usize - start) as u32);
+        }
         let mut list = Self {
             text: text.into(),
             places: vec![EMPTY; values.len() * PLACES].into(),
@@ -46,8 +114,11 @@ impl RevokedList {
             len: values.len(),
         };
         for value in values {
+            let Some(entry) = list.entry(value) else { continue };
             // One that is there already is not put in again: its copies would be probed in turn.
-            if let Err(Some(place)) = list.find(list.value(value))
+            let is_same =
+                |it: &Entry<'_>| it.value == entry.value && it.is_quoted == entry.is_quoted;
+            if let Err(Some(place)) = list.find(list.hash(&entry.value), is_same)
                 && let Some(place) = list.places.get_mut(place)
             {
                 *place = value;
@@ -56,9 +127,14 @@ impl RevokedList {
         Ok(list)
     }
 
-    /// Whether the list holds `value`.
+    /// Whether the list holds a claim that is this string.
     pub fn contains(&self, value: &str) -> bool {
-        self.find(value).is_ok()
+        self.find(self.hash(value), |entry| entry.value == value).is_ok()
+    }
+
+    /// Whether the list holds a claim that is this number.
+    pub fn contains_number(&self, number: Number<'_>) -> bool {
+        self.find(self.hash_number(number), |entry| entry.is_number(number)).is_ok()
     }
 
     /// How many values there are; one that is there twice counts twice.
@@ -71,15 +147,31 @@ impl RevokedList {
         self.len == 0
     }
 
-    /// `Ok` if `value` is there, or else the place that it would take.
-    fn find(&self, value: &str) -> Result<(), Option<usize>> {
-        let (hash, places) = (self.hasher.hash_one(value), self.places.len());
+    /// A text that is a number hashes as its value does, however it is written.
+    fn hash(&self, value: &str) -> u64 {
+        match Number::parse(value.as_bytes()) {
+            Some(number) => self.hash_number(number),
+            None => self.hasher.hash_one(value),
+        }
+    }
+
+    fn hash_number(&self, number: Number<'_>) -> u64 {
+        let mut hasher = self.hasher.build_hasher();
+        number.hash_value(&mut hasher);
+        hasher.finish()
+    }
+
+    /// `Ok` if there is an entry of this hash that is it, or else the place that it would take.
+    fn find(&self, hash: u64, is_it: impl Fn(&Entry<'_>) -> bool) -> Result<(), Option<usize>> {
+        let places = self.places.len();
         // The hash scaled to the number of places, for which that need not be a power of two.
         let home = ((u128::from(hash) * places as u128) >> u64::BITS) as usize;
         for place in (home..places).chain(0..home) {
             match self.places.get(place) {
                 Some(&EMPTY) => return Err(Some(place)),
-                Some(&start) if self.value(start) == value => return Ok(()),
+                Some(&start) if self.entry(start).is_some_and(|entry| is_it(&entry)) => {
+                    return Ok(());
+                }
                 _ => {}
             }
         }
@@ -87,9 +179,9 @@ impl RevokedList {
     }
 
     /// The value that begins at `start` of the text: what is left of its line.
-    fn value(&self, start: u32) -> &str {
-        let rest = self.text.get(start as usize..).unwrap_or_default();
-        rest.split('\n').next().unwrap_or_default().trim_end()
+    fn entry(&self, start: u32) -> Option<Entry<'_>> {
+        let rest = self.text.get(start as usize..)?;
+        Entry::read(rest.split('\n').next()?.trim_end())
     }
 }
 
@@ -129,7 +221,7 @@ impl Revocation {
         let of = if is_kid { header } else { payload };
         let listed = |value: Value<'_>| match value.as_str() {
             Some(text) => self.list.contains(text),
-            None => value.as_number().is_some_and(|n| self.list.contains(&n.to_string())),
+            None => value.as_number().is_some_and(|number| self.list.contains_number(number)),
         };
         self.claim.find(of.root()).is_some_and(|value| match value.items() {
             Some(mut items) => items.any(listed),
@@ -153,7 +245,93 @@ mod tests {
             assert!(!list.contains(bad), "{bad}");
         }
         assert!(RevokedList::parse(Vec::new()).unwrap().is_empty());
-        assert_eq!(RevokedList::parse(b"a\nb\n\xff\n".to_vec()).unwrap_err(), 3);
+        let error = |text: &[u8]| RevokedList::parse(text.to_vec()).unwrap_err();
+        assert_eq!(error(b"a\nb\n\xff\n"), ListError::Utf8(3));
+        assert_eq!(error(b"\xff\xfea\0\n\0"), ListError::Utf16);
+        assert_eq!(error(b"\xfe\xff\0a"), ListError::Utf16);
+    }
+
+    #[test]
+    fn a_byte_order_mark_spoils_no_value() {
+        let text = "\u{feff}first\nsecond\n\u{feff}of another file\n\u{feff}\n\u{feff}# no\n";
+        let list = RevokedList::parse(text.as_bytes().to_vec()).unwrap();
+        assert_eq!(list.len(), 3);
+        assert!(["first", "second", "of another file"].iter().all(|value| list.contains(value)));
+        let list = RevokedList::parse("\"\u{feff}x\"".as_bytes().to_vec()).unwrap();
+        assert!(list.contains("\u{feff}x") && !list.contains("x"));
+    }
+
+    #[test]
+    fn every_value_can_be_written() {
+        for value in
+            ["#1", " x", "x ", "\u{a0}", "a\nb", "\r", "", "\"", "\"a\"", "\\", "\0", "é", "a"]
+        {
+            let line = serde_json::to_string(value).unwrap();
+            let list = RevokedList::parse(format!("x1\n  {line}\t\r\nx2").into_bytes()).unwrap();
+            for good in ["x1", "x2", value] {
+                assert!(list.contains(good), "{good:?} in {line}");
+            }
+            assert!(!list.contains(&line), "{line}");
+            assert_eq!(list.len(), 3);
+        }
+        let list = RevokedList::parse(br#""\u0061\ud83d\ude00""#.to_vec()).unwrap();
+        assert!(list.contains("a\u{1f600}"));
+        for (line, text) in [
+            (1, "\""),
+            (2, "a\n\"a"),
+            (3, "# c\n\n \"a\" b"),
+            (1, "\"a\"\""),
+            (1, "\"\\x\""),
+            (1, "\"a\tb\""),
+            (1, "\"\\ud800\""),
+        ] {
+            let error = RevokedList::parse(text.as_bytes().to_vec()).unwrap_err();
+            assert_eq!(error, ListError::Quoted(line), "{text}");
+        }
+        let message = ListError::Quoted(3).to_string();
+        assert!(message.ends_with(r#"is written "\"so""#), "{message}");
+    }
+
+    #[test]
+    fn numbers_are_found_by_their_value_and_strings_as_they_are() {
+        let text = "7.0\n-3\n12345678901234567890123\n\"5\"\n1e400\n6\n\"6\"\n\"8\"\n8\n01\n";
+        let list = RevokedList::parse(text.as_bytes().to_vec()).unwrap();
+        let number = |text: &str| list.contains_number(Number::parse(text.as_bytes()).unwrap());
+        for listed in [
+            "7",
+            "7.0",
+            "7e0",
+            "70e-1",
+            "-3",
+            "-3.00",
+            "6",
+            "8",
+            "8.0",
+            "12345678901234567890123",
+            "12345678901234567890123.0",
+            "1234567890123456789012.3e1",
+        ] {
+            assert!(number(listed), "{listed}");
+        }
+        // What is quoted is a string.
+        for other in [
+            "3",
+            "5",
+            "70",
+            "1",
+            "12345678901234567890124",
+            "12345678901234567890122",
+            "12345678901234567000000",
+            "1e300",
+        ] {
+            assert!(!number(other), "{other}");
+        }
+        for listed in ["7.0", "-3", "5", "6", "8", "1e400", "01", "12345678901234567890123"] {
+            assert!(list.contains(listed), "{listed}");
+        }
+        for other in ["7", "7e0", "-3.0", "5.0", "1", "\"5\""] {
+            assert!(!list.contains(other), "{other}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 // The helpers below are test code, though outside a #[test] function.
 #![allow(clippy::unwrap_used)]
 
-use token::{Algorithm, Loaded, load_keys, load_kids};
+use token::{Algorithm, Loaded, load_keys, load_kids, load_published_keys};
 
 const RSA_N: &str = "ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ";
 const SECRET: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY";
@@ -80,7 +80,9 @@ fn errors_name_the_member() {
         (r#"{"keys":{}}"#.into(), "keys: must be an array"),
         (r#"{"keys":[]}"#.into(), "no usable key"),
         (r#"{"keys":[],"keys":[]}"#.into(), "stands twice at line 1"),
-        ("\u{feff}{}".into(), "neither JSON nor PEM"),
+        ("\u{feff}{}".into(), "neither \"keys\""),
+        ("\u{feff}\u{feff}{}".into(), "neither JSON nor PEM"),
+        ("{\u{feff}}".into(), "line 1"),
         ("ssh-rsa AAAA".into(), "neither JSON nor PEM"),
         (
             "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n".into(),
@@ -93,6 +95,26 @@ fn errors_name_the_member() {
         assert!(error.contains(want), "{text}: {error}");
         assert!(!error.contains(SECRET));
     }
+}
+
+#[test]
+fn a_byte_order_mark_before_a_file_is_dropped() {
+    let marked = |text: &str| format!("\u{feff}{text}").into_bytes();
+    assert_eq!(load_keys(&marked(&set(&[rsa("")])), None).unwrap().keys.len(), 1);
+    let pem = include_str!("../../tests/keys/p256.pub.pem");
+    assert_eq!(load_keys(&marked(pem), None).unwrap().keys.len(), 1);
+    assert_eq!(load_published_keys(&marked(pem)).unwrap().keys.len(), 1);
+    assert_eq!(load_kids(&marked(r#"{"a":"secret"}"#)).unwrap().keys.len(), 1);
+}
+
+#[test]
+fn a_long_name_is_not_shown_whole() {
+    let long = "k".repeat(1_000);
+    let keys = [rsa(&format!(r#","use":"{long}","kid":"{long}""#)), rsa("")];
+    let loaded = load_keys(set(&keys).as_bytes(), None).unwrap();
+    assert!(loaded.warnings[0].contains("kkk...\")") && loaded.warnings[0].len() < 250);
+    let error = refused(&set(&[format!(r#"{{"kty":"{long}"}}"#)]));
+    assert!(error.contains("kkk...\"") && error.len() < 120, "{error}");
 }
 
 #[test]

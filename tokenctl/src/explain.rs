@@ -55,7 +55,7 @@ impl Section {
         self.get(name)?.as_str()
     }
 
-    fn number(&self, name: &str) -> Option<Number> {
+    fn number(&self, name: &str) -> Option<Number<'_>> {
         self.get(name)?.as_number()
     }
 

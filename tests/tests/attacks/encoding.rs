@@ -248,7 +248,7 @@ fn encryption_json_and_nesting_are_no_compact_signature() -> Result<()> {
         ("in another case", format!("TOK={good}")),
     ] {
         let request = nginx.request().target(format!("/arg?{query}"));
-        cases.push(Case::token(format!("argument as {name}"), request, "missing"));
+        cases.push(Case::token(format!("argument as {name}"), request, "malformed"));
     }
     withstand(&nginx, cases)?;
     nginx.finish()

@@ -144,7 +144,7 @@ fn the_scheme_is_bearer_and_the_rest_is_one_token() -> Result<()> {
 
 #[test]
 fn one_source_given_twice_is_ambiguous() -> Result<()> {
-    let nginx = start("")?;
+    let nginx = start("underscores_in_headers on;")?;
     let (good, bad) = tokens()?;
     let mut cases = Vec::new();
     for (first, second) in [(&good, &good), (&good, &bad), (&bad, &good)] {
@@ -164,6 +164,8 @@ fn one_source_given_twice_is_ambiguous() -> Result<()> {
         }
         add("X-Token", lines("/header", "X-Token", ""), malformed);
         add("X-Token with scheme", lines("/header", "X-Token", "Bearer "), malformed);
+        let spelt = nginx.request().target("/header").header("X-Token", first.as_str());
+        add("X-Token and X_Token", spelt.header("X_Token", second.as_str()), malformed);
         add("X-Token, several sources", lines("/all", "X-Token", ""), malformed);
         add("Cookie", lines("/cookie", "Cookie", "tok="), malformed);
         add("Cookie, several sources", lines("/all", "Cookie", "tok="), malformed);
@@ -173,6 +175,15 @@ fn one_source_given_twice_is_ambiguous() -> Result<()> {
             format!("tok={first}; a=1; tok={second}"),
             format!("tok={first}; tok="),
             format!("tok=; tok={first}"),
+            format!("tok ={first}; tok={second}"),
+            format!("TOK={first}; tok={second}"),
+            format!("tok={first}; Tok={second}"),
+            format!("x=1, tok={first}; tok={second}"),
+            format!("tok={first}; x=1, tok={second}"),
+            format!("x=\"; tok={first}; y=\"; tok={second}"),
+            format!("tok={first}; tok[]={second}"),
+            format!("%74ok={first}; tok={second}"),
+            format!("tok; tok={second}"),
         ] {
             let request = nginx.request().target("/cookie").header("Cookie", cookie);
             add("cookies", request, malformed);
@@ -182,6 +193,15 @@ fn one_source_given_twice_is_ambiguous() -> Result<()> {
             format!("a&tok={first}&&b=1&tok={second}&c"),
             format!("tok={first}&tok="),
             format!("tok=&tok={first}"),
+            format!("TOK={first}&tok={second}"),
+            format!("tok={first}&Tok={second}"),
+            format!("tok={first};tok={second}"),
+            format!("a=1;tok={first}&tok={second}"),
+            format!("to%6b={first}&tok={second}"),
+            format!("tok={first}&tok[]={second}"),
+            format!("tok={first}&tok%5b0%5d={second}"),
+            format!("tok={first}&+tok={second}"),
+            format!("tok={first}&tok%00={second}"),
         ] {
             add("arguments", nginx.request().target(format!("/arg?{query}")), malformed);
             add("arguments", nginx.request().target(format!("/all?{query}")), malformed);
@@ -244,9 +264,19 @@ fn a_token_in_another_place_is_none() -> Result<()> {
     for underscores in ["off", "on"] {
         let nginx = start(&format!("underscores_in_headers {underscores};"))?;
         let mut cases = Vec::new();
-        let mut add = |path: &str, name: &str, value: String| {
+        let mut add_as = |word, path: &str, name: &str, value: String| {
             let request = nginx.request().target(path).header(name, value);
-            cases.push(Case::token(format!("{path} {name}"), request, "missing"));
+            cases.push(Case::token(format!("{path} {name}"), request, word));
+        };
+        // For CGI and WSGI, and for $http_x_token, it is the same header.
+        let other_spelling = if underscores == "on" { "ok" } else { "missing" };
+        add_as(other_spelling, "/header", "X_Token", t.clone());
+        // What is a token for some readers is none that passes.
+        for cookie in ["TOK=", "tok[]=", "tok[0]=", "tok =", "x=1, tok=", "t%6fk=", " tok\t="] {
+            add_as("malformed", "/cookie", "Cookie", format!("{cookie}{t}"));
+        }
+        let mut add = |path: &str, name: &str, value: String| {
+            add_as("missing", path, name, value);
         };
         let bearer = format!("Bearer {t}");
         for name in [
@@ -258,26 +288,29 @@ fn a_token_in_another_place_is_none() -> Result<()> {
         ] {
             add("/", name, bearer.clone());
         }
-        for name in
-            ["X_Token", "XToken", "X-Token-", "X-Tokens", "Token", "HTTP_X_TOKEN", "X.Token"]
-        {
+        for name in ["XToken", "X-Token-", "X-Tokens", "Token", "HTTP_X_TOKEN", "X.Token"] {
             add("/header", name, t.clone());
         }
-        for cookie in [
-            "TOK=", "xtok=", "tokx=", "tok[]=", "tok[0]=", "$tok=", "a=tok=", "tok ", "tok;",
-            "tok%3D",
-        ] {
+        for cookie in ["xtok=", "tokx=", "$tok=", "a=tok=", "tok ", "tok;", "tok%3D"] {
             add("/cookie", "Cookie", format!("{cookie}{t}"));
         }
         add("/cookie", "Cookie2", format!("tok={t}"));
         add("/cookie", "Authorization", bearer.clone());
         add("/", "Cookie", format!("tok={t}"));
-        for query in [
-            "TOK=", "xtok=", "tokx=", "tok[]=", "tok%3D", "t%6fk=", "tok;", "a=1;tok=", "tok",
-            "+tok=",
+        for (query, word) in [
+            ("xtok=", "missing"),
+            ("tokx=", "missing"),
+            ("tok%3D", "missing"),
+            ("tok;", "missing"),
+            ("tok", "missing"),
+            ("TOK=", "malformed"),
+            ("tok[]=", "malformed"),
+            ("t%6fk=", "malformed"),
+            ("a=1;tok=", "malformed"),
+            ("+tok=", "malformed"),
         ] {
             let request = nginx.request().target(format!("/arg?{query}{t}"));
-            cases.push(Case::token(format!("/arg?{query}"), request, "missing"));
+            cases.push(Case::token(format!("/arg?{query}"), request, word));
         }
         for target in [format!("/arg/tok={t}"), format!("/arg;tok={t}"), format!("/arg%3Ftok={t}")]
         {

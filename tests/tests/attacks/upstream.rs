@@ -117,24 +117,31 @@ fn control_characters_of_a_claim_begin_no_line() -> Result<()> {
         ensure!(values(&lines, header) == expected, "{claims}: {:?}", values(&lines, header));
         Ok(())
     };
+    // What is not whole is not shown.
+    for sub in [
+        "alice\r\nInjected: 1",
+        "alice\nInjected: 1",
+        "alice\rInjected: 1",
+        "\r\n\r\nGET / HTTP/1.1\r\nInjected: 1\r\n\r\n",
+        "\r\n",
+        "alice\r\n",
+        "\nalice",
+        "alice\u{0}",
+        "\u{0}",
+        "al\u{0}ice\u{0}\u{0}",
+        "a\u{b}b\u{c}c\td\u{8}e\u{1b}[2Jf\u{7f}",
+        "alice\r\n Injected: folded",
+        "alice\u{85}Injected",
+    ] {
+        check(json!({ "sub": sub }), "X-User", "")?;
+        check(json!({ "userId": sub }), "X-Cased", "")?;
+        check(json!({ "user": { "id": sub } }), "X-Deep", "")?;
+        check(json!({ "roles": [sub] }), "X-Roles", "")?;
+        check(json!({ "roles": ["a", sub, "b"] }), "X-Roles", "")?;
+    }
     for (sub, wanted) in [
-        ("alice\r\nInjected: 1", "aliceInjected: 1"),
-        ("alice\nInjected: 1", "aliceInjected: 1"),
-        ("alice\rInjected: 1", "aliceInjected: 1"),
-        ("\r\n\r\nGET / HTTP/1.1\r\nInjected: 1\r\n\r\n", "GET / HTTP/1.1Injected: 1"),
-        ("\r\n", ""),
-        ("alice\r\n", "alice"),
-        ("\nalice", "alice"),
-        ("alice\u{0}", "alice"),
-        ("\u{0}", ""),
-        ("al\u{0}ice\u{0}\u{0}", "alice"),
-        ("a\u{b}b\u{c}c\td\u{8}e\u{1b}[2Jf\u{7f}", "abcde[2Jf"),
-        ("alice\r\n Injected: folded", "alice Injected: folded"),
         // Not ASCII, and so no end of a line for any parser of bytes.
-        (
-            "alice\u{85}Injected\u{2028}Injected\u{2029}x",
-            "alice\u{85}Injected\u{2028}Injected\u{2029}x",
-        ),
+        ("alice\u{2028}Injected\u{2029}x", "alice\u{2028}Injected\u{2029}x"),
         ("\u{560a}\u{560d}Injected", "\u{560a}\u{560d}Injected"),
         ("gr\u{fc}n \u{1f600}", "gr\u{fc}n \u{1f600}"),
         (
@@ -150,7 +157,7 @@ fn control_characters_of_a_claim_begin_no_line() -> Result<()> {
     }
     for control in (0..=0x1f).chain([0x7f]).filter_map(char::from_u32) {
         let sub = format!("a{control}Injected: 1{control}");
-        check(json!({ "sub": sub }), "X-User", "aInjected: 1")?;
+        check(json!({ "sub": sub }), "X-User", "")?;
         check(json!({ "roles": { "k\n": control.to_string() } }), "X-Other", "")?;
     }
     for (claims, wanted) in [

@@ -15,7 +15,7 @@ pub(super) fn write(
     max_nodes: usize,
 ) -> Result<(Box<str>, Vec<Node>), serde_json::Error> {
     let nodes = Vec::with_capacity(most_nodes(text.as_bytes()).min(max_nodes));
-    let mut tape = Tape { text, unescaped: String::new(), nodes, max_nodes };
+    let mut tape = Tape { text, unescaped: String::new(), nodes, max_nodes, read: 0 };
     let mut deserializer = serde_json::Deserializer::from_str(text);
     Seed { tape: &mut tape, depth: 0 }.deserialize(&mut deserializer)?;
     deserializer.end()?;
@@ -34,6 +34,8 @@ struct Tape<'t> {
     unescaped: String,
     nodes: Vec<Node>,
     max_nodes: usize,
+    /// Where in the text the last string or number ended whose place is known.
+    read: usize,
 }
 
 impl Tape<'_> {
@@ -50,6 +52,7 @@ impl Tape<'_> {
         // `part` was lent by the parser from `text`, so the difference of the addresses is its
         // offset; a part from elsewhere would read as an empty string, never out of bounds.
         let start = (part.as_ptr() as usize).saturating_sub(self.text.as_ptr() as usize);
+        self.read = start + part.len() + 1;
         self.push(Node::Plain(span(start, part.len())))
     }
 
@@ -57,6 +60,25 @@ impl Tape<'_> {
         let start = self.unescaped.len();
         self.unescaped.push_str(part);
         self.push(Node::Unescaped(span(start, part.len())))
+    }
+
+    /// A number. The parser gives its value, which is not all that is written: the number is what
+    /// comes next in the text, perhaps behind strings that held escapes.
+    fn push_number<E: serde::de::Error>(&mut self) -> Result<Number<'_>, E> {
+        let rest = |at: usize| self.text.as_bytes().get(at..).unwrap_or_default();
+        let mut at = self.read;
+        loop {
+            match rest(at) {
+                [b'-' | b'0'..=b'9', ..] | [] => break,
+                [b'"', string @ ..] => at += 1 + quoted_len(string),
+                _ => at += 1,
+            }
+        }
+        let is_part = |byte: &&u8| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
+        let len = rest(at).iter().take_while(is_part).count();
+        self.read = at + len;
+        self.push(Node::Number(span(at, len)))?;
+        Ok(Number::of_literal(self.text.get(at..at + len).unwrap_or_default()))
     }
 
     /// The name at node `at`.
@@ -128,6 +150,18 @@ impl Names {
     }
 }
 
+/// How long a string is, from behind its first quote to behind its last.
+fn quoted_len(text: &[u8]) -> usize {
+    let mut at = 0;
+    loop {
+        at += match text.get(at) {
+            Some(b'\\') => 2,
+            Some(b'"') | None => return at + 1,
+            Some(_) => 1,
+        }
+    }
+}
+
 fn span(start: usize, len: usize) -> Span {
     let at = |n| u32::try_from(n).unwrap_or(u32::MAX);
     Span { start: at(start), end: at(start + len) }
@@ -171,16 +205,19 @@ impl<'de> Visitor<'de> for Seed<'_, '_> {
         self.tape.push(Node::Bool(value))
     }
 
-    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<(), E> {
-        self.tape.push(Node::Number(Number::Unsigned(value)))
+    fn visit_u64<E: serde::de::Error>(self, _: u64) -> Result<(), E> {
+        self.tape.push_number().map(|_| ())
     }
 
-    fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<(), E> {
-        self.tape.push(Node::Number(Number::Signed(value)))
+    fn visit_i64<E: serde::de::Error>(self, _: i64) -> Result<(), E> {
+        self.tape.push_number().map(|_| ())
     }
 
-    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<(), E> {
-        self.tape.push(Node::Number(Number::Float(value)))
+    fn visit_f64<E: serde::de::Error>(self, _: f64) -> Result<(), E> {
+        if !self.tape.push_number()?.has_exponent_in_bounds() {
+            return Err(E::custom("the exponent of a number is too long"));
+        }
+        Ok(())
     }
 
     fn visit_borrowed_str<E: serde::de::Error>(self, value: &'de str) -> Result<(), E> {

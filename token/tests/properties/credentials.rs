@@ -68,24 +68,98 @@ fn bearer_tokens_are_found_as_the_rule_says() {
 
 #[test]
 fn cookies_and_arguments_are_found_as_the_rule_says() {
-    let word = select(vec!["tok", "to", "tokx", "=", "=", ";", "&", " ", "x", "\t", "%74", "T"]);
+    let word = select(vec![
+        "tok", "tok=a", "to", "tokx", "=", "=", ";", "; ", "&", " ", "x", "\t", "%74", "T", ",",
+        "TOK", "[]", "+", "%00",
+    ]);
     let line = vec(word, 0..10).prop_map(|words| words.concat());
-    check(8_000, vec(line, 0..3), |lines| {
-        let mut cookies: Vec<&[u8]> = Vec::new();
-        for pair in lines.iter().flat_map(|line| line.split(';')) {
-            if let Some(("tok", value)) = pair.trim_matches([' ', '\t']).split_once('=') {
-                cookies.push(value.as_bytes());
+    check(20_000, vec(line, 0..3), |lines| {
+        let cookie = credential::cookie(lines.iter().map(String::as_bytes), b"tok");
+        let readings = [nginx_cookie(&lines), plain_cookies(&lines), lax_cookies(&lines)];
+        agree(cookie, &readings);
+        for line in &lines {
+            let argument = credential::argument(line.as_bytes(), b"tok").or_absent();
+            let readings = [nginx_argument(line), plain_arguments(line), lax_arguments(line)];
+            agree(argument, &readings);
+            let single = credential::single_argument(line.as_bytes(), b"tok");
+            if let Some(value) = single {
+                assert!(readings[0] == [String::from_utf8(value.to_vec()).unwrap()], "{line:?}");
+                assert!(readings[2].len() == 1 && readings[0] == readings[2], "{line:?}");
             }
         }
-        let want = if cookies == [b""] { Found::Absent } else { of(&cookies) };
-        assert_eq!(credential::cookie(lines.iter().map(String::as_bytes), b"tok"), want);
-        for line in &lines {
-            let arguments: Vec<&[u8]> = line
-                .split('&')
-                .filter_map(|pair| pair.split_once('='))
-                .filter_map(|(name, value)| (name == "tok").then_some(value.as_bytes()))
-                .collect();
-            assert_eq!(credential::argument(line.as_bytes(), b"tok"), of(&arguments));
-        }
     });
+}
+
+/// A value is what each of these readers finds, and nothing is there where none of them finds any.
+fn agree(found: Found<'_>, readings: &[Vec<String>]) {
+    match found {
+        Found::One(value) => {
+            let value = std::str::from_utf8(value).unwrap();
+            // What a token cannot hold is refused by its form.
+            let is_token = !value.contains(|char: char| " \t=,;[]+%".contains(char));
+            assert!(!is_token || readings.iter().all(|it| *it == [value]), "{value} {readings:?}");
+        }
+        Found::Absent => {
+            let is_there = readings.iter().flatten().any(|value| !value.is_empty());
+            assert!(!is_there, "{readings:?}");
+        }
+        Found::Unusable => {}
+    }
+}
+
+/// What `$cookie_tok` shows, as nginx looks for it: the first.
+fn nginx_cookie(lines: &[String]) -> Vec<String> {
+    for line in lines {
+        let mut rest = line.as_str();
+        while !rest.is_empty() {
+            if rest.get(..3).is_some_and(|name| name.eq_ignore_ascii_case("tok")) {
+                rest = rest[3..].trim_start_matches(' ');
+                if let Some(value) = rest.strip_prefix('=') {
+                    return vec![value.trim_start_matches(' ').split(';').next().unwrap().into()];
+                }
+                // It goes on behind the character that it has looked at, which may be a separator.
+                rest = rest.get(1..).unwrap_or_default();
+            }
+            rest = rest.find([';', ',']).map_or("", |at| rest[at + 1..].trim_start_matches(' '));
+        }
+    }
+    Vec::new()
+}
+
+/// RFC 6265, as a server with its own parser reads it: all of them.
+fn plain_cookies(lines: &[String]) -> Vec<String> {
+    let pairs = lines.iter().flat_map(|line| line.split(';'));
+    let pairs = pairs.filter_map(|pair| pair.split_once('='));
+    pairs.filter(|(name, _)| name.trim() == "tok").map(|(_, it)| it.trim().to_owned()).collect()
+}
+
+fn lax_name(name: &str) -> bool {
+    let name = name.replace("%74", "t").replace('+', " ");
+    let name = name.split("%00").next().unwrap_or_default();
+    let name = name.split('[').next().unwrap_or_default();
+    name.trim().eq_ignore_ascii_case("tok")
+}
+
+/// Also behind commas, in any case, encoded, as an array.
+fn lax_cookies(lines: &[String]) -> Vec<String> {
+    let pairs = lines.iter().flat_map(|line| line.split([';', ',']));
+    let pairs = pairs.filter_map(|pair| pair.split_once('='));
+    pairs.filter(|(name, _)| lax_name(name)).map(|(_, it)| it.trim().to_owned()).collect()
+}
+
+/// What `$arg_tok` shows: the first.
+fn nginx_argument(query: &str) -> Vec<String> {
+    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    let mut values = pairs.filter(|(name, _)| name.eq_ignore_ascii_case("tok"));
+    values.next().map(|(_, value)| value.to_owned()).into_iter().collect()
+}
+
+fn plain_arguments(query: &str) -> Vec<String> {
+    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.filter(|(name, _)| *name == "tok").map(|(_, value)| value.to_owned()).collect()
+}
+
+fn lax_arguments(query: &str) -> Vec<String> {
+    let pairs = query.split(['&', ';']).filter_map(|pair| pair.split_once('='));
+    pairs.filter(|(name, _)| lax_name(name)).map(|(_, value)| value.to_owned()).collect()
 }

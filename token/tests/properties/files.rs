@@ -5,26 +5,92 @@ use std::collections::BTreeSet;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
+use token::json::Number;
 use token::{Loaded, RevokedList, load_keys, load_kids};
 
 use crate::property::check;
 
 #[test]
 fn a_list_holds_its_lines_and_nothing_else() {
-    let line = select(vec!["a", "b", " a ", "", "#", "# a", "a b", "\u{a0}c", "\t", "\u{feff}d"]);
+    let line = select(vec![
+        "a",
+        "b",
+        " a ",
+        "",
+        "#",
+        "# a",
+        "a b",
+        "\u{a0}c",
+        "\t",
+        "\u{feff}d",
+        "\"#\"",
+        "\"a\"",
+        " \" a\"",
+        "\"\"",
+        "\"\\\"\"",
+        "7",
+        "7.0",
+        "\"7\"",
+        "70e-1",
+        "0",
+        "\u{feff}# a",
+        "\"\\ufeffd\"",
+    ]);
     let text =
         (vec(line, 0..12), select(vec!["\n", "\r\n"])).prop_map(|(lines, end)| lines.join(end));
-    check(3_000, text, |text| {
+    check(6_000, text, |text| {
         let list = RevokedList::parse(text.clone().into_bytes()).unwrap();
-        let naive: Vec<&str> = text
-            .split('\n')
-            .map(str::trim)
-            .filter(|line| !line.is_empty() && !line.starts_with('#'))
-            .collect();
+        let lines = text.split('\n').map(|line| line.trim_start_matches('\u{feff}').trim());
+        let naive: Vec<&str> =
+            lines.filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
         assert_eq!(list.len(), naive.len());
-        for value in ["a", "b", "a b", "c", "\u{feff}d", "", "#", "# a", "d", " a"] {
-            assert_eq!(list.contains(value), naive.contains(&value), "{value:?} in {text:?}");
+        let texts: Vec<String> = naive
+            .iter()
+            .map(|line| match line.starts_with('"') {
+                true => serde_json::from_str(line).unwrap(),
+                false => (*line).to_owned(),
+            })
+            .collect();
+        for value in [
+            "a",
+            "b",
+            "a b",
+            "c",
+            "\u{feff}d",
+            "",
+            "#",
+            "# a",
+            "d",
+            " a",
+            "\"",
+            "7",
+            "7.0",
+            "\"a\"",
+        ] {
+            let listed = texts.iter().any(|text| text == value);
+            assert_eq!(list.contains(value), listed, "{value:?} in {text:?}");
         }
+        for (number, lines) in [
+            ("7", &["7", "7.0", "70e-1"][..]),
+            ("7.00", &["7", "7.0", "70e-1"]),
+            ("-0", &["0"]),
+            ("70", &[]),
+        ] {
+            let listed = naive.iter().any(|line| lines.contains(line));
+            let number = Number::parse(number.as_bytes()).unwrap();
+            assert_eq!(list.contains_number(number), listed, "{number} in {text:?}");
+        }
+    });
+}
+
+#[test]
+fn every_value_can_be_written_into_a_list() {
+    check(3_000, vec(any::<String>(), 1..6), |values| {
+        let lines: Vec<String> =
+            values.iter().map(|value| serde_json::to_string(value).unwrap()).collect();
+        let list = RevokedList::parse(lines.join("\n").into_bytes()).unwrap();
+        assert!(values.iter().all(|value| list.contains(value)));
+        assert_eq!(list.len(), values.len());
     });
 }
 

@@ -26,6 +26,7 @@ fn json_text() -> impl Strategy<Value = String> {
             .prop_map(|n| serde_json::json!(n).to_string()),
         select(vec!["0", "-0", "-0.0", "1E5", "1e-400", "18446744073709551616", "-1e308"])
             .prop_map(str::to_owned),
+        literal(),
     ];
     let word = select(vec!["null", "true", "false"]).prop_map(str::to_owned);
     let leaf = prop_oneof![3 => string.clone(), 1 => any_string, 2 => number, 1 => word];
@@ -71,11 +72,7 @@ pub(crate) fn as_serde(value: Value<'_>) -> serde_json::Value {
     if let Some(text) = value.as_str() {
         Serde::from(text)
     } else if let Some(number) = value.as_number() {
-        match number {
-            Number::Unsigned(n) => Serde::from(n),
-            Number::Signed(n) => Serde::from(n),
-            Number::Float(n) => Serde::from(n),
-        }
+        serde_json::from_str(number.as_str()).unwrap()
     } else if let Some(bool) = value.as_bool() {
         Serde::from(bool)
     } else if let Some(items) = value.items() {
@@ -88,23 +85,35 @@ pub(crate) fn as_serde(value: Value<'_>) -> serde_json::Value {
     }
 }
 
-/// Whether two values are equal. A number of more than 15 digits that is no 64-bit integer may come
-/// back as a neighbour: `serde_json` reads such numbers fast rather than exactly.
-fn same(a: &serde_json::Value, b: &serde_json::Value) -> bool {
-    use serde_json::Value as Serde;
-    match (a, b) {
-        (Serde::Number(a), Serde::Number(b)) if a.is_f64() || b.is_f64() => {
-            let (a, b) = (a.as_f64().unwrap(), b.as_f64().unwrap());
-            (a - b).abs() <= a.abs() * 4.0 * f64::EPSILON
+/// A number in any spelling, also of more digits than a double has.
+fn literal() -> impl Strategy<Value = String> {
+    let fraction = prop_oneof![Just(String::new()), "\\.[0-9]{1,30}", "\\.0{1,3}"];
+    let exponent = prop_oneof![2 => Just(String::new()), 1 => "[eE][+-]?[0-9]{1,2}"];
+    ("-?(0|[1-9][0-9]{0,30})", fraction, exponent).prop_map(|(a, b, c)| format!("{a}{b}{c}"))
+}
+
+/// The numbers of a text, found without a parser: what is left where strings are taken out.
+fn literals(text: &str) -> Vec<String> {
+    let mut outside = String::new();
+    let mut rest = text;
+    while let Some((before, from)) = rest.split_once('"') {
+        outside.push_str(before);
+        outside.push(' ');
+        let mut end = 0;
+        while from.as_bytes()[end] != b'"' {
+            end += if from.as_bytes()[end] == b'\\' { 2 } else { 1 };
         }
-        (Serde::Array(a), Serde::Array(b)) => {
-            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
-        }
-        (Serde::Object(a), Serde::Object(b)) => {
-            a.len() == b.len() && a.iter().all(|(name, a)| b.get(name).is_some_and(|b| same(a, b)))
-        }
-        _ => a == b,
+        rest = &from[end + 1..];
     }
+    outside.push_str(rest);
+    let words = outside.split(|char: char| ",:[]{} \r\n\t".contains(char));
+    words.filter(|it| it.contains(|c: char| c.is_ascii_digit())).map(str::to_owned).collect()
+}
+
+fn numbers(value: Value<'_>, found: &mut Vec<String>) {
+    found.extend(value.as_number().map(|number| number.to_string()));
+    value.items().into_iter().flatten().for_each(|item| numbers(item, found));
+    value.members().into_iter().flatten().for_each(|(_, value)| numbers(value, found));
 }
 
 /// Whether the text, which is JSON, nests too deep or has a member twice: by counting, without
@@ -151,8 +160,14 @@ fn json_is_read_as_serde_json_reads_it_or_refused_for_a_reason() {
                 // What it writes reads back as the same.
                 let mut written = String::new();
                 document.root().write_json(&mut written);
+                assert!(!written.contains(char::is_control));
                 let again = Document::parse(written.into_bytes()).unwrap();
-                assert!(same(&as_serde(again.root()), &value));
+                assert_eq!(as_serde(again.root()), value);
+                let (mut here, mut there) = (Vec::new(), Vec::new());
+                numbers(document.root(), &mut here);
+                numbers(again.root(), &mut there);
+                assert_eq!(here, literals(std::str::from_utf8(&text).unwrap()));
+                assert_eq!(there, here);
                 assert!(!stricter_here(std::str::from_utf8(&text).unwrap()));
                 drop(document.root().to_text());
                 accepted.set(accepted.get() + 1);
@@ -169,6 +184,27 @@ fn json_is_read_as_serde_json_reads_it_or_refused_for_a_reason() {
     assert!(accepted.get() > 100 && stricter.get() > 10);
 }
 
+/// A number that orders as its value does: written out with so many digits on both sides of the
+/// point that every exponent here has room, each digit negated where the number is negative.
+fn naive(literal: &str) -> Vec<i8> {
+    const ROOM: i32 = 450;
+    let (mantissa, exponent) = literal.split_once(['e', 'E']).unwrap_or((literal, "0"));
+    let exponent: i32 = exponent.parse().unwrap();
+    let (sign, mantissa) = match mantissa.strip_prefix('-') {
+        Some(mantissa) => (-1, mantissa),
+        None => (1, mantissa),
+    };
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let mut digits = vec![0; 2 * ROOM as usize];
+    let first = ROOM - whole.len() as i32 - exponent;
+    for (at, digit) in whole.bytes().chain(fraction.bytes()).enumerate() {
+        if digit != b'0' {
+            digits[usize::try_from(first).unwrap() + at] = sign * (digit - b'0') as i8;
+        }
+    }
+    digits
+}
+
 #[test]
 fn numbers_compare_as_their_values_do() {
     let number = prop_oneof![
@@ -177,15 +213,27 @@ fn numbers_compare_as_their_values_do() {
         (-50_i64..50).prop_map(|n| n.to_string()),
         (-50_i64..50, 0..100_u32).prop_map(|(n, f)| format!("{n}.{f}")),
         any::<f64>().prop_filter("finite", |n| n.is_finite()).prop_map(|n| format!("{n:e}")),
+        literal(),
     ];
-    check(4_000, (number.clone(), number), |(a, b)| {
-        let read = |text: &str| Number::parse(text.as_bytes()).unwrap();
-        let ordering = read(&a).compare(read(&b));
-        let exact = match (a.parse::<i128>(), b.parse::<i128>()) {
-            (Ok(a), Ok(b)) => a.cmp(&b),
-            _ => a.parse::<f64>().unwrap().partial_cmp(&b.parse().unwrap()).unwrap(),
+    // The same value in another spelling, and its neighbours, far behind the point.
+    let near = (literal(), 0..9_usize).prop_map(|(a, how)| {
+        let (mantissa, exponent) = a.split_at(a.find(['e', 'E']).unwrap_or(a.len()));
+        let point = if mantissa.contains('.') { "" } else { "." };
+        let b = match how {
+            0 => format!("{mantissa}{point}000{exponent}"),
+            1 => format!("{mantissa}{point}0001{exponent}"),
+            2 if exponent.is_empty() => format!("{a}e0"),
+            3 if exponent.is_empty() => format!("{a}E-00"),
+            _ => a.clone(),
         };
-        assert_eq!(ordering, exact);
+        (a, b)
+    });
+    let pairs = prop_oneof![2 => (number.clone(), number), 1 => near];
+    check(8_000, pairs, |(a, b)| {
+        let read = |text| Number::parse(str::as_bytes(text)).unwrap();
+        let ordering = read(&a).compare(read(&b));
+        let exact = naive(&a).cmp(&naive(&b));
+        assert_eq!(ordering, exact, "{a} and {b}");
         assert_eq!(read(&b).compare(read(&a)), exact.reverse());
         let whole = read(&a).saturating_i64();
         if let Ok(n) = a.parse::<i64>() {
