@@ -9,6 +9,7 @@ use ngx::ffi::{
 };
 use token::{Algorithm, ClaimPath, LinkAlgorithm, LinkSecret};
 
+use super::asked::Severity;
 use super::jwt::TokenSource;
 use super::link::{LinkArgs, LinkKeys};
 use super::provider::jwt_provider;
@@ -127,6 +128,7 @@ fn flag(setting: &Setting<'_>) -> Result<bool> {
 }
 
 fn jwt_algorithms(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
+    conf.jwt.asked.note("jwt_algorithms", setting, Severity::Error);
     let algorithm = |name: &[u8]| {
         core::str::from_utf8(name).ok().and_then(Algorithm::from_name).ok_or_else(|| {
             let names = Algorithm::ALL.map(Algorithm::name).join(", ");
@@ -170,14 +172,17 @@ fn jwt_realm(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
 }
 
 fn jwt_issuer(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
+    conf.jwt.asked.note("jwt_issuer", setting, Severity::Error);
     once(&mut conf.jwt.issuers, texts(setting)?)
 }
 
 fn jwt_audience(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
+    conf.jwt.asked.note("jwt_audience", setting, Severity::Error);
     once(&mut conf.jwt.audiences, texts(setting)?)
 }
 
 fn jwt_typ(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
+    conf.jwt.asked.note("jwt_typ", setting, Severity::Error);
     once(&mut conf.jwt.types, texts(setting)?)
 }
 
@@ -186,20 +191,26 @@ fn jwt_leeway(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
 }
 
 fn jwt_require_exp(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
-    once(&mut conf.jwt.require_exp, flag(setting)?)
+    let required = flag(setting)?;
+    let severity = if required { Severity::Error } else { Severity::Nothing };
+    conf.jwt.asked.note("jwt_require_exp", setting, severity);
+    once(&mut conf.jwt.require_exp, required)
 }
 
 fn jwt_max_lifetime(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
+    conf.jwt.asked.note("jwt_max_lifetime", setting, Severity::Error);
     once(&mut conf.jwt.max_lifetime, setting.seconds(setting.first())?)
 }
 
 fn jwt_claim(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
+    conf.jwt.asked.note("jwt_claim", setting, Severity::Error);
     let rule = rules::claim(setting)?;
     conf.jwt.claims.get_or_insert_default().push(Rc::new(rule));
     Ok(())
 }
 
 fn jwt_require(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
+    conf.jwt.asked.note("jwt_require", setting, Severity::Error);
     let rule = rules::require(setting, Status::Forbidden)?;
     conf.jwt.requires.get_or_insert_default().push(Rc::new(rule));
     Ok(())
@@ -262,6 +273,7 @@ fn auth_jwt_type(_: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
 }
 
 fn auth_jwt_require(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
+    conf.jwt.asked.note("jwt_require", setting, Severity::Warning);
     let rule = rules::require(setting, Status::Unauthorized)?;
     conf.jwt.requires.get_or_insert_default().push(Rc::new(rule));
     Ok(())
@@ -294,6 +306,7 @@ fn names_variable(value: &[u8], name: &[u8]) -> bool {
 }
 
 fn secure_token_algorithm(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
+    conf.link.asked.note("secure_token_algorithm", setting, Severity::Error);
     let algorithm = |name: &[u8]| {
         core::str::from_utf8(name)
             .ok()
@@ -305,10 +318,12 @@ fn secure_token_algorithm(conf: &mut LocationConf, setting: &mut Setting<'_>) ->
 }
 
 fn secure_token_value(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
+    conf.link.asked.note("secure_token_value", setting, Severity::Error);
     once(&mut conf.link.value, setting.compile(setting.first())?)
 }
 
 fn secure_token_args(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
+    conf.link.asked.note("secure_token_args", setting, Severity::Error);
     let (signature, expires) = (setting.first(), setting.arg(2).unwrap_or_default());
     if signature == expires || signature.is_empty() || expires.is_empty() {
         return Err(ConfError::value(expires, "must be two different names"));

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use token::{ClaimPath, KeySet, Loaded, Revocation, RevokedList};
 use zeroize::Zeroizing;
 
+use super::asked::Severity;
 use super::files::{KeyFormat, KeysOf, RevokedOf};
 use super::jwt::{KeyFile, KeyRequest, KeySource, Keys};
 use super::setting::{ConfError, Result, Setting, once, read_file, text};
@@ -257,6 +258,7 @@ pub(super) fn jwt_revoked(conf: &mut LocationConf, setting: &mut Setting<'_>) ->
     let said = Box::from(claim.as_str());
     let read = || read_revoked(path, claim, options.check);
     let list = setting.main().files.revoked.get_or_read(path, said, options.check, read)?;
+    conf.jwt.asked.note("jwt_revoked", setting, Severity::Error);
     let revoked = conf.jwt.revoked.get_or_insert_default();
     match list {
         RevokedOf::Fixed(list) => revoked.lists.push(list),

@@ -185,6 +185,11 @@ impl<'c> Setting<'c> {
         self.words().get(at).map(|word| unsafe { ffi::bytes(*word) })
     }
 
+    /// The name of the directive.
+    pub(super) fn name(&self) -> String {
+        String::from_utf8_lossy(self.name).into_owned()
+    }
+
     /// The first argument; nginx has checked the count.
     pub(super) fn first(&self) -> &'c [u8] {
         self.arg(1).unwrap_or_default()
