@@ -1,7 +1,10 @@
 //! Finding a credential in what a client sent: header lines, cookies, query arguments.
 //!
-//! One rule for all of them: a name that occurs more than once is ambiguous, and an ambiguous
-//! credential is refused, since whoever else reads the request might read another of them.
+//! One rule for all of them: what another reader of the same request could read otherwise is
+//! refused. nginx's own variables and the libraries of applications do not agree on where a cookie
+//! or an argument ends, on the case of its name, on spaces around it, on its encoding. So a name
+//! counts in every spelling that some reader takes for it, and there must be one of them, in the
+//! spelling that all agree on.
 
 /// What was found under a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,21 +55,143 @@ pub fn header<'r>(lines: impl Iterator<Item = &'r [u8]>) -> Found<'r> {
     }
 }
 
-/// The value of cookie `name` from the `Cookie` lines (RFC 6265 section 5.4).
+/// The value of cookie `name` from the `Cookie` lines: `name=value` between semicolons (RFC 6265
+/// section 5.4), which is what nginx's `$cookie_name` shows then.
+///
+/// nginx takes a comma for a separator, too, allows spaces before `=` and ignores case; others trim
+/// more than spaces, or decode names.
 pub fn cookie<'r>(lines: impl Iterator<Item = &'r [u8]>, name: &[u8]) -> Found<'r> {
-    let pairs = lines.flat_map(|line| line.split(|byte| *byte == b';'));
-    Found::of(pairs.filter_map(|pair| value_of(pair.trim_ascii(), name))).or_absent()
+    let pairs = lines.flat_map(|line| {
+        line.split(|byte| *byte == b';').enumerate().map(|(place, pair)| {
+            // nginx skips spaces behind a separator, but not at the beginning of a line.
+            let spaces = pair.iter().take_while(|byte| place > 0 && **byte == b' ').count();
+            pair.get(spaces..).unwrap_or_default()
+        })
+    });
+    one_reading(pairs, b',', name, |found| found == name).or_absent()
 }
 
 /// The value of argument `name` from a query string, as it stands there: base64url and digits
 /// need no decoding, so an encoded one is not the one that was signed.
 pub fn argument<'r>(query: &'r [u8], name: &[u8]) -> Found<'r> {
-    Found::of(query.split(|byte| *byte == b'&').filter_map(|pair| value_of(pair, name)))
+    let pairs = query.split(|byte| *byte == b'&');
+    one_reading(pairs, b';', name, |found| found == name)
 }
 
-/// The value of `name=value`, if that is the name.
-fn value_of<'r>(pair: &'r [u8], name: &[u8]) -> Option<&'r [u8]> {
-    pair.strip_prefix(name)?.strip_prefix(b"=")
+/// The value of argument `name` as it stands in the query, as nginx's `$arg_name` shows it, if all
+/// readers find this one and no other.
+///
+/// Case does not matter, since nginx has names of variables in lower case. There is none where the
+/// argument occurs more than once (in whatever case, with an encoded name, as `name[]`, behind a
+/// semicolon), where it occurs once but not as `name=value` between ampersands, and where its value
+/// holds a semicolon, at which some readers end it.
+pub fn single_argument<'r>(query: &'r [u8], name: &[u8]) -> Option<&'r [u8]> {
+    let pairs = query.split(|byte| *byte == b'&');
+    match one_reading(pairs, b';', name, |found| found.eq_ignore_ascii_case(name)) {
+        Found::One(value) => Some(value),
+        Found::Absent | Found::Unusable => None,
+    }
+}
+
+/// The value of the one pair called `name`, where `is_plain` tells whether its name is spelt as all
+/// readers agree on. `further` is a separator that some readers know and some do not.
+fn one_reading<'r>(
+    pairs: impl Iterator<Item = &'r [u8]>,
+    further: u8,
+    name: &[u8],
+    is_plain: impl Fn(&[u8]) -> bool,
+) -> Found<'r> {
+    let (mut count, mut has_value, mut plain) = (0, false, None);
+    for pair in pairs {
+        for (place, part) in pair.split(|byte| *byte == further).enumerate() {
+            let (found, value) = split_pair(part);
+            if !may_be_called(found, name) {
+                continue;
+            }
+            count += 1;
+            has_value |= value.is_some();
+            if place == 0 && is_plain(found) && !pair.contains(&further) {
+                plain = value;
+            }
+        }
+    }
+    match (count, plain) {
+        (1, Some(value)) => Found::One(value),
+        // The name alone gives nobody a value.
+        (0, _) | (1, None) if !has_value => Found::Absent,
+        _ => Found::Unusable,
+    }
+}
+
+/// Name and value; no value where there is no `=`.
+fn split_pair(pair: &[u8]) -> (&[u8], Option<&[u8]>) {
+    let at = pair.iter().position(|byte| *byte == b'=');
+    match at.and_then(|at| pair.split_at_checked(at)) {
+        Some((name, value)) => (name, value.get(1..)),
+        None => (pair, None),
+    }
+}
+
+/// Whether some reader would take `found` for `name`: without case (nginx, ASP.NET), decoded, with
+/// anything but visible ASCII around it trimmed, with `.` or a space for `_`, and up to a NUL or to
+/// the `[` of an array (PHP, Rails, Express).
+fn may_be_called(found: &[u8], name: &[u8]) -> bool {
+    let mut found = Letters(found).skip_while(|byte| is_blank(*byte));
+    let mut name = Letters(name).skip_while(|byte| is_blank(*byte));
+    let same = |a: u8, b: u8| {
+        let fold = |byte| if matches!(byte, b'.' | b' ') { b'_' } else { byte };
+        fold(a) == fold(b)
+    };
+    loop {
+        match (found.next(), name.next()) {
+            (Some(a), Some(b)) if same(a, b) => {}
+            (None, None) => return true,
+            (Some(a), None) => return is_blank(a) && found.all(is_blank),
+            _ => return false,
+        }
+    }
+}
+
+fn is_blank(byte: u8) -> bool {
+    !byte.is_ascii_graphic()
+}
+
+/// The bytes of a name in lower case, decoded as those do who decode names, up to a NUL or a `[`.
+struct Letters<'n>(&'n [u8]);
+
+impl Iterator for Letters<'_> {
+    type Item = u8;
+
+    fn next(&mut self) -> Option<u8> {
+        let hex = |digit: u8| Some(char::from(digit).to_digit(16)? as u8);
+        let pair = |high, low| Some(hex(high)? << 4 | hex(low)?);
+        let (byte, len) = match *self.0 {
+            [] => return None,
+            [b'%', high, low, ..] if pair(high, low).is_some() => (pair(high, low)?, 3),
+            // As ASP has it.
+            [b'%', b'u' | b'U', b'0', b'0', high, low, ..] if pair(high, low).is_some() => {
+                (pair(high, low)?, 6)
+            }
+            [b'+', ..] => (b' ', 1),
+            [byte, ..] => (byte, 1),
+        };
+        if matches!(byte, b'\0' | b'[') {
+            self.0 = b"";
+            return None;
+        }
+        self.0 = self.0.get(len..).unwrap_or_default();
+        Some(byte.to_ascii_lowercase())
+    }
+}
+
+/// Whether a header line called `found` is one of header `name`: a reader by way of CGI or WSGI
+/// knows `X-Token` and `X_Token` as one, and some whatever stands there for the dash.
+pub fn is_header(found: &[u8], name: &[u8]) -> bool {
+    let same = |a: &u8, b: &u8| {
+        let is_dash = |byte: &u8| !byte.is_ascii_alphanumeric();
+        a.eq_ignore_ascii_case(b) || is_dash(a) && is_dash(b)
+    };
+    found.len() == name.len() && found.iter().zip(name).all(|(a, b)| same(a, b))
 }
 
 fn strip_bearer(line: &[u8]) -> Option<&[u8]> {
@@ -108,24 +233,169 @@ mod tests {
     }
 
     #[test]
-    fn cookies() {
-        let of =
-            |lines: &'static [&'static str]| cookie(lines.iter().map(|l| l.as_bytes()), b"tok");
-        assert_eq!(of(&["a=1; tok=x.y.z; b=2"]), Found::One(b"x.y.z"));
-        assert_eq!(of(&["a=1", "tok=x"]), Found::One(b"x"));
-        assert_eq!(of(&["xtok=1;tokx=2; tok"]), Found::Absent);
-        assert_eq!(of(&["tok="]), Found::Absent);
-        assert_eq!(of(&["tok=a; tok=a"]), Found::Unusable);
-        assert_eq!(of(&["tok=a", "tok=b"]), Found::Unusable);
-        assert_eq!(of(&["TOK=a"]), Found::Absent);
+    fn a_cookie_is_one_that_all_readers_agree_on() {
+        let of = |line: &str| match cookie(line.split('\n').map(str::as_bytes), b"tok") {
+            Found::Absent => "-".to_owned(),
+            Found::Unusable => "?".to_owned(),
+            Found::One(value) => String::from_utf8(value.to_vec()).unwrap(),
+        };
+        let (absent, unusable) = ("-", "?");
+        for (line, found) in [
+            // What everybody reads in the same way.
+            ("tok=a", "a"),
+            ("a=1; tok=x.y.z; b=2", "x.y.z"),
+            ("a=1;tok=a;b=2", "a"),
+            ("a=1;   tok=a", "a"),
+            ("a=1\ntok=a", "a"),
+            ("a=1, b=2; tok=a", "a"),
+            ("a=\"1\"; tok=a; $Path=/", "a"),
+            ("tok=", absent),
+            ("", absent),
+            ("xtok=1;tokx=2; to=3; tok%=4; t.ok=5", absent),
+            ("tok; a=1", absent),
+            ("a=tok; b=x=tok", absent),
+            // A value is what stands there, and a token has neither space nor quote.
+            ("tok= a", " a"),
+            ("tok=a ; b=1", "a "),
+            ("tok=\"a\"", "\"a\""),
+            // More than one.
+            ("tok=a; tok=a", unusable),
+            ("tok=a; tok=", unusable),
+            ("tok=; tok=a", unusable),
+            ("tok=a\ntok=b", unusable),
+            ("tok =a; tok=b", unusable),
+            ("TOK=a; tok=b", unusable),
+            ("tok=b; Tok=a", unusable),
+            ("x=1, tok=a; tok=b", unusable),
+            ("tok=b; x=1,tok=a", unusable),
+            ("x=\"; tok=a; y=\"; tok=b", unusable),
+            ("\ttok=a; tok=b", unusable),
+            ("x=1;\u{a0}tok=a; tok=b", unusable),
+            ("%74ok=a; tok=b", unusable),
+            ("tok[]=a; tok=b", unusable),
+            ("tok%00x=a; tok=b", unusable),
+            // nginx looks for no more in a line where the name stands without a value.
+            ("tok; tok=a", unusable),
+            ("tok , tok=a", unusable),
+            // One that somebody reads and somebody does not.
+            ("tok =a", unusable),
+            ("tok\t=a", unusable),
+            ("TOK=a", unusable),
+            ("x=1, tok=a", unusable),
+            ("tok=a, x=1", unusable),
+            (" tok=a", unusable),
+            ("x=1;\ttok=a", unusable),
+            ("t%6fk=a", unusable),
+            ("tok[x]=a", unusable),
+        ] {
+            assert_eq!(of(line), found, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_counts_in_every_spelling_that_some_reader_takes_for_it() {
+        let called = |found: &str| may_be_called(found.as_bytes(), b"a_Tok");
+        for it in [
+            "a_Tok",
+            "A_TOK",
+            " a_tok",
+            "a_tok\t",
+            "a.tok",
+            "a tok",
+            "a+tok",
+            "a%20tok",
+            "a%2Etok",
+            "%61_tok",
+            "%u0061_tok",
+            "a_tok[",
+            "a_tok[]",
+            "a_tok%5B1%5D",
+            "a_tok%00",
+            "+a_tok",
+            "a_tok%20",
+            "a_tok\u{200b}",
+            "\u{feff}a_tok",
+        ] {
+            assert!(called(it), "{it:?}");
+        }
+        for other in ["", "a", "a_to", "a_toks", "xa_tok", "a-tok", "a__tok", "a_tok x", "%"] {
+            assert!(!called(other), "{other:?}");
+        }
+        for any in ["", "%", "%4", "%zz", "%u00", "é", "a b", "[", "tok"] {
+            assert!(may_be_called(any.as_bytes(), any.as_bytes()), "{any:?}");
+        }
     }
 
     #[test]
     fn arguments() {
-        assert_eq!(argument(b"a=1&st=x&e=2", b"st"), Found::One(b"x"));
-        assert_eq!(argument(b"st=&e=2", b"st"), Found::One(b""));
-        assert_eq!(argument(b"st&xst=1&st1=2", b"st"), Found::Absent);
-        assert_eq!(argument(b"st=1&a&st=1", b"st"), Found::Unusable);
-        assert_eq!(argument(b"", b"st"), Found::Absent);
+        let of = |query: &'static str| argument(query.as_bytes(), b"st");
+        assert_eq!(of("a=1&st=x&e=2"), Found::One(b"x"));
+        assert_eq!(of("st=x+y%20z"), Found::One(b"x+y%20z"));
+        assert_eq!(of("st=&e=2"), Found::One(b""));
+        for absent in ["", "st", "st&xst=1&st1=2", "a=st", "a=1;xst=2", "st.=1", "redirect=%26st=1"]
+        {
+            assert_eq!(of(absent), Found::Absent, "{absent:?}");
+        }
+        for unusable in [
+            "st=1&a&st=1",
+            "st=1&st",
+            "st=1&ST=2",
+            "ST=2&st=1",
+            "%73t=2&st=1",
+            "st=1&s%74=2",
+            "st=1;st=2",
+            "st=1&a=2;st=3",
+            "st=1&st[]=2",
+            "st=1&st%5b%5d=2",
+            "st=1&+st=2",
+            "st=1&st%20=2",
+            "st=1&st%00=2",
+            "ST=1",
+            "s%74=1",
+            "a=1;st=1",
+            "st=1;a=2",
+            "st[]=1",
+        ] {
+            assert_eq!(of(unusable), Found::Unusable, "{unusable:?}");
+        }
+    }
+
+    #[test]
+    fn an_argument_is_single_where_all_readers_find_the_same() {
+        let of = |query: &'static str| single_argument(query.as_bytes(), b"tenant");
+        assert_eq!(of("tenant=mine"), Some(&b"mine"[..]));
+        assert_eq!(of("a=1&tenant=a%20b+c=d&b"), Some(&b"a%20b+c=d"[..]));
+        assert_eq!(of("tenant="), Some(&b""[..]));
+        // The name of a variable has no case.
+        assert_eq!(of("Tenant=mine"), Some(&b"mine"[..]));
+        for none in [
+            "",
+            "tenant",
+            "a=1",
+            "tenants=x",
+            "tenant=mine&tenant=mine",
+            "tenant=mine&tenant",
+            "tenant=mine&TENANT=other",
+            "tenant=mine&ten%61nt=other",
+            "tenant=mine&tenant[]=other",
+            "tenant=mine;tenant=other",
+            "tenant=mine;a=1",
+            "a=1;tenant=mine",
+            "ten%61nt=mine",
+            "tenant[]=mine",
+            "+tenant=mine",
+        ] {
+            assert_eq!(of(none), None, "{none:?}");
+        }
+    }
+
+    #[test]
+    fn headers_are_told_apart_by_letters_and_digits_only() {
+        for same in ["x-tok2", "X-Tok2", "x_tok2", "x.tok2"] {
+            assert!(is_header(same.as_bytes(), b"x-tok2"), "{same}");
+        }
+        for other in ["x-tok", "xtok2", "x-tok3", "x-tok2-", "xatok2"] {
+            assert!(!is_header(other.as_bytes(), b"x-tok2"), "{other}");
+        }
     }
 }
