@@ -15,7 +15,7 @@ use super::link::{LinkArgs, LinkKeys};
 use super::provider::jwt_provider;
 use super::rules::{self, Status};
 use super::setting::{
-    Command, ConfError, NamedClaim, PROVIDER, Result, Setting, commands, once, text,
+    Command, ConfError, NamedClaim, PROVIDER, Result, Setting, commands, once, text, variables,
 };
 use super::{LocationConf, Mode, Switch, SwitchValue, keys};
 
@@ -211,7 +211,7 @@ fn jwt_claim(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
 
 fn jwt_require(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
     conf.jwt.asked.note("jwt_require", setting, Severity::Error);
-    let rule = rules::require(setting, Status::Forbidden)?;
+    let rule = rules::require(setting, Status::Forbidden, rules::NOTHING)?;
     conf.jwt.requires.get_or_insert_default().push(Rc::new(rule));
     Ok(())
 }
@@ -274,7 +274,7 @@ fn auth_jwt_type(_: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
 
 fn auth_jwt_require(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
     conf.jwt.asked.note("jwt_require", setting, Severity::Warning);
-    let rule = rules::require(setting, Status::Unauthorized)?;
+    let rule = rules::require(setting, Status::Unauthorized, rules::NOTHING_IN_PLUS)?;
     conf.jwt.requires.get_or_insert_default().push(Rc::new(rule));
     Ok(())
 }
@@ -287,22 +287,12 @@ fn secure_token_secret(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Re
 }
 
 fn secure_token_md5(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
-    if !names_variable(setting.first(), b"secure_token_expires") {
+    if !variables(setting.first()).any(|name| name == b"secure_token_expires") {
         return Err(ConfError::NoExpires);
     }
+    setting.warn_of_arguments(setting.first());
     let expression = setting.compile(setting.first())?;
     once(&mut conf.link.keys, LinkKeys::Expression(expression))
-}
-
-/// Whether a value holds `$name` or `${name}`.
-fn names_variable(value: &[u8], name: &[u8]) -> bool {
-    let mut parts = value.split(|byte| *byte == b'$').skip(1);
-    parts.any(|part| match part.strip_prefix(b"{") {
-        Some(braced) => braced.strip_prefix(name).is_some_and(|rest| rest.first() == Some(&b'}')),
-        None => part.strip_prefix(name).is_some_and(|rest| {
-            !rest.first().is_some_and(|next| next.is_ascii_alphanumeric() || *next == b'_')
-        }),
-    })
 }
 
 fn secure_token_algorithm(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
@@ -319,6 +309,7 @@ fn secure_token_algorithm(conf: &mut LocationConf, setting: &mut Setting<'_>) ->
 
 fn secure_token_value(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
     conf.link.asked.note("secure_token_value", setting, Severity::Error);
+    setting.warn_of_arguments(setting.first());
     once(&mut conf.link.value, setting.compile(setting.first())?)
 }
 

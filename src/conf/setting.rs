@@ -129,6 +129,17 @@ pub(super) fn text(value: &[u8]) -> Result<&str> {
     core::str::from_utf8(value).map_err(|_| ConfError::value(value, "must be UTF-8"))
 }
 
+/// The names of the variables in a value, which has them as `$name` or `${name}`.
+pub(super) fn variables(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|byte| *byte == b'$').skip(1).filter_map(|part| {
+        let braced = part.strip_prefix(b"{");
+        let name = braced.unwrap_or(part);
+        let end = name.iter().position(|byte| !byte.is_ascii_alphanumeric() && *byte != b'_');
+        let (name, rest) = name.split_at_checked(end.unwrap_or(name.len()))?;
+        (braced.is_none() || rest.first() == Some(&b'}')).then_some(name)
+    })
+}
+
 /// Reads a file that a directive names.
 pub(super) fn read_file(path: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
     std::fs::read(OsStr::from_bytes(path))
@@ -250,6 +261,20 @@ impl<'c> Setting<'c> {
     pub(super) fn warn(&self, message: &str) {
         let name = String::from_utf8_lossy(self.name);
         ngx_conf_log_error!(NGX_LOG_WARN, self.cf.as_ptr(), "\"{name}\": {message}");
+    }
+
+    /// Warns of arguments of the query in a value that something is bound to.
+    pub(super) fn warn_of_arguments(&self, value: &[u8]) {
+        for argument in variables(value) {
+            let name = argument.get(..4).filter(|start| start.eq_ignore_ascii_case(b"arg_"));
+            if let Some(name) = name.and(argument.get(4..)).filter(|name| !name.is_empty()) {
+                let name = String::from_utf8_lossy(name);
+                self.warn(&format!(
+                    "$arg_{name} is the first of several arguments, of which an application may \
+                     read another one: use $single_arg_{name}, which is empty then"
+                ));
+            }
+        }
     }
 
     /// Logs an error, with file and line, and gives what ends the reading.
