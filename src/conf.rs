@@ -56,7 +56,7 @@ pub(crate) struct MainConf {
 const CACHE_SIZE: usize = 8 * 1024 * 1024;
 
 impl MainConf {
-    /// The memory of verified tokens, unless it is off.
+    /// The memory of verified tokens, unless it is off or the system has no memory for it.
     pub(crate) fn cache(&self) -> Option<&Cache> {
         let make = || match self.cache_size.get().unwrap_or(CACHE_SIZE) {
             0 => None,

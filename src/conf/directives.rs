@@ -216,10 +216,28 @@ fn jwt_require(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
     Ok(())
 }
 
+/// The largest `jwt_cache`. A worker writes to its index, 4 bytes for each 512, when the first token
+/// comes: with more it would keep all of its requests waiting meanwhile.
+const LARGEST_CACHE: usize = 16 << 30;
+
+/// Whether the system would give so much memory. Nothing is written to it.
+fn can_be_had(size: usize) -> bool {
+    let mut memory = Vec::<u8>::new();
+    memory.try_reserve_exact(size).is_ok() && std::hint::black_box(memory).capacity() >= size
+}
+
 fn jwt_cache(_: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
     let size = match setting.first() {
         b"off" => 0,
-        value => setting.size(value)?,
+        value => match setting.size(value)? {
+            size if size > LARGEST_CACHE => {
+                return Err(ConfError::value(value, "must be at most 16384m"));
+            }
+            size if !can_be_had(size) => {
+                return Err(ConfError::value(value, "is more memory than there is"));
+            }
+            size => size,
+        },
     };
     match setting.main().cache_size.replace(Some(size)) {
         None => Ok(()),
