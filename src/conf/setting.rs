@@ -5,8 +5,6 @@ use core::ffi::{c_char, c_void};
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 use core::{mem, ptr};
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt as _;
 
 use ngx::core::NGX_CONF_ERROR;
 use ngx::ffi::{
@@ -18,11 +16,11 @@ use ngx::ffi::{
 };
 use ngx::ngx_conf_log_error;
 use token::{ClaimPath, LoadError, Loaded};
-use zeroize::Zeroizing;
 
 use super::{LocationConf, MainConf};
 use crate::ffi::{self, ComplexValue};
 use crate::keys::Zone;
+use crate::keys::file::{self, Text};
 
 /// A row of the table that nginx reads.
 #[repr(transparent)]
@@ -140,11 +138,9 @@ pub(super) fn variables(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// Reads a file that a directive names.
-pub(super) fn read_file(path: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
-    std::fs::read(OsStr::from_bytes(path))
-        .map(Zeroizing::new)
-        .map_err(|error| ConfError::file(path, error.to_string()))
+/// Reads a file that a directive names, of `limit` bytes at most.
+pub(super) fn read_file(path: &[u8], limit: usize) -> Result<Text> {
+    file::read(path, limit).map_err(|error| ConfError::file(path, error.to_string()))
 }
 
 /// A directive while it is being read.
