@@ -189,8 +189,9 @@ fn mode(
         SwitchValue::Variable(value) => request.evaluate(&value).ok_or(Failed::Value)?,
     };
     let mode = match value {
-        b"off" | b"0" | b"" => Some(Mode::Off),
-        b"on" | b"1" => Some(Mode::On),
+        b"off" | b"0" => Some(Mode::Off),
+        // What gives nothing, as a map that was left without a default, opens nothing.
+        b"on" | b"1" | b"" => Some(Mode::On),
         b"optional" => Some(Mode::Optional),
         b"permissive" => Some(Mode::Permissive),
         _ => None,
@@ -260,8 +261,8 @@ fn holds(request: Request<'_>, rule: &Rule, token: &Verified) -> Result<bool, Fa
     Ok(match &rule.demand {
         Demand::Claim(rule, values) => rule.holds(&token.payload, values),
         Demand::Bound(rule, values) => rule.holds_bound(&token.payload, &evaluate(values)?),
-        Demand::Values(values) => {
-            evaluate(values)?.iter().all(|value| !value.is_empty() && *value != b"0")
+        Demand::Values { values, nothing } => {
+            evaluate(values)?.iter().all(|value| !nothing.contains(value))
         }
     })
 }

@@ -1,10 +1,12 @@
 //! What a location is configured with, and how levels inherit from each other.
 
+mod asked;
 mod directives;
 mod files;
 mod jwt;
 mod keys;
 mod kids;
+mod level;
 mod link;
 mod provider;
 mod rules;
@@ -18,6 +20,7 @@ use std::rc::Rc;
 pub(crate) use directives::COMMANDS;
 use files::Files;
 pub(crate) use jwt::{JwtCheck, KeyFile, KeyRequest, KeySource, Part, PartBeside, TokenSource};
+pub(crate) use level::Level;
 pub(crate) use link::{LinkCheck, Signed};
 pub(crate) use provider::Provider;
 use provider::{ProviderList, Providers};
@@ -55,7 +58,7 @@ pub(crate) struct MainConf {
 const CACHE_SIZE: usize = 8 * 1024 * 1024;
 
 impl MainConf {
-    /// The memory of verified tokens, unless it is off.
+    /// The memory of verified tokens, unless it is off or the system has no memory for it.
     pub(crate) fn cache(&self) -> Option<&Cache> {
         let make = || match self.cache_size.get().unwrap_or(CACHE_SIZE) {
             0 => None,
@@ -130,19 +133,26 @@ impl LocationConf {
     /// Inherits from the level above what this one does not name, and works out the checks. A
     /// level that names nothing shares the check of the level above, so that what was judged for
     /// the one is known to hold for the other.
-    pub(crate) fn merge(&mut self, parent: &Self, main: &MainConf) -> Result<(), MergeError> {
+    pub(crate) fn merge(
+        &mut self,
+        parent: &Self,
+        main: &MainConf,
+        level: &Level<'_>,
+    ) -> Result<(), MergeError> {
         self.jwt.refuse_two_kinds_of_keys()?;
+        self.jwt.warn_of_keys_below_off(&parent.jwt, level);
         let named = self.jwt.inherit(&parent.jwt);
         self.jwt_check = match &parent.jwt_check {
             Some(check) if !named => Some(Rc::clone(check)),
             _ => self.jwt.check(&main.providers)?.map(Rc::new),
         };
+        self.jwt.refuse_to_be_open(self.jwt_check.is_some(), level)?;
         let named = self.link.inherit(&parent.link);
         self.link_check = match &parent.link_check {
             Some(check) if !named => Some(Rc::clone(check)),
             _ => self.link.check()?.map(Rc::new),
         };
-        Ok(())
+        self.link.refuse_to_be_open(self.link_check.is_some(), level)
     }
 }
 

@@ -72,6 +72,7 @@ pub(crate) fn variable_table() -> impl Iterator<Item = VariableRow> {
         Some(get_variable::<4>),
         Some(get_variable::<5>),
         Some(get_variable::<6>),
+        Some(get_variable::<7>),
     ];
     VARIABLES.iter().zip(handlers).map(|(variable, handler)| {
         // Never cacheable: the answer changes when an internal redirect enters another location,

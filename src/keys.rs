@@ -1,6 +1,7 @@
 //! Keys that change while requests flow.
 
 mod fetch;
+pub(crate) mod file;
 pub(crate) mod loopback;
 mod named;
 mod remote;

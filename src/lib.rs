@@ -1,7 +1,8 @@
 //! The nginx module: its tables, as nginx reads them, and the hooks that fill them in.
 //!
-//! Everything unsafe is in this file, `hooks.rs`, `ffi.rs`, `nginx.rs`, `request.rs`, `conf/setting.rs` and, for
-//! keys that are fetched, `conf/servers.rs` and `keys/{fetch,loopback,zone}.rs`; the decision (`access.rs`), the
+//! Everything unsafe is in this file, `hooks.rs`, `ffi.rs`, `nginx.rs`, `request.rs`,
+//! `conf/{level,setting}.rs` and, for keys that are fetched, `conf/servers.rs` and
+//! `keys/{fetch,loopback,zone}.rs`; the decision (`access.rs`), the
 //! keys that it is reached by (`lend.rs`) and what variables show (`variables.rs`) are safe code
 //! over them, and all cryptography is in the `token` crate.
 
@@ -30,7 +31,7 @@ use ngx::ffi::{
 };
 use ngx::http::HttpModuleConfExt as _;
 
-use crate::conf::{LocationConf, MainConf};
+use crate::conf::{Level, LocationConf, MainConf};
 use crate::keys::loopback;
 
 /// What `load_module` looks for (ngx_load_module in src/core/nginx.c).
@@ -185,15 +186,16 @@ unsafe extern "C" fn merge_location_conf(
     ffi::guard_conf(cf, NGX_CONF_ERROR, || {
         // SAFETY: both were made by `create_location_conf`, are of different levels, and nginx
         // merges one pair at a time; the main configuration is that of the same `http` block.
-        let (parent, child, main) = unsafe {
+        let (parent, child, main, level) = unsafe {
             let main = (*cf).http_main_conf_unchecked::<MainConf>(module());
-            (&*parent.cast::<LocationConf>(), &mut *child.cast::<LocationConf>(), main)
+            let (parent, child) = (&*parent.cast(), &mut *child.cast::<LocationConf>());
+            (parent, child, main, Level::merged(cf))
         };
         // SAFETY: only shared references to the main configuration are ever made.
-        let Some(main) = main.map(|main| unsafe { main.as_ref() }) else {
+        let (Some(main), Some(level)) = (main.map(|main| unsafe { main.as_ref() }), level) else {
             return NGX_CONF_ERROR;
         };
-        match child.merge(parent, main) {
+        match child.merge(parent, main, &level) {
             Ok(()) => ptr::null_mut(),
             Err(error) => {
                 // SAFETY: `cf` is valid. The level that is at fault was read long ago, so the

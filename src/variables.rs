@@ -3,7 +3,7 @@
 use core::ffi::CStr;
 use core::fmt;
 
-use token::{Reject, Verified};
+use token::{Reject, Verified, credential};
 
 use crate::access;
 use crate::conf::NamedClaim;
@@ -17,7 +17,7 @@ pub(crate) enum Variable {
 }
 
 /// The variables.
-pub(crate) static VARIABLES: [Variable; 7] = [
+pub(crate) static VARIABLES: [Variable; 8] = [
     Variable::Named(c"jwt_status", jwt_status),
     Variable::Named(c"jwt_payload", jwt_payload),
     Variable::Named(c"jwt_provider", jwt_provider),
@@ -25,6 +25,7 @@ pub(crate) static VARIABLES: [Variable; 7] = [
     Variable::Prefix(c"jwt_header_", jwt_header),
     Variable::Named(c"secure_token_status", secure_token_status),
     Variable::Named(c"secure_token_expires", secure_token_expires),
+    Variable::Prefix(c"single_arg_", single_argument),
 ];
 
 fn jwt_status(request: Request<'_>) -> Option<Vec<u8>> {
@@ -113,4 +114,10 @@ fn jwt_provider(request: Request<'_>) -> Option<Vec<u8>> {
 /// The expiry of a link whose signature held; within `secure_token_md5` the one presented.
 fn secure_token_expires(request: Request<'_>) -> Option<Vec<u8>> {
     access::link_expires(request).ok()?.map(|digits| digits.to_vec())
+}
+
+/// An argument of the query as it stands there, if it is there exactly once: what is bound to it is
+/// then bound to what every application reads.
+fn single_argument(request: Request<'_>, name: &[u8]) -> Option<Vec<u8>> {
+    credential::single_argument(request.query(), name).map(Into::into)
 }

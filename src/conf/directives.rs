@@ -9,12 +9,13 @@ use ngx::ffi::{
 };
 use token::{Algorithm, ClaimPath, LinkAlgorithm, LinkSecret};
 
+use super::asked::Severity;
 use super::jwt::TokenSource;
 use super::link::{LinkArgs, LinkKeys};
 use super::provider::jwt_provider;
 use super::rules::{self, Status};
 use super::setting::{
-    Command, ConfError, NamedClaim, PROVIDER, Result, Setting, commands, once, text,
+    Command, ConfError, NamedClaim, PROVIDER, Result, Setting, commands, once, text, variables,
 };
 use super::{LocationConf, Mode, Switch, SwitchValue, keys};
 
@@ -127,6 +128,7 @@ fn flag(setting: &Setting<'_>) -> Result<bool> {
 }
 
 fn jwt_algorithms(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
+    conf.jwt.asked.note("jwt_algorithms", setting, Severity::Error);
     let algorithm = |name: &[u8]| {
         core::str::from_utf8(name).ok().and_then(Algorithm::from_name).ok_or_else(|| {
             let names = Algorithm::ALL.map(Algorithm::name).join(", ");
@@ -170,14 +172,17 @@ fn jwt_realm(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
 }
 
 fn jwt_issuer(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
+    conf.jwt.asked.note("jwt_issuer", setting, Severity::Error);
     once(&mut conf.jwt.issuers, texts(setting)?)
 }
 
 fn jwt_audience(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
+    conf.jwt.asked.note("jwt_audience", setting, Severity::Error);
     once(&mut conf.jwt.audiences, texts(setting)?)
 }
 
 fn jwt_typ(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
+    conf.jwt.asked.note("jwt_typ", setting, Severity::Error);
     once(&mut conf.jwt.types, texts(setting)?)
 }
 
@@ -186,29 +191,53 @@ fn jwt_leeway(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
 }
 
 fn jwt_require_exp(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
-    once(&mut conf.jwt.require_exp, flag(setting)?)
+    let required = flag(setting)?;
+    let severity = if required { Severity::Error } else { Severity::Nothing };
+    conf.jwt.asked.note("jwt_require_exp", setting, severity);
+    once(&mut conf.jwt.require_exp, required)
 }
 
 fn jwt_max_lifetime(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
+    conf.jwt.asked.note("jwt_max_lifetime", setting, Severity::Error);
     once(&mut conf.jwt.max_lifetime, setting.seconds(setting.first())?)
 }
 
 fn jwt_claim(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
+    conf.jwt.asked.note("jwt_claim", setting, Severity::Error);
     let rule = rules::claim(setting)?;
     conf.jwt.claims.get_or_insert_default().push(Rc::new(rule));
     Ok(())
 }
 
 fn jwt_require(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
-    let rule = rules::require(setting, Status::Forbidden)?;
+    conf.jwt.asked.note("jwt_require", setting, Severity::Error);
+    let rule = rules::require(setting, Status::Forbidden, rules::NOTHING)?;
     conf.jwt.requires.get_or_insert_default().push(Rc::new(rule));
     Ok(())
+}
+
+/// The largest `jwt_cache`. A worker writes to its index, 4 bytes for each 512, when the first token
+/// comes: with more it would keep all of its requests waiting meanwhile.
+const LARGEST_CACHE: usize = 16 << 30;
+
+/// Whether the system would give so much memory. Nothing is written to it.
+fn can_be_had(size: usize) -> bool {
+    let mut memory = Vec::<u8>::new();
+    memory.try_reserve_exact(size).is_ok() && std::hint::black_box(memory).capacity() >= size
 }
 
 fn jwt_cache(_: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
     let size = match setting.first() {
         b"off" => 0,
-        value => setting.size(value)?,
+        value => match setting.size(value)? {
+            size if size > LARGEST_CACHE => {
+                return Err(ConfError::value(value, "must be at most 16384m"));
+            }
+            size if !can_be_had(size) => {
+                return Err(ConfError::value(value, "is more memory than there is"));
+            }
+            size => size,
+        },
     };
     match setting.main().cache_size.replace(Some(size)) {
         None => Ok(()),
@@ -262,7 +291,8 @@ fn auth_jwt_type(_: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
 }
 
 fn auth_jwt_require(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
-    let rule = rules::require(setting, Status::Unauthorized)?;
+    conf.jwt.asked.note("jwt_require", setting, Severity::Warning);
+    let rule = rules::require(setting, Status::Unauthorized, rules::NOTHING_IN_PLUS)?;
     conf.jwt.requires.get_or_insert_default().push(Rc::new(rule));
     Ok(())
 }
@@ -275,25 +305,16 @@ fn secure_token_secret(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Re
 }
 
 fn secure_token_md5(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
-    if !names_variable(setting.first(), b"secure_token_expires") {
+    if !variables(setting.first()).any(|name| name == b"secure_token_expires") {
         return Err(ConfError::NoExpires);
     }
+    setting.warn_of_arguments(setting.first());
     let expression = setting.compile(setting.first())?;
     once(&mut conf.link.keys, LinkKeys::Expression(expression))
 }
 
-/// Whether a value holds `$name` or `${name}`.
-fn names_variable(value: &[u8], name: &[u8]) -> bool {
-    let mut parts = value.split(|byte| *byte == b'$').skip(1);
-    parts.any(|part| match part.strip_prefix(b"{") {
-        Some(braced) => braced.strip_prefix(name).is_some_and(|rest| rest.first() == Some(&b'}')),
-        None => part.strip_prefix(name).is_some_and(|rest| {
-            !rest.first().is_some_and(|next| next.is_ascii_alphanumeric() || *next == b'_')
-        }),
-    })
-}
-
 fn secure_token_algorithm(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
+    conf.link.asked.note("secure_token_algorithm", setting, Severity::Error);
     let algorithm = |name: &[u8]| {
         core::str::from_utf8(name)
             .ok()
@@ -305,10 +326,13 @@ fn secure_token_algorithm(conf: &mut LocationConf, setting: &mut Setting<'_>) ->
 }
 
 fn secure_token_value(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
+    conf.link.asked.note("secure_token_value", setting, Severity::Error);
+    setting.warn_of_arguments(setting.first());
     once(&mut conf.link.value, setting.compile(setting.first())?)
 }
 
 fn secure_token_args(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
+    conf.link.asked.note("secure_token_args", setting, Severity::Error);
     let (signature, expires) = (setting.first(), setting.arg(2).unwrap_or_default());
     if signature == expires || signature.is_empty() || expires.is_empty() {
         return Err(ConfError::value(expires, "must be two different names"));

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use token::schedule::Terms;
 use token::{AlgorithmSet, Beside, Demands, KeySet, Lent, Policy, Revocation, Trust};
 
+use super::asked::{Asked, Lack};
 use super::provider::{Provider, ProviderList, Providers};
-use super::{MergeError, Mode, Rule, Switch, SwitchValue, inherit};
+use super::{Level, MergeError, Mode, Rule, Switch, SwitchValue, inherit};
 use crate::ffi::ComplexValue;
 use crate::keys::{Watched, Zone};
 
@@ -157,6 +158,8 @@ pub(super) struct JwtSettings {
     /// Whether the level says `auth_jwt`, which without `token=` means the bearer token whatever
     /// the level above says.
     pub(super) auth_jwt: bool,
+    /// Where those of the directives stand that demand something of a token.
+    pub(super) asked: Asked,
 }
 
 /// The key sources of one level: every directive that brings keys adds to this one list.
@@ -195,6 +198,7 @@ impl JwtSettings {
         if self.auth_jwt && self.sources.is_none() {
             self.sources = Some(Rc::new([TokenSource::Bearer]));
         }
+        self.asked.inherit(&parent.asked);
         let own_keys = self.keys.is_some() && self.switch.is_none();
         let own_providers = self.switch.as_ref().is_some_and(|own| own.providers.is_some());
         let named = self.inherit_each(parent);
@@ -236,6 +240,50 @@ impl JwtSettings {
             }),
             _ => Ok(()),
         }
+    }
+
+    /// Before anything is inherited: warns where keys might be taken to end an `off` above.
+    pub(super) fn warn_of_keys_below_off(&self, parent: &Self, level: &Level<'_>) {
+        let keys = self.keys.as_ref().is_some_and(|keys| keys.switch_on);
+        if let Some(Switch { value: SwitchValue::Fixed(Mode::Off), position, .. }) = &parent.switch
+            && keys
+            && self.switch.is_none()
+        {
+            let what = format!(
+                "\"jwt\" is off in {}, though keys are named there: add \"jwt on\" to them, or leave \
+                 them out, if it is to stay off as said",
+                level.shown()
+            );
+            level.warn(&MergeError { what, position: Rc::clone(position) }.to_string());
+        }
+    }
+
+    /// Once everything is inherited: refuses rules where no check is in force, though none was
+    /// switched off.
+    pub(super) fn refuse_to_be_open(
+        &self,
+        in_force: bool,
+        level: &Level<'_>,
+    ) -> Result<(), MergeError> {
+        if in_force || self.switch.is_some() {
+            return Ok(());
+        }
+        let lack = match &self.keys {
+            None => Lack {
+                switch: "jwt",
+                what: "keys",
+                add: "name a jwt_kids, jwt_kids_file, jwks_file, jwks_request or \"jwt on \
+                      provider=...\" there or on a level above",
+            },
+            // Those of auth_jwt_key_file and auth_jwt_key_request.
+            Some(_) => Lack {
+                switch: "jwt",
+                what: "check",
+                add: "keys of an auth_jwt_key_file or auth_jwt_key_request do not switch it on \
+                      by themselves, so add auth_jwt or \"jwt on\"",
+            },
+        };
+        self.asked.complain(level, &lack)
     }
 
     /// Keys in force switch the check on, unless it is switched off.

@@ -5,13 +5,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use token::{ClaimPath, KeySet, Loaded, Revocation, RevokedList};
-use zeroize::Zeroizing;
 
+use super::asked::Severity;
 use super::files::{KeyFormat, KeysOf, RevokedOf};
 use super::jwt::{KeyFile, KeyRequest, KeySource, Keys};
 use super::setting::{ConfError, Result, Setting, once, read_file, text};
 use super::{LocationConf, kids};
 use crate::keys::Watched;
+use crate::keys::file::{LARGEST_KEY_FILE, LARGEST_LIST, Text};
 
 /// What comes after the first argument of a directive that names a file.
 #[derive(Default)]
@@ -114,13 +115,15 @@ fn read_keys(
 ) -> Result<KeysOf> {
     let shown = String::from_utf8_lossy(path);
     let Some(check) = check else {
-        let loaded = format.load(&read_file(path)?).map_err(|why| ConfError::file(path, why))?;
+        let loaded = format
+            .load(&read_file(path, LARGEST_KEY_FILE)?)
+            .map_err(|why| ConfError::file(path, why))?;
         warn(setting, &loaded.warnings, Some(&shown));
         return Ok(KeysOf::Fixed(Arc::new(KeySet::new(loaded.keys))));
     };
     let warnings = Rc::new(RefCell::new(Vec::new()));
     let said = Rc::clone(&warnings);
-    let watched = watch(path, check, move |text| {
+    let watched = watch(path, LARGEST_KEY_FILE, check, move |text| {
         let loaded = format.load(&text)?;
         said.replace(loaded.warnings);
         Ok(KeySet::new(loaded.keys))
@@ -131,10 +134,11 @@ fn read_keys(
 
 fn watch<T>(
     path: &[u8],
+    limit: usize,
     check: u64,
-    parse: impl Fn(Zeroizing<Vec<u8>>) -> Result<T, String> + 'static,
+    parse: impl Fn(Text) -> Result<T, String> + 'static,
 ) -> Result<Watched<T>> {
-    Watched::open(path, check, Box::new(parse)).map_err(|why| ConfError::file(path, why))
+    Watched::open(path, limit, check, Box::new(parse)).map_err(|why| ConfError::file(path, why))
 }
 
 fn warn(setting: &Setting<'_>, warnings: &[String], path: Option<&str>) {
@@ -257,6 +261,7 @@ pub(super) fn jwt_revoked(conf: &mut LocationConf, setting: &mut Setting<'_>) ->
     let said = Box::from(claim.as_str());
     let read = || read_revoked(path, claim, options.check);
     let list = setting.main().files.revoked.get_or_read(path, said, options.check, read)?;
+    conf.jwt.asked.note("jwt_revoked", setting, Severity::Error);
     let revoked = conf.jwt.revoked.get_or_insert_default();
     match list {
         RevokedOf::Fixed(list) => revoked.lists.push(list),
@@ -266,14 +271,14 @@ pub(super) fn jwt_revoked(conf: &mut LocationConf, setting: &mut Setting<'_>) ->
 }
 
 fn read_revoked(path: &[u8], claim: ClaimPath, check: Option<u64>) -> Result<RevokedOf> {
-    let parse = move |mut text: Zeroizing<Vec<u8>>| {
+    let parse = move |mut text: Text| {
         RevokedList::parse(core::mem::take(&mut *text))
             .map(|list| Revocation::new(claim.clone(), list))
             .map_err(|error| error.to_string())
     };
     if let Some(check) = check {
-        return Ok(RevokedOf::Watched(Rc::new(watch(path, check, parse)?)));
+        return Ok(RevokedOf::Watched(Rc::new(watch(path, LARGEST_LIST, check, parse)?)));
     }
-    let list = parse(read_file(path)?).map_err(|why| ConfError::file(path, why))?;
+    let list = parse(read_file(path, LARGEST_LIST)?).map_err(|why| ConfError::file(path, why))?;
     Ok(RevokedOf::Fixed(Arc::new(list)))
 }

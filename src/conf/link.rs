@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use token::{LinkAlgorithm, LinkPolicy, LinkSecret};
 
-use super::{MergeError, Mode, Switch, SwitchValue, inherit};
+use super::asked::{Asked, Lack};
+use super::{Level, MergeError, Mode, Switch, SwitchValue, inherit};
 use crate::ffi::ComplexValue;
 
 /// The link check of a location.
@@ -47,6 +48,8 @@ pub(super) struct LinkSettings {
     pub(super) accepted: Option<Vec<LinkAlgorithm>>,
     pub(super) value: Option<ComplexValue>,
     pub(super) args: Option<Rc<LinkArgs>>,
+    /// Where the last three stand.
+    pub(super) asked: Asked,
 }
 
 /// `secure_token_secret` and `secure_token_md5` bring what links are signed with; a level that
@@ -60,12 +63,30 @@ pub(super) enum LinkKeys {
 impl LinkSettings {
     /// Takes from the level above what this one does not name; tells whether it names anything.
     pub(super) fn inherit(&mut self, parent: &Self) -> bool {
+        self.asked.inherit(&parent.asked);
         // Not short-circuiting: each line has to inherit.
         inherit(&mut self.switch, &parent.switch)
             | inherit(&mut self.keys, &parent.keys)
             | inherit(&mut self.accepted, &parent.accepted)
             | inherit(&mut self.value, &parent.value)
             | inherit(&mut self.args, &parent.args)
+    }
+
+    /// Refuses settings of links where no check is in force, though none was switched off.
+    pub(super) fn refuse_to_be_open(
+        &self,
+        in_force: bool,
+        level: &Level<'_>,
+    ) -> Result<(), MergeError> {
+        if in_force || self.switch.is_some() {
+            return Ok(());
+        }
+        let lack = Lack {
+            switch: "secure_token",
+            what: "secret",
+            add: "name a secure_token_secret or secure_token_md5 there or on a level above",
+        };
+        self.asked.complain(level, &lack)
     }
 
     /// Secrets in force switch the check on, unless it is switched off.

@@ -28,9 +28,15 @@ pub(crate) enum Demand {
     Claim(ClaimRule, Vec<Box<[u8]>>),
     /// `jwt_claim` with a value that holds variables.
     Bound(ClaimRule, Vec<ComplexValue>),
-    /// `jwt_require`: none of the values is empty or `0`.
-    Values(Vec<ComplexValue>),
+    /// `jwt_require`: none of the values is one that counts as `nothing`.
+    Values { values: Vec<ComplexValue>, nothing: &'static [&'static [u8]] },
 }
+
+/// What `jwt_require` takes for nothing: also how a variable shows claims that deny or are void.
+pub(super) const NOTHING: &[&[u8]] = &[b"", b"0", b"false", b"null"];
+
+/// What NGINX Plus's `auth_jwt_require` does.
+pub(super) const NOTHING_IN_PLUS: &[&[u8]] = &[b"", b"0"];
 
 /// `jwt_claim PATH OP VALUE … [error=401|403]`.
 pub(super) fn claim(setting: &Setting<'_>) -> Result<Rule, ConfError> {
@@ -56,6 +62,9 @@ pub(super) fn claim(setting: &Setting<'_>) -> Result<Rule, ConfError> {
     }
     let rule = ClaimRule::new(text(path)?, operator, &known)
         .map_err(|error| ConfError::Rule(format!("at fault: {error}")))?;
+    if bound {
+        values.iter().for_each(|value| setting.warn_of_arguments(value));
+    }
     let demand = if bound {
         let values = values.iter().map(|value| setting.compile(value));
         Demand::Bound(rule, values.collect::<Result<_, _>>()?)
@@ -66,13 +75,18 @@ pub(super) fn claim(setting: &Setting<'_>) -> Result<Rule, ConfError> {
 }
 
 /// `jwt_require $value … [error=401|403]`, with the status where none is named.
-pub(super) fn require(setting: &Setting<'_>, status: Status) -> Result<Rule, ConfError> {
+pub(super) fn require(
+    setting: &Setting<'_>,
+    status: Status,
+    nothing: &'static [&'static [u8]],
+) -> Result<Rule, ConfError> {
     let (words, status) = words(setting, status)?;
     if words.is_empty() {
         return Err(ConfError::Rule("wants a value".to_owned()));
     }
     let values = words.iter().map(|value| setting.compile(value)).collect::<Result<_, _>>()?;
-    Ok(Rule { demand: Demand::Values(values), status, position: setting.position().into() })
+    let demand = Demand::Values { values, nothing };
+    Ok(Rule { demand, status, position: setting.position().into() })
 }
 
 /// The arguments without a last `error=`, and the status that it names.

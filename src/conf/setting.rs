@@ -5,8 +5,6 @@ use core::ffi::{c_char, c_void};
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 use core::{mem, ptr};
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt as _;
 
 use ngx::core::NGX_CONF_ERROR;
 use ngx::ffi::{
@@ -18,11 +16,11 @@ use ngx::ffi::{
 };
 use ngx::ngx_conf_log_error;
 use token::{ClaimPath, LoadError, Loaded};
-use zeroize::Zeroizing;
 
 use super::{LocationConf, MainConf};
 use crate::ffi::{self, ComplexValue};
 use crate::keys::Zone;
+use crate::keys::file::{self, Text};
 
 /// A row of the table that nginx reads.
 #[repr(transparent)]
@@ -129,11 +127,20 @@ pub(super) fn text(value: &[u8]) -> Result<&str> {
     core::str::from_utf8(value).map_err(|_| ConfError::value(value, "must be UTF-8"))
 }
 
-/// Reads a file that a directive names.
-pub(super) fn read_file(path: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
-    std::fs::read(OsStr::from_bytes(path))
-        .map(Zeroizing::new)
-        .map_err(|error| ConfError::file(path, error.to_string()))
+/// The names of the variables in a value, which has them as `$name` or `${name}`.
+pub(super) fn variables(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|byte| *byte == b'$').skip(1).filter_map(|part| {
+        let braced = part.strip_prefix(b"{");
+        let name = braced.unwrap_or(part);
+        let end = name.iter().position(|byte| !byte.is_ascii_alphanumeric() && *byte != b'_');
+        let (name, rest) = name.split_at_checked(end.unwrap_or(name.len()))?;
+        (braced.is_none() || rest.first() == Some(&b'}')).then_some(name)
+    })
+}
+
+/// Reads a file that a directive names, of `limit` bytes at most.
+pub(super) fn read_file(path: &[u8], limit: usize) -> Result<Text> {
+    file::read(path, limit).map_err(|error| ConfError::file(path, error.to_string()))
 }
 
 /// A directive while it is being read.
@@ -183,6 +190,11 @@ impl<'c> Setting<'c> {
     pub(super) fn arg(&self, at: usize) -> Option<&'c [u8]> {
         // SAFETY: nginx keeps the words in the configuration's pool, which outlives the reading.
         self.words().get(at).map(|word| unsafe { ffi::bytes(*word) })
+    }
+
+    /// The name of the directive.
+    pub(super) fn name(&self) -> String {
+        String::from_utf8_lossy(self.name).into_owned()
     }
 
     /// The first argument; nginx has checked the count.
@@ -245,6 +257,20 @@ impl<'c> Setting<'c> {
     pub(super) fn warn(&self, message: &str) {
         let name = String::from_utf8_lossy(self.name);
         ngx_conf_log_error!(NGX_LOG_WARN, self.cf.as_ptr(), "\"{name}\": {message}");
+    }
+
+    /// Warns of arguments of the query in a value that something is bound to.
+    pub(super) fn warn_of_arguments(&self, value: &[u8]) {
+        for argument in variables(value) {
+            let name = argument.get(..4).filter(|start| start.eq_ignore_ascii_case(b"arg_"));
+            if let Some(name) = name.and(argument.get(4..)).filter(|name| !name.is_empty()) {
+                let name = String::from_utf8_lossy(name);
+                self.warn(&format!(
+                    "$arg_{name} is the first of several arguments, of which an application may \
+                     read another one: use $single_arg_{name}, which is empty then"
+                ));
+            }
+        }
     }
 
     /// Logs an error, with file and line, and gives what ends the reading.

@@ -185,8 +185,7 @@ unsafe fn look(fetch: *mut Fetch, connection: *mut ngx_connection_t) -> bool {
     unsafe {
         let answer = if nginx::clock() >= (*fetch).deadline {
             Answer::Failed(format!("timed out after {} ms", (*fetch).timeout))
-        } else if (*connection).close() != 0
-            || ngx_exiting != 0 && !(*fetch).asker.is_waited_for()
+        } else if (*connection).close() != 0 || ngx_exiting != 0 && !(*fetch).asker.is_waited_for()
         {
             Answer::Unwanted
         } else {

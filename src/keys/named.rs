@@ -3,14 +3,11 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::fs;
-use std::path::Path;
 use std::sync::Arc;
 
 use token::KeySet;
-use zeroize::Zeroizing;
 
-use super::watched::{Stamp, path};
+use super::file::{LARGEST_KEY_FILE, Look, Seen, Text};
 
 /// How many files a worker keeps; a name may come from what clients send.
 const KEPT: usize = 1024;
@@ -22,47 +19,56 @@ const KEPT: usize = 1024;
 #[derive(Default)]
 pub(crate) struct KeyFiles(RefCell<HashMap<Box<[u8]>, Entry>>);
 
+#[derive(Default)]
 struct Entry {
-    /// `None` for a file that is not there.
-    stamp: Option<Stamp>,
-    /// `None` while it has never been a good key file.
+    seen: Seen,
+    /// `None` while it has never been a good key file, or is gone.
     keys: Option<Arc<KeySet>>,
 }
 
 impl KeyFiles {
-    /// The keys in the file called `name`, now, and what there is to say of it. A file that no
-    /// longer parses keeps its last good keys, and one that is gone has none; either is told once
-    /// for each change.
+    /// The keys in the file called `name`, now, and what there is to say of it. A file that cannot
+    /// be read or makes no sense keeps its last good keys, and one that is gone has none; either is
+    /// told once for each change.
     pub(crate) fn get(&self, name: &[u8]) -> (Option<Arc<KeySet>>, Option<String>) {
-        let path = path(name);
         let Ok(mut files) = self.0.try_borrow_mut() else { return (None, None) };
-        let (stamp, missing) = match fs::metadata(path) {
-            Ok(file) => (Some(Stamp::from(&file)), None),
-            Err(error) => (None, Some(error.to_string())),
-        };
-        if let Some(entry) = files.get(name).filter(|entry| entry.stamp == stamp) {
-            return (entry.keys.clone(), None);
+        if let Some(entry) = files.get_mut(name) {
+            let complaint = entry.look(name);
+            return (entry.keys.clone(), complaint);
         }
-        let (keys, complaint) = match missing {
-            Some(error) => (None, Some(error)),
-            None => match read(path) {
-                Ok(keys) => (Some(keys), None),
-                Err(error) => (files.get(name).and_then(|entry| entry.keys.clone()), Some(error)),
-            },
-        };
         if files.len() >= KEPT
-            && !files.contains_key(name)
             && let Some(other) = files.keys().next().cloned()
         {
             files.remove(&other);
         }
-        files.insert(name.into(), Entry { stamp, keys: keys.clone() });
-        (keys, complaint)
+        let entry = files.entry(name.into()).or_default();
+        let complaint = entry.look(name);
+        (entry.keys.clone(), complaint)
     }
 }
 
-fn read(path: &Path) -> Result<Arc<KeySet>, String> {
-    let text = fs::read(path).map(Zeroizing::new).map_err(|error| error.to_string())?;
-    let loaded = token::load_keys(&text, None).map_err(|error| error.to_string())?;
+impl Entry {
+    fn look(&mut self, name: &[u8]) -> Option<String> {
+        match self.seen.look(name, LARGEST_KEY_FILE) {
+            Look::Same => None,
+            Look::Changed(text) => match parse(&text) {
+                Ok(keys) => {
+                    self.keys = Some(keys);
+                    None
+                }
+                Err(why) => Some(why),
+            },
+            Look::Gone(error) => {
+                self.keys = None;
+                self.seen.forget();
+                self.seen.once(error.to_string())
+            }
+            Look::Unreadable(error) => self.seen.once(error.to_string()),
+        }
+    }
+}
+
+fn parse(text: &Text) -> Result<Arc<KeySet>, String> {
+    let loaded = token::load_keys(text, None).map_err(|error| error.to_string())?;
     Ok(Arc::new(KeySet::new(loaded.keys)))
 }

@@ -119,7 +119,12 @@ fn a_directive_given_twice_on_a_level() -> Result<()> {
         let name = directive.split(' ').next().unwrap_or_default();
         let checked = module_tests::nginx_t(format!("location / {{ {directive} {directive} }}"))?;
         checked.refused_with(&[name, "duplicate", "nginx.conf:"])?;
-        module_tests::nginx_t(format!("{directive} location / {{ {directive} }}"))?.accepted()?;
+        let keys = format!("jwt_kids {{ k1 {SECRET}; }} secure_token_secret mysecretkey;");
+        Nginx::builder()
+            .http(keys)
+            .server(format!("{directive} location / {{ {directive} }}"))
+            .check()?
+            .accepted()?;
     }
     Ok(())
 }

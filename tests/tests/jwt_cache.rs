@@ -138,6 +138,33 @@ fn many_tokens_take_no_more_than_it_says() -> Result<()> {
 }
 
 #[test]
+fn a_size_that_cannot_be_had_is_refused() -> Result<()> {
+    for size in ["262144m", "16385m", "9007199254740992m", "9223372036854775807"] {
+        let checked = Nginx::builder().http(format!("jwt_cache {size};")).check()?;
+        checked.refused_with(&["\"jwt_cache\"", size, "nginx.conf:"])?;
+    }
+    let checked = Nginx::builder().http("jwt_cache 262144m;").check()?;
+    checked.refused_with(&["\"262144m\": must be at most 16384m"])
+}
+
+/// The smallest has no room for a token at all.
+#[test]
+fn any_size_that_is_accepted_works() -> Result<()> {
+    for size in ["1", "511", "1k", "1024m"] {
+        let nginx = Nginx::builder()
+            .http(format!("jwt_cache {size};"))
+            .server(format!("location / {{ jwt_kids {{ k1 {SECRET}; }} {SERVE} }}"))
+            .start()?;
+        let token = Jwt::live().kid("k1").hs("HS256", SECRET)?;
+        for _ in 0..3 {
+            assert_eq!(nginx.bearer("/", &token)?.verdict(), (200, "ok"), "{size}");
+        }
+        nginx.finish()?;
+    }
+    Ok(())
+}
+
+#[test]
 fn each_worker_has_its_own_and_a_reload_begins_anew() -> Result<()> {
     let configuration =
         |secret: &str| format!("location / {{ jwt_kids {{ k1 {secret}; }} {SERVE} }}");

@@ -254,7 +254,8 @@ fn every_mode_works_with_providers() -> Result<()> {
         ("/optional", (200, "missing"), (200, "ok"), (200, "ok")),
         ("/permissive", (200, "missing"), (200, "ok"), (200, "bad_issuer")),
         ("/variable?m=on", (401, "missing"), (200, "ok"), (401, "bad_issuer")),
-        ("/variable", (200, "off"), (200, "off"), (200, "off")),
+        ("/variable?m=off", (200, "off"), (200, "off"), (200, "off")),
+        ("/variable", (401, "missing"), (200, "ok"), (401, "bad_issuer")),
         ("/off", (200, "off"), (200, "off"), (200, "off")),
     ] {
         assert_eq!(nginx.get(target)?.verdict(), none, "{target}");

@@ -15,7 +15,7 @@ use siphasher::sip::SipHasher13;
 
 use crate::content::Content;
 use crate::keyset::Place;
-use index::{Buckets, Expiry, INDEX_BYTES, Recency, Slot};
+use index::{Buckets, Expiry, INDEX_BYTES, Recency, Slot, room_for};
 
 /// No entry is charged less: what bounds the number of entries, and so the index.
 const MIN_COST: usize = 512;
@@ -74,8 +74,8 @@ pub(crate) struct Known {
 }
 
 impl Cache {
-    /// An empty cache that takes `limit` bytes of memory at most; `None` without a source of
-    /// random numbers.
+    /// An empty cache that takes `limit` bytes of memory at most; `None` where there is no memory
+    /// for its index, which is set aside at once, or no source of random numbers.
     pub fn new(limit: usize) -> Option<Self> {
         let mut seed = [0; 16];
         getrandom::fill(&mut seed).ok()?;
@@ -87,11 +87,11 @@ impl Cache {
             key: (low, high),
             limit,
             used: index,
-            entries: Vec::with_capacity(slots),
-            free: Vec::with_capacity(slots),
-            buckets: Buckets::new(slots),
-            recency: Recency::new(slots),
-            expiry: Expiry::new(slots),
+            entries: room_for(slots)?,
+            free: room_for(slots)?,
+            recency: Recency::new(slots)?,
+            expiry: Expiry::new(slots)?,
+            buckets: Buckets::new(slots)?,
         })))
     }
 

@@ -4,6 +4,7 @@ use anyhow::{Context as _, Result};
 use token::credential::{Found, argument};
 use token::{Link, LinkPolicy, LinkSecret, Reject, base64url};
 
+use crate::files;
 use crate::link::LinkText;
 use crate::time;
 use crate::url::{Names, algorithm};
@@ -66,7 +67,9 @@ pub(crate) fn report(
         _ => "NOT VERIFIED",
     };
     let mut out = format!("Link ({note})\n");
-    let mut line = |name: &str, text: &str| out.push_str(&format!("  {name}  {text}\n"));
+    let mut line = |name: &str, text: &str| {
+        out.push_str(&format!("  {}  {}\n", files::line(name), files::line(text)));
+    };
     line("signed value", &String::from_utf8_lossy(&value));
     line(&names.sig_arg, &shown(signature, |text| form(text).to_owned()));
     line(&names.expires_arg, &shown(expires, |text| instant(text, now)));
@@ -77,7 +80,7 @@ pub(crate) fn report(
         Some(Err(reason)) => {
             out.push_str(&format!("Verdict: {reason}\n"));
             for why in why(reason, asked, signature, expires, now) {
-                out.push_str(&format!("  {why}\n"));
+                out.push_str(&format!("  {}\n", files::line(&why)));
             }
             return Ok((out, false));
         }

@@ -87,9 +87,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             fs::remove_file(&output.path).with_context(|| output.path.display().to_string())?;
         }
         files::create(&output.path, &output.contents, output.secret)?;
-        said.push_str(&format!("{}  {}\n", output.path.display(), output.what));
+        let path = files::line(&output.path.display().to_string());
+        said.push_str(&format!("{path}  {}\n", output.what));
     }
-    said.push_str(&format!("kid {kid}\n"));
+    said.push_str(&format!("kid {}\n", files::line(&kid)));
     files::print(&said)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -151,7 +152,7 @@ fn described(key: Jwk, kid: &str, algorithm: Algorithm) -> Jwk {
 
 /// Indented, with a line break at its end.
 pub(crate) fn pretty(value: &Value) -> String {
-    format!("{value:#}\n")
+    files::printable_json(&format!("{value:#}\n"))
 }
 
 fn key_size(text: &str) -> Result<KeySize, String> {

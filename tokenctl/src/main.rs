@@ -2,7 +2,7 @@
 //!
 //! One module for each subcommand; `private`, `public`, `pem_file` and `keyring` hold what they share about keys,
 //! `link` about signed links, `time`, `secret` and `files` the rest.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod explain;
 mod files;
@@ -17,6 +17,7 @@ mod pem_file;
 mod private;
 mod public;
 mod secret;
+mod stdout;
 mod time;
 mod url;
 
@@ -56,17 +57,36 @@ enum Command {
 
 fn main() -> ExitCode {
     let now = time::now();
-    let done = match Cli::parse().command {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(said) => return instead_of_a_command(&said),
+    };
+    let done = match cli.command {
         Command::Jwt(args) => jwt::run(&args, now),
         Command::Url(args) => url::run(&args, now),
         Command::Keys(args) => keys::run(&args),
         Command::Jwks(args) => jwks::run(&args),
         Command::Inspect(args) => inspect::run(&args, now),
     };
-    done.unwrap_or_else(|error| {
-        files::complain(&format!("{error:#}"));
-        ExitCode::from(FAILED)
-    })
+    done.unwrap_or_else(|error| failed(&error))
+}
+
+fn failed(error: &anyhow::Error) -> ExitCode {
+    files::complain(&format!("{error:#}"));
+    ExitCode::from(FAILED)
+}
+
+/// Help where it was asked for, or what is wrong with the words of the call, which it quotes.
+fn instead_of_a_command(said: &clap::Error) -> ExitCode {
+    let text = files::printable(&said.render().to_string());
+    if said.use_stderr() {
+        files::tell(&text);
+        return ExitCode::from(FAILED);
+    }
+    match files::print(&text) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error),
+    }
 }
 
 #[cfg(test)]

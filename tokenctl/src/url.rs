@@ -81,6 +81,12 @@ fn sign(args: &Args, now: i64) -> Result<String> {
     }
     let link = LinkText::parse(&args.link)?;
     let Names { sig_arg, expires_arg } = &args.names;
+    for name in [sig_arg, expires_arg] {
+        let separates = |c: char| c.is_whitespace() || c.is_control() || "&=;#?%+".contains(c);
+        if name.is_empty() || name.contains(separates) {
+            bail!("{name:?} cannot be the name of an argument");
+        }
+    }
     // nginx looks for arguments without regard to case.
     let taken = link
         .argument_names()

@@ -354,7 +354,16 @@ pub(crate) fn roles() -> Result<()> {
         denied.challenge()
     );
     let request = to_port_80(&nginx, "/admin/").bearer(&admin).header("X-Roles", "root");
-    assert_eq!(body(request)?, "user=alice roles=admin");
+    assert_eq!(body(request)?, "user=alice roles=admin uri=/admin/");
+    // The application gets the path that was judged.
+    for (sent, judged) in [
+        ("/admin/..%2fpublic?a=1", "/public?a=1"),
+        ("/users/bob/..%2falice/photo", "/users/alice/photo"),
+        ("/x/%2e%2e/articles/1", "/articles/1"),
+    ] {
+        let request = to_port_80(&nginx, sent).bearer(&nobody);
+        assert_eq!(body(request)?, format!("user=alice roles= uri={judged}"), "{sent}");
+    }
     nginx.finish()
 }
 

@@ -243,7 +243,8 @@ fn modes_wait_for_keys_that_are_on_their_way() -> Result<()> {
         ("permissive", &token, (200, "ok")),
         ("permissive", &forged, (200, "bad_signature")),
         ("permissive", &stray, (200, "unknown_key")),
-        ("$arg_mode", &token, (200, "off")),
+        ("$arg_mode", &token, (200, "ok")),
+        ("\"off$arg_mode\"", &token, (200, "off")),
     ];
     at_once(&cases, |(mode, token, verdict)| {
         let provider = Provider::start(keys(&[OLD])?)?;

@@ -25,6 +25,14 @@ fn set<T>(of: &mut [T], at: Slot, value: T) {
     }
 }
 
+/// An empty list that can take so many without an allocation; `None` where there is no memory for
+/// it, which must not end the process.
+pub(super) fn room_for<T>(count: usize) -> Option<Vec<T>> {
+    let mut list = Vec::new();
+    list.try_reserve_exact(count).ok()?;
+    Some(list)
+}
+
 /// Chains of the slots whose hashes fall into one bucket.
 pub(super) struct Buckets {
     first: Box<[Slot]>,
@@ -32,12 +40,12 @@ pub(super) struct Buckets {
 }
 
 impl Buckets {
-    /// For so many slots at most.
-    pub(super) fn new(slots: usize) -> Self {
-        Self {
-            first: vec![NONE; slots.next_power_of_two()].into(),
-            next: Vec::with_capacity(slots),
-        }
+    /// For so many slots at most; `None` where there is no memory.
+    pub(super) fn new(slots: usize) -> Option<Self> {
+        let next = room_for(slots)?;
+        let mut first = room_for(slots.next_power_of_two())?;
+        first.resize(slots.next_power_of_two(), NONE);
+        Some(Self { first: first.into(), next })
     }
 
     fn bucket(&self, hash: u64) -> Slot {
@@ -81,9 +89,9 @@ pub(super) struct Recency {
 }
 
 impl Recency {
-    /// For so many slots at most.
-    pub(super) fn new(slots: usize) -> Self {
-        Self { links: Vec::with_capacity(slots), oldest: NONE, newest: NONE }
+    /// For so many slots at most; `None` where there is no memory.
+    pub(super) fn new(slots: usize) -> Option<Self> {
+        Some(Self { links: room_for(slots)?, oldest: NONE, newest: NONE })
     }
 
     /// The one not used for the longest time.
@@ -133,9 +141,9 @@ pub(super) struct Expiry {
 }
 
 impl Expiry {
-    /// For so many slots at most.
-    pub(super) fn new(slots: usize) -> Self {
-        Self { heap: Vec::with_capacity(slots), places: Vec::with_capacity(slots) }
+    /// For so many slots at most; `None` where there is no memory.
+    pub(super) fn new(slots: usize) -> Option<Self> {
+        Some(Self { heap: room_for(slots)?, places: room_for(slots)? })
     }
 
     /// The slot that expires first, and when.
@@ -222,7 +230,7 @@ mod tests {
 
     #[test]
     fn what_expires_first_is_on_top_whatever_comes_and_goes() {
-        let (mut expiry, mut model) = (Expiry::new(201), Vec::<(i64, Slot)>::new());
+        let (mut expiry, mut model) = (Expiry::new(201).unwrap(), Vec::<(i64, Slot)>::new());
         let mut random = random();
         for _ in 0..20_000 {
             let slot = random(200);
@@ -246,8 +254,14 @@ mod tests {
     }
 
     #[test]
+    fn memory_that_cannot_be_had_is_told() {
+        assert!(room_for::<u64>(usize::MAX / 8).is_none());
+        assert!(room_for::<u64>(1000).is_some_and(|list| list.capacity() >= 1000));
+    }
+
+    #[test]
     fn the_oldest_is_the_one_not_used_for_longest() {
-        let (mut recency, mut model) = (Recency::new(60), Vec::<Slot>::new());
+        let (mut recency, mut model) = (Recency::new(60).unwrap(), Vec::<Slot>::new());
         let mut random = random();
         for _ in 0..20_000 {
             let slot = random(60);
@@ -273,7 +287,7 @@ mod tests {
 
     #[test]
     fn slots_are_found_by_their_hash() {
-        let (mut buckets, mut model) = (Buckets::new(5), Vec::<(u64, Slot)>::new());
+        let (mut buckets, mut model) = (Buckets::new(5).unwrap(), Vec::<(u64, Slot)>::new());
         let mut random = random();
         for _ in 0..20_000 {
             let slot = random(40);

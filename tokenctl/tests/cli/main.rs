@@ -6,6 +6,7 @@
 mod inspect;
 mod jwt;
 mod keys;
+mod output;
 mod url;
 
 use std::io::Write as _;
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// How a call ended.
+#[derive(Debug)]
 struct Call {
     status: i32,
     out: String,

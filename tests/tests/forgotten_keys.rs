@@ -1,0 +1,208 @@
+//! What asks something of a token or a link, where no keys or secrets are in force: a mistake that
+//! would leave the location open, which `nginx -t` finds.
+
+use anyhow::Result;
+use module_tests::{Checked, Jwt, Nginx, P256, SECRET, SERVE, mistake, nginx_t, refuse_all};
+
+/// Keys that verify what is signed with [`SECRET`].
+const KIDS: &str = "jwt_kids { k1 \
+    correct-horse-battery-staple-correct-horse-battery-staple-0123456789; }";
+
+/// Every directive that asks something of a token.
+const RULES: [&str; 11] = [
+    "jwt_issuer me;",
+    "jwt_audience us;",
+    "jwt_typ at+jwt;",
+    "jwt_algorithms RS256;",
+    "jwt_max_lifetime 1h;",
+    "jwt_require_exp on;",
+    "jwt_claim role = admin;",
+    "jwt_claim role = $host;",
+    "jwt_require $jwt_claim_role;",
+    "jwt_revoked jti list.txt;",
+    "jwt_revoked jti list.txt check=1s;",
+];
+
+/// Every directive that says how links are signed, but for those that bring a secret.
+const LINK_SETTINGS: [&str; 3] = [
+    "secure_token_value $uri$remote_addr;",
+    "secure_token_args md5 expires;",
+    "secure_token_algorithm hmac-sha256;",
+];
+
+/// `nginx -t` of a configuration with the files that the directives above name.
+fn check(http: &str, server: &str) -> Result<Checked> {
+    Nginx::builder().http(http).server(server).file("list.txt", "").check()
+}
+
+#[test]
+fn a_rule_in_a_location_whose_keys_were_forgotten() -> Result<()> {
+    let keys =
+        ["jwks_file", "jwt_kids", "jwks_request", "provider=", "\"jwt off\"", "location \"/\""];
+    let link =
+        ["secure_token_secret", "secure_token_md5", "\"secure_token off\"", "location \"/\""];
+    let rules = RULES.map(|rule| mistake(rule, rule, &keys).file("list.txt", ""));
+    let settings = LINK_SETTINGS.map(|setting| mistake(setting, setting, &link));
+    refuse_all(&rules)?;
+    refuse_all(&settings)
+}
+
+#[test]
+fn off_says_that_it_is_meant() -> Result<()> {
+    for rule in RULES {
+        for switch in ["jwt off;", "auth_jwt off;"] {
+            check("", &format!("location / {{ {switch} {rule} }}"))?.accepted()?;
+            check("", &format!("{switch} location / {{ {rule} }}"))?.accepted()?;
+        }
+        // The one's switch says nothing of the other.
+        let checked = check("", &format!("location / {{ secure_token off; {rule} }}"))?;
+        checked.refused_with(&["\"jwt off\""])?;
+    }
+    for setting in LINK_SETTINGS {
+        check("", &format!("location / {{ secure_token off; {setting} }}"))?.accepted()?;
+        let checked = check("", &format!("location / {{ jwt off; {setting} }}"))?;
+        checked.refused_with(&["\"secure_token off\""])?;
+    }
+    Ok(())
+}
+
+#[test]
+fn keys_on_any_level_above_or_a_provider_will_do() -> Result<()> {
+    for rule in RULES {
+        check(&format!("{KIDS} {rule}"), "location / { location /a { } }")?.accepted()?;
+        check(KIDS, &format!("location /a {{ {rule} }} location /b {{ }}"))?.accepted()?;
+        check(rule, KIDS)?.accepted()?;
+        let provider = format!("jwt_provider p {{ jwt_issuer me; {KIDS} }}");
+        check(&provider, &format!("location / {{ jwt on provider=p; {rule} }}"))?.accepted()?;
+        // A switch with a variable is in force.
+        check("", &format!("location / {{ {KIDS} jwt $arg_x; {rule} }}"))?.accepted()?;
+    }
+    for setting in LINK_SETTINGS {
+        check("secure_token_secret mysecretkey;", &format!("location / {{ {setting} }}"))?
+            .accepted()?;
+        check(setting, "location / { secure_token_secret mysecretkey; }")?.accepted()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn what_asks_nothing_of_a_token_needs_no_keys() -> Result<()> {
+    let harmless = "jwt_leeway 30s; jwt_realm x; jwt_token cookie:a; auth_jwt_key_cache 5m;
+        auth_jwt_type signed; jwt_require_exp off;";
+    check(&format!("jwt_cache 1m; {harmless}"), "location / { }")?.accepted()?;
+    check("jwt_require_exp on;", &format!("jwt_require_exp off; location / {{ {KIDS} }}"))?
+        .accepted()
+}
+
+/// Rules above and keys below: fine for as long as no location is left out.
+#[test]
+fn a_location_that_was_left_out_is_named() -> Result<()> {
+    let keys = format!("location /a {{ {KIDS} }} location / {{ {KIDS} }}");
+    for (http, server) in [("jwt_issuer me;", ""), ("", "jwt_issuer me;")] {
+        check(http, &format!("{server}\n{keys}"))?.accepted()?;
+        let left_out = check(http, &format!("{server}\n{keys} location /static {{ }}"))?;
+        left_out.refused_with(&[
+            "\"jwt_issuer\" has no keys",
+            "location \"/static\"",
+            "server \"localhost\"",
+            "nginx.conf:",
+        ])?;
+        let open = check(http, &format!("{server}\n{keys} location /static {{ jwt off; }}"))?;
+        open.accepted()?;
+    }
+    // The line is that of the rule.
+    let checked = nginx_t(format!("\n{KIDS}\nlocation /a {{ jwt_claim a exists; }}"))?;
+    checked.accepted()?;
+    Ok(())
+}
+
+/// Where no location matches, a request ends in the server itself.
+#[test]
+fn a_server_is_a_level_of_its_own_unless_a_location_takes_everything() -> Result<()> {
+    let inner = format!("{{ {KIDS} }}");
+    for all in ["/", "^~ /"] {
+        check("", &format!("jwt_issuer me; location {all} {inner}"))?.accepted()?;
+    }
+    for some in ["/a", "= /", "~ /", "~* ^/", "@named"] {
+        let checked = check("", &format!("jwt_issuer me; location {some} {inner}"))?;
+        checked.refused_with(&["\"jwt_issuer\" has no keys", "where no location matches"])?;
+        let closed = format!("jwt_issuer me; location {some} {inner} location / {{ jwt off; }}");
+        check("", &closed)?.accepted()?;
+    }
+    check("jwt_issuer me;", "")?.refused_with(&["where no location matches"])?;
+    check("secure_token_args a b;", "")?.refused_with(&["where no location matches"])?;
+    // `if` in a server only sets variables or answers, which is no level.
+    let conditions = format!("jwt_issuer me; if ($arg_a) {{ set $x 1; }} location / {inner}");
+    check("", &conditions)?.accepted()
+}
+
+#[test]
+fn every_kind_of_level_counts() -> Result<()> {
+    for (level, shown) in [
+        ("if ($arg_a) { jwt_issuer me; }", "location \"/\""),
+        ("limit_except GET { jwt_issuer me; }", "location \"/\""),
+        ("location /x/ { jwt_issuer me; }", "location \"/x/\""),
+        ("location = /x { internal; jwt_issuer me; }", "location \"/x\""),
+        ("location ~ ^/x { jwt_issuer me; }", "location \"^/x\""),
+    ] {
+        let checked = check("", &format!("location / {{ {level} }}"))?;
+        checked.refused_with(&["\"jwt_issuer\" has no keys", shown])?;
+        check(KIDS, &format!("location / {{ {level} }}"))?.accepted()?;
+    }
+    let checked = check("", "location @x { jwt_issuer me; }")?;
+    checked.refused_with(&["\"jwt_issuer\" has no keys", "location \"@x\""])
+}
+
+/// With the names of NGINX Plus such locations have always been open.
+#[test]
+fn nginx_plus_s_own_names_are_warned_about() -> Result<()> {
+    let files = |server: &str| {
+        let builder = Nginx::builder().server(server).file("keys.json", P256.jwks("k")?);
+        builder.check()
+    };
+    let below = "auth_jwt x; auth_jwt_key_file keys.json;";
+    let both = format!(
+        "\nauth_jwt_require $arg_a;\nlocation / {{ {below} }} location /b {{ }} location /c {{ }}"
+    );
+    let checked = files(&both)?;
+    checked.warned_with(&["\"auth_jwt_require\"", "location \"/b\"", "open", "nginx.conf:"])?;
+    // Once for each line, not for each location.
+    let warnings = checked.stderr.matches("[warn]").count();
+    assert_eq!(warnings, 1, "{}", checked.stderr);
+    files(&format!("auth_jwt_leeway 30s; location / {{ {below} }} location /b {{ }}"))?
+        .accepted()?;
+    files(&format!("auth_jwt_require $arg_a; location / {{ {below} }}"))?.accepted()?;
+    files("location / { auth_jwt off; auth_jwt_require $arg_a; }")?.accepted()?;
+    // Keys that do not switch the check on are as good as none.
+    let no_switch = files("location / { auth_jwt_key_file keys.json; jwt_claim a exists; }")?;
+    no_switch.refused_with(&["\"jwt_claim\"", "auth_jwt", "location \"/\""])?;
+    let no_switch = files("location / { auth_jwt_key_file keys.json; auth_jwt_require $arg_a; }")?;
+    no_switch.warned_with(&["\"auth_jwt_require\"", "auth_jwt", "location \"/\""])
+}
+
+/// `jwt off` above is not ended by keys, which whoever adds keys may not expect.
+#[test]
+fn keys_below_off_are_warned_about() -> Result<()> {
+    let off = format!("jwt off; location / {{ {KIDS} }}");
+    nginx_t(off)?.warned_with(&[
+        "\"jwt\"",
+        "off",
+        "location \"/\"",
+        "\"jwt on\"",
+        "nginx.conf:",
+    ])?;
+    nginx_t(format!("jwt off; location / {{ jwt on; {KIDS} }}"))?.accepted()?;
+    nginx_t(format!("location / {{ jwt off; {KIDS} }}"))?.accepted()
+}
+
+#[test]
+fn a_server_that_only_redirects_says_off() -> Result<()> {
+    let nginx = Nginx::builder()
+        .http("jwt_issuer me; server { listen unix:r.sock; jwt off; return 301 https://x$uri; }")
+        .server(format!("location / {{ {KIDS} {SERVE} }}"))
+        .start()?;
+    assert_eq!(nginx.get("/")?.verdict(), (401, "missing"));
+    let token = Jwt::live_with(&serde_json::json!({ "iss": "me" })).kid("k1");
+    assert_eq!(nginx.bearer("/", &token.hs("HS256", SECRET)?)?.status, 200);
+    nginx.finish()
+}
