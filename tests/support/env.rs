@@ -22,7 +22,10 @@ pub(crate) fn nginx() -> Result<PathBuf> {
 }
 
 /// The module that [`nginx`] loads.
-pub(crate) fn module() -> Result<PathBuf> {
+///
+/// # Errors
+/// When `NGX_TEST_MODULE` is not set or names no file.
+pub fn module() -> Result<PathBuf> {
     required("NGX_TEST_MODULE")
 }
 
@@ -32,6 +35,11 @@ pub(crate) fn module() -> Result<PathBuf> {
 /// When `NGX_TEST_TOKENCTL` is not set or names no file.
 pub fn tokenctl() -> Result<PathBuf> {
     required("NGX_TEST_TOKENCTL")
+}
+
+/// The sources that [`nginx`] was built from, and its configured `objs`.
+pub(crate) fn headers() -> Result<(PathBuf, PathBuf)> {
+    Ok((required("NGX_TEST_SOURCE")?, required("NGX_TEST_OBJS")?))
 }
 
 /// A command that starts nginx, under `NGX_TEST_WRAPPER` when that is set.
