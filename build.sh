@@ -4,7 +4,7 @@
 # The pieces are in build/: common.sh (messages, packages), nginx.sh (which nginx, its headers),
 # module.sh (build, install), demo.sh (demo), fuzz.sh (fuzz), oidc.sh (a server that test
 # needs), check.sh (test), sanitize.sh (sanitize), soak.sh (soak), bench.sh (bench), docker.sh
-# (docker-test).
+# (docker-test). self-test.sh, a part of test, checks some of these pieces themselves.
 set -euo pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -63,6 +63,10 @@ environment
   NGINX=/path/to/nginx    the nginx to build for (otherwise: the one on PATH)
   NGINX_VERSION=1.28.0    build for this version, with no nginx of that version here
   NGINX_SOURCE=/path      nginx's source tree to take the headers from
+  NGINX_MIRROR=URL        where releases are downloaded from, instead of https://nginx.org/download
+  NGINX_SHA256=...        what such a download must be, for a version that is not in
+                          build/nginx-releases.txt and whose signature cannot be checked
+  CI_ADVISORIES=required  test: fail where the list of known vulnerabilities cannot be reached
   DESTDIR=/path           install: put in front of the path
 HELP
 }

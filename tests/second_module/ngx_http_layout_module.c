@@ -5,6 +5,7 @@
  *   1  where a field of the request is        ($uri)
  *   2  where a field of a location's is       (satisfy)
  *   3  the size of a listening socket
+ *   4  in a worker: where the events of a connection are, which tells how large both are
  */
 
 #include <ngx_config.h>
@@ -12,6 +13,7 @@
 #include <ngx_http.h>
 
 static ngx_int_t ngx_http_layout_alter(ngx_conf_t *cf);
+static ngx_int_t ngx_http_layout_alter_process(ngx_cycle_t *cycle);
 
 static ngx_http_module_t ngx_http_layout_module_ctx = {
     ngx_http_layout_alter, NULL, NULL, NULL, NULL, NULL, NULL, NULL
@@ -22,7 +24,7 @@ ngx_module_t ngx_http_layout_module = {
     &ngx_http_layout_module_ctx,
     NULL,
     NGX_HTTP_MODULE,
-    NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+    NULL, NULL, ngx_http_layout_alter_process, NULL, NULL, NULL, NULL,
     NGX_MODULE_V1_PADDING
 };
 
@@ -54,8 +56,19 @@ ngx_http_layout_alter(ngx_conf_t *cf)
             command->offset += sizeof(void *);
         }
     }
-#else
+#elif (ALTERED == 3)
     cf->cycle->listening.size += sizeof(void *);
+#endif
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_layout_alter_process(ngx_cycle_t *cycle)
+{
+#if (ALTERED == 4)
+    cycle->read_events = (ngx_event_t *) ((u_char *) cycle->read_events + sizeof(void *));
 #endif
 
     return NGX_OK;

@@ -1,7 +1,7 @@
 //! Another module that has directives and variables of the same names, as a later nginx may bring one,
 //! and an nginx whose structures are not those that the module was built with.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use module_tests::{Builder, CModule, Jwt, Nginx, SECRET, SERVE, module};
 use serde_json::json;
 
@@ -99,6 +99,25 @@ fn an_nginx_with_other_structures_does_not_load_the_module() -> Result<()> {
             Nginx::builder().without_module().main(layout.load() + &ours()?).server(SERVE);
         let built = "built with the headers of another nginx";
         builder.check()?.refused_with(&[built, what, "build it again"])?;
+    }
+    Ok(())
+}
+
+/// What cannot be seen before there are connections, a worker sees before it takes any.
+#[test]
+fn a_worker_with_other_structures_does_not_serve() -> Result<()> {
+    let layout = CModule::compile("ngx_http_layout_module", &["ALTERED=4"])?;
+    let started = Nginx::builder()
+        .without_module()
+        .main(layout.load() + &ours()? + "error_log stderr;\n")
+        .single_process()
+        .server(SERVE)
+        .start();
+    let error = format!("{:#}", started.err().context("it serves")?);
+    for fragment in
+        ["it exited at once", "built with the headers", "ngx_connection_t or ngx_event_t"]
+    {
+        assert!(error.contains(fragment), "{error}");
     }
     Ok(())
 }
