@@ -56,8 +56,8 @@ pub(crate) unsafe fn add_variables(cf: *mut ngx_conf_t) -> Option<()> {
     Some(())
 }
 
-/// What nginx calls when it opens a server's block. By then every module has registered its variables:
-/// from the first server on, no `set` may take one of ours. What is made here is not used.
+/// What nginx calls when it opens a server's block. By then every module has registered its variables,
+/// and no `set` has been read. What is made here is not used.
 pub(crate) unsafe extern "C" fn create_server_conf(cf: *mut ngx_conf_t) -> *mut c_void {
     static NOTHING: u8 = 0;
     let nothing = (&raw const NOTHING).cast_mut().cast();
@@ -72,7 +72,12 @@ pub(crate) unsafe extern "C" fn create_server_conf(cf: *mut ngx_conf_t) -> *mut 
     })
 }
 
-unsafe fn lock(cf: *mut ngx_conf_t) {
+/// Closes the variables to changes, once for each configuration: from the first directive of this
+/// module, or the first server, on.
+///
+/// # Safety
+/// `cf` must be what nginx passes to a directive within `http`.
+pub(crate) unsafe fn lock(cf: *mut ngx_conf_t) {
     let open = OPEN.swap(0, Ordering::Relaxed);
     for (_, row) in hooks::variable_table().enumerate().filter(|(bit, _)| open & (1 << bit) != 0) {
         // SAFETY: as in `add_variables`.
@@ -133,15 +138,16 @@ unsafe fn warn_of_variable(cf: *mut ngx_conf_t, row: &VariableRow) {
         "jwt_header_" => {
             ("NAME", "; for a header that this module has verified write \"jwt_header_set\"")
         }
-        _ if prefix => ("NAME", "; of this module it shows nothing"),
-        _ => ("", "; of this module it shows nothing"),
+        _ if prefix => ("NAME", "; it tells nothing of this module"),
+        _ => ("", "; it tells nothing of this module"),
     };
     // SAFETY: the log of the configuration that is being read.
     let log = unsafe { (*cf).log };
     ngx::ngx_log_error!(
         NGX_LOG_WARN,
         log,
-        "token_auth: the variable \"${name}{all}\" is another module's{instead}"
+        "token_auth: the variable \"${name}{all}\" is not this module's: another module, or the \
+         configuration, has defined it{instead}"
     );
 }
 

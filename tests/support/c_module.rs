@@ -8,6 +8,19 @@ use tempfile::TempDir;
 
 use crate::env;
 
+/// Where nginx's headers are; not every version has all of these.
+const FOLDERS: [&str; 9] = [
+    "core",
+    "event",
+    "event/modules",
+    "event/quic",
+    "os/unix",
+    "http",
+    "http/modules",
+    "http/v2",
+    "http/v3",
+];
+
 /// A module that nginx can load, gone when this is dropped.
 #[derive(Debug)]
 pub struct CModule {
@@ -26,7 +39,7 @@ impl CModule {
         let mut compiler = Command::new("cc");
         compiler.args(["-shared", "-fPIC", "-O1", "-o"]).arg(module.path());
         compiler.args(defines.iter().map(|define| format!("-D{define}")));
-        for folder in ["core", "event", "event/modules", "os/unix", "http", "http/modules"] {
+        for folder in FOLDERS {
             compiler.arg("-I").arg(nginx.join("src").join(folder));
         }
         compiler.arg("-I").arg(objs);

@@ -59,7 +59,8 @@ pub(crate) fn nginx_command() -> Result<Command> {
 }
 
 /// `limit`, times `NGX_TEST_PATIENCE`.
-pub(crate) fn patience(limit: Duration) -> Duration {
+#[must_use]
+pub fn patience(limit: Duration) -> Duration {
     let factor = std::env::var("NGX_TEST_PATIENCE").ok().and_then(|text| text.parse::<u32>().ok());
     limit * factor.unwrap_or(1).max(1)
 }
@@ -83,9 +84,16 @@ pub fn nginx_version() -> Result<(u32, u32, u32)> {
 /// # Errors
 /// When nginx cannot be run.
 pub fn nginx_has(name: &str) -> Result<bool> {
+    nginx_configured(&format!("--with-http_{name}_module"))
+}
+
+/// Whether nginx was configured with this argument.
+///
+/// # Errors
+/// When nginx cannot be run.
+pub fn nginx_configured(argument: &str) -> Result<bool> {
     let output = Command::new(nginx()?).arg("-V").output().context("nginx -V")?;
-    let wanted = format!("--with-http_{name}_module");
-    Ok(String::from_utf8_lossy(&output.stderr).split_whitespace().any(|word| word == wanted))
+    Ok(String::from_utf8_lossy(&output.stderr).split_whitespace().any(|word| word == argument))
 }
 
 /// Which of nginx's own modules (as in `--without-http_NAME_module`) this build leaves out.

@@ -1,7 +1,7 @@
 //! Another module that has directives and variables of the same names, as a later nginx may bring one,
 //! and an nginx whose structures are not those that the module was built with.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use module_tests::{Builder, CModule, Jwt, Nginx, SECRET, SERVE, module};
 use serde_json::json;
 
@@ -83,6 +83,9 @@ fn variables_are_not_set_by_the_configuration() -> Result<()> {
             .check()?;
         checked.refused_with(&["duplicate", name, "nginx.conf:"])?;
     }
+    let map = "map $uri $jwt_status { default x; }";
+    let checked = Nginx::builder().without_verdict().http(map).server(SERVE).check()?;
+    checked.warned_with(&["\"$jwt_status\"", "the configuration, has defined it"])?;
     Nginx::builder().server(SERVE).check()?.accepted()
 }
 
@@ -107,17 +110,17 @@ fn an_nginx_with_other_structures_does_not_load_the_module() -> Result<()> {
 #[test]
 fn a_worker_with_other_structures_does_not_serve() -> Result<()> {
     let layout = CModule::compile("ngx_http_layout_module", &["ALTERED=4"])?;
-    let started = Nginx::builder()
+    let (built, ended) = ("built with the headers of another nginx", "exited with fatal code 2");
+    let nginx = Nginx::builder()
         .without_module()
-        .main(layout.load() + &ours()? + "error_log stderr;\n")
-        .single_process()
+        .main(layout.load() + &ours()?)
         .server(SERVE)
-        .start();
-    let error = format!("{:#}", started.err().context("it serves")?);
-    for fragment in
-        ["it exited at once", "built with the headers", "ngx_connection_t or ngx_event_t"]
-    {
-        assert!(error.contains(fragment), "{error}");
-    }
-    Ok(())
+        .expect_log(built)
+        .expect_log(ended)
+        .start()?;
+    nginx.wait_log(|line| {
+        line.contains(built) && line.contains("ngx_connection_t or ngx_event_t")
+    })?;
+    nginx.wait_log(|line| line.contains(ended) && line.contains("cannot be respawned"))?;
+    nginx.finish()
 }
