@@ -46,7 +46,10 @@ verbs
   sanitize      the integration tests with nginx and the module under AddressSanitizer
   soak [SECONDS]  mixed traffic with reloads for so long (600 seconds), or with --reloads for so
                 many reloads (1000): answers, memory and workers must stay as they should be;
-                with --keys for so long (60 seconds) with keys that a provider rotates
+                with --keys for so long (60 seconds) with keys that a provider rotates; with
+                --hostile for so long (600 seconds) with providers that hang, truncate, stream,
+                redirect and lie, failing reloads and killed workers, and with --sanitized that
+                under AddressSanitizer
   bench [SECONDS]  what requests cost beside HAProxy, Envoy, nginx with Lua and secure_link (900
                 seconds), and in large configurations; writes the tables of docs/benchmarks.md
   docker-test   build the Docker image, start it and drive it from outside
@@ -58,6 +61,8 @@ options
   --quick       test: skip the second round against the vendored nginx; bench: a short run
   --reloads     soak: the number is one of reloads, not of seconds
   --keys        soak: keys are fetched, and rotated every two seconds
+  --hostile     soak: keys are fetched from providers that do everything wrong
+  --sanitized   soak --hostile: with nginx and the module under AddressSanitizer
 
 environment
   NGINX=/path/to/nginx    the nginx to build for (otherwise: the one on PATH)
@@ -73,7 +78,7 @@ HELP
 
 main() {
     local verb="" argument="" word
-    VENDORED=0 KEEP=0 QUICK=0 RELOADS=0 KEYS=0
+    VENDORED=0 KEEP=0 QUICK=0 RELOADS=0 KEYS=0 HOSTILE=0 SANITIZED=0
     for word in "$@"; do
         case $word in
             --vendored) VENDORED=1 ;;
@@ -81,6 +86,8 @@ main() {
             --quick) QUICK=1 ;;
             --reloads) RELOADS=1 ;;
             --keys) KEYS=1 ;;
+            --hostile) HOSTILE=1 ;;
+            --sanitized) SANITIZED=1 ;;
             -h | --help) verb=help ;;
             -*) die "there is no option $word; ./build.sh help lists them" ;;
             *)

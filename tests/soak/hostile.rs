@@ -69,7 +69,7 @@ fn server(villains: &[Villain]) -> Result<String> {
             proxy_pass http://unix:{path}:/"
         ))
     };
-    let cache = "proxy_cache c; proxy_cache_valid 200 1s; proxy_cache_key $uri$proxy_host;";
+    let cache = "proxy_cache c; proxy_cache_valid 200 1s;";
     let stale = "proxy_cache_use_stale updating error timeout invalid_header http_500 http_503;
         proxy_cache_background_update on;";
     let lock = "proxy_cache_lock on; proxy_cache_lock_timeout 3s; proxy_cache_lock_age 1s;";
@@ -86,9 +86,9 @@ fn server(villains: &[Villain]) -> Result<String> {
             proxy_set_header Connection \"\"; proxy_read_timeout 2s; proxy_pass http://kept/kept; }}
         location = /_one {{ {second}same; {cache} {lock} proxy_cache_key same; }}
         location = /_other {{ {second}same; {cache} {lock} proxy_cache_key same; }}
-        location = /_lock {{ {second}lock; {cache} {lock} proxy_cache_min_uses 1; }}
-        location = /_stale {{ {third}stale; {cache} {stale} {lock} }}
-        location = /_threads {{ {first}threads; {cache} {stale} {threads} }}
+        location = /_lock {{ {second}lock; {cache} {lock} proxy_cache_key lock; }}
+        location = /_stale {{ {third}stale; {cache} {stale} {lock} proxy_cache_key stale; }}
+        location = /_threads {{ {first}threads; {cache} {stale} {threads} proxy_cache_key threads; }}
         location = /trap.json {{ internal; access_log logs/inner.log harness; }}
         location = /denied.json {{ deny all; access_log logs/inner.log harness; }}
         location = /big {{ internal; access_log logs/inner.log harness; }}
@@ -202,14 +202,24 @@ pub(crate) fn soak(time: Duration, memory: bool) -> Result<()> {
             }
             (watched, tally)
         });
-        let judged = watched.and_then(|watched| {
-            tell(&villains, began.elapsed(), &watched, &tally);
-            judge(&victims, &watched, &tally, memory)
-        });
+        tell(&villains, began.elapsed(), &tally);
+        let judged = watched.and_then(|watched| judge(&victims, &watched, memory));
         // Nobody hangs any more when nginx is to leave.
         drop(stopped);
-        judged?;
-        victims.into_iter().try_for_each(|victim| victim.nginx.finish())
+        let all = &tally.all;
+        let mut wrong: Vec<String> =
+            judged.err().iter().map(|error| format!("{error:#}")).collect();
+        if all.failures > 0 {
+            let first = all.examples.iter().take(30).map(String::as_str).collect::<Vec<_>>();
+            wrong.push(format!("{} failures:\n{}", all.failures, first.join("\n")));
+        }
+        // Their logs are judged here: no alert, no sanitizer's report, no worker that died by itself.
+        for victim in victims {
+            let name = if victim.trouble.any { "the troubled nginx" } else { "the steady nginx" };
+            wrong.extend(victim.nginx.finish().err().map(|error| format!("{name}: {error}")));
+        }
+        ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
+        Ok(())
     })
 }
 
@@ -324,7 +334,7 @@ fn watch_leaving(watched: &mut Watched, master: u32) -> Result<()> {
     Ok(())
 }
 
-fn tell(villains: &[Villain], elapsed: Duration, watched: &Watched, tally: &Counted) {
+fn tell(villains: &[Villain], elapsed: Duration, tally: &Counted) {
     let all = &tally.all;
     let per_second = all.requests as f64 / elapsed.as_secs_f64();
     println!("requests: {} in {elapsed:.0?}, {per_second:.0} a second", all.requests);
@@ -332,26 +342,22 @@ fn tell(villains: &[Villain], elapsed: Duration, watched: &Watched, tally: &Coun
     println!("good tokens while the provider is good and settled: {}", tally.strict);
     println!("lost with a killed worker: {}", tally.lost);
     println!("connections that closed between two requests, asked again: {}", all.reopened);
-    println!("slowest answer: {:.0?}", tally.slowest);
+    println!("slowest answer: {:.1?}", tally.slowest);
     println!("wrong answers, and requests beyond their time: {}", all.failures);
-    let Watched { reloads, refused, late, killed, .. } = watched;
-    println!(
-        "reloads: {reloads}; refused: {refused}; failed late: {late}; workers killed: {killed}"
-    );
     for (number, villain) in villains.iter().enumerate() {
         let (answers, bad, taken) = villain.told();
         println!(
-            "provider {number}: {answers} requests, {bad} answered badly; {taken} bytes were taken of one"
+            "provider {number}: {answers} requests, {bad} answered badly; \
+             {taken} bytes were taken of one answer without end"
         );
     }
 }
 
-fn judge(
-    victims: &[Victim<'_>; 2],
-    watched: &Watched,
-    tally: &Counted,
-    memory: bool,
-) -> Result<()> {
+fn judge(victims: &[Victim<'_>; 2], watched: &Watched, memory: bool) -> Result<()> {
+    let Watched { reloads, refused, late, killed, .. } = watched;
+    println!(
+        "reloads: {reloads}; refused: {refused}; failed late: {late}; workers killed: {killed}"
+    );
     let grown: Vec<String> = [
         ("master that reloads, KiB", &watched.master, memory::KIB),
         ("master that reloads, open files", &watched.master_files, memory::FILES),
@@ -370,8 +376,6 @@ fn judge(
         let got = inner.lines().find(|line| line.starts_with("200 "));
         ensure!(got.is_none(), "X-Accel-Redirect of a provider was followed: {got:?}");
     }
-    let all = &tally.all;
-    ensure!(all.failures == 0, "{} failures:\n{}", all.failures, all.examples.join("\n"));
     ensure!(watched.stayed.is_empty(), "{}", watched.stayed.join("\n"));
     ensure!(!memory || grown.is_empty(), "{}", grown.join("; "));
     Ok(())
@@ -386,7 +390,7 @@ struct Tokens {
 impl Tokens {
     fn new() -> Result<Self> {
         let one = |n: usize, kid: &str| {
-            Jwt::live_with(&json!({ "sub": format!("{n}"), "fill": "x".repeat(n % 5 * 1500) }))
+            Jwt::live_with(&json!({ "sub": format!("{n}"), "fill": "x".repeat(n % 5 * 1000) }))
                 .kid(kid)
         };
         let good = (0..40).map(|n| one(n, "good").sign("ES256", &P256)).collect::<Result<_>>()?;
