@@ -4,7 +4,7 @@
 # The pieces are in build/: common.sh (messages, packages), nginx.sh (which nginx, its headers),
 # module.sh (build, install), demo.sh (demo), fuzz.sh (fuzz), oidc.sh (a server that test
 # needs), check.sh (test), sanitize.sh (sanitize), soak.sh (soak), bench.sh (bench), docker.sh
-# (docker-test).
+# (docker-test). self-test.sh, a part of test, checks some of these pieces themselves.
 set -euo pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -46,7 +46,10 @@ verbs
   sanitize      the integration tests with nginx and the module under AddressSanitizer
   soak [SECONDS]  mixed traffic with reloads for so long (600 seconds), or with --reloads for so
                 many reloads (1000): answers, memory and workers must stay as they should be;
-                with --keys for so long (60 seconds) with keys that a provider rotates
+                with --keys for so long (60 seconds) with keys that a provider rotates; with
+                --hostile for so long (600 seconds) with providers that hang, truncate, stream,
+                redirect and lie, failing reloads and killed workers, and with --sanitized that
+                under AddressSanitizer
   bench [SECONDS]  what requests cost beside HAProxy, Envoy, nginx with Lua and secure_link (900
                 seconds), and in large configurations; writes the tables of docs/benchmarks.md
   docker-test   build the Docker image, start it and drive it from outside
@@ -58,18 +61,24 @@ options
   --quick       test: skip the second round against the vendored nginx; bench: a short run
   --reloads     soak: the number is one of reloads, not of seconds
   --keys        soak: keys are fetched, and rotated every two seconds
+  --hostile     soak: keys are fetched from providers that do everything wrong
+  --sanitized   soak --hostile: with nginx and the module under AddressSanitizer
 
 environment
   NGINX=/path/to/nginx    the nginx to build for (otherwise: the one on PATH)
   NGINX_VERSION=1.28.0    build for this version, with no nginx of that version here
   NGINX_SOURCE=/path      nginx's source tree to take the headers from
+  NGINX_MIRROR=URL        where releases are downloaded from, instead of https://nginx.org/download
+  NGINX_SHA256=...        what such a download must be, for a version that is not in
+                          build/nginx-releases.txt and whose signature cannot be checked
+  CI_ADVISORIES=required  test: fail where the list of known vulnerabilities cannot be reached
   DESTDIR=/path           install: put in front of the path
 HELP
 }
 
 main() {
     local verb="" argument="" word
-    VENDORED=0 KEEP=0 QUICK=0 RELOADS=0 KEYS=0
+    VENDORED=0 KEEP=0 QUICK=0 RELOADS=0 KEYS=0 HOSTILE=0 SANITIZED=0
     for word in "$@"; do
         case $word in
             --vendored) VENDORED=1 ;;
@@ -77,6 +86,8 @@ main() {
             --quick) QUICK=1 ;;
             --reloads) RELOADS=1 ;;
             --keys) KEYS=1 ;;
+            --hostile) HOSTILE=1 ;;
+            --sanitized) SANITIZED=1 ;;
             -h | --help) verb=help ;;
             -*) die "there is no option $word; ./build.sh help lists them" ;;
             *)

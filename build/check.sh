@@ -20,12 +20,15 @@ verb_test() {
     step "format"
     cargo fmt --all --check || die "not formatted; cargo fmt --all does it"
     check_shell
+    step "the build itself"
+    build/self-test.sh || die "build.sh does not do what it should; see above"
     check_dependencies
 
     build_module
     build_tokenctl
     [[ -n $NGX_BIN ]] || die "test: there is no nginx $NGX_VERSION here to run the tests with"
     check_clippy
+    check_layout
     step "examples in the documentation of the core"
     cargo test --locked -q -p token --doc
     check_fuzz
@@ -58,7 +61,7 @@ check_shell() {
         apt_install shellcheck || true
     fi
     if have shellcheck; then
-        shellcheck -x build.sh build/instructions.sh build/allocations.sh .ci/run
+        shellcheck -x build.sh build/self-test.sh build/instructions.sh build/allocations.sh .ci/run
     else
         note "shellcheck is not installed: the scripts were not checked"
     fi
@@ -67,9 +70,17 @@ check_shell() {
 check_dependencies() {
     step "dependencies: licences, sources, bans"
     cargo deny --locked check --hide-inclusion-graph bans licenses sources
-    # The list of advisories is a git repository of its own, which not every machine can reach.
+    check_advisories
+}
+
+# The list of advisories is a git repository of its own, which not every machine can reach. Where
+# CI_ADVISORIES=required is set, what cannot be checked has failed.
+check_advisories() {
     if timeout 120 cargo deny --locked fetch db >"$SCRATCH/advisories" 2>&1 </dev/null; then
         cargo deny --locked check --disable-fetch advisories
+    elif [[ ${CI_ADVISORIES:-} == required ]]; then
+        cat "$SCRATCH/advisories" >&2
+        die "the advisory database cannot be reached from here, and CI_ADVISORIES=required is set"
     else
         note "the advisory database cannot be reached from here: known vulnerabilities were NOT checked"
     fi
@@ -99,11 +110,34 @@ check_clippy() {
     fi
 }
 
+# A module that was built with a flag more in ngx_connection_t than its nginx has, as Debian's 1.22.1 and
+# the release of that version differ: version and signature are the same, and it must not be loaded.
+check_layout() {
+    local other=$ROOT/target/other-headers built
+    ((!VENDORED)) || return 0
+    step "a module built with the headers of another nginx"
+    rm -rf "$other"
+    cp -rL "$NGX_SRC" "$other"
+    [[ -d $other/objs ]] || cp -rL "$NGX_OBJS" "$other/objs"
+    sed -i 's/^\( *unsigned  *\)idle:1;/\1other:1;\n&/' "$other/src/core/ngx_connection.h"
+    grep -q 'other:1;' "$other/src/core/ngx_connection.h" || die "ngx_connection.h has no flag \"idle\" any more"
+    NGINX_SOURCE_DIR=$other NGINX_BUILD_DIR=$other/objs cargo_json build --locked -p ngx-token-auth
+    built=$(built_file "lib$MODULE_NAME")
+    mv "$built" "$SCRATCH/other.so" # nobody is to find it where the good one belongs
+    if (check_loads "$SCRATCH/other.so") 2>"$SCRATCH/layout" ||
+        ! grep -q 'built with the headers of another nginx' "$SCRATCH/layout"; then
+        cat "$SCRATCH/layout" >&2
+        die "nginx loads a module that was built with other headers, or refuses it for another reason"
+    fi
+    grep '\[emerg\]' "$SCRATCH/layout"
+}
+
 run_nextest() { # NAME, cargo's arguments
     local name=$1 status=0
     shift
     step "tests: $name"
     NGX_TEST_NGINX=$NGX_BIN NGX_TEST_MODULE=$DIST/$MODULE_NAME NGX_TEST_TOKENCTL=$DIST/tokenctl \
+        NGX_TEST_SOURCE=$NGX_SRC NGX_TEST_OBJS=$NGX_OBJS \
         cargo nextest run --locked --no-fail-fast "$@" 2>&1 </dev/null | tee "$SCRATCH/nextest" || status=$?
     ((status == 0)) || die "tests failed; see above"
     SUMMARIES+=("$name: $(grep 'Summary \[' "$SCRATCH/nextest" | tail -n 1 | sed 's/^ *//')")

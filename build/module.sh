@@ -51,7 +51,7 @@ build_vendored() {
     [[ -x $out/objs/nginx ]] || die "the vendored build left no nginx in $out/objs"
     NGX_BIN=$CACHE/vendored/nginx
     put "$out/objs/nginx" "$NGX_BIN"
-    NGX_OBJS=$out/objs
+    NGX_OBJS=$out/objs NGX_SRC=$(crate_source)
     inspect_nginx
 }
 
@@ -90,11 +90,17 @@ put() {
     mv -f "$2.new" "$2"
 }
 
-# nginx compares version and signature as it loads the file: the only check that counts.
+# nginx compares version and signature as it loads the file, and the module the structures as it is set
+# up in `http`: the only checks that count.
 check_loads() { # MODULE
-    local dir=$SCRATCH/loads
+    local dir=$SCRATCH/loads name paths=""
     mkdir -p "$dir/logs"
-    printf 'load_module "%s";\nerror_log stderr;\npid "%s/pid";\nevents {}\n' "$1" "$dir" >"$dir/nginx.conf"
+    # The folders that nginx was built with may be root's.
+    for name in proxy fastcgi uwsgi scgi; do
+        [[ $NGX_ARGS == *"--without-http_${name}_module"* ]] || paths+="${name}_temp_path $dir/$name; "
+    done
+    printf 'load_module "%s";\nerror_log stderr;\npid "%s/pid";\nevents {}\nhttp { access_log off; %s }\n' \
+        "$1" "$dir" "client_body_temp_path $dir/body; $paths" >"$dir/nginx.conf"
     "$NGX_BIN" -t -p "$dir/" -c "$dir/nginx.conf" >"$dir/out" 2>&1 </dev/null && return
     cat "$dir/out" >&2
     die "$NGX_BIN does not load the module; its own words are above"

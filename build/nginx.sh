@@ -16,6 +16,9 @@ NGX_ARGS=""    # its configure arguments
 NGX_SRC=""     # source tree that the bindings are made from
 NGX_OBJS=""    # its configured objs/
 
+RELEASES=$ROOT/build/nginx-releases.txt
+RELEASE_KEYS=$ROOT/build/nginx-keys.txt
+
 source_version() { # DIR
     sed -n 's/^#define NGINX_VERSION *"\(.*\)"/\1/p' "$1/src/core/nginx.h" 2>/dev/null || true
 }
@@ -110,11 +113,18 @@ NGINX=/path/to/nginx, or a version with NGINX_VERSION=1.28.0, or build one too w
 
 # --- headers ----------------------------------------------------------------------------------
 
+# Distributions patch nginx, and a patch may change a structure but neither version nor signature:
+# Debian's 1.22.1 has a field in ngx_connection_t that the release has not. So the headers are those of
+# the distribution's package where the binary is the package's own, and those of nginx.org's release
+# where it is not. Where that cannot be made sure, a note says so, and the module itself has the last
+# word: it is not loaded by an nginx with other structures (src/layout.rs, check_loads).
+
 # Sets NGX_SRC and NGX_OBJS for NGX_VERSION.
 find_headers() {
-    local dir=$CACHE/$NGX_VERSION
+    local dir package
     if [[ -n ${NGINX_SOURCE:-} ]]; then
         headers_from_given_source
+        say "headers: NGINX_SOURCE=$NGINX_SOURCE, which must be what ${NGX_BIN:-nginx} was built from"
         return
     fi
     if [[ -n $NGX_BIN ]] && ! is_compat; then
@@ -123,11 +133,36 @@ with its own arguments. Give its source, configured with them (the arguments tha
 prints, ./configure is enough), as NGINX_SOURCE=/path/to/nginx-$NGX_VERSION; or use an nginx
 that has --with-compat, as the packages of Debian, Ubuntu, nginx.org and others do."
     fi
-    if [[ ! -f $dir/objs/ngx_auto_config.h ]]; then
-        fetch_source "$dir"
-        configure_source "$dir"
+    package=$(distribution_version)
+    dir=$CACHE/${package:+package-}${package:-$NGX_VERSION}
+    if [[ -n $package && ! -f $dir/headers ]] && ! source_from_nginx_dev "$dir" "$package"; then
+        note "$NGX_BIN is of the package $package, but nginx-dev of that version cannot be had
+here: the headers are the release's, from which a distribution's patches may differ. If they do, the
+module will refuse to be loaded."
+        package="" dir=$CACHE/$NGX_VERSION
+    fi
+    # A folder of a version alone is the release's; one that says nothing may be anything.
+    [[ -f $dir/headers ]] || fetch_source "$dir"
+    [[ -f $dir/objs/ngx_auto_config.h ]] || configure_source "$dir"
+    say "headers: $(<"$dir/headers")"
+    if [[ -z $NGX_BIN ]]; then
+        note "there is no nginx $NGX_VERSION here to compare with: this is for one that was built from the
+release. The packages of Debian and Ubuntu are patched: build on a machine that has them."
     fi
     NGX_SRC=$dir NGX_OBJS=$dir/objs
+}
+
+# The version of the distribution's package that NGX_BIN is a file of, unchanged since it was installed.
+# Nothing for any other, and for the packages of nginx.org, which are built from the release.
+distribution_version() {
+    local package version
+    on_debian && [[ -n $NGX_BIN ]] || return 0
+    package=$(dpkg-query -S "$NGX_BIN" 2>/dev/null | cut -d: -f1 | head -n 1) || return 0
+    [[ -n $package && $package != *" "* ]] || return 0
+    ! LC_ALL=C dpkg --verify "$package" 2>/dev/null | grep -q " $NGX_BIN\$" || return 0
+    [[ $(dpkg-query -W -f '${Maintainer}' "$package") != *nginx-packaging@* ]] || return 0
+    version=$(dpkg-query -W -f '${Version}' "$package") || return 0
+    say "$version"
 }
 
 headers_from_given_source() {
@@ -169,10 +204,11 @@ copy_source() { # FROM TO
     mv "$2.part" "$2"
 }
 
+# The release's source. What is there already without a word of where it is from is not trusted.
 fetch_source() { # DIR
     local dir=$1
-    [[ $(source_version "$dir") != "$NGX_VERSION" ]] || return 0
-    source_from_nginx_dev "$dir" || source_from_tarball "$dir" || source_from_crate "$dir" ||
+    rm -rf "$dir"
+    source_from_crate "$dir" || source_from_tarball "$dir" ||
         die "no headers for nginx $NGX_VERSION: nginx.org cannot be reached, and nothing else here
 carries that version. Download nginx-$NGX_VERSION.tar.gz on another machine, unpack it and give
 the folder as NGINX_SOURCE=/path/to/nginx-$NGX_VERSION."
@@ -182,49 +218,106 @@ apt_has() { apt-cache madison "$1" 2>/dev/null | awk '{print $3}' | grep -qxF "$
 
 # Debian's nginx-dev holds the source that the package was built from. The very version of the
 # installed nginx is asked for, so that apt never upgrades a running nginx on the way.
-source_from_nginx_dev() { # DIR
-    local src=/usr/share/nginx/src package=""
-    if [[ $(source_version $src) != "$NGX_VERSION" ]]; then
-        on_debian && can_be_root && [[ -n $NGX_BIN ]] || return 1
-        package=$(dpkg-query -S "$NGX_BIN" 2>/dev/null | cut -d: -f1) || return 1
-        [[ -n $package ]] || return 1
-        package=$(dpkg-query -W -f '${Version}' "$package")
+source_from_nginx_dev() { # DIR VERSION
+    local src=${NGINX_DEV_SOURCE:-/usr/share/nginx/src} dir=$1 package=$2
+    if ! has_nginx_dev "$package"; then
+        can_be_root || return 1
         apt_has nginx-dev "$package" || { apt_update && apt_has nginx-dev "$package"; } || return 1
         apt_install "nginx-dev=$package" || return 1
-        [[ $(source_version $src) == "$NGX_VERSION" ]] || return 1
+        has_nginx_dev "$package" || return 1
     fi
-    say "headers: nginx-dev $NGX_VERSION"
-    copy_source $src "$1"
+    [[ $(source_version "$src") == "$NGX_VERSION" ]] || return 1
+    copy_source "$src" "$dir"
+    say "nginx-dev $package, as the package of $NGX_BIN" >"$dir/headers"
+}
+
+has_nginx_dev() { # VERSION
+    package_installed nginx-dev && [[ $(dpkg-query -W -f '${Version}' nginx-dev) == "$1" ]]
 }
 
 source_from_tarball() { # DIR
-    local url=https://nginx.org/download/nginx-$NGX_VERSION.tar.gz status=0
+    local mirror=${NGINX_MIRROR:-https://nginx.org/download} url status=0
+    url=${mirror%/}/nginx-$NGX_VERSION.tar.gz
     setup_curl
-    say "headers: $url"
+    say "downloading $url"
     curl -fsSL --connect-timeout 10 --max-time 300 --retry 1 -o "$SCRATCH/nginx.tar.gz" "$url" || status=$?
     if ((status == 22)); then
-        die "nginx.org has no release $NGX_VERSION; https://nginx.org/download/ lists them"
+        die "there is no release $NGX_VERSION at $mirror"
     elif ((status)); then
-        note "nginx.org cannot be reached (curl's status $status)"
+        note "$mirror cannot be reached (curl's status $status)"
         return 1
     fi
+    verify_tarball "$SCRATCH/nginx.tar.gz" "$url"
+    rm -rf "$SCRATCH/nginx-$NGX_VERSION"
     tar -xzf "$SCRATCH/nginx.tar.gz" -C "$SCRATCH" || die "$url is no whole archive; try again"
     copy_source "$SCRATCH/nginx-$NGX_VERSION" "$1"
+    say "nginx.org's release $NGX_VERSION" >"$1/headers"
 }
 
-# The nginx-src crate that Cargo.lock names holds one release; its version ends in "+1.28.3".
+# Nothing of an archive is unpacked, let alone run, before it is known to be nginx.org's: by the checksum
+# that is given or written down here, else by the signature of one who may sign releases.
+verify_tarball() { # FILE URL
+    local found want=${NGINX_SHA256:-} who=NGINX_SHA256
+    found=$(sha256sum "$1" | cut -d' ' -f1)
+    if [[ -z $want ]]; then
+        want=$(awk -v version="$NGX_VERSION" '$1 == version { print $2 }' "$RELEASES")
+        who=build/nginx-releases.txt
+    fi
+    if [[ -n $want ]]; then
+        [[ $found == "${want,,}" ]] || die "$2 is not what it should be: its SHA-256 is
+  $found, and not
+  $want,
+which $who says. Nothing of it was used."
+        return
+    fi
+    verify_signature "$1" "$2" || die "nginx $NGX_VERSION is not in build/nginx-releases.txt, and no signature
+vouches for $2 (its SHA-256 is $found).
+Nothing of it was used. If you know from elsewhere what its SHA-256 must be, say NGINX_SHA256=..."
+}
+
+verify_signature() { # FILE URL
+    local home=$SCRATCH/gnupg keys=${NGINX_KEYS:-https://nginx.org/keys} fingerprint file owner signed
+    have gpg || { on_debian && can_be_root && apt_install gpg; } || {
+        note "gpg is missing, which checks signatures"
+        return 1
+    }
+    if ! curl -fsSL --connect-timeout 10 --max-time 60 -o "$SCRATCH/nginx.asc" "$2.asc"; then
+        note "$2.asc cannot be had"
+        return 1
+    fi
+    rm -rf "$home"
+    mkdir -m 700 "$home"
+    while read -r fingerprint file owner; do
+        [[ $fingerprint =~ ^[0-9A-F]{40}$ ]] || continue
+        curl -fsSL --connect-timeout 10 --max-time 60 -o "$SCRATCH/nginx.key" "${keys%/}/$file" 2>/dev/null &&
+            gpg --homedir "$home" --batch -q --import "$SCRATCH/nginx.key" >/dev/null 2>&1 ||
+            note "the key of $owner cannot be had from $keys/$file"
+    done <"$RELEASE_KEYS"
+    # The last word of this line is the fingerprint of the key itself, whichever subkey has signed.
+    signed=$(gpg --homedir "$home" --batch --status-fd 1 --verify "$SCRATCH/nginx.asc" "$1" 2>/dev/null |
+        sed -n 's/^\[GNUPG:\] VALIDSIG .* //p' | head -n 1) || return 1
+    [[ -n $signed ]] && grep -q "^$signed " "$RELEASE_KEYS" || return 1
+    say "its signature is that of $(awk -v key="$signed" '$1 == key { $1 = $2 = ""; print }' "$RELEASE_KEYS" | sed 's/^ *//')"
+}
+
+# The nginx-src crate that Cargo.lock names, with its checksum, holds one release; its version ends in "+1.28.3".
 crate_version() {
     sed -n '/^name = "nginx-src"/{n;s/^version = ".*+\(.*\)"/\1/p;}' Cargo.lock
 }
 
 source_from_crate() { # DIR
-    local manifest
+    local source
     [[ $(crate_version) == "$NGX_VERSION" ]] || return 1
-    say "headers: the nginx-src crate, which carries $NGX_VERSION"
-    manifest=$(cargo metadata --locked --format-version 1 --features vendored |
-        grep -o '"manifest_path":"[^"]*/nginx-src-[^"]*"' | head -n 1 | cut -d'"' -f4)
-    [[ -n $manifest ]] || return 1
-    copy_source "$(dirname "$manifest")/nginx" "$1"
+    source=$(crate_source)
+    [[ -n $source ]] || return 1
+    copy_source "$source" "$1"
+    say "nginx $NGX_VERSION of the nginx-src crate" >"$1/headers"
+}
+
+crate_source() {
+    cargo metadata --locked --format-version 1 --features vendored |
+        grep -o '"manifest_path":"[^"]*/nginx-src-[^"]*"' | head -n 1 | cut -d'"' -f4 |
+        sed 's|/Cargo.toml$|/nginx|'
 }
 
 # Only the headers that configure writes are needed, so nothing is compiled.

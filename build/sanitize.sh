@@ -16,13 +16,22 @@ NOT_SANITIZED="test(a_worker_that_dies_fails_the_test) or test(leak_neither_memo
     test(a_storm_of_unknown_kids_costs_one_refresh_and_no_memory)"
 
 verb_sanitize() {
+    setup_curl
+    setup_rust
+    setup_cargo_tool cargo-nextest $NEXTEST_VERSION
+    setup_sanitized
+    run_nextest "AddressSanitizer, nginx $NGX_VERSION" -p module-tests -E "not ($NOT_SANITIZED)"
+    step "no report"
+    say "${SUMMARIES[@]}"
+}
+
+# Sets NGX_* and DIST, and what runs nginx under the sanitizer.
+setup_sanitized() {
     local module
     setup_rust
     VENDORED=1 # asks for OpenSSL's headers, too
     setup_build_packages
     setup_clang
-    setup_curl
-    setup_cargo_tool cargo-nextest $NEXTEST_VERSION
     build_tokenctl
     put "$DIST/tokenctl" "$ROOT/dist/sanitized/tokenctl"
     DIST=$ROOT/dist/sanitized
@@ -39,9 +48,6 @@ verb_sanitize() {
     export ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1
     export LSAN_OPTIONS=suppressions=$LEAKS:print_suppressions=0
     export NGX_TEST_WRAPPER=$SCRATCH/sanitized NGX_TEST_PATIENCE=${NGX_TEST_PATIENCE:-6}
-    run_nextest "AddressSanitizer, nginx $NGX_VERSION" -p module-tests -E "not ($NOT_SANITIZED)"
-    step "no report"
-    say "${SUMMARIES[@]}"
 }
 
 # nginx leaves the whole configuration to the system when it ends after "-t": looking for leaks there

@@ -1,12 +1,20 @@
 # shellcheck shell=bash
 # soak: long runs of traffic with reloads (tests/soak).
 
-verb_soak() { # SECONDS, or the number of reloads with --reloads; with --keys SECONDS of rotating keys
+verb_soak() { # SECONDS, or the number of reloads with --reloads; with --keys or --hostile SECONDS
     local amount=${1:-}
     [[ ${amount:-1} =~ ^[1-9][0-9]*$ ]] || die "soak: $amount is no number"
+    if ((SANITIZED)); then
+        ((HOSTILE)) || die "soak: --sanitized is for --hostile"
+        setup_sanitized
+        check_soak --hostile --no-memory --seconds "${amount:-600}"
+        return
+    fi
     build_module
     [[ -n $NGX_BIN ]] || die "soak: there is no nginx $NGX_VERSION here to run it with"
-    if ((KEYS)); then
+    if ((HOSTILE)); then
+        check_soak --hostile --seconds "${amount:-600}"
+    elif ((KEYS)); then
         check_soak --keys --seconds "${amount:-60}"
     elif ((RELOADS)); then
         check_soak --reloads "${amount:-1000}"

@@ -1,18 +1,20 @@
 //! The nginx module: its tables, as nginx reads them, and the hooks that fill them in.
 //!
-//! Everything unsafe is in this file, `hooks.rs`, `ffi.rs`, `nginx.rs`, `request.rs`,
-//! `conf/{level,setting}.rs` and, for keys that are fetched, `conf/servers.rs` and
-//! `keys/{fetch,loopback,zone}.rs`; the decision (`access.rs`), the
-//! keys that it is reached by (`lend.rs`) and what variables show (`variables.rs`) are safe code
-//! over them, and all cryptography is in the `token` crate.
+//! Everything unsafe is in this file, `hooks.rs`, `ffi.rs`, `layout.rs`, `nginx.rs`, `register.rs`,
+//! `request.rs`, `conf/{level,setting}.rs` and, for keys that are fetched, `conf/servers.rs` and
+//! `keys/{fetch,loopback,zone}.rs`; the decision (`access.rs`), the keys that it is reached by
+//! (`lend.rs`) and what variables show (`variables.rs`) are safe code over them, and all cryptography
+//! is in the `token` crate.
 
 mod access;
 mod conf;
 mod ffi;
 mod hooks;
 mod keys;
+mod layout;
 mod lend;
 mod nginx;
+mod register;
 mod request;
 mod state;
 mod variables;
@@ -22,9 +24,9 @@ use core::ptr;
 
 use ngx::core::{NGX_CONF_ERROR, Status};
 use ngx::ffi::{
-    NGX_HTTP_MODULE, NGX_LOG_EMERG, ngx_array_push, ngx_conf_t, ngx_cycle_t, ngx_http_add_variable,
-    ngx_http_conf_ctx_t, ngx_http_core_main_conf_t, ngx_http_core_module, ngx_http_handler_pt,
-    ngx_http_module, ngx_http_module_t, ngx_http_phases_NGX_HTTP_ACCESS_PHASE,
+    NGX_HTTP_MODULE, NGX_LOG_EMERG, ngx_array_push, ngx_conf_t, ngx_cycle_t, ngx_http_conf_ctx_t,
+    ngx_http_core_main_conf_t, ngx_http_core_module, ngx_http_handler_pt, ngx_http_module,
+    ngx_http_module_t, ngx_http_phases_NGX_HTTP_ACCESS_PHASE,
     ngx_http_phases_NGX_HTTP_POST_READ_PHASE, ngx_http_phases_NGX_HTTP_PREACCESS_PHASE,
     ngx_http_phases_NGX_HTTP_REWRITE_PHASE, ngx_http_phases_NGX_HTTP_SERVER_REWRITE_PHASE,
     ngx_http_request_t, ngx_int_t, ngx_module_t, ngx_uint_t,
@@ -58,6 +60,7 @@ pub static mut ngx_http_token_auth_module: ngx_module_t = ngx_module_t {
     commands: conf::COMMANDS.as_ptr().cast_mut().cast(),
     type_: NGX_HTTP_MODULE as ngx_uint_t,
     init_module: Some(init_module),
+    init_process: Some(layout::init_process),
     ..ngx_module_t::default()
 };
 
@@ -66,7 +69,7 @@ static MODULE_CONTEXT: ngx_http_module_t = ngx_http_module_t {
     postconfiguration: Some(add_handlers),
     create_main_conf: Some(create_main_conf),
     init_main_conf: None,
-    create_srv_conf: None,
+    create_srv_conf: Some(register::create_server_conf),
     merge_srv_conf: None,
     create_loc_conf: Some(create_location_conf),
     merge_loc_conf: Some(merge_location_conf),
@@ -79,21 +82,15 @@ fn module() -> &'static ngx_module_t {
     unsafe { &*ptr::addr_of!(ngx_http_token_auth_module) }
 }
 
-/// Registers the variables; nginx wants them known before it reads the `http` block.
+/// Registers the variables; nginx wants them known before it reads the `http` block. Nothing of nginx's
+/// is touched before it is known to be what the module was built for.
 unsafe extern "C" fn add_variables(cf: *mut ngx_conf_t) -> ngx_int_t {
     ffi::guard_conf(cf, Status::NGX_ERROR.0, || {
-        for row in hooks::variable_table() {
-            let mut name = row.name();
-            // SAFETY: `cf` is the configuration being read, and nginx copies the name into its
-            // own memory.
-            let variable = unsafe { ngx_http_add_variable(cf, &raw mut name, row.flags) };
-            if variable.is_null() {
-                return Status::NGX_ERROR.0; // nginx has logged why
-            }
-            // SAFETY: just returned by nginx, not null, and ours to fill in.
-            unsafe { (*variable).get_handler = row.handler };
+        // SAFETY: nginx passes the configuration that is being read, at the beginning of `http`.
+        match unsafe { layout::check(cf).and_then(|()| register::add_variables(cf)) } {
+            Some(()) => Status::NGX_OK.0,
+            None => Status::NGX_ERROR.0, // and the log says why
         }
-        Status::NGX_OK.0
     })
 }
 

@@ -158,6 +158,8 @@ pub(super) unsafe extern "C" fn set(
     conf: *mut c_void,
 ) -> *mut c_char {
     ffi::guard_conf(cf, NGX_CONF_ERROR, || {
+        // SAFETY: nginx passes a valid structure, and every directive stands within `http`.
+        unsafe { crate::register::lock(cf) };
         // SAFETY: nginx passes the row that matched, whose `post` is a static [`Apply`], and the
         // configuration that `create_location_conf` made for this level.
         let (apply, conf, name) = unsafe {

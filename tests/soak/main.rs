@@ -4,11 +4,14 @@
 //! memory of masters and workers must stay flat, and nobody may die or complain.
 //!
 //! `./build.sh soak [SECONDS]` and `./build.sh soak --reloads COUNT` run it; `./build.sh soak --keys
-//! [SECONDS]` is another run, with keys from a provider that rotates them (`rotation.rs`).
+//! [SECONDS]` is another run, with keys from a provider that rotates them (`rotation.rs`), and
+//! `./build.sh soak --hostile [SECONDS]` one with providers that do everything wrong (`hostile.rs`).
 
+mod hostile;
 mod memory;
 mod rotation;
 mod traffic;
+mod villain;
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,11 +37,16 @@ struct Plan {
     reloads: Option<usize>,
     /// With keys from a provider that rotates them.
     keys: bool,
+    /// With keys from providers that do everything wrong.
+    hostile: bool,
+    /// Whether memory is judged in that run.
+    memory: bool,
 }
 
 impl Plan {
     fn from_args(mut args: impl Iterator<Item = String>) -> Result<Self> {
-        let mut plan = Self { time: None, reloads: None, keys: false };
+        let mut plan =
+            Self { time: None, reloads: None, keys: false, hostile: false, memory: true };
         while let Some(arg) = args.next() {
             let mut number = || -> Result<u64> {
                 let text = args.next().with_context(|| format!("{arg} wants a number"))?;
@@ -48,10 +56,15 @@ impl Plan {
                 "--seconds" => plan.time = Some(Duration::from_secs(number()?)),
                 "--reloads" => plan.reloads = Some(usize::try_from(number()?)?),
                 "--keys" => plan.keys = true,
-                _ => bail!("usage: soak [--keys] [--seconds SECONDS] [--reloads COUNT]"),
+                "--hostile" => plan.hostile = true,
+                "--no-memory" => plan.memory = false,
+                _ => bail!(
+                    "usage: soak [--keys | --hostile [--no-memory]] [--seconds SECONDS] [--reloads COUNT]"
+                ),
             }
         }
-        ensure!(!plan.keys || plan.reloads.is_none(), "--keys goes by seconds");
+        let timed = plan.keys || plan.hostile;
+        ensure!(!timed || plan.reloads.is_none(), "--keys and --hostile go by seconds");
         if plan.time.is_none() && plan.reloads.is_none() {
             plan.time = Some(Duration::from_secs(if plan.keys { 60 } else { 600 }));
         }
@@ -73,6 +86,7 @@ impl Plan {
 fn main() -> ExitCode {
     let run = |plan: Plan| match plan.time {
         Some(time) if plan.keys => rotation::soak(time),
+        Some(time) if plan.hostile => hostile::soak(time, plan.memory),
         _ => soak(plan),
     };
     match Plan::from_args(std::env::args().skip(1)).and_then(run) {
@@ -207,10 +221,10 @@ fn reload_and_watch(
 /// Reloads, and returns when the workers that were there have been told to leave and as many new ones
 /// have come. nginx starts the new ones first.
 fn reload(nginx: &Nginx, master: u32) -> Result<()> {
-    let before = memory::children(master)?;
+    let before = memory::workers(master)?;
     nginx.signal(rustix::process::Signal::HUP)?;
     until("new workers", || {
-        let fresh = memory::children(master)?.into_iter().filter(|pid| !before.contains(pid));
+        let fresh = memory::workers(master)?.into_iter().filter(|pid| !before.contains(pid));
         Ok((fresh.count() >= usize::try_from(WORKERS)?).then_some(()))
     })
 }

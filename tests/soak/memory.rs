@@ -57,3 +57,16 @@ pub(crate) fn children(pid: u32) -> Result<Vec<u32>> {
     let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))?;
     text.split_whitespace().map(|pid| pid.parse().context("a process id")).collect()
 }
+
+/// The process ids of the workers of a master, those that are leaving included; its cache has processes of
+/// its own.
+pub(crate) fn workers(master: u32) -> Result<Vec<u32>> {
+    let children = children(master)?.into_iter();
+    Ok(children.filter(|pid| title(*pid).contains("worker process")).collect())
+}
+
+/// What a process calls itself; nothing when it is gone.
+pub(crate) fn title(pid: u32) -> String {
+    let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).into_owned()
+}

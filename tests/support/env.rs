@@ -22,7 +22,10 @@ pub(crate) fn nginx() -> Result<PathBuf> {
 }
 
 /// The module that [`nginx`] loads.
-pub(crate) fn module() -> Result<PathBuf> {
+///
+/// # Errors
+/// When `NGX_TEST_MODULE` is not set or names no file.
+pub fn module() -> Result<PathBuf> {
     required("NGX_TEST_MODULE")
 }
 
@@ -32,6 +35,11 @@ pub(crate) fn module() -> Result<PathBuf> {
 /// When `NGX_TEST_TOKENCTL` is not set or names no file.
 pub fn tokenctl() -> Result<PathBuf> {
     required("NGX_TEST_TOKENCTL")
+}
+
+/// The sources that [`nginx`] was built from, and its configured `objs`.
+pub(crate) fn headers() -> Result<(PathBuf, PathBuf)> {
+    Ok((required("NGX_TEST_SOURCE")?, required("NGX_TEST_OBJS")?))
 }
 
 /// A command that starts nginx, under `NGX_TEST_WRAPPER` when that is set.
@@ -51,7 +59,8 @@ pub(crate) fn nginx_command() -> Result<Command> {
 }
 
 /// `limit`, times `NGX_TEST_PATIENCE`.
-pub(crate) fn patience(limit: Duration) -> Duration {
+#[must_use]
+pub fn patience(limit: Duration) -> Duration {
     let factor = std::env::var("NGX_TEST_PATIENCE").ok().and_then(|text| text.parse::<u32>().ok());
     limit * factor.unwrap_or(1).max(1)
 }
@@ -75,9 +84,16 @@ pub fn nginx_version() -> Result<(u32, u32, u32)> {
 /// # Errors
 /// When nginx cannot be run.
 pub fn nginx_has(name: &str) -> Result<bool> {
+    nginx_configured(&format!("--with-http_{name}_module"))
+}
+
+/// Whether nginx was configured with this argument.
+///
+/// # Errors
+/// When nginx cannot be run.
+pub fn nginx_configured(argument: &str) -> Result<bool> {
     let output = Command::new(nginx()?).arg("-V").output().context("nginx -V")?;
-    let wanted = format!("--with-http_{name}_module");
-    Ok(String::from_utf8_lossy(&output.stderr).split_whitespace().any(|word| word == wanted))
+    Ok(String::from_utf8_lossy(&output.stderr).split_whitespace().any(|word| word == argument))
 }
 
 /// Which of nginx's own modules (as in `--without-http_NAME_module`) this build leaves out.

@@ -9,7 +9,8 @@
 //! ```
 //!
 //! The environment says what is tested: `NGX_TEST_NGINX` (an nginx binary), `NGX_TEST_MODULE` (the
-//! module built for it), `NGX_TEST_TOKENCTL` (the command line). `./build.sh test` sets all three.
+//! module built for it), `NGX_TEST_TOKENCTL` (the command line), `NGX_TEST_SOURCE` and `NGX_TEST_OBJS`
+//! (nginx's source and its configured `objs`, for modules in C). `./build.sh test` sets all of them.
 //! Two more are optional: `NGX_TEST_WRAPPER` is a command that nginx is started under (`valgrind
 //! --error-exitcode=99 …`), and `NGX_TEST_PATIENCE` multiplies every time limit, for wrappers and
 //! sanitizers that slow nginx down.
@@ -18,6 +19,7 @@
 //! panic, or a sanitizer's or valgrind's report, or when a worker died of a signal.
 #![forbid(unsafe_code)]
 
+mod c_module;
 mod check;
 mod client;
 mod config;
@@ -33,10 +35,11 @@ mod process;
 mod provider;
 mod wait;
 
+pub use c_module::CModule;
 pub use check::{Checked, nginx_t};
 pub use client::{Connection, Request, Response};
 pub use config::{Builder, SERVE};
-pub use env::{nginx_has, nginx_version, tokenctl};
+pub use env::{module, nginx_configured, nginx_has, nginx_version, patience, tokenctl};
 pub use http2::{End, Field, Http2, http2_request};
 pub use jwt::{
     Jwt, OTHER_SECRET, SECRET, base64url, hmac, now, raw_token, signature, unsigned_part,
