@@ -4,6 +4,8 @@
 // A finding is a panic.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod fetched;
+
 use std::collections::HashSet;
 use std::sync::{Arc, LazyLock};
 
@@ -20,6 +22,8 @@ use token::{
     Providers, Refusal, Reject, Revocation, RevokedList, Trust, Verified, load_keys, load_kids,
     load_published_keys,
 };
+
+pub use fetched::answer;
 
 const NOW: i64 = 1_800_000_000;
 const SECRET: &[u8] = b"a secret that fuzzing knows, long enough for HS256";
