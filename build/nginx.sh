@@ -149,7 +149,16 @@ module will refuse to be loaded."
         note "there is no nginx $NGX_VERSION here to compare with: this is for one that was built from the
 release. The packages of Debian and Ubuntu are patched: build on a machine that has them."
     fi
+    if [[ -n $NGX_BIN && -z $package ]] && of_unknown_package; then
+        note "$NGX_BIN is of a package whose patches are not known here. If they change nginx's structures,
+the module will refuse to be loaded; give the package's own source as NGINX_SOURCE then."
+    fi
     NGX_SRC=$dir NGX_OBJS=$dir/objs
+}
+
+# Packages of other systems than Debian's kind.
+of_unknown_package() {
+    { have rpm && rpm -qf "$NGX_BIN"; } >/dev/null 2>&1 || { have apk && apk info -W "$NGX_BIN"; } >/dev/null 2>&1
 }
 
 # The version of the distribution's package that NGX_BIN is a file of, unchanged since it was installed.

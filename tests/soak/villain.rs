@@ -17,7 +17,7 @@ use serde_json::json;
 use crate::traffic::Random;
 
 /// How long it is bad, and then good.
-const PHASE: Duration = Duration::from_secs(20);
+const PHASE: Duration = Duration::from_secs(24);
 /// The longest that any answer takes.
 const LONGEST: Duration = Duration::from_secs(6);
 /// The most that is sent of an answer without end.
@@ -28,7 +28,7 @@ const MOST: u64 = 64 << 20;
 const INNER: [&str; 4] = ["/trap.json", "/denied.json", "/big", "/_plain"];
 
 /// The ways to be bad.
-const BAD: [Bad; 26] = [
+const BAD: [Bad; 25] = [
     Bad::Hang,
     Bad::HangMidway,
     Bad::Truncated,
@@ -37,7 +37,6 @@ const BAD: [Bad; 26] = [
     Bad::Endless,
     Bad::EndlessChunks,
     Bad::EndlessHead,
-    Bad::Reset,
     Bad::Close,
     Bad::Interim,
     Bad::Status("206 Partial Content"),
@@ -67,7 +66,6 @@ enum Bad {
     Endless,
     EndlessChunks,
     EndlessHead,
-    Reset,
     Close,
     Interim,
     Status(&'static str),
@@ -103,7 +101,7 @@ impl Villain {
         Ok(Self {
             path: folder.join(format!("v{number}.sock")),
             began: Instant::now(),
-            offset: Duration::from_secs(7) * number,
+            offset: Duration::from_secs(9) * number,
             good: jwk_set(&[P256.jwk(&json!({ "kid": "good" }))?]),
             other: jwk_set(&[P384.jwk(&json!({ "kid": "other" }))?]),
             answers: AtomicU64::new(0),
@@ -137,7 +135,7 @@ impl Villain {
         fs::set_permissions(&self.path, fs::Permissions::from_mode(0o666))?;
         listener.set_nonblocking(true)?;
         scope.spawn(move || {
-            let mut seed = 0x5851_f42d_4c95_7f2d ^ u64::from(self.offset.subsec_nanos() + 1);
+            let mut seed = 0x5851_f42d_4c95_7f2d ^ self.offset.as_secs();
             while !stop.load(Ordering::Relaxed) {
                 let Ok((stream, _)) = listener.accept() else {
                     thread::sleep(Duration::from_millis(2));
@@ -175,6 +173,11 @@ impl<'v> Answering<'v> {
             || self.stream.set_read_timeout(limit).is_err()
             || self.stream.set_write_timeout(limit).is_err()
         {
+            return;
+        }
+        if self.villain.good_for().is_none() && self.random.below(BAD.len()) == 0 {
+            // With the request unread the other end is not told of an end, but of a reset.
+            thread::sleep(Duration::from_millis(10));
             return;
         }
         while self.request().is_some() {
@@ -288,8 +291,6 @@ impl<'v> Answering<'v> {
                 self.send("HTTP/1.1 200 OK\r\n")?;
                 self.repeat(b"X-More: and more\r\n", Duration::from_millis(1))
             }
-            // What is not read is lost with the connection, and the other end is told so.
-            Bad::Reset => self.stream.shutdown(std::net::Shutdown::Both).ok(),
             Bad::Close => None,
             Bad::Interim => {
                 self.send(
