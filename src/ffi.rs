@@ -5,10 +5,12 @@ use core::ptr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use ngx::ffi::{
-    NGX_LOG_ALERT, ngx_conf_t, ngx_http_complex_value_t, ngx_log_t, ngx_pool_cleanup_add,
-    ngx_pool_cleanup_t, ngx_pool_t, ngx_str_t,
+    NGX_LOG_ALERT, ngx_conf_t, ngx_http_get_variable_index, ngx_log_t, ngx_pool_cleanup_add,
+    ngx_pool_cleanup_t, ngx_pool_t, ngx_str_t, ngx_uint_t,
 };
 use ngx::ngx_log_error;
+
+use crate::value::{Part, split};
 
 /// Runs `body` and gives its result, or `failed` should it panic: a panic that crossed into nginx
 /// would abort the worker.
@@ -95,14 +97,52 @@ unsafe extern "C" fn drop_value<T>(data: *mut c_void) {
     drop(dropped);
 }
 
-/// A value with variables, compiled when the configuration is read.
+/// A value with variables, read when the configuration is.
+///
+/// nginx's own (`ngx_http_complex_value_t`) evaluates each variable twice, once for its length and
+/// once for its bytes, and lets a `map` in the value change what a `$1` beside it stands for. Here
+/// each is evaluated once, by [`Request::evaluate`](crate::request::Request::evaluate).
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct ComplexValue(pub(crate) ptr::NonNull<ngx_http_complex_value_t>);
+pub(crate) struct ComplexValue(ptr::NonNull<[ValuePart]>);
+
+/// A part of a value, with a variable's index.
+pub(crate) type ValuePart = Part<Box<[u8]>, ngx_uint_t>;
 
 impl ComplexValue {
+    /// A value in which nginx has found no mistake. `None` when nginx is out of memory.
+    ///
+    /// # Safety
+    /// `cf` must be what nginx passes to a directive. The value must not be used after the
+    /// configuration is gone.
+    pub(crate) unsafe fn new(cf: *mut ngx_conf_t, value: &[u8]) -> Option<Self> {
+        let index = |name| {
+            let mut name = string(name);
+            // SAFETY: by the contract of this function; nginx copies the name.
+            let index = unsafe { ngx_http_get_variable_index(cf, &raw mut name) };
+            ngx_uint_t::try_from(index).ok()
+        };
+        let parts = split(value).into_iter().map(|part| {
+            Some(match part {
+                Part::Text(text) => Part::Text(text.into()),
+                Part::Variable(name) => Part::Variable(index(name)?),
+                Part::Capture(group) => Part::Capture(group),
+            })
+        });
+        let parts: Box<[ValuePart]> = parts.collect::<Option<_>>()?;
+        // SAFETY: the pool is valid, and lives as long as the configuration.
+        let parts = unsafe { allocate((*cf).pool, parts).as_mut() }?;
+        Some(Self(ptr::NonNull::from(&mut **parts)))
+    }
+
+    /// The parts, none of them for the empty value.
+    pub(crate) fn parts<'c>(self) -> &'c [ValuePart] {
+        // SAFETY: `new` allocated them, nothing writes to them, and its contract is that nobody has
+        // the value when the configuration is gone.
+        unsafe { self.0.as_ref() }
+    }
+
     /// Whether it has to be evaluated for each request.
     pub(crate) fn has_variables(&self) -> bool {
-        // SAFETY: nginx compiled the value, and it lives as long as the configuration.
-        unsafe { !self.0.as_ref().lengths.is_null() }
+        self.parts().iter().any(|part| !matches!(part, Part::Text(_)))
     }
 }

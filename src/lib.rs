@@ -1,11 +1,13 @@
 //! The nginx module: its tables, as nginx reads them, and the hooks that fill them in.
 //!
-//! Everything unsafe is in this file, `hooks.rs`, `ffi.rs`, `nginx.rs`, `request.rs`, `conf/setting.rs` and, for
-//! keys that are fetched, `conf/servers.rs` and `keys/{fetch,parent,zone}.rs`; the decision (`access.rs`), the
-//! keys that it is reached by (`lend.rs`) and what variables show (`variables.rs`) are safe code
-//! over them, and all cryptography is in the `token` crate.
+//! Everything unsafe is in this file, `hooks.rs`, `ffi.rs`, `nginx.rs`, `request.rs`, `captures.rs`,
+//! `conf/setting.rs` and, for keys that are fetched, `conf/servers.rs` and
+//! `keys/{fetch,parent,zone}.rs`; the decision (`access.rs`), the keys that it is reached by
+//! (`lend.rs`) and what variables show (`variables.rs`) are safe code over them, and all
+//! cryptography is in the `token` crate.
 
 mod access;
+mod captures;
 mod conf;
 mod ffi;
 mod hooks;
@@ -14,6 +16,7 @@ mod lend;
 mod nginx;
 mod request;
 mod state;
+mod value;
 mod variables;
 
 use core::ffi::{c_char, c_void};

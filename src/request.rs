@@ -6,17 +6,19 @@ use core::{ptr, slice};
 
 use ngx::ffi::{
     NGX_HTTP_SATISFY_ANY, NGX_LOG_ERR, NGX_LOG_INFO, NGX_OK, ngx_add_timer, ngx_del_timer,
-    ngx_handle_read_event, ngx_http_block_reading, ngx_http_complex_value,
-    ngx_http_core_loc_conf_t, ngx_http_core_module, ngx_http_core_run_phases,
-    ngx_http_core_srv_conf_t, ngx_http_request_t, ngx_http_test_reading, ngx_int_t, ngx_list_push,
+    ngx_handle_read_event, ngx_http_block_reading, ngx_http_core_loc_conf_t, ngx_http_core_module,
+    ngx_http_core_run_phases, ngx_http_core_srv_conf_t, ngx_http_get_flushed_variable,
+    ngx_http_request_t, ngx_http_test_reading, ngx_http_variable_t, ngx_int_t, ngx_list_push,
     ngx_log_t, ngx_pnalloc, ngx_str_t, ngx_table_elt_t, ngx_time, ngx_uint_t,
 };
 use ngx::http::HttpModuleConfExt as _;
 
+use crate::captures::Captures;
 use crate::conf::{LocationConf, MainConf};
-use crate::ffi::{self, ComplexValue};
+use crate::ffi::{self, ComplexValue, ValuePart};
 use crate::nginx::{self, Server, Waker, header_list};
 use crate::state::{Place, State};
+use crate::value::Part;
 
 /// A request, for the time of one call from nginx.
 #[derive(Clone, Copy)]
@@ -132,14 +134,80 @@ impl<'r> Request<'r> {
             .map(|line| unsafe { ffi::bytes(line.value) })
     }
 
-    /// Evaluates a value with variables; `None` when out of memory.
+    /// What a value with variables is for this request; `None` when one of them cannot be evaluated,
+    /// or nginx is out of memory. The request's captures are afterwards what they were before, and
+    /// each `$1` of the value is one of them, whatever variables stand beside it.
     pub(crate) fn evaluate(self, value: &ComplexValue) -> Option<&'r [u8]> {
-        let mut result = ngx_str_t { len: 0, data: ptr::null_mut() };
-        // SAFETY: the value was compiled for a configuration that the request uses; the result is
-        // in the request's pool or the configuration's.
+        let part = |part: &'r ValuePart| match part {
+            Part::Text(text) => Some(&**text),
+            Part::Variable(index) => self.variable(*index),
+            Part::Capture(group) => Some(self.capture(*group)),
+        };
+        match value.parts() {
+            [] => Some(b""),
+            [only] => part(only),
+            parts => {
+                let bytes = parts.iter().map(part).collect::<Option<Vec<_>>>()?.concat();
+                // SAFETY: the copy is in the request's pool, and nobody else has it.
+                self.copy(&bytes).map(|copy| unsafe { ffi::bytes(copy) })
+            }
+        }
+    }
+
+    /// The value of a variable of the configuration, by its index; empty for one that is not found.
+    fn variable(self, index: ngx_uint_t) -> Option<&'r [u8]> {
+        let r = self.raw.as_ptr();
+        // SAFETY: the index is of this configuration, and the request has room for the values of
+        // all its variables. A value's bytes are in the pool, in what the client has sent or in the
+        // configuration; nginx replaces the value, never the bytes.
         unsafe {
-            let rc = ngx_http_complex_value(self.raw.as_ptr(), value.0.as_ptr(), &raw mut result);
-            (rc == NGX_OK as ngx_int_t).then(|| ffi::bytes(result))
+            let mut captures = Captures::of(r);
+            let value = ngx_http_get_flushed_variable(r, index).as_ref();
+            captures.restore(r);
+            let Some(value) = value else {
+                // nginx would take it for one that is not found when it is read again.
+                (*(*r).variables.add(index)).set_not_found(0);
+                return None;
+            };
+            let len = if value.not_found() == 0 { value.len() as usize } else { 0 };
+            Some(ffi::bytes(ngx_str_t { len, data: value.data }))
+        }
+    }
+
+    /// What a group of the pattern that the request has matched last has captured.
+    fn capture(self, group: usize) -> &'r [u8] {
+        // SAFETY: nginx says how many numbers of the array are valid; those of a group that took
+        // part in the match are places in the text that it matched, which is in the pool or in
+        // what the client has sent, and those of one that did not are negative.
+        unsafe {
+            let r = self.raw.as_ptr();
+            if 2 * group >= (*r).ncaptures || (*r).captures.is_null() {
+                return &[];
+            }
+            let numbers = (*r).captures.add(2 * group);
+            let ends = (usize::try_from(*numbers), usize::try_from(*numbers.add(1)));
+            let (Ok(start), Ok(end)) = ends else { return &[] };
+            let len = end.saturating_sub(start);
+            ffi::bytes(ngx_str_t { len, data: (*r).captures_data.add(start) })
+        }
+    }
+
+    /// Has nginx evaluate the variable called `name` again wherever it is read next, also in a value
+    /// that nginx is putting together.
+    pub(crate) fn forget_variable(self, name: &[u8]) {
+        let r = self.raw.as_ptr();
+        // SAFETY: the array has the configuration's variables, and the request's has a value for
+        // each of them, in the same order.
+        unsafe {
+            let Some(conf) = nginx::core_main_conf(r) else { return };
+            let known = conf.variables.elts.cast::<ngx_http_variable_t>();
+            for index in 0..conf.variables.nelts {
+                if ffi::bytes((*known.add(index)).name) == name {
+                    let value = &mut *(*r).variables.add(index);
+                    value.set_valid(0);
+                    value.set_not_found(0);
+                }
+            }
         }
     }
 

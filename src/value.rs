@@ -1,0 +1,44 @@
+//! Values that may hold variables, such as `"$uri?$1"`, taken apart as nginx does it.
+
+/// A part of a value.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Part<T, V> {
+    Text(T),
+    Variable(V),
+    /// What a group of the pattern that matched last has captured: `$1` to `$9`.
+    Capture(usize),
+}
+
+/// The parts of a value in which nginx has found no mistake, with the names of its variables.
+pub(crate) fn split(mut value: &[u8]) -> Vec<Part<&[u8], &[u8]>> {
+    let mut parts = Vec::new();
+    while !value.is_empty() {
+        let (part, rest) = match value {
+            [b'$', digit @ b'1'..=b'9', rest @ ..] => {
+                (Part::Capture(usize::from(digit - b'0')), rest)
+            }
+            [b'$', b'{', rest @ ..] => {
+                let (name, rest) = split_where(rest, |byte| byte == b'}');
+                (Part::Variable(name), rest.get(1..).unwrap_or_default())
+            }
+            [b'$', rest @ ..] => {
+                let (name, rest) =
+                    split_where(rest, |byte| !byte.is_ascii_alphanumeric() && byte != b'_');
+                (Part::Variable(name), rest)
+            }
+            _ => {
+                let (text, rest) = split_where(value, |byte| byte == b'$');
+                (Part::Text(text), rest)
+            }
+        };
+        parts.push(part);
+        value = rest;
+    }
+    parts
+}
+
+/// Splits before the first byte that `ends` the first half.
+fn split_where(bytes: &[u8], ends: impl Fn(u8) -> bool) -> (&[u8], &[u8]) {
+    let at = bytes.iter().position(|byte| ends(*byte)).unwrap_or(bytes.len());
+    bytes.split_at_checked(at).unwrap_or((bytes, &[]))
+}
