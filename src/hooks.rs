@@ -11,6 +11,7 @@ use ngx::ffi::{
 use crate::access::{self, Decision};
 use crate::conf::{NamedClaim, Status};
 use crate::ffi;
+use crate::judging::Failed;
 use crate::request::Request;
 use crate::variables::{self, VARIABLES, Variable};
 
@@ -131,7 +132,7 @@ unsafe fn show(
 ) -> ngx_int_t {
     // SAFETY: by the contract of this function, for the time of the call.
     let Some(request) = (unsafe { Request::new(r) }) else { return ERROR };
-    ffi::guard(request.log(), ERROR, || {
+    let shown = ffi::guard(request.log(), ERROR, || {
         let text = get(request);
         // SAFETY: the value is nginx's to be filled in, with bytes that live as long as the pool.
         let value = unsafe { &mut *value };
@@ -149,5 +150,10 @@ unsafe fn show(
         value.set_not_found(0);
         value.data = text.data;
         OK
-    })
+    });
+    if shown == ERROR {
+        // A `map` takes the variable for an empty one.
+        access::fail(request, Failed::Value);
+    }
+    shown
 }

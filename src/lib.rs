@@ -11,11 +11,14 @@ mod captures;
 mod conf;
 mod ffi;
 mod hooks;
+mod judging;
 mod keys;
 mod lend;
+mod memory;
 mod nginx;
 mod request;
 mod state;
+mod tokens;
 mod value;
 mod variables;
 

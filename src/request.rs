@@ -1,5 +1,6 @@
 //! The only reader of nginx's request: lends the access check and the variables what they need.
 
+use core::ffi::c_void;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 use core::{ptr, slice};
@@ -8,16 +9,18 @@ use ngx::ffi::{
     NGX_HTTP_SATISFY_ANY, NGX_LOG_ERR, NGX_LOG_INFO, NGX_OK, ngx_add_timer, ngx_del_timer,
     ngx_handle_read_event, ngx_http_block_reading, ngx_http_core_loc_conf_t, ngx_http_core_module,
     ngx_http_core_run_phases, ngx_http_core_srv_conf_t, ngx_http_get_flushed_variable,
-    ngx_http_request_t, ngx_http_test_reading, ngx_http_variable_t, ngx_int_t, ngx_list_push,
-    ngx_log_t, ngx_pnalloc, ngx_str_t, ngx_table_elt_t, ngx_time, ngx_uint_t,
+    ngx_http_request_t, ngx_http_test_reading, ngx_http_variable_t, ngx_http_variable_value_t,
+    ngx_int_t, ngx_list_push, ngx_log_t, ngx_pnalloc, ngx_str_t, ngx_table_elt_t, ngx_time,
+    ngx_uint_t,
 };
 use ngx::http::HttpModuleConfExt as _;
 
 use crate::captures::Captures;
 use crate::conf::{LocationConf, MainConf};
 use crate::ffi::{self, ComplexValue, ValuePart};
+use crate::memory::Place;
 use crate::nginx::{self, Server, Waker, header_list};
-use crate::state::{Place, State};
+use crate::state::State;
 use crate::value::Part;
 
 /// A request, for the time of one call from nginx.
@@ -139,7 +142,7 @@ impl<'r> Request<'r> {
     /// each `$1` of the value is one of them, whatever variables stand beside it.
     pub(crate) fn evaluate(self, value: &ComplexValue) -> Option<&'r [u8]> {
         let part = |part: &'r ValuePart| match part {
-            Part::Text(text) => Some(&**text),
+            Part::Text(text) => Some(&***text),
             Part::Variable(index) => self.variable(*index),
             Part::Capture(group) => Some(self.capture(*group)),
         };
@@ -147,15 +150,21 @@ impl<'r> Request<'r> {
             [] => Some(b""),
             [only] => part(only),
             parts => {
-                let bytes = parts.iter().map(part).collect::<Option<Vec<_>>>()?.concat();
+                let values = parts.iter().map(part).collect::<Option<Vec<_>>>()?;
                 // SAFETY: the copy is in the request's pool, and nobody else has it.
-                self.copy(&bytes).map(|copy| unsafe { ffi::bytes(copy) })
+                self.copy_all(&values).map(|copy| unsafe { ffi::bytes(copy) })
             }
         }
     }
 
     /// The value of a variable of the configuration, by its index; empty for one that is not found.
     fn variable(self, index: ngx_uint_t) -> Option<&'r [u8]> {
+        if let Some(state) = self.existing_state()
+            && !state.judging.is_idle()
+            && let Ok(mut valued) = state.valued.try_borrow_mut()
+        {
+            valued.get_or_insert_with(|| Valued(self.values().map(has_value).collect()));
+        }
         let r = self.raw.as_ptr();
         // SAFETY: the index is of this configuration, and the request has room for the values of
         // all its variables. A value's bytes are in the pool, in what the client has sent or in the
@@ -192,23 +201,37 @@ impl<'r> Request<'r> {
         }
     }
 
+    /// The values that nginx keeps of the variables, each in turn.
+    fn values(self) -> impl Iterator<Item = &'r mut ngx_http_variable_value_t> {
+        // SAFETY: the request has a value for each variable of the configuration. No two of the
+        // references are to the same, and each is given up before the next call of nginx's.
+        unsafe {
+            let values = (*self.raw.as_ptr()).variables;
+            let conf = nginx::core_main_conf(self.raw.as_ptr());
+            let count = conf.map_or(0, |conf| conf.variables.nelts);
+            (0..count).map(move |index| &mut *values.add(index))
+        }
+    }
+
     /// Has nginx evaluate the variable called `name` again wherever it is read next, also in a value
     /// that nginx is putting together.
     pub(crate) fn forget_variable(self, name: &[u8]) {
-        let r = self.raw.as_ptr();
-        // SAFETY: the array has the configuration's variables, and the request's has a value for
-        // each of them, in the same order.
-        unsafe {
-            let Some(conf) = nginx::core_main_conf(r) else { return };
+        // SAFETY: the array has the configuration's variables, whose names live as long as it does.
+        let names = unsafe {
+            let Some(conf) = nginx::core_main_conf(self.raw.as_ptr()) else { return };
             let known = conf.variables.elts.cast::<ngx_http_variable_t>();
-            for index in 0..conf.variables.nelts {
-                if ffi::bytes((*known.add(index)).name) == name {
-                    let value = &mut *(*r).variables.add(index);
-                    value.set_valid(0);
-                    value.set_not_found(0);
-                }
-            }
-        }
+            (0..conf.variables.nelts).map(move |index| ffi::bytes((*known.add(index)).name))
+        };
+        names
+            .zip(self.values())
+            .filter(|(one, _)| *one == name)
+            .for_each(|(_, value)| forget(value));
+    }
+
+    /// Has nginx evaluate all variables again that had no value before.
+    pub(crate) fn forget_variables_since(self, before: &Valued) {
+        let had_none = before.0.iter().zip(self.values()).filter(|(had_one, _)| !**had_one);
+        had_none.for_each(|(_, value)| forget(value));
     }
 
     /// The module's state of this request, shared by its subrequests and kept over internal
@@ -225,7 +248,7 @@ impl<'r> Request<'r> {
         // shared references to it are ever made.
         unsafe {
             let main = (*self.raw.as_ptr()).main;
-            let state: *mut State = ffi::allocate((*main).pool, State::default());
+            let state = ffi::allocate_with((*main).pool, State::default(), drop_state);
             *(*main).ctx.add(crate::module().ctx_index) = state.cast();
             state.as_ref()
         }
@@ -238,7 +261,7 @@ impl<'r> Request<'r> {
             let main = (*self.raw.as_ptr()).main;
             let slot = (*main).ctx.add(crate::module().ctx_index);
             if (*slot).is_null() && ((*main).internal() != 0 || (*main).filter_finalize() != 0) {
-                *slot = ffi::find::<State>((*(*main).pool).cleanup).cast();
+                *slot = ffi::find((*(*main).pool).cleanup, drop_state);
             }
             (*slot).cast::<State>().as_ref()
         }
@@ -349,14 +372,43 @@ impl<'r> Request<'r> {
 
     /// Copies bytes into the request's pool.
     pub(crate) fn copy(self, bytes: &[u8]) -> Option<ngx_str_t> {
-        // SAFETY: the pool is valid; the memory is fresh and of the length asked for.
+        self.copy_all(&[bytes])
+    }
+
+    /// Copies what `values` are together into the request's pool.
+    fn copy_all(self, values: &[&[u8]]) -> Option<ngx_str_t> {
+        let len = values.iter().map(|value| value.len()).sum();
+        // SAFETY: the pool is valid; the memory is fresh and of the length of all values, which
+        // are copied to it one behind the other.
         unsafe {
-            let data = ngx_pnalloc((*self.raw.as_ptr()).pool, bytes.len()).cast::<u8>();
+            let data = ngx_pnalloc((*self.raw.as_ptr()).pool, len).cast::<u8>();
             if data.is_null() {
                 return None;
             }
-            ptr::copy_nonoverlapping(bytes.as_ptr(), data, bytes.len());
-            Some(ngx_str_t { len: bytes.len(), data })
+            let mut end = data;
+            for value in values {
+                ptr::copy_nonoverlapping(value.as_ptr(), end, value.len());
+                end = end.add(value.len());
+            }
+            Some(ngx_str_t { len, data })
         }
     }
+}
+
+/// The cleanup of a request's state, by which it is found after an internal redirect.
+unsafe extern "C" fn drop_state(data: *mut c_void) {
+    // SAFETY: nginx passes what `Request::state` has allocated, once.
+    unsafe { ffi::drop_value::<State>(data) }
+}
+
+/// Whether each variable had a value at some time.
+pub(crate) struct Valued(Box<[bool]>);
+
+fn has_value(value: &mut ngx_http_variable_value_t) -> bool {
+    value.valid() != 0 || value.not_found() != 0
+}
+
+fn forget(value: &mut ngx_http_variable_value_t) {
+    value.set_valid(0);
+    value.set_not_found(0);
 }

@@ -36,7 +36,7 @@ mod wait;
 pub use check::{Checked, nginx_t};
 pub use client::{Connection, Request, Response};
 pub use config::{Builder, SERVE};
-pub use env::{nginx_has, nginx_version, tokenctl};
+pub use env::{nginx_has, nginx_leaves_out, nginx_version, tokenctl};
 pub use http2::{End, Field, Http2, http2_request};
 pub use jwt::{
     Jwt, OTHER_SECRET, SECRET, base64url, hmac, now, raw_token, signature, unsigned_part,
