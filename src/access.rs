@@ -112,6 +112,10 @@ fn attempt<V>(
     state: &State,
     judge: impl FnOnce() -> Result<V, Failed>,
 ) -> Result<V, Failed> {
+    if state.judging.is_idle() {
+        // Nothing is left but by a panic.
+        state.valued.take();
+    }
     let judged = state.judging.run(judge);
     if state.judging.is_idle()
         && let Some(before) = state.valued.take()

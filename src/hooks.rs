@@ -141,7 +141,7 @@ unsafe fn show(
             value.set_not_found(1);
             return OK;
         };
-        let Some(text) = request.copy(&text) else { return ERROR };
+        let Some(text) = request.copy_shown(&text) else { return ERROR };
         // The length is a bit field of 28 bits.
         let Ok(len @ ..0x1000_0000) = u32::try_from(text.len) else { return ERROR };
         value.set_len(len);

@@ -96,3 +96,48 @@ impl Drop for UnderWay<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::{Failed, Judging};
+
+    #[test]
+    fn what_fails_within_fails_all_that_is_under_way_and_nothing_after() {
+        let judging = Judging::default();
+        let outer = judging.run(|| {
+            let inner = judging.run(|| Err::<(), _>(Failed::Circular));
+            assert_eq!(inner, Err(Failed::Circular));
+            // A variable has shown nothing; what is made of that counts for nothing.
+            Ok(())
+        });
+        assert_eq!(outer, Err(Failed::Circular));
+        assert_eq!(judging.run(|| Ok(1)), Ok(1));
+        assert_eq!(judging.is_sound(), Ok(()));
+    }
+
+    #[test]
+    fn a_part_that_panics_fails_the_whole() {
+        let judging = Judging::default();
+        let outer = judging.run(|| {
+            let inner = catch_unwind(AssertUnwindSafe(|| {
+                judging.run::<()>(|| std::panic::resume_unwind(Box::new("a fault")))
+            }));
+            assert!(inner.is_err());
+            Ok(())
+        });
+        assert_eq!(outer, Err(Failed::Value));
+        assert!(judging.is_idle());
+        assert_eq!(judging.run(|| Ok(1)), Ok(1));
+    }
+
+    #[test]
+    fn an_empty_variable_that_no_check_asked_for_fails_the_request() {
+        let judging = Judging::default();
+        judging.show_empty(Failed::Pending);
+        assert_eq!(judging.is_sound(), Ok(()));
+        judging.show_empty(Failed::Value);
+        assert_eq!(judging.is_sound(), Err(Failed::Value));
+    }
+}

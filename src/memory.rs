@@ -215,3 +215,75 @@ impl<T> Last<T> {
         self.older.retain(|one| !is_it(one));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::rc::Rc;
+
+    use super::{Last, Memory, PLACES, Place, Want};
+    use crate::judging::{Failed, Judging};
+
+    const TEXT: &[u8] = &[0; 64];
+
+    fn place(number: usize) -> Place {
+        let uri: *const [u8] = TEXT.get(number..).unwrap_or_default();
+        Place { changes: 0, uri, args: TEXT }
+    }
+
+    #[test]
+    fn the_last_places_are_remembered_and_no_more() {
+        let (judging, memory, check) = (Judging::default(), Memory::default(), Rc::new(()));
+        let judge = |at: usize, verdict| {
+            memory.verdict(&judging, &check, place(at), Want::Known, || Ok(verdict))
+        };
+        for number in 0..40 {
+            assert_eq!(judge(number, number), Ok(number));
+            // Read a second time: also what was judged when there was no more room.
+            assert_eq!(judge(number, 100), Ok(number));
+        }
+        assert_eq!(judge(40 - PLACES, 100), Ok(40 - PLACES));
+        assert_eq!(judge(0, 100), Ok(100));
+    }
+
+    #[test]
+    fn a_verdict_replaces_the_former_one_of_its_place() {
+        let mut last = Last::default();
+        for value in [1, 2, 1, 3, 1] {
+            last.remove(|one| *one == value);
+            last.push(value);
+        }
+        assert_eq!(last.iter().copied().collect::<Vec<_>>(), [1, 3, 2]);
+        last.iter_mut().for_each(|one| *one += 1);
+        assert_eq!(last.iter().copied().collect::<Vec<_>>(), [2, 4, 3]);
+    }
+
+    #[test]
+    fn a_judgement_that_panics_leaves_nothing_behind() {
+        let (judging, memory, check) = (Judging::default(), Memory::default(), Rc::new(()));
+        let judge = |fault: bool| {
+            memory.verdict(&judging, &check, place(0), Want::Known, || {
+                judging.run(|| match fault {
+                    true => std::panic::resume_unwind(Box::new("a fault")),
+                    false => Ok(1),
+                })
+            })
+        };
+        assert!(catch_unwind(AssertUnwindSafe(|| judge(true))).is_err());
+        assert!(judging.is_idle());
+        assert_eq!(judge(false), Ok(1));
+    }
+
+    #[test]
+    fn what_runs_in_a_circle_does_so_at_every_place() {
+        let (judging, memory, check) = (Judging::default(), Memory::default(), Rc::new(()));
+        let inner = || memory.verdict(&judging, &check, place(1), Want::Fresh, || Ok(1));
+        let outer = memory
+            .verdict(&judging, &check, place(0), Want::Fresh, || judging.run(|| inner().or(Ok(2))));
+        assert_eq!(outer, Err(Failed::Circular));
+        let other = memory.verdict(&judging, &check, place(2), Want::Fresh, || Ok(3));
+        assert_eq!(other, Err(Failed::Circular));
+        let another = Rc::new(());
+        assert_eq!(memory.verdict(&judging, &another, place(2), Want::Fresh, || Ok(4)), Ok(4));
+    }
+}

@@ -23,6 +23,10 @@ use crate::nginx::{self, Server, Waker, header_list};
 use crate::state::State;
 use crate::value::Part;
 
+/// From how many bytes on a text is long, and how many of those are known that were shown lately.
+const LONG: usize = 512;
+const SHOWN: usize = 8;
+
 /// A request, for the time of one call from nginx.
 #[derive(Clone, Copy)]
 pub(crate) struct Request<'r> {
@@ -373,6 +377,26 @@ impl<'r> Request<'r> {
     /// Copies bytes into the request's pool.
     pub(crate) fn copy(self, bytes: &[u8]) -> Option<ngx_str_t> {
         self.copy_all(&[bytes])
+    }
+
+    /// [`Request::copy`] for what a variable shows. A long text that was shown lately is not copied
+    /// again: a page may show it thousands of times.
+    pub(crate) fn copy_shown(self, text: &[u8]) -> Option<ngx_str_t> {
+        let state = self.existing_state().filter(|_| text.len() >= LONG);
+        let Some(mut shown) = state.and_then(|state| state.shown.try_borrow_mut().ok()) else {
+            return self.copy(text);
+        };
+        // SAFETY: what is in the list is in the pool that the state is of, and nginx does not write
+        // to the value of a variable.
+        if let Some(known) = shown.iter().find(|one| unsafe { ffi::bytes(**one) } == text) {
+            return Some(*known);
+        }
+        let copy = self.copy(text)?;
+        if shown.len() >= SHOWN {
+            shown.pop_front();
+        }
+        shown.push_back(copy);
+        Some(copy)
     }
 
     /// Copies what `values` are together into the request's pool.

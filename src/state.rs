@@ -1,8 +1,10 @@
 //! What has been judged of a request: kept with the request, never with the configuration.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::rc::Rc;
 
+use ngx::ffi::ngx_str_t;
 use token::{Refusal, Reject, Verified};
 
 use crate::conf::{JwtCheck, LinkCheck, Mode, Provider, Rule};
@@ -70,6 +72,8 @@ pub(crate) struct State {
     /// Which variables had a value before a judgement evaluated the first; `None` where none is
     /// under way, or has evaluated any.
     pub(crate) valued: RefCell<Option<Valued>>,
+    /// Where in the request's pool the long texts are that variables have shown lately.
+    pub(crate) shown: RefCell<VecDeque<ngx_str_t>>,
     /// How many verdicts on tokens there were.
     verdicts: Cell<usize>,
     /// The second in which the request is judged.

@@ -42,3 +42,31 @@ fn split_where(bytes: &[u8], ends: impl Fn(u8) -> bool) -> (&[u8], &[u8]) {
     let at = bytes.iter().position(|byte| ends(*byte)).unwrap_or(bytes.len());
     bytes.split_at_checked(at).unwrap_or((bytes, &[]))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Part::{Capture, Text, Variable};
+    use super::split;
+
+    #[test]
+    fn a_value_is_taken_apart_as_nginx_does_it() {
+        for (value, parts) in [
+            ("", vec![]),
+            ("text", vec![Text("text")]),
+            ("$uri", vec![Variable("uri")]),
+            ("${uri}x", vec![Variable("uri"), Text("x")]),
+            ("$uri?$1$12", vec![Variable("uri"), Text("?"), Capture(1), Capture(1), Text("2")]),
+            ("$0$a_1-$", vec![Variable("0"), Variable("a_1"), Text("-"), Variable("")]),
+        ] {
+            let expected: Vec<_> = parts
+                .into_iter()
+                .map(|part| match part {
+                    Text(text) => Text(text.as_bytes()),
+                    Variable(name) => Variable(name.as_bytes()),
+                    Capture(group) => Capture(group),
+                })
+                .collect();
+            assert_eq!(split(value.as_bytes()), expected, "{value}");
+        }
+    }
+}

@@ -80,7 +80,7 @@ fn each_include_says(response: &Response, what: &str) {
 /// Neither the time nor the memory may be what thousands of verifications take: 0.5 s and 700 MB.
 fn is_bounded(told: &str, cost: (u64, u64), plain: (u64, u64)) {
     println!("{told}: {cost:?}, without a check {plain:?} (1/100 s, KiB)");
-    assert!(cost.0 <= plain.0 + 25, "{told}: {cost:?} against {plain:?}");
+    assert!(cost.0 <= 2 * plain.0 + 25, "{told}: {cost:?} against {plain:?}");
     assert!(cost.1 <= plain.1 + 12 * 1024, "{told}: {cost:?} against {plain:?}");
 }
 
@@ -113,6 +113,45 @@ fn a_token_is_verified_once_for_all_includes_of_a_page() -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[test]
+fn a_large_claim_that_a_page_shows_again_and_again_is_kept_once() -> Result<()> {
+    if nginx_leaves_out("ssi")? {
+        println!("left out: this nginx has no ssi");
+        return Ok(());
+    }
+    // nginx itself copies it, as it does any variable: what that takes is seen by a header.
+    let grown = |variable: &str| -> Result<u64> {
+        let shown = format!("<!--#if expr=\"${variable} = x\" -->never<!--#endif -->|\n");
+        let nginx = Nginx::builder()
+            .http("large_client_header_buffers 4 128k; ssi_types *;")
+            .server(format!("location / {{ ssi on; jwt_kids {{ k1 {SECRET}; }} }}"))
+            .html("many", shown.repeat(MANY))
+            .html("few", shown)
+            .without_verdict()
+            .start()?;
+        let worker = *nginx.workers().first().context("worker")?;
+        let request =
+            nginx.request().bearer(&large(SECRET)?).header("X-Roles", "role-0000,".repeat(3500));
+        request.clone().target("/few").send()?;
+        let before = peak(worker)?;
+        let page = request.target("/many").send()?;
+        assert_eq!(page.text().matches('|').count(), MANY);
+        let grown = peak(worker)? - before;
+        nginx.finish()?;
+        Ok(grown)
+    };
+    let (claim, header) = (grown("jwt_claim_roles")?, grown("http_x_roles")?);
+    assert!(claim < header + 16 * 1024, "{claim} KiB, and {header} for a header");
+    Ok(())
+}
+
+/// The most that a process has held at once, in KiB.
+fn peak(pid: u32) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("VmHWM")?;
+    Ok(line.trim().trim_end_matches(" kB").parse()?)
 }
 
 #[test]
