@@ -33,7 +33,7 @@ verb_test() {
     cargo test --locked -q -p token --doc
     check_fuzz
     check_cost
-    run_nextest "nginx $NGX_VERSION" -p token -p tokenctl -p bench-driver -p module-tests
+    run_nextest "nginx $NGX_VERSION" -p token -p ngx-token-auth -p tokenctl -p bench-driver -p module-tests
     run_demo
 
     if ((!QUICK)); then

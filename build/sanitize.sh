@@ -13,7 +13,10 @@ LEAKS=$ROOT/build/leaks.supp
 # the sanitizer instead, at the end of every process.
 NOT_SANITIZED="test(a_worker_that_dies_fails_the_test) or test(leak_neither_memory_nor_descriptors) or
     test(many_tokens_take_no_more_than_it_says) or test(thousands_of_hosts_do_not_grow_a_worker) or
-    test(a_storm_of_unknown_kids_costs_one_refresh_and_no_memory)"
+    test(a_storm_of_unknown_kids_costs_one_refresh_and_no_memory) or
+    test(a_token_is_verified_once_for_all_includes_of_a_page) or
+    test(includes_of_many_locations_with_checks_of_their_own_share_what_was_found) or
+    test(a_large_claim_that_a_page_shows_again_and_again_is_kept_once)"
 
 verb_sanitize() {
     setup_curl

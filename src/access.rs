@@ -10,9 +10,12 @@ use crate::conf::{
     Demand, JwtCheck, LinkCheck, Mode, Rule, Signed, Status, SwitchValue, TokenSource,
 };
 use crate::ffi::ComplexValue;
+use crate::judging::Failed;
 use crate::lend;
+use crate::memory::Want;
 use crate::request::Request;
-use crate::state::{Digits, Failed, JwtVerdict, LinkVerdict, Rules, State, Want};
+use crate::state::{ByRules, Digits, JwtVerdict, LinkVerdict, State};
+use crate::variables;
 
 /// What the access phase is to do.
 pub(crate) enum Decision {
@@ -66,8 +69,13 @@ fn both(
     link: Option<&Rc<LinkCheck>>,
 ) -> Result<Decision, Failed> {
     let state = request.state().ok_or(Failed::Value)?;
+    state.judging.is_sound()?;
+    state.set_time(request.now());
     let any = request.satisfies_any();
-    let token = match jwt.map(|check| decide_jwt(request, state, check)) {
+    // Each as a whole: what fails in a rule, or in the answer to a refusal, fails the decision.
+    let decide_jwt = |check| attempt(request, state, || decide_jwt(request, state, check));
+    let decide_link = |check| attempt(request, state, || decide_link(request, state, check));
+    let token = match jwt.map(decide_jwt) {
         Some(Err(Failed::Pending)) if any => Decision::Wait,
         Some(decided) => decided?,
         None => Decision::Decline,
@@ -76,7 +84,7 @@ fn both(
         return Ok(token);
     }
     let link = match link {
-        Some(check) => decide_link(request, state, check)?,
+        Some(check) => decide_link(check)?,
         None => Decision::Decline,
     };
     Ok(match (token, link) {
@@ -97,6 +105,27 @@ fn both(
     })
 }
 
+/// Runs a judgement, or a part of one. Should it fail, nothing is kept of the variables that nginx
+/// has evaluated for it: a `map` may have made its value of one that was empty for want of a verdict.
+fn attempt<V>(
+    request: Request<'_>,
+    state: &State,
+    judge: impl FnOnce() -> Result<V, Failed>,
+) -> Result<V, Failed> {
+    if state.judging.is_idle() {
+        // Nothing is left but by a panic.
+        state.valued.take();
+    }
+    let judged = state.judging.run(judge);
+    if state.judging.is_idle()
+        && let Some(before) = state.valued.take()
+        && judged.is_err()
+    {
+        request.forget_variables_since(&before);
+    }
+    judged
+}
+
 fn decide_jwt(
     request: Request<'_>,
     state: &State,
@@ -109,7 +138,7 @@ fn decide_jwt(
         return Ok(Decision::Decline);
     }
     let (reason, status) = match &verdict.token {
-        Ok(token) => match apply_rules(request, state, check, &verdict, token)? {
+        Ok(token) => match apply_rules(request, state, &verdict, token)? {
             None => return Ok(Decision::Pass),
             Some(rule) => {
                 log_refusal(
@@ -210,7 +239,7 @@ fn judge_jwt(
     check: &Rc<JwtCheck>,
     want: Want,
 ) -> Result<JwtVerdict, Failed> {
-    state.jwt.verdict(&state.judging, check, request.place(), want, || {
+    let judge = || {
         let accepts = [Mode::Off, Mode::On, Mode::Optional, Mode::Permissive];
         let mode = mode(request, "jwt", check.switch, &accepts)?;
         let token = match mode {
@@ -223,8 +252,12 @@ fn judge_jwt(
         };
         let part = token.as_ref().ok().and_then(|token| check.parts.get(token.provider));
         let provider = part.and_then(|part| part.provider.clone());
-        Ok(JwtVerdict { number: state.rules.number(), mode, token, provider })
-    })
+        let rules = Rc::clone(&check.rules);
+        let (number, by_rules) = (state.number(), ByRules::Unknown);
+        Ok(JwtVerdict { number, mode, token, provider, rules, by_rules })
+    };
+    let judge = || attempt(request, state, judge);
+    state.jwt.verdict(&state.judging, check, request.place(), want, judge)
 }
 
 /// Applies the rules to a token that is good by itself, the provider's before the location's, and
@@ -232,22 +265,46 @@ fn judge_jwt(
 fn apply_rules(
     request: Request<'_>,
     state: &State,
-    check: &JwtCheck,
     verdict: &JwtVerdict,
     token: &Verified,
 ) -> Result<Option<Rc<Rule>>, Failed> {
-    let said = |rules| state.rules.set(verdict.number, rules);
-    said(Rules::Judging);
-    let provider = verdict.provider.as_ref().map(|one| &*one.rules).unwrap_or_default();
-    for rule in provider.iter().chain(&*check.rules) {
-        let held = holds(request, rule, token).inspect_err(|_| said(Rules::Unknown))?;
-        if !held {
-            said(Rules::Deny);
-            return Ok(Some(Rc::clone(rule)));
+    let mut outcome = Outcome { state, number: verdict.number, said: ByRules::Judging };
+    outcome.tell();
+    outcome.said = ByRules::Failed(Failed::Value);
+    let denied = attempt(request, state, || {
+        let provider = verdict.provider.as_ref().map(|one| &*one.rules).unwrap_or_default();
+        for rule in provider.iter().chain(&*verdict.rules) {
+            if !holds(request, rule, token)? {
+                return Ok(Some(Rc::clone(rule)));
+            }
         }
+        Ok(None)
+    });
+    outcome.said = match &denied {
+        Ok(None) => ByRules::Hold,
+        Ok(Some(_)) => ByRules::Deny,
+        Err(why) => ByRules::Failed(*why),
+    };
+    denied
+}
+
+/// What the rules say of a verdict, which is noted when this is dropped, also by a panic.
+struct Outcome<'s> {
+    state: &'s State,
+    number: usize,
+    said: ByRules,
+}
+
+impl Outcome<'_> {
+    fn tell(&self) {
+        self.state.by_rules(self.number, self.said);
     }
-    said(Rules::Hold);
-    Ok(None)
+}
+
+impl Drop for Outcome<'_> {
+    fn drop(&mut self) {
+        self.tell();
+    }
 }
 
 /// Whether `rule` holds, with its values as they are for this request.
@@ -292,7 +349,7 @@ fn judge_link(
     check: &Rc<LinkCheck>,
     want: Want,
 ) -> Result<LinkVerdict, Failed> {
-    state.link.verdict(&state.judging, check, request.place(), want, || {
+    let judge = || {
         let mode = mode(request, "secure_token", check.switch, &[Mode::Off, Mode::On])?;
         let refuse = |reject| Ok(LinkVerdict { mode, reject: Some(reject), expires: None });
         if mode == Mode::Off {
@@ -312,33 +369,39 @@ fn judge_link(
             Signed::Uri => Some(request.uri()),
             Signed::Value(value) => request.evaluate(value),
             Signed::Expression(value) => {
-                state.presented.set(digits);
-                let signed = request.evaluate(value);
-                state.presented.set(None);
+                let signed = state.presenting(digits, || request.evaluate(value));
+                // nginx may be putting a value together that goes on with the variable, and must
+                // not take the one that is not verified for it.
+                request.forget_variable(variables::LINK_EXPIRES.to_bytes());
                 signed
             }
         };
-        let reject = check.policy.check(link, signed.ok_or(Failed::Value)?, request.now()).err();
+        let reject =
+            check.policy.check(link, signed.ok_or(Failed::Value)?, state.time(request.now())).err();
         let held = matches!(reject, None | Some(Reject::Expired));
         Ok(LinkVerdict { mode, reject, expires: digits.filter(|_| held) })
-    })
+    };
+    let judge = || attempt(request, state, judge);
+    state.link.verdict(&state.judging, check, request.place(), want, judge)
 }
 
 /// The verdict on the token that a variable is to show: that of the location's own check, as the
 /// access phase decided or, before it, reached now; where none is in force, the one on which the
 /// request was last decided.
 pub(crate) fn jwt_verdict(request: Request<'_>) -> Result<Option<JwtVerdict>, Failed> {
-    if let Some(check) = request.conf().jwt_check() {
-        let state = request.state().ok_or(Failed::Value)?;
-        let verdict = match state.jwt.decided(check, request.place())? {
-            Some(verdict) => verdict,
-            None => judge_jwt(request, state, check, Want::Known)?,
-        };
-        if verdict.mode != Mode::Off {
-            return Ok(Some(verdict));
+    show(request, || {
+        if let Some(check) = request.conf().jwt_check() {
+            let state = request.state().ok_or(Failed::Value)?;
+            let verdict = match state.jwt.decided(check, request.place())? {
+                Some(verdict) => verdict,
+                None => judge_jwt(request, state, check, Want::Known)?,
+            };
+            if verdict.mode != Mode::Off {
+                return Ok(Some(verdict));
+            }
         }
-    }
-    request.existing_state().map_or(Ok(None), |state| state.jwt.last())
+        request.existing_state().map_or(Ok(None), |state| state.jwt.last())
+    })
 }
 
 /// Why the token is refused here, if it is, rules included.
@@ -346,48 +409,57 @@ pub(crate) fn jwt_reject(
     request: Request<'_>,
     verdict: &JwtVerdict,
 ) -> Result<Option<Reject>, Failed> {
-    let token = match &verdict.token {
-        Ok(token) => token,
-        Err(refusal) => return Ok(Some(refusal.reason)),
-    };
-    let state = request.existing_state().ok_or(Failed::Value)?;
-    let denied = match (state.rules.get(verdict.number), request.conf().jwt_check()) {
-        (Rules::Deny, _) => true,
-        (Rules::Unknown, Some(check)) => {
-            let denied = apply_rules(request, state, check, verdict, token);
-            denied.map_err(|why| fail(request, why))?.is_some()
-        }
-        (Rules::Hold | Rules::Judging | Rules::Unknown, _) => false,
-    };
-    Ok(denied.then_some(Reject::Denied))
-}
-
-/// Has what is being judged now, if anything is, fail for want of a variable's value.
-fn fail(request: Request<'_>, why: Failed) -> Failed {
-    request.existing_state().map_or(why, |state| state.judging.fail(why))
+    show(request, || {
+        let token = match &verdict.token {
+            Ok(token) => token,
+            Err(refusal) => return Ok(Some(refusal.reason)),
+        };
+        let denied = match verdict.by_rules {
+            ByRules::Deny => true,
+            ByRules::Hold | ByRules::Judging => false,
+            ByRules::Failed(why) => return Err(why),
+            ByRules::Unknown => {
+                let state = request.existing_state().ok_or(Failed::Value)?;
+                apply_rules(request, state, verdict, token)?.is_some()
+            }
+        };
+        Ok(denied.then_some(Reject::Denied))
+    })
 }
 
 /// As [`jwt_verdict`], for the link.
 pub(crate) fn link_verdict(request: Request<'_>) -> Result<Option<LinkVerdict>, Failed> {
-    if let Some(check) = request.conf().link_check() {
-        let state = request.state().ok_or(Failed::Value)?;
-        let verdict = match state.link.decided(check, request.place())? {
-            Some(verdict) => verdict,
-            None => judge_link(request, state, check, Want::Known)?,
-        };
-        if verdict.mode != Mode::Off {
-            return Ok(Some(verdict));
+    show(request, || {
+        if let Some(check) = request.conf().link_check() {
+            let state = request.state().ok_or(Failed::Value)?;
+            let verdict = match state.link.decided(check, request.place())? {
+                Some(verdict) => verdict,
+                None => judge_link(request, state, check, Want::Known)?,
+            };
+            if verdict.mode != Mode::Off {
+                return Ok(Some(verdict));
+            }
         }
-    }
-    request.existing_state().map_or(Ok(None), |state| state.link.last())
+        request.existing_state().map_or(Ok(None), |state| state.link.last())
+    })
 }
 
 /// The digits of a link's expiry, verified, or as presented while the expression that the link is
 /// signed by is being evaluated.
 pub(crate) fn link_expires(request: Request<'_>) -> Result<Option<Digits>, Failed> {
-    let presented = request.existing_state().and_then(|state: &State| state.presented.get());
-    Ok(match presented {
-        Some(digits) => Some(digits),
-        None => link_verdict(request)?.and_then(|verdict| verdict.expires),
-    })
+    match request.existing_state().and_then(State::presented) {
+        Some(digits) => Ok(Some(digits)),
+        None => Ok(link_verdict(request)?.and_then(|verdict| verdict.expires)),
+    }
+}
+
+/// Gives what a variable is to show. A failure, for which it is empty, fails what is being judged
+/// now, if anything is.
+fn show<T>(request: Request<'_>, verdict: impl FnOnce() -> Result<T, Failed>) -> Result<T, Failed> {
+    verdict().map_err(|why| fail(request, why))
+}
+
+/// Has what is being judged now fail for want of a variable's value; where nothing is, the request.
+pub(crate) fn fail(request: Request<'_>, why: Failed) -> Failed {
+    request.existing_state().map_or(why, |state| state.judging.show_empty(why))
 }

@@ -5,15 +5,22 @@ use core::ptr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use ngx::ffi::{
-    NGX_LOG_ALERT, ngx_conf_t, ngx_http_complex_value_t, ngx_log_t, ngx_pool_cleanup_add,
-    ngx_pool_cleanup_t, ngx_pool_t, ngx_str_t,
+    NGX_LOG_ALERT, ngx_conf_t, ngx_http_get_variable_index, ngx_log_t, ngx_pool_cleanup_add,
+    ngx_pool_cleanup_t, ngx_pool_t, ngx_str_t, ngx_uint_t,
 };
 use ngx::ngx_log_error;
+use zeroize::Zeroizing;
+
+use crate::value::{Part, split};
 
 /// Runs `body` and gives its result, or `failed` should it panic: a panic that crossed into nginx
 /// would abort the worker.
+///
+/// A configuration ends with that, a request does not: `error_page` and the variables of a log go
+/// on with its [`State`](crate::state::State). What is set there for the time of a judgement is
+/// therefore taken back by guards, whose `drop` a panic runs, and a judgement that panics has no
+/// verdict and fails those that it was a part of.
 pub(crate) fn guard<R>(log: *mut ngx_log_t, failed: R, body: impl FnOnce() -> R) -> R {
-    // What a panic leaves behind is not looked at again: the request or the configuration ends.
     catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|_| {
         ngx_log_error!(NGX_LOG_ALERT, log, "token_auth: internal error, please report it");
         failed
@@ -53,6 +60,18 @@ pub(crate) fn string(bytes: &[u8]) -> ngx_str_t {
 /// # Safety
 /// `pool` must be valid. The value must not be used after the pool is destroyed.
 pub(crate) unsafe fn allocate<T>(pool: *mut ngx_pool_t, value: T) -> *mut T {
+    // SAFETY: by the contract of this function; the handler drops exactly this type.
+    unsafe { allocate_with(pool, value, drop_value::<T>) }
+}
+
+/// What nginx calls when a pool is destroyed.
+pub(crate) type Cleanup = unsafe extern "C" fn(*mut c_void);
+
+/// [`allocate`], with a handler by which [`find`] knows the value.
+///
+/// # Safety
+/// As [`allocate`]. The handler must be [`drop_value`] of the type, or call it.
+pub(crate) unsafe fn allocate_with<T>(pool: *mut ngx_pool_t, value: T, handler: Cleanup) -> *mut T {
     const { assert!(align_of::<T>() <= ngx::ffi::NGX_ALIGNMENT) };
     // SAFETY: the pool is valid; nginx allocates the size asked for beside the cleanup record,
     // aligned to NGX_ALIGNMENT.
@@ -65,28 +84,30 @@ pub(crate) unsafe fn allocate<T>(pool: *mut ngx_pool_t, value: T) -> *mut T {
     unsafe {
         let data = (*cleanup).data.cast::<T>();
         data.write(value);
-        (*cleanup).handler = Some(drop_value::<T>);
+        (*cleanup).handler = Some(handler);
         data
     }
 }
 
-/// The first value that [`allocate`] made of type `T` in the list that begins at `cleanup`.
+/// The first value in the list that begins at `cleanup` whose handler is `handler`. That must be a
+/// function that is not generic: of a generic one there may be several, at an address each, or one
+/// for several types.
 ///
 /// # Safety
 /// `cleanup` must be null or the list of a valid pool.
-pub(crate) unsafe fn find<T>(mut cleanup: *mut ngx_pool_cleanup_t) -> *mut T {
-    let ours: unsafe extern "C" fn(*mut c_void) = drop_value::<T>;
+pub(crate) unsafe fn find(mut cleanup: *mut ngx_pool_cleanup_t, handler: Cleanup) -> *mut c_void {
     // SAFETY: each record of the list is valid, and the last one's `next` is null.
     while let Some(record) = unsafe { cleanup.as_ref() } {
-        if record.handler.is_some_and(|handler| ptr::fn_addr_eq(handler, ours)) {
-            return record.data.cast();
+        if record.handler.is_some_and(|one| ptr::fn_addr_eq(one, handler)) {
+            return record.data;
         }
         cleanup = record.next;
     }
     ptr::null_mut()
 }
 
-unsafe extern "C" fn drop_value<T>(data: *mut c_void) {
+/// Drops a value that [`allocate`] has moved into a pool.
+pub(crate) unsafe extern "C" fn drop_value<T>(data: *mut c_void) {
     // A destructor that panics must not unwind into nginx; the value is lost, nothing else.
     let dropped = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: nginx runs each cleanup once, with the `data` that `allocate` wrote a T to.
@@ -95,14 +116,52 @@ unsafe extern "C" fn drop_value<T>(data: *mut c_void) {
     drop(dropped);
 }
 
-/// A value with variables, compiled when the configuration is read.
+/// A value with variables, read when the configuration is.
+///
+/// nginx's own (`ngx_http_complex_value_t`) evaluates each variable twice, once for its length and
+/// once for its bytes, and lets a `map` in the value change what a `$1` beside it stands for. Here
+/// each is evaluated once, by [`Request::evaluate`](crate::request::Request::evaluate).
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct ComplexValue(pub(crate) ptr::NonNull<ngx_http_complex_value_t>);
+pub(crate) struct ComplexValue(ptr::NonNull<[ValuePart]>);
+
+/// A part of a value: text, which may be a secret (`secure_token_md5`), or a variable's index.
+pub(crate) type ValuePart = Part<Zeroizing<Box<[u8]>>, ngx_uint_t>;
 
 impl ComplexValue {
+    /// A value in which nginx has found no mistake. `None` when nginx is out of memory.
+    ///
+    /// # Safety
+    /// `cf` must be what nginx passes to a directive. The value must not be used after the
+    /// configuration is gone.
+    pub(crate) unsafe fn new(cf: *mut ngx_conf_t, value: &[u8]) -> Option<Self> {
+        let index = |name| {
+            let mut name = string(name);
+            // SAFETY: by the contract of this function; nginx copies the name.
+            let index = unsafe { ngx_http_get_variable_index(cf, &raw mut name) };
+            ngx_uint_t::try_from(index).ok()
+        };
+        let parts = split(value).into_iter().map(|part| {
+            Some(match part {
+                Part::Text(text) => Part::Text(Zeroizing::new(text.into())),
+                Part::Variable(name) => Part::Variable(index(name)?),
+                Part::Capture(group) => Part::Capture(group),
+            })
+        });
+        let parts: Box<[ValuePart]> = parts.collect::<Option<_>>()?;
+        // SAFETY: the pool is valid, and lives as long as the configuration.
+        let parts = unsafe { allocate((*cf).pool, parts).as_mut() }?;
+        Some(Self(ptr::NonNull::from(&mut **parts)))
+    }
+
+    /// The parts, none of them for the empty value.
+    pub(crate) fn parts<'c>(self) -> &'c [ValuePart] {
+        // SAFETY: `new` allocated them, nothing writes to them, and its contract is that nobody has
+        // the value when the configuration is gone.
+        unsafe { self.0.as_ref() }
+    }
+
     /// Whether it has to be evaluated for each request.
     pub(crate) fn has_variables(&self) -> bool {
-        // SAFETY: nginx compiled the value, and it lives as long as the configuration.
-        unsafe { !self.0.as_ref().lengths.is_null() }
+        self.parts().iter().any(|part| !matches!(part, Part::Text(_)))
     }
 }

@@ -11,6 +11,7 @@ use ngx::ffi::{
 use crate::access::{self, Decision};
 use crate::conf::{NamedClaim, Status};
 use crate::ffi;
+use crate::judging::Failed;
 use crate::request::Request;
 use crate::variables::{self, VARIABLES, Variable};
 
@@ -132,7 +133,7 @@ unsafe fn show(
 ) -> ngx_int_t {
     // SAFETY: by the contract of this function, for the time of the call.
     let Some(request) = (unsafe { Request::new(r) }) else { return ERROR };
-    ffi::guard(request.log(), ERROR, || {
+    let shown = ffi::guard(request.log(), ERROR, || {
         let text = get(request);
         // SAFETY: the value is nginx's to be filled in, with bytes that live as long as the pool.
         let value = unsafe { &mut *value };
@@ -141,7 +142,7 @@ unsafe fn show(
             value.set_not_found(1);
             return OK;
         };
-        let Some(text) = request.copy(&text) else { return ERROR };
+        let Some(text) = request.copy_shown(&text) else { return ERROR };
         // The length is a bit field of 28 bits.
         let Ok(len @ ..0x1000_0000) = u32::try_from(text.len) else { return ERROR };
         value.set_len(len);
@@ -150,5 +151,10 @@ unsafe fn show(
         value.set_not_found(0);
         value.data = text.data;
         OK
-    })
+    });
+    if shown == ERROR {
+        // A `map` takes the variable for an empty one.
+        access::fail(request, Failed::Value);
+    }
+    shown
 }

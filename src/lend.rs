@@ -10,6 +10,7 @@ use std::sync::Arc;
 use token::{KeySet, Lent, Loan, Refusal, Reject, Revocation, Verified};
 
 use crate::conf::{JwtCheck, KeyFile, KeyRequest, KeySource, Part, PartBeside};
+use crate::ffi::ComplexValue;
 use crate::keys::{Source, Watched};
 use crate::request::Request;
 use crate::state::{Awaited, Failed, OnTheWay, State};
@@ -23,28 +24,46 @@ struct Lookup {
     lacking: Cell<bool>,
     /// One of those, if its keys are on their way.
     under_way: RefCell<Option<OnTheWay>>,
+    /// Whether the name of one could not be evaluated.
+    failed: Cell<bool>,
+}
+
+impl Lookup {
+    /// The value that names a source.
+    fn evaluate<'r>(&self, request: Request<'r>, value: &ComplexValue) -> Option<&'r [u8]> {
+        let name = request.evaluate(value);
+        self.failed.set(self.failed.get() || name.is_none());
+        name
+    }
 }
 
 /// Judges a token. Where only keys that are on their way can tell, that is [`Failed::Pending`].
 pub(crate) fn judge(
     request: Request<'_>,
     state: &State,
-    check: &JwtCheck,
+    check: &Rc<JwtCheck>,
     token: &[u8],
 ) -> Result<Result<Verified, Refusal>, Failed> {
     let lookup = Lookup::default();
-    let mut judged = check.trust.check_cached(
-        token,
-        request.now(),
-        |policy| lend(request, check, policy, &lookup),
-        request.main_conf().cache(),
-    );
+    let judged = find_out(request, state, check, token, &lookup);
+    let judged = for_want_of_keys(request, state, check, judged, &lookup);
+    if lookup.failed.get() { Err(Failed::Value) } else { judged }
+}
+
+/// What to make of a token that was refused because its key is not there.
+fn for_want_of_keys(
+    request: Request<'_>,
+    state: &State,
+    check: &JwtCheck,
+    mut judged: Result<Verified, Refusal>,
+    lookup: &Lookup,
+) -> Result<Result<Verified, Refusal>, Failed> {
     let Err(refusal) = &mut judged else { return Ok(judged) };
-    let for_want_of_keys = matches!(
+    let another_key_may_tell = matches!(
         refusal.reason,
         Reject::NoKeys | Reject::UnknownKey | Reject::BadAlgorithm | Reject::BadSignature
     );
-    if for_want_of_keys
+    if another_key_may_tell
         && let Some(source) = lookup.under_way.take()
         && let Some(pending) = state.awaited.is_needed(source, request.clock())
     {
@@ -53,13 +72,40 @@ pub(crate) fn judge(
     if refusal.reason == Reject::UnknownKey {
         if lookup.lacking.get() {
             refusal.reason = Reject::NoKeys;
-        } else if let Some(source) = look_again(request, check, &lookup)
+        } else if let Some(source) = look_again(request, check, lookup)
             && let Some(pending) = state.awaited.is_needed(source, request.clock())
         {
             return Err(pending);
         }
     }
     Ok(judged)
+}
+
+/// Judges a token by the keys that are there, unless that was done for this request before.
+fn find_out(
+    request: Request<'_>,
+    state: &State,
+    check: &Rc<JwtCheck>,
+    token: &[u8],
+    lookup: &Lookup,
+) -> Result<Verified, Refusal> {
+    let time = state.time(request.now());
+    let lend = |policy| lend(request, check, policy, lookup);
+    if let Some(found) = state.tokens.find(check, token, time, lend) {
+        return found;
+    }
+    let lent = RefCell::new(None);
+    let lend = |policy| {
+        let loan = lend(policy);
+        lent.replace(Some((policy, loan.clone())));
+        loan
+    };
+    let mut found = check.trust.check_cached(token, time, lend, request.main_conf().cache());
+    // The memory of the worker is as good.
+    if !found.as_ref().is_ok_and(|verified| verified.cached) {
+        state.tokens.note(check, token, time, lent.into_inner(), &mut found);
+    }
+    found
 }
 
 /// Has the keys of the policy fetched again that a token's kid is not among; gives a source that
@@ -69,7 +115,7 @@ fn look_again(request: Request<'_>, check: &JwtCheck, lookup: &Lookup) -> Option
     let mut worth = None;
     for source in &part.sources.keys {
         if let KeySource::Request(key_request) = &**source
-            && let Some(source) = find(request, key_request)
+            && let Some(source) = find(request, key_request, lookup)
             && source.look_for_unknown_kid(
                 request.server(),
                 &key_request.terms(part),
@@ -147,9 +193,9 @@ fn keys_of(
             complain(request, "key file", complaint);
             Some(keys)
         }
-        KeySource::Named(file) => named_file(request, file),
+        KeySource::Named(file) => named_file(request, file, lookup),
         KeySource::Request(key_request) => {
-            let source = find(request, key_request)?;
+            let source = find(request, key_request, lookup)?;
             let found = source.keys(request.server(), &key_request.terms(part), request.clock());
             if found.keys.is_none() {
                 lookup.lacking.set(true);
@@ -163,13 +209,13 @@ fn keys_of(
     }
 }
 
-fn find(request: Request<'_>, key_request: &KeyRequest) -> Option<Rc<Source>> {
-    let uri = request.evaluate(&key_request.uri)?;
+fn find(request: Request<'_>, key_request: &KeyRequest, lookup: &Lookup) -> Option<Rc<Source>> {
+    let uri = lookup.evaluate(request, &key_request.uri)?;
     Some(request.main_conf().key_requests.get(request.server(), key_request.zone, uri))
 }
 
-fn named_file(request: Request<'_>, file: &KeyFile) -> Option<Arc<KeySet>> {
-    let mut name = Cow::Borrowed(request.evaluate(&file.name)?);
+fn named_file(request: Request<'_>, file: &KeyFile, lookup: &Lookup) -> Option<Arc<KeySet>> {
+    let mut name = Cow::Borrowed(lookup.evaluate(request, &file.name)?);
     if !name.starts_with(b"/") {
         name = [&*file.folder, &*name].concat().into();
     }

@@ -1,22 +1,27 @@
 //! The nginx module: its tables, as nginx reads them, and the hooks that fill them in.
 //!
-//! Everything unsafe is in this file, `hooks.rs`, `ffi.rs`, `layout.rs`, `nginx.rs`, `register.rs`,
-//! `request.rs`, `conf/{level,setting}.rs` and, for keys that are fetched, `conf/servers.rs` and
-//! `keys/{fetch,loopback,zone}.rs`; the decision (`access.rs`), the keys that it is reached by
-//! (`lend.rs`) and what variables show (`variables.rs`) are safe code over them, and all cryptography
-//! is in the `token` crate.
+//! Everything unsafe is in this file, `captures.rs`, `ffi.rs`, `hooks.rs`, `layout.rs`, `nginx.rs`,
+//! `register.rs`, `request.rs`, `conf/{level,setting}.rs` and, for keys that are fetched,
+//! `conf/servers.rs` and `keys/{fetch,loopback,zone}.rs`; the decision (`access.rs`), the keys that it
+//! is reached by (`lend.rs`) and what variables show (`variables.rs`) are safe code over them, and all
+//! cryptography is in the `token` crate.
 
 mod access;
+mod captures;
 mod conf;
 mod ffi;
 mod hooks;
+mod judging;
 mod keys;
 mod layout;
 mod lend;
+mod memory;
 mod nginx;
 mod register;
 mod request;
 mod state;
+mod tokens;
+mod value;
 mod variables;
 
 use core::ffi::{c_char, c_void};

@@ -1,23 +1,32 @@
 //! The only reader of nginx's request: lends the access check and the variables what they need.
 
+use core::ffi::c_void;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 use core::{ptr, slice};
 
 use ngx::ffi::{
     NGX_HTTP_SATISFY_ANY, NGX_LOG_ERR, NGX_LOG_INFO, NGX_OK, ngx_add_timer, ngx_del_timer,
-    ngx_handle_read_event, ngx_http_block_reading, ngx_http_complex_value,
-    ngx_http_core_loc_conf_t, ngx_http_core_module, ngx_http_core_run_phases,
-    ngx_http_core_srv_conf_t, ngx_http_request_t, ngx_http_test_reading, ngx_int_t, ngx_list_push,
-    ngx_log_t, ngx_pnalloc, ngx_str_t, ngx_table_elt_t, ngx_time, ngx_uint_t,
+    ngx_handle_read_event, ngx_http_block_reading, ngx_http_core_loc_conf_t, ngx_http_core_module,
+    ngx_http_core_run_phases, ngx_http_core_srv_conf_t, ngx_http_get_flushed_variable,
+    ngx_http_request_t, ngx_http_test_reading, ngx_http_variable_t, ngx_http_variable_value_t,
+    ngx_int_t, ngx_list_push, ngx_log_t, ngx_pnalloc, ngx_str_t, ngx_table_elt_t, ngx_time,
+    ngx_uint_t,
 };
 use ngx::http::HttpModuleConfExt as _;
 use token::credential::is_header;
 
+use crate::captures::Captures;
 use crate::conf::{LocationConf, MainConf};
-use crate::ffi::{self, ComplexValue};
+use crate::ffi::{self, ComplexValue, ValuePart};
+use crate::memory::Place;
 use crate::nginx::{self, Server, Waker, header_list};
-use crate::state::{Place, State};
+use crate::state::State;
+use crate::value::Part;
+
+/// From how many bytes on a text is long, and how many of those are known that were shown lately.
+const LONG: usize = 512;
+const SHOWN: usize = 8;
 
 /// A request, for the time of one call from nginx.
 #[derive(Clone, Copy)]
@@ -137,15 +146,101 @@ impl<'r> Request<'r> {
             .map(|line| unsafe { ffi::bytes(line.value) })
     }
 
-    /// Evaluates a value with variables; `None` when out of memory.
+    /// What a value with variables is for this request; `None` when one of them cannot be evaluated,
+    /// or nginx is out of memory. The request's captures are afterwards what they were before, and
+    /// each `$1` of the value is one of them, whatever variables stand beside it.
     pub(crate) fn evaluate(self, value: &ComplexValue) -> Option<&'r [u8]> {
-        let mut result = ngx_str_t { len: 0, data: ptr::null_mut() };
-        // SAFETY: the value was compiled for a configuration that the request uses; the result is
-        // in the request's pool or the configuration's.
-        unsafe {
-            let rc = ngx_http_complex_value(self.raw.as_ptr(), value.0.as_ptr(), &raw mut result);
-            (rc == NGX_OK as ngx_int_t).then(|| ffi::bytes(result))
+        let part = |part: &'r ValuePart| match part {
+            Part::Text(text) => Some(&***text),
+            Part::Variable(index) => self.variable(*index),
+            Part::Capture(group) => Some(self.capture(*group)),
+        };
+        match value.parts() {
+            [] => Some(b""),
+            [only] => part(only),
+            parts => {
+                let values = parts.iter().map(part).collect::<Option<Vec<_>>>()?;
+                // SAFETY: the copy is in the request's pool, and nobody else has it.
+                self.copy_all(&values).map(|copy| unsafe { ffi::bytes(copy) })
+            }
         }
+    }
+
+    /// The value of a variable of the configuration, by its index; empty for one that is not found.
+    fn variable(self, index: ngx_uint_t) -> Option<&'r [u8]> {
+        if let Some(state) = self.existing_state()
+            && !state.judging.is_idle()
+            && let Ok(mut valued) = state.valued.try_borrow_mut()
+        {
+            valued.get_or_insert_with(|| Valued(self.values().map(has_value).collect()));
+        }
+        let r = self.raw.as_ptr();
+        // SAFETY: the index is of this configuration, and the request has room for the values of
+        // all its variables. A value's bytes are in the pool, in what the client has sent or in the
+        // configuration; nginx replaces the value, never the bytes.
+        unsafe {
+            let mut captures = Captures::of(r);
+            let value = ngx_http_get_flushed_variable(r, index).as_ref();
+            captures.restore(r);
+            let Some(value) = value else {
+                // nginx would take it for one that is not found when it is read again.
+                (*(*r).variables.add(index)).set_not_found(0);
+                return None;
+            };
+            let len = if value.not_found() == 0 { value.len() as usize } else { 0 };
+            Some(ffi::bytes(ngx_str_t { len, data: value.data }))
+        }
+    }
+
+    /// What a group of the pattern that the request has matched last has captured.
+    fn capture(self, group: usize) -> &'r [u8] {
+        // SAFETY: nginx says how many numbers of the array are valid; those of a group that took
+        // part in the match are places in the text that it matched, which is in the pool or in
+        // what the client has sent, and those of one that did not are negative.
+        unsafe {
+            let r = self.raw.as_ptr();
+            if 2 * group >= (*r).ncaptures || (*r).captures.is_null() {
+                return &[];
+            }
+            let numbers = (*r).captures.add(2 * group);
+            let ends = (usize::try_from(*numbers), usize::try_from(*numbers.add(1)));
+            let (Ok(start), Ok(end)) = ends else { return &[] };
+            let len = end.saturating_sub(start);
+            ffi::bytes(ngx_str_t { len, data: (*r).captures_data.add(start) })
+        }
+    }
+
+    /// The values that nginx keeps of the variables, each in turn.
+    fn values(self) -> impl Iterator<Item = &'r mut ngx_http_variable_value_t> {
+        // SAFETY: the request has a value for each variable of the configuration. No two of the
+        // references are to the same, and each is given up before the next call of nginx's.
+        unsafe {
+            let values = (*self.raw.as_ptr()).variables;
+            let conf = nginx::core_main_conf(self.raw.as_ptr());
+            let count = conf.map_or(0, |conf| conf.variables.nelts);
+            (0..count).map(move |index| &mut *values.add(index))
+        }
+    }
+
+    /// Has nginx evaluate the variable called `name` again wherever it is read next, also in a value
+    /// that nginx is putting together.
+    pub(crate) fn forget_variable(self, name: &[u8]) {
+        // SAFETY: the array has the configuration's variables, whose names live as long as it does.
+        let names = unsafe {
+            let Some(conf) = nginx::core_main_conf(self.raw.as_ptr()) else { return };
+            let known = conf.variables.elts.cast::<ngx_http_variable_t>();
+            (0..conf.variables.nelts).map(move |index| ffi::bytes((*known.add(index)).name))
+        };
+        names
+            .zip(self.values())
+            .filter(|(one, _)| *one == name)
+            .for_each(|(_, value)| forget(value));
+    }
+
+    /// Has nginx evaluate all variables again that had no value before.
+    pub(crate) fn forget_variables_since(self, before: &Valued) {
+        let had_none = before.0.iter().zip(self.values()).filter(|(had_one, _)| !**had_one);
+        had_none.for_each(|(_, value)| forget(value));
     }
 
     /// The module's state of this request, shared by its subrequests and kept over internal
@@ -162,7 +257,7 @@ impl<'r> Request<'r> {
         // shared references to it are ever made.
         unsafe {
             let main = (*self.raw.as_ptr()).main;
-            let state: *mut State = ffi::allocate((*main).pool, State::default());
+            let state = ffi::allocate_with((*main).pool, State::default(), drop_state);
             *(*main).ctx.add(crate::module().ctx_index) = state.cast();
             state.as_ref()
         }
@@ -175,7 +270,7 @@ impl<'r> Request<'r> {
             let main = (*self.raw.as_ptr()).main;
             let slot = (*main).ctx.add(crate::module().ctx_index);
             if (*slot).is_null() && ((*main).internal() != 0 || (*main).filter_finalize() != 0) {
-                *slot = ffi::find::<State>((*(*main).pool).cleanup).cast();
+                *slot = ffi::find((*(*main).pool).cleanup, drop_state);
             }
             (*slot).cast::<State>().as_ref()
         }
@@ -284,14 +379,63 @@ impl<'r> Request<'r> {
 
     /// Copies bytes into the request's pool.
     pub(crate) fn copy(self, bytes: &[u8]) -> Option<ngx_str_t> {
-        // SAFETY: the pool is valid; the memory is fresh and of the length asked for.
+        self.copy_all(&[bytes])
+    }
+
+    /// [`Request::copy`] for what a variable shows. A long text that was shown lately is not copied
+    /// again: a page may show it thousands of times.
+    pub(crate) fn copy_shown(self, text: &[u8]) -> Option<ngx_str_t> {
+        let state = self.existing_state().filter(|_| text.len() >= LONG);
+        let Some(mut shown) = state.and_then(|state| state.shown.try_borrow_mut().ok()) else {
+            return self.copy(text);
+        };
+        // SAFETY: what is in the list is in the pool that the state is of, and nginx does not write
+        // to the value of a variable.
+        if let Some(known) = shown.iter().find(|one| unsafe { ffi::bytes(**one) } == text) {
+            return Some(*known);
+        }
+        let copy = self.copy(text)?;
+        if shown.len() >= SHOWN {
+            shown.pop_front();
+        }
+        shown.push_back(copy);
+        Some(copy)
+    }
+
+    /// Copies what `values` are together into the request's pool.
+    fn copy_all(self, values: &[&[u8]]) -> Option<ngx_str_t> {
+        let len = values.iter().map(|value| value.len()).sum();
+        // SAFETY: the pool is valid; the memory is fresh and of the length of all values, which
+        // are copied to it one behind the other.
         unsafe {
-            let data = ngx_pnalloc((*self.raw.as_ptr()).pool, bytes.len()).cast::<u8>();
+            let data = ngx_pnalloc((*self.raw.as_ptr()).pool, len).cast::<u8>();
             if data.is_null() {
                 return None;
             }
-            ptr::copy_nonoverlapping(bytes.as_ptr(), data, bytes.len());
-            Some(ngx_str_t { len: bytes.len(), data })
+            let mut end = data;
+            for value in values {
+                ptr::copy_nonoverlapping(value.as_ptr(), end, value.len());
+                end = end.add(value.len());
+            }
+            Some(ngx_str_t { len, data })
         }
     }
+}
+
+/// The cleanup of a request's state, by which it is found after an internal redirect.
+unsafe extern "C" fn drop_state(data: *mut c_void) {
+    // SAFETY: nginx passes what `Request::state` has allocated, once.
+    unsafe { ffi::drop_value::<State>(data) }
+}
+
+/// Whether each variable had a value at some time.
+pub(crate) struct Valued(Box<[bool]>);
+
+fn has_value(value: &mut ngx_http_variable_value_t) -> bool {
+    value.valid() != 0 || value.not_found() != 0
+}
+
+fn forget(value: &mut ngx_http_variable_value_t) {
+    value.set_valid(0);
+    value.set_not_found(0);
 }

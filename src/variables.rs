@@ -16,6 +16,9 @@ pub(crate) enum Variable {
     Prefix(&'static CStr, fn(Request<'_>, &[u8]) -> Option<Vec<u8>>),
 }
 
+/// The expiry of a link.
+pub(crate) const LINK_EXPIRES: &CStr = c"secure_token_expires";
+
 /// The variables.
 pub(crate) static VARIABLES: [Variable; 8] = [
     Variable::Named(c"jwt_status", jwt_status),
@@ -24,7 +27,7 @@ pub(crate) static VARIABLES: [Variable; 8] = [
     Variable::Prefix(c"jwt_claim_", jwt_claim),
     Variable::Prefix(c"jwt_header_", jwt_header),
     Variable::Named(c"secure_token_status", secure_token_status),
-    Variable::Named(c"secure_token_expires", secure_token_expires),
+    Variable::Named(LINK_EXPIRES, secure_token_expires),
     Variable::Prefix(c"single_arg_", single_argument),
 ];
 

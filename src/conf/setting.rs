@@ -11,8 +11,8 @@ use ngx::ffi::{
     NGX_HTTP_VAR_NOCACHEABLE, NGX_LOG_EMERG, NGX_LOG_WARN, NGX_MAIN_CONF, NGX_OK, ngx_command_t,
     ngx_conf_full_name, ngx_conf_include, ngx_conf_parse, ngx_conf_t, ngx_http_add_variable,
     ngx_http_compile_complex_value, ngx_http_compile_complex_value_t, ngx_http_complex_value_t,
-    ngx_http_conf_ctx_t, ngx_http_max_module, ngx_int_t, ngx_palloc, ngx_parse_size,
-    ngx_parse_time, ngx_str_t, ngx_uint_t,
+    ngx_http_conf_ctx_t, ngx_http_max_module, ngx_int_t, ngx_parse_size, ngx_parse_time, ngx_str_t,
+    ngx_uint_t,
 };
 use ngx::ngx_conf_log_error;
 use token::{ClaimPath, LoadError, Loaded};
@@ -324,26 +324,23 @@ impl<'c> Setting<'c> {
         }
     }
 
-    /// Compiles a value that may hold variables.
+    /// Compiles a value that may hold variables. nginx looks for mistakes in it, and tells them.
     pub(super) fn compile(&self, value: &[u8]) -> Result<ComplexValue> {
         let cf = self.cf.as_ptr();
-        let mut value = ffi::string(value);
-        // SAFETY: the pool is valid and outlives every request of this configuration; the compiled
-        // value is allocated there, as nginx's own modules do, and zero is a valid value of each of
-        // the structures.
+        let mut text = ffi::string(value);
+        // SAFETY: the structures of nginx's are zeroed, which is valid for each of them, and used
+        // for this call only; `cf` is that of the directive, whose pool outlives every request of
+        // this configuration.
         unsafe {
-            let size = size_of::<ngx_http_complex_value_t>();
-            let compiled = ngx_palloc((*cf).pool, size).cast::<ngx_http_complex_value_t>();
-            let compiled = NonNull::new(compiled).ok_or(ConfError::Logged)?;
-            compiled.write_bytes(0, 1);
+            let mut compiled: ngx_http_complex_value_t = mem::zeroed();
             let mut request: ngx_http_compile_complex_value_t = mem::zeroed();
             request.cf = cf;
-            request.value = &raw mut value;
-            request.complex_value = compiled.as_ptr();
-            match ngx_http_compile_complex_value(&raw mut request) {
-                rc if rc == NGX_OK as ngx_int_t => Ok(ComplexValue(compiled)),
-                _ => Err(ConfError::Logged),
+            request.value = &raw mut text;
+            request.complex_value = &raw mut compiled;
+            if ngx_http_compile_complex_value(&raw mut request) != NGX_OK as ngx_int_t {
+                return Err(ConfError::Logged);
             }
+            ComplexValue::new(cf, value).ok_or(ConfError::Logged)
         }
     }
 

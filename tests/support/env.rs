@@ -96,6 +96,14 @@ pub fn nginx_configured(argument: &str) -> Result<bool> {
     Ok(String::from_utf8_lossy(&output.stderr).split_whitespace().any(|word| word == argument))
 }
 
+/// Whether this nginx is built without a module of nginx's that others have, such as `ssi`.
+///
+/// # Errors
+/// When nginx cannot be run.
+pub fn nginx_leaves_out(name: &str) -> Result<bool> {
+    Ok(left_out()?.iter().any(|one| one == name))
+}
+
 /// Which of nginx's own modules (as in `--without-http_NAME_module`) this build leaves out.
 pub(crate) fn left_out() -> Result<Vec<String>> {
     let output = Command::new(nginx()?).arg("-V").output().context("nginx -V")?;

@@ -39,7 +39,9 @@ pub use c_module::CModule;
 pub use check::{Checked, nginx_t};
 pub use client::{Connection, Request, Response};
 pub use config::{Builder, SERVE};
-pub use env::{module, nginx_configured, nginx_has, nginx_version, patience, tokenctl};
+pub use env::{
+    module, nginx_configured, nginx_has, nginx_leaves_out, nginx_version, patience, tokenctl,
+};
 pub use http2::{End, Field, Http2, http2_request};
 pub use jwt::{
     Jwt, OTHER_SECRET, SECRET, base64url, hmac, now, raw_token, signature, unsigned_part,

@@ -137,15 +137,22 @@ impl Cache {
         entry.proofs.iter().find(counts).map(|proof| proof.key)
     }
 
-    /// Remembers a token that has satisfied all that was asked of it.
-    pub(crate) fn remember(&self, token: &[u8], content: &Rc<Content>, proof: Proof, now: i64) {
-        let Ok(mut store) = self.0.try_borrow_mut() else { return };
+    /// Remembers a token that has satisfied all that was asked of it, if there can be room for it;
+    /// tells whether there is.
+    pub(crate) fn remember(
+        &self,
+        token: &[u8],
+        content: &Rc<Content>,
+        proof: Proof,
+        now: i64,
+    ) -> bool {
+        let Ok(mut store) = self.0.try_borrow_mut() else { return false };
         let hash = store.hash(token);
         let mut entry = match store.slot_of(hash, token) {
             // Another proof may cost more room, which is made with the entry out of the way.
             Some(slot) => match store.take(slot) {
                 Some(entry) => entry,
-                None => return,
+                None => return false,
             },
             None => Entry {
                 hash,
@@ -159,7 +166,7 @@ impl Cache {
             entry.proofs.remove(0);
         }
         entry.proofs.push(proof);
-        store.put(entry, now);
+        store.put(entry, now)
     }
 }
 
@@ -193,22 +200,22 @@ impl Store {
 
     /// Puts an entry in, for which others make room: those that have expired, then those that were
     /// not used for the longest time.
-    fn put(&mut self, entry: Entry, now: i64) {
+    fn put(&mut self, entry: Entry, now: i64) -> bool {
         let cost = entry.cost();
         if cost > self.limit / LARGEST_PART {
-            return;
+            return false;
         }
         while self.used + cost > self.limit {
             let expired = self.expiry.first().filter(|(time, _)| *time <= now);
             let Some(slot) = expired.map(|(_, slot)| slot).or(self.recency.oldest()) else {
-                return;
+                return false;
             };
             self.take(slot);
         }
         let slot = match self.free.pop() {
             Some(slot) => slot,
             None => {
-                let Ok(slot) = Slot::try_from(self.entries.len()) else { return };
+                let Ok(slot) = Slot::try_from(self.entries.len()) else { return false };
                 self.entries.push(None);
                 slot
             }
@@ -222,6 +229,7 @@ impl Store {
         if let Some(place) = self.entries.get_mut(slot as usize) {
             *place = Some(entry);
         }
+        true
     }
 }
 

@@ -33,6 +33,15 @@ pub struct Verified {
     content: Rc<Content>,
     /// Which of the [`Trust::Providers`] it is from; 0 where there are only keys.
     pub provider: usize,
+    /// Whether a cache knows it now, so that the same keys need not verify it again.
+    pub cached: bool,
+}
+
+impl Verified {
+    /// Shares what another token says that has the very same bytes.
+    pub fn share(&mut self, same: &Self) {
+        self.content = Rc::clone(&same.content);
+    }
 }
 
 impl Deref for Verified {
@@ -160,10 +169,9 @@ impl<'p, L: Fn(usize) -> Loan> Judge<'p, L> {
             .check_content(&content, key, self.now)
             .map_err(|why| Refusal::of(&content.header, why))?;
         let content = Rc::new(content);
-        if let Some(cache) = self.cache {
-            self.remember(cache, token, &content, &chosen, place);
-        }
-        Ok(Verified { content, provider: chosen.number })
+        let remember = |cache| self.remember(cache, token, &content, &chosen, place);
+        let cached = self.cache.is_some_and(remember);
+        Ok(Verified { content, provider: chosen.number, cached })
     }
 
     /// A token that the cache knows: it need not be read again, nor verified where the same keys
@@ -194,10 +202,8 @@ impl<'p, L: Fn(usize) -> Loan> Judge<'p, L> {
         };
         let judged = force.check_content(content, key, self.now);
         judged.map_err(|why| Refusal::of(&content.header, why))?;
-        if let Some(place) = new {
-            self.remember(cache, token, content, &chosen, place);
-        }
-        Ok(Verified { content: Rc::clone(content), provider: chosen.number })
+        let cached = new.is_none_or(|place| self.remember(cache, token, content, &chosen, place));
+        Ok(Verified { content: Rc::clone(content), provider: chosen.number, cached })
     }
 
     fn remember(
@@ -207,9 +213,9 @@ impl<'p, L: Fn(usize) -> Loan> Judge<'p, L> {
         content: &Rc<Content>,
         chosen: &Chosen<'_>,
         key: Place,
-    ) {
+    ) -> bool {
         let sets = chosen.in_force().set_ids().collect();
-        cache.remember(token, content, Proof { sets, key, since: self.now }, self.now);
+        cache.remember(token, content, Proof { sets, key, since: self.now }, self.now)
     }
 
     /// The one policy that there is.

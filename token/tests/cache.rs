@@ -223,6 +223,29 @@ fn after_its_key_is_removed() {
 }
 
 #[test]
+fn a_judgement_tells_whether_the_cache_knows_the_token() {
+    let trust = of_keys(vec![set(vec![key("a")])]);
+    let known = |token: &[u8], cache: Option<&Cache>| {
+        trust.check_cached(token, NOW, |_| Loan::default(), cache).unwrap().cached
+    };
+    let (cache, small) = (Cache::new(ROOMY).unwrap(), Cache::new(4096).unwrap());
+    let token = token(r#"{"sub":"x"}"#);
+    assert!(!known(&token, None));
+    assert!(!known(&token, Some(&small)) && small.is_empty());
+    assert!(known(&token, Some(&cache)) && known(&token, Some(&cache)));
+}
+
+#[test]
+fn what_two_judgements_of_one_token_say_can_be_shared() {
+    let trust = of_keys(vec![set(vec![key("a")])]);
+    let judge = || trust.check(&token(r#"{"sub":"x"}"#), NOW, |_| Loan::default()).unwrap();
+    let (first, mut second) = (judge(), judge());
+    assert!(!std::ptr::eq(first.payload.text(), second.payload.text()));
+    second.share(&first);
+    assert!(std::ptr::eq(first.payload.text(), second.payload.text()));
+}
+
+#[test]
 fn old_key_sets_are_not_kept_alive() {
     let (trust, cache) = (Trust::Keys(Policy::default()), Cache::new(ROOMY).unwrap());
     let keys = set(vec![key("a")]);
