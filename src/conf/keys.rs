@@ -115,7 +115,9 @@ fn read_keys(
 ) -> Result<KeysOf> {
     let shown = String::from_utf8_lossy(path);
     let Some(check) = check else {
-        let loaded = format.load(&read_file(path, LARGEST_KEY_FILE)?).map_err(|why| ConfError::file(path, why))?;
+        let loaded = format
+            .load(&read_file(path, LARGEST_KEY_FILE)?)
+            .map_err(|why| ConfError::file(path, why))?;
         warn(setting, &loaded.warnings, Some(&shown));
         return Ok(KeysOf::Fixed(Arc::new(KeySet::new(loaded.keys))));
     };

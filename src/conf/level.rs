@@ -85,7 +85,9 @@ impl<'c> Level<'c> {
     /// How to say that this level is open on purpose.
     pub(super) fn opened(&self, switch: &str) -> String {
         if self.is_server() {
-            format!("move it into locations that have some, or add \"location / {{ {switch} off; }}\"")
+            format!(
+                "move it into locations that have some, or add \"location / {{ {switch} off; }}\""
+            )
         } else {
             format!("or say \"{switch} off\" there")
         }

@@ -37,8 +37,10 @@ fn check(http: &str, server: &str) -> Result<Checked> {
 
 #[test]
 fn a_rule_in_a_location_whose_keys_were_forgotten() -> Result<()> {
-    let keys = ["jwks_file", "jwt_kids", "jwks_request", "provider=", "\"jwt off\"", "location \"/\""];
-    let link = ["secure_token_secret", "secure_token_md5", "\"secure_token off\"", "location \"/\""];
+    let keys =
+        ["jwks_file", "jwt_kids", "jwks_request", "provider=", "\"jwt off\"", "location \"/\""];
+    let link =
+        ["secure_token_secret", "secure_token_md5", "\"secure_token off\"", "location \"/\""];
     let rules = RULES.map(|rule| mistake(rule, rule, &keys).file("list.txt", ""));
     let settings = LINK_SETTINGS.map(|setting| mistake(setting, setting, &link));
     refuse_all(&rules)?;
@@ -88,7 +90,8 @@ fn what_asks_nothing_of_a_token_needs_no_keys() -> Result<()> {
     let harmless = "jwt_leeway 30s; jwt_realm x; jwt_token cookie:a; auth_jwt_key_cache 5m;
         auth_jwt_type signed; jwt_require_exp off;";
     check(&format!("jwt_cache 1m; {harmless}"), "location / { }")?.accepted()?;
-    check("jwt_require_exp on;", &format!("jwt_require_exp off; location / {{ {KIDS} }}"))?.accepted()
+    check("jwt_require_exp on;", &format!("jwt_require_exp off; location / {{ {KIDS} }}"))?
+        .accepted()
 }
 
 /// Rules above and keys below: fine for as long as no location is left out.
@@ -166,7 +169,8 @@ fn nginx_plus_s_own_names_are_warned_about() -> Result<()> {
     // Once for each line, not for each location.
     let warnings = checked.stderr.matches("[warn]").count();
     assert_eq!(warnings, 1, "{}", checked.stderr);
-    files(&format!("auth_jwt_leeway 30s; location / {{ {below} }} location /b {{ }}"))?.accepted()?;
+    files(&format!("auth_jwt_leeway 30s; location / {{ {below} }} location /b {{ }}"))?
+        .accepted()?;
     files(&format!("auth_jwt_require $arg_a; location / {{ {below} }}"))?.accepted()?;
     files("location / { auth_jwt off; auth_jwt_require $arg_a; }")?.accepted()?;
     // Keys that do not switch the check on are as good as none.
@@ -180,7 +184,13 @@ fn nginx_plus_s_own_names_are_warned_about() -> Result<()> {
 #[test]
 fn keys_below_off_are_warned_about() -> Result<()> {
     let off = format!("jwt off; location / {{ {KIDS} }}");
-    nginx_t(off)?.warned_with(&["\"jwt\"", "off", "location \"/\"", "\"jwt on\"", "nginx.conf:"])?;
+    nginx_t(off)?.warned_with(&[
+        "\"jwt\"",
+        "off",
+        "location \"/\"",
+        "\"jwt on\"",
+        "nginx.conf:",
+    ])?;
     nginx_t(format!("jwt off; location / {{ jwt on; {KIDS} }}"))?.accepted()?;
     nginx_t(format!("location / {{ jwt off; {KIDS} }}"))?.accepted()
 }

@@ -115,7 +115,12 @@ fn kinds() -> Result<Vec<Kind>> {
     let other = hs(OTHER_SECRET)?;
     [
         kind("jwks_file k.json check=1ms;", "k.json", oct(SECRET), &other),
-        kind("jwt_kids_file k.json check=1ms;", "k.json", json!({ "k": SECRET }).to_string(), &other),
+        kind(
+            "jwt_kids_file k.json check=1ms;",
+            "k.json",
+            json!({ "k": SECRET }).to_string(),
+            &other,
+        ),
         kind("auth_jwt x; auth_jwt_key_file $file;", "k.json", oct(SECRET), &other),
         kind(
             &format!("jwt_kids {{ k {SECRET}; }} jwt_revoked jti list.txt check=1ms;"),
@@ -263,6 +268,6 @@ impl Drop for Mapped {
     fn drop(&mut self) {
         // SAFETY: nothing uses the mapping after this.
         let unmapped = unsafe { rustix::mm::munmap(self.start.cast(), self.len) };
-        drop(unmapped);
+        assert!(unmapped.is_ok());
     }
 }

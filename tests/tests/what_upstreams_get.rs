@@ -104,7 +104,8 @@ fn what_is_cached_of_one_person_is_not_given_to_another() -> Result<()> {
         let cached = response.header("X-Cache").unwrap_or("none").to_owned();
         Ok((response.text().trim_end().to_owned(), cached))
     };
-    let answer = |path: &str, user: &str, cached: &str| (format!("{path} {user}"), cached.to_owned());
+    let answer =
+        |path: &str, user: &str, cached: &str| (format!("{path} {user}"), cached.to_owned());
     // Without the identity in the key the second gets what is the first one's.
     assert_eq!(ask("/shared/a", "alice")?, answer("/shared/a", "alice", "MISS"));
     assert_eq!(ask("/shared/a", "bob")?, answer("/shared/a", "alice", "HIT"));
