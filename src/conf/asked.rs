@@ -10,9 +10,8 @@ use super::setting::Setting;
 
 /// Such directives of one level: its own and, once it is merged, those that it inherits.
 #[derive(Clone, Default)]
-pub(super) struct Asked(Rc<Vec<Ask>>);
+pub(super) struct Asked(Rc<Vec<Rc<Ask>>>);
 
-#[derive(Clone)]
 struct Ask {
     /// The directive as which it is inherited.
     kind: &'static str,
@@ -20,7 +19,7 @@ struct Ask {
     position: Rc<str>,
     severity: Severity,
     /// Whether it has been warned about.
-    warned: Rc<Cell<bool>>,
+    warned: Cell<bool>,
 }
 
 /// What it is to ask something where there are no keys.
@@ -46,13 +45,13 @@ pub(super) struct Lack {
 impl Asked {
     /// Notes the directive that is being read.
     pub(super) fn note(&mut self, kind: &'static str, setting: &Setting<'_>, severity: Severity) {
-        Rc::make_mut(&mut self.0).push(Ask {
+        Rc::make_mut(&mut self.0).push(Rc::new(Ask {
             kind,
             name: setting.name().into(),
             position: setting.position().into(),
             severity,
-            warned: Rc::default(),
-        });
+            warned: Cell::new(false),
+        }));
     }
 
     /// Takes over what the level above asks by directives that this one does not name.
@@ -61,8 +60,8 @@ impl Asked {
             self.0 = Rc::clone(&parent.0);
             return;
         }
-        let named = |ask: &&Ask| !self.0.iter().any(|own| own.kind == ask.kind);
-        let inherited: Vec<Ask> = parent.0.iter().filter(named).cloned().collect();
+        let named = |ask: &&Rc<Ask>| !self.0.iter().any(|own| own.kind == ask.kind);
+        let inherited: Vec<_> = parent.0.iter().filter(named).map(Rc::clone).collect();
         if !inherited.is_empty() {
             Rc::make_mut(&mut self.0).extend(inherited);
         }

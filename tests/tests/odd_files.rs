@@ -268,6 +268,6 @@ impl Drop for Mapped {
     fn drop(&mut self) {
         // SAFETY: nothing uses the mapping after this.
         let unmapped = unsafe { rustix::mm::munmap(self.start.cast(), self.len) };
-        drop(unmapped);
+        assert!(unmapped.is_ok());
     }
 }

@@ -218,7 +218,11 @@ fn with_file(size: usize, folder: &Path) -> Result<Made> {
     write_kids(1, folder)?;
     let files = locations(size, |_| "jwt_kids_file kids.json;".to_owned())?;
     let header = header(&Signer::secret("kid-0000000", &secret(0)), 0)?;
-    made(String::new(), format!("{DEMANDS} {files}"), targets(size, &header))
+    made(
+        String::new(),
+        format!("{DEMANDS} location / {{ jwt off; }} {files}"),
+        targets(size, &header),
+    )
 }
 
 fn beneath_providers(size: usize, folder: &Path) -> Result<Made> {
@@ -232,7 +236,11 @@ fn with_large_file(size: usize, folder: &Path) -> Result<Made> {
     write_kids(KIDS, folder)?;
     let files = locations(size, |_| "jwt_kids_file kids.json;".to_owned())?;
     let header = header(&Signer::secret("kid-0000000", &secret(0)), 0)?;
-    made(String::new(), format!("{DEMANDS} {files}"), targets(size, &header))
+    made(
+        String::new(),
+        format!("{DEMANDS} location / {{ jwt off; }} {files}"),
+        targets(size, &header),
+    )
 }
 
 #[cfg(test)]
