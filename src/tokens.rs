@@ -13,26 +13,29 @@ use token::{Loan, Refusal, Verified};
 
 use crate::conf::JwtCheck;
 
-/// How many are kept, the last ones: one for each check, token and set of keys.
-const KEPT: usize = 32;
+/// How many tokens are kept, the last ones.
+const TOKENS: usize = 8;
+
+/// How many judgements are kept of each, the last ones: one for each check and set of keys.
+const JUDGEMENTS: usize = 64;
 
 /// What was found of tokens, before anything else of the request is looked at.
 #[derive(Default)]
-pub(crate) struct Tokens(RefCell<VecDeque<Entry>>);
+pub(crate) struct Tokens(RefCell<VecDeque<Known>>);
 
-struct Entry {
-    asked: Asked,
-    /// Shared by all entries of one token.
-    token: Rc<[u8]>,
-    found: Result<Verified, Refusal>,
+/// A token, and what was found of it.
+struct Known {
+    token: Box<[u8]>,
+    judgements: VecDeque<Judgement>,
 }
 
-/// What a token was judged by.
-struct Asked {
+struct Judgement {
     /// Kept alive, so that no other can come to its address.
     check: Rc<JwtCheck>,
     time: i64,
+    /// What decides which policy counts is the token alone; `None` where none does.
     lent: Option<LentTo>,
+    found: Result<Verified, Refusal>,
 }
 
 /// The number of a policy, and what it was lent.
@@ -48,26 +51,22 @@ impl Tokens {
         time: i64,
         lend: impl FnOnce(usize) -> Loan,
     ) -> Option<Result<Verified, Refusal>> {
-        let is_it = |entry: &&Entry| {
-            Rc::ptr_eq(&entry.asked.check, check)
-                && entry.asked.time == time
-                && *entry.token == *token
-        };
-        let known = self.0.try_borrow().ok()?;
-        let first = known.iter().find(is_it)?;
-        // Which policy counts is said by the token alone, and so is that none does.
-        let Some((policy, _)) = first.asked.lent else { return Some(first.found.clone()) };
+        let by_check = |one: &&Judgement| Rc::ptr_eq(&one.check, check) && one.time == time;
+        let is_it = |known: &&Known| *known.token == *token;
+        let tokens = self.0.try_borrow().ok()?;
+        let first = tokens.iter().find(is_it)?.judgements.iter().find(by_check)?;
+        let Some((policy, _)) = first.lent else { return Some(first.found.clone()) };
         // Lending evaluates variables, which may ask for tokens.
-        drop(known);
+        drop(tokens);
         let lent = lend(policy);
-        let known = self.0.try_borrow().ok()?;
-        let same = |entry: &&Entry| {
-            entry.asked.lent.as_ref().is_some_and(|(_, loan)| is_same(loan, &lent))
-        };
-        known.iter().filter(is_it).find(same).map(|entry| entry.found.clone())
+        let same =
+            |one: &&Judgement| one.lent.as_ref().is_some_and(|(_, loan)| is_same(loan, &lent));
+        let tokens = self.0.try_borrow().ok()?;
+        let judgements = &tokens.iter().find(is_it)?.judgements;
+        judgements.iter().filter(by_check).find(same).map(|one| one.found.clone())
     }
 
-    /// Notes what was found. Of a token that has been noted already, what it says is shared.
+    /// Notes what was found. What the token says is shared by all judgements of it.
     pub(crate) fn note(
         &self,
         check: &Rc<JwtCheck>,
@@ -76,23 +75,24 @@ impl Tokens {
         lent: Option<LentTo>,
         found: &mut Result<Verified, Refusal>,
     ) {
-        let Ok(mut known) = self.0.try_borrow_mut() else { return };
-        let mut bytes = None;
-        for same in known.iter().filter(|entry| *entry.token == *token) {
-            bytes = Some(Rc::clone(&same.token));
-            if let (Ok(found), Ok(same)) = (&mut *found, &same.found) {
-                found.share(same);
-                break;
+        let Ok(mut tokens) = self.0.try_borrow_mut() else { return };
+        let at = tokens.iter().position(|known| *known.token == *token).unwrap_or_else(|| {
+            if tokens.len() >= TOKENS {
+                tokens.pop_front();
             }
-        }
-        if known.len() >= KEPT {
-            known.pop_front();
-        }
-        known.push_back(Entry {
-            asked: Asked { check: Rc::clone(check), time, lent },
-            token: bytes.unwrap_or_else(|| token.into()),
-            found: found.clone(),
+            tokens.push_back(Known { token: token.into(), judgements: VecDeque::new() });
+            tokens.len() - 1
         });
+        let Some(Known { judgements, .. }) = tokens.get_mut(at) else { return };
+        let same = judgements.iter().find_map(|one| one.found.as_ref().ok());
+        if let (Ok(found), Some(same)) = (&mut *found, same) {
+            found.share(same);
+        }
+        if judgements.len() >= JUDGEMENTS {
+            judgements.pop_front();
+        }
+        let (check, found) = (Rc::clone(check), found.clone());
+        judgements.push_back(Judgement { check, time, lent, found });
     }
 }
 
