@@ -269,7 +269,7 @@ impl<'d> Value<'d> {
             Node::Null => out.push_str("null"),
             Node::Bool(value) => out.push_str(if value { "true" } else { "false" }),
             Node::Integer { .. } | Node::Number(_) => {
-                out.push_str(self.as_number().map_or("0", Number::as_str))
+                out.push_str(self.as_number().map_or("0", Number::as_str));
             }
             Node::Plain(_) | Node::Unescaped(_) => write_string(self.as_str(), out),
             Node::Array { .. } => {
