@@ -133,14 +133,13 @@ impl<'r> Request<'r> {
         // SAFETY: nginx has filled the list before any phase, and does not change it.
         unsafe { header_list::<'r>(&raw const (*self.raw.as_ptr()).headers_in.headers) }
             .filter(move |line| {
+                if line.key.len != name.len() || line.lowcase_key.is_null() {
+                    return false;
+                }
                 // SAFETY: nginx sets the lower-case name of every client header, of the length of
                 // its name; of one that another module has added it may be null.
-                line.key.len == name.len()
-                    && !line.lowcase_key.is_null()
-                    && is_header(
-                        unsafe { slice::from_raw_parts(line.lowcase_key, line.key.len) },
-                        name,
-                    )
+                let found = unsafe { slice::from_raw_parts(line.lowcase_key, line.key.len) };
+                is_header(found, name)
             })
             // SAFETY: a header's value lives as long as the request.
             .map(|line| unsafe { ffi::bytes(line.value) })

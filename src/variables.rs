@@ -100,7 +100,7 @@ fn jwt_header(request: Request<'_>, name: &[u8]) -> Option<Vec<u8>> {
 /// A claim or header that the configuration has given a variable of its own.
 pub(crate) fn named_claim(request: Request<'_>, claim: &NamedClaim) -> Option<Vec<u8>> {
     let kind = if claim.header { "jwt_header_set" } else { "jwt_claim_set" };
-    let last = claim.path.last().map(|step| step.as_str()).unwrap_or_default();
+    let last = claim.path.last().map(token::ClaimPath::as_str).unwrap_or_default();
     verified(request, format_args!("a variable of {kind} ({last:?})"), |token| {
         let document = if claim.header { &token.header } else { &token.payload };
         let value = claim.path.iter().try_fold(document.root(), |value, step| step.find(value));

@@ -7,7 +7,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 
 use crate::json::{Document, Place, Value};
-use crate::number::{Number, Rounded};
+use crate::number::Rounded;
 use crate::reject::Reject;
 
 /// The registered claims of a payload, with their types checked: of numbers what comparing them with
@@ -30,7 +30,7 @@ impl Claims {
         let mut claims = Self::default();
         for (name, value) in payload.root().members().ok_or(Reject::Malformed)? {
             let text = || value.as_str().ok_or(Reject::Malformed);
-            let number = || value.as_number().map(Number::rounded).ok_or(Reject::Malformed);
+            let number = || value.as_rounded().ok_or(Reject::Malformed);
             match name {
                 "iss" => claims.issuer = text().map(|_| Some(value.place()))?,
                 "sub" | "jti" => drop(text()?),

@@ -13,6 +13,7 @@ use std::fmt::{self, Write as _};
 use zeroize::Zeroize;
 
 pub use crate::number::Number;
+use crate::number::Rounded;
 
 /// How deep arrays and objects may nest, the outermost included.
 pub const MAX_DEPTH: usize = 32;
@@ -31,7 +32,12 @@ pub struct Document {
 enum Node {
     Null,
     Bool(bool),
-    /// Where it is written.
+    /// An integer, and where it begins: most numbers of a token are times, which need no more.
+    Integer {
+        start: u32,
+        value: u32,
+    },
+    /// Any other number, by where it is written.
     Number(Span),
     /// A range of the text.
     Plain(Span),
@@ -170,8 +176,22 @@ impl<'d> Value<'d> {
 
     /// The number, if it is one.
     pub fn as_number(self) -> Option<Number<'d>> {
-        let Node::Number(Span { start, end }) = self.document.node(self.at) else { return None };
+        let Span { start, end } = match self.document.node(self.at) {
+            Node::Number(span) => span,
+            Node::Integer { start, value } => {
+                Span { start, end: start.saturating_add(digits(value)) }
+            }
+            _ => return None,
+        };
         self.document.text.get(start as usize..end as usize).map(Number::of_literal)
+    }
+
+    /// What comparing it with integers needs, if it is a number.
+    pub(crate) fn as_rounded(self) -> Option<Rounded> {
+        match self.document.node(self.at) {
+            Node::Integer { value, .. } => Some(Rounded::from(value)),
+            _ => self.as_number().map(Number::rounded),
+        }
     }
 
     /// The boolean, if it is one.
@@ -248,7 +268,9 @@ impl<'d> Value<'d> {
         match self.document.node(self.at) {
             Node::Null => out.push_str("null"),
             Node::Bool(value) => out.push_str(if value { "true" } else { "false" }),
-            Node::Number(_) => out.push_str(self.as_number().map_or("0", Number::as_str)),
+            Node::Integer { .. } | Node::Number(_) => {
+                out.push_str(self.as_number().map_or("0", Number::as_str));
+            }
             Node::Plain(_) | Node::Unescaped(_) => write_string(self.as_str(), out),
             Node::Array { .. } => {
                 out.push('[');
@@ -274,6 +296,11 @@ impl<'d> Value<'d> {
             }
         }
     }
+}
+
+/// How many digits an integer has.
+fn digits(value: u32) -> u32 {
+    value.checked_ilog10().unwrap_or(0) + 1
 }
 
 fn write_string(text: Option<&str>, out: &mut String) {

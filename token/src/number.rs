@@ -8,7 +8,7 @@ use std::fmt;
 use std::hash::Hasher;
 
 /// How many digits an exponent may have: what is sized by it fits 64 bits.
-const MAX_EXPONENT_DIGITS: usize = 18;
+pub(crate) const MAX_EXPONENT_DIGITS: usize = 18;
 
 /// A JSON number, as it is written.
 #[derive(Clone, Copy)]
@@ -147,6 +147,12 @@ pub(crate) struct Rounded {
     whole: i64,
     /// On which side of `whole` the number is.
     rest: Ordering,
+}
+
+impl From<u32> for Rounded {
+    fn from(value: u32) -> Self {
+        Self { whole: value.into(), rest: Ordering::Equal }
+    }
 }
 
 impl Rounded {

@@ -2,7 +2,7 @@
 //! the text and 50 ms, since a worker serves nobody meanwhile.
 
 // The helpers below are test code, though outside a #[test] function.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

@@ -4,7 +4,8 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
-use super::{MAX_DEPTH, Node, Number, Span};
+use super::{MAX_DEPTH, Node, Number, Span, digits};
+use crate::number::MAX_EXPONENT_DIGITS;
 
 /// Up to so many, comparing every pair of names is faster than sorting them.
 const FEW_MEMBERS: usize = 16;
@@ -62,23 +63,50 @@ impl Tape<'_> {
         self.push(Node::Unescaped(span(start, part.len())))
     }
 
-    /// A number. The parser gives its value, which is not all that is written: the number is what
-    /// comes next in the text, perhaps behind strings that held escapes.
-    fn push_number<E: serde::de::Error>(&mut self) -> Result<Number<'_>, E> {
-        let rest = |at: usize| self.text.as_bytes().get(at..).unwrap_or_default();
+    /// Where the number is written that the parser has just read. It gives the value only, which is
+    /// not all that is written: the number is what comes next in the text, perhaps behind strings
+    /// that held escapes.
+    fn find_number(&self) -> usize {
         let mut at = self.read;
-        loop {
-            match rest(at) {
-                [b'-' | b'0'..=b'9', ..] | [] => break,
-                [b'"', string @ ..] => at += 1 + quoted_len(string),
+        let text = self.text.as_bytes();
+        while let Some(byte) = text.get(at) {
+            match byte {
+                b'0'..=b'9' | b'-' => break,
+                b'"' => at += 1 + quoted_len(text.get(at + 1..).unwrap_or_default()),
                 _ => at += 1,
             }
         }
-        let is_part = |byte: &&u8| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
-        let len = rest(at).iter().take_while(is_part).count();
+        at
+    }
+
+    /// An integer that is not negative, of which JSON has one spelling.
+    fn push_integer<E: serde::de::Error>(&mut self, value: u32) -> Result<(), E> {
+        let at = self.find_number();
+        self.read = at + digits(value) as usize;
+        self.push(Node::Integer { start: u32::try_from(at).unwrap_or(u32::MAX), value })
+    }
+
+    /// A number that may be written in any way.
+    fn push_number<E: serde::de::Error>(&mut self) -> Result<(), E> {
+        let at = self.find_number();
+        let rest = self.text.as_bytes().get(at..).unwrap_or_default();
+        let (mut len, mut exponent) = (0, None);
+        for byte in rest {
+            match byte {
+                b'0'..=b'9' | b'.' | b'-' | b'+' => {}
+                b'e' | b'E' => exponent = Some(len),
+                _ => break,
+            }
+            len += 1;
+        }
         self.read = at + len;
-        self.push(Node::Number(span(at, len)))?;
-        Ok(Number::of_literal(self.text.get(at..at + len).unwrap_or_default()))
+        if exponent.is_some_and(|exponent| len - exponent > MAX_EXPONENT_DIGITS)
+            && let Some(literal) = self.text.get(at..at + len)
+            && !Number::of_literal(literal).has_exponent_in_bounds()
+        {
+            return Err(E::custom("the exponent of a number is too long"));
+        }
+        self.push(Node::Number(span(at, len)))
     }
 
     /// The name at node `at`.
@@ -205,19 +233,19 @@ impl<'de> Visitor<'de> for Seed<'_, '_> {
         self.tape.push(Node::Bool(value))
     }
 
-    fn visit_u64<E: serde::de::Error>(self, _: u64) -> Result<(), E> {
-        self.tape.push_number().map(|_| ())
+    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<(), E> {
+        match u32::try_from(value) {
+            Ok(value) => self.tape.push_integer(value),
+            Err(_) => self.tape.push_number(),
+        }
     }
 
     fn visit_i64<E: serde::de::Error>(self, _: i64) -> Result<(), E> {
-        self.tape.push_number().map(|_| ())
+        self.tape.push_number()
     }
 
     fn visit_f64<E: serde::de::Error>(self, _: f64) -> Result<(), E> {
-        if !self.tape.push_number()?.has_exponent_in_bounds() {
-            return Err(E::custom("the exponent of a number is too long"));
-        }
-        Ok(())
+        self.tape.push_number()
     }
 
     fn visit_borrowed_str<E: serde::de::Error>(self, value: &'de str) -> Result<(), E> {
