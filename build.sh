@@ -78,7 +78,7 @@ HELP
 
 main() {
     local verb="" argument="" word
-    VENDORED=0 KEEP=0 QUICK=0 RELOADS=0 KEYS=0 HOSTILE=0 SANITIZED=0
+    VENDORED=0 KEEP=0 QUICK=0 RELOADS=0 KEYS=0 HOSTILE=0 ASAN=0
     for word in "$@"; do
         case $word in
             --vendored) VENDORED=1 ;;
@@ -87,7 +87,7 @@ main() {
             --reloads) RELOADS=1 ;;
             --keys) KEYS=1 ;;
             --hostile) HOSTILE=1 ;;
-            --sanitized) SANITIZED=1 ;;
+            --sanitized) ASAN=1 ;;
             -h | --help) verb=help ;;
             -*) die "there is no option $word; ./build.sh help lists them" ;;
             *)

@@ -4,7 +4,7 @@
 verb_soak() { # SECONDS, or the number of reloads with --reloads; with --keys or --hostile SECONDS
     local amount=${1:-}
     [[ ${amount:-1} =~ ^[1-9][0-9]*$ ]] || die "soak: $amount is no number"
-    if ((SANITIZED)); then
+    if ((ASAN)); then
         ((HOSTILE)) || die "soak: --sanitized is for --hostile"
         setup_sanitized
         check_soak --hostile --no-memory --seconds "${amount:-600}"
