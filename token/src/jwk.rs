@@ -21,7 +21,10 @@ pub(crate) enum Faulty {
 }
 
 /// How many names and values a set may hold that others publish: many for each key that is read.
-const MAX_PUBLISHED_NODES: usize = 256 * MAX_PUBLISHED_KEYS;
+const MAX_PUBLISHED_NODES: usize = 32 * MAX_PUBLISHED_KEYS;
+
+/// As how many keys an RSA key counts among these.
+pub(crate) const RSA_COST: usize = 4;
 
 /// Reads a JWK Set, or a single JWK. `kid` names a single JWK that has none.
 pub(crate) fn load(text: &[u8], kid: Option<&str>, faulty: Faulty) -> Result<Loaded, LoadError> {
@@ -54,7 +57,7 @@ pub(crate) fn load(text: &[u8], kid: Option<&str>, faulty: Faulty) -> Result<Loa
         }
     } else if root.get("kty").is_some() {
         let members = Members { jwk: root, place: Place::Alone };
-        let read = one(members, kid, &mut 1, &mut loaded);
+        let read = one(members, kid, &mut { RSA_COST }, &mut loaded);
         read.map_err(|error| members.error(error))?;
     } else {
         return Err(LoadError::new("", Fault::NeitherSetNorKey));
@@ -97,8 +100,9 @@ fn one(
             }
         },
     };
-    members.required("kty")?;
-    let Some(left) = budget.checked_sub(1) else {
+    // There is one parsed key for each algorithm, and RSA has six.
+    let cost = if members.required("kty")? == "RSA" { RSA_COST } else { 1 };
+    let Some(left) = budget.checked_sub(cost) else {
         loaded.warn(|| unused(&format!("it comes after the first {MAX_PUBLISHED_KEYS}")));
         return Ok(());
     };

@@ -6,9 +6,9 @@ use crate::jwk::Faulty;
 use crate::loaded::{Fault, LoadError, Loaded};
 use crate::{jwk, pem};
 
-/// How many keys of a set that others publish are read: making one out takes up to a tenth of a
-/// millisecond, and a worker serves nobody meanwhile.
-pub const MAX_PUBLISHED_KEYS: usize = 256;
+/// How many keys of a set that others publish are read, where an RSA key counts as four: making one
+/// out takes some microseconds, and a worker serves nobody meanwhile.
+pub const MAX_PUBLISHED_KEYS: usize = 2048;
 
 /// Reads a JWK Set, a single JWK, or PEM blocks (public keys or certificates).
 ///

@@ -7,7 +7,7 @@ use x509_cert::der::{Any, Decode as _};
 use x509_cert::spki::SubjectPublicKeyInfo;
 
 use crate::alg::{AlgorithmSet, Curve};
-use crate::jwk::Faulty;
+use crate::jwk::{Faulty, RSA_COST};
 use crate::key::{Key, KeyError};
 use crate::keyfile::MAX_PUBLISHED_KEYS;
 use crate::loaded::{Fault, LoadError, Loaded};
@@ -22,6 +22,9 @@ const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 
 type Spki = SubjectPublicKeyInfo<Any, BitString>;
 
+/// Any block may be an RSA key.
+const MAX_PUBLISHED_BLOCKS: usize = MAX_PUBLISHED_KEYS / RSA_COST;
+
 /// Where blocks begin.
 pub(crate) fn begun(text: &[u8]) -> impl Iterator<Item = usize> {
     let begins = text.windows(11).enumerate().filter(|(_, part)| *part == b"-----BEGIN ");
@@ -31,8 +34,8 @@ pub(crate) fn begun(text: &[u8]) -> impl Iterator<Item = usize> {
 /// Reads every block; `kid` names the key where there is only one.
 pub(crate) fn load(text: &[u8], kid: Option<&str>, faulty: Faulty) -> Result<Loaded, LoadError> {
     let count = begun(text).count();
-    if faulty == Faulty::LeaveOut && count > MAX_PUBLISHED_KEYS {
-        let fault = format!("PEM: {count} blocks; at most {MAX_PUBLISHED_KEYS} are read");
+    if faulty == Faulty::LeaveOut && count > MAX_PUBLISHED_BLOCKS {
+        let fault = format!("PEM: {count} blocks; at most {MAX_PUBLISHED_BLOCKS} are read");
         return Err(LoadError::new("", Fault::Pem(fault)));
     }
     let blocks =

@@ -96,6 +96,12 @@ fn keys(each: impl Fn(usize) -> String) -> Vec<u8> {
     filled(r#"{"keys":["#, "]}", ",", each)
 }
 
+/// A set of so many such keys, few enough names and values for all of it to be read, and white space.
+fn some_keys(count: usize, each: impl Fn(usize) -> String) -> Vec<u8> {
+    let keys: Vec<_> = (0..count).map(each).collect();
+    filled(&format!(r#"{{"keys":[{}]}}"#, keys.join(",")), "", "", |_| " ".to_owned())
+}
+
 /// A JWK of the tests' keys with another kid.
 fn with_kid(jwk: &str, i: usize) -> String {
     let mut jwk: serde_json::Value = serde_json::from_str(jwk).unwrap();
@@ -137,6 +143,10 @@ fn junk() -> Vec<(&'static str, Vec<u8>)> {
         ("P-256 keys", keys(|i| with_kid(p256, i))),
         ("points off the curve", keys(|i| with_kid(&off_curve, i))),
         ("P-521 keys", keys(|i| with_kid(p521, i))),
+        ("many secrets", some_keys(7_000, |i| format!(r#"{{"kty":"oct","kid":"{i}","k":"AA"}}"#))),
+        ("many P-256 keys", some_keys(4_000, |i| with_kid(p256, i))),
+        ("many points off the curve", some_keys(4_000, |i| with_kid(&off_curve, i))),
+        ("many Ed25519 keys", some_keys(5_000, |i| with_kid(ed25519, i))),
         ("Ed25519 keys", keys(|i| with_kid(ed25519, i))),
         ("many members", filled("{", "}", ",", |i| format!("\"{i:x}\":0"))),
         ("many members of a key", filled(r#"{"keys":[{"#, "}]}", ",", |i| format!("\"{i:x}\":0"))),
@@ -166,7 +176,7 @@ fn junk() -> Vec<(&'static str, Vec<u8>)> {
         ("empty blocks", filled("", "", "\n", all("-----BEGIN X-----\n-----END X-----"))),
         ("PEM keys", filled("", "", "\n", all(pem))),
         ("as many PEM keys as are read", {
-            let keys = pem.repeat(MAX_PUBLISHED_KEYS);
+            let keys = pem.repeat(512);
             filled(&keys, "", "", all("\n"))
         }),
         ("certificates", filled("", "", "\n", all(certificate))),
@@ -236,13 +246,18 @@ fn keys_that_come_after_the_first_are_left_out_and_told() {
     let more = load_published_keys(set(MAX_PUBLISHED_KEYS + 2).as_bytes()).unwrap();
     assert_eq!(more.keys.len(), MAX_PUBLISHED_KEYS);
     assert_eq!(more.warnings.len(), 2);
-    assert!(more.warnings.iter().all(|it| it.contains("comes after the first 256")));
-    let blocks = include_str!("../../tests/keys/ed25519.pub.pem").repeat(MAX_PUBLISHED_KEYS + 1);
+    assert!(more.warnings.iter().all(|it| it.contains("comes after the first 2048")));
+    let blocks = include_str!("../../tests/keys/ed25519.pub.pem").repeat(513);
     let error = load_published_keys(blocks.as_bytes()).unwrap_err().to_string();
-    assert_eq!(error, "PEM: 257 blocks; at most 256 are read");
+    assert_eq!(error, "PEM: 513 blocks; at most 512 are read");
     let nodes = format!("[{}7]", "7,".repeat(70_000));
     let error = load_published_keys(nodes.as_bytes()).unwrap_err().to_string();
     assert!(error.starts_with("more than 65536 names and values"), "{error}");
+    let rsa = include_str!("../../tests/keys/rsa2048.jwk.json");
+    let keys: Vec<_> = (0..513).map(|i| with_kid(rsa, i)).collect();
+    let rsa = load_published_keys(format!(r#"{{"keys":[{}]}}"#, keys.join(",")).as_bytes());
+    let rsa = rsa.unwrap();
+    assert_eq!((rsa.keys.len(), rsa.warnings.len()), (512, 1));
     // A file is its reader's own.
     let own = token::load_keys(set(MAX_PUBLISHED_KEYS + 2).as_bytes(), None).unwrap();
     assert_eq!(own.keys.len(), MAX_PUBLISHED_KEYS + 2);
