@@ -212,22 +212,43 @@ impl JwtSettings {
     }
 
     fn inherit_each(&mut self, parent: &Self) -> bool {
+        // Named without `..`, so that no field is forgotten: a level would then share the check of the
+        // level above although it asks for more.
+        let Self {
+            switch,
+            keys,
+            algorithms,
+            sources,
+            realm,
+            issuers,
+            audiences,
+            types,
+            leeway,
+            require_exp,
+            max_lifetime,
+            claims,
+            requires,
+            revoked,
+            key_cache,
+            auth_jwt: _,
+            asked: _,
+        } = self;
         // Not short-circuiting: each line has to inherit.
-        inherit(&mut self.switch, &parent.switch)
-            | inherit(&mut self.keys, &parent.keys)
-            | inherit(&mut self.algorithms, &parent.algorithms)
-            | inherit(&mut self.sources, &parent.sources)
-            | inherit(&mut self.realm, &parent.realm)
-            | inherit(&mut self.issuers, &parent.issuers)
-            | inherit(&mut self.audiences, &parent.audiences)
-            | inherit(&mut self.types, &parent.types)
-            | inherit(&mut self.leeway, &parent.leeway)
-            | inherit(&mut self.require_exp, &parent.require_exp)
-            | inherit(&mut self.max_lifetime, &parent.max_lifetime)
-            | inherit(&mut self.claims, &parent.claims)
-            | inherit(&mut self.requires, &parent.requires)
-            | inherit(&mut self.revoked, &parent.revoked)
-            | inherit(&mut self.key_cache, &parent.key_cache)
+        inherit(switch, &parent.switch)
+            | inherit(keys, &parent.keys)
+            | inherit(algorithms, &parent.algorithms)
+            | inherit(sources, &parent.sources)
+            | inherit(realm, &parent.realm)
+            | inherit(issuers, &parent.issuers)
+            | inherit(audiences, &parent.audiences)
+            | inherit(types, &parent.types)
+            | inherit(leeway, &parent.leeway)
+            | inherit(require_exp, &parent.require_exp)
+            | inherit(max_lifetime, &parent.max_lifetime)
+            | inherit(claims, &parent.claims)
+            | inherit(requires, &parent.requires)
+            | inherit(revoked, &parent.revoked)
+            | inherit(key_cache, &parent.key_cache)
     }
 
     /// Before anything is inherited: refuses a level that names keys and providers.

@@ -64,12 +64,14 @@ impl LinkSettings {
     /// Takes from the level above what this one does not name; tells whether it names anything.
     pub(super) fn inherit(&mut self, parent: &Self) -> bool {
         self.asked.inherit(&parent.asked);
+        // Named without `..`, so that no field is forgotten.
+        let Self { switch, keys, accepted, value, args, asked: _ } = self;
         // Not short-circuiting: each line has to inherit.
-        inherit(&mut self.switch, &parent.switch)
-            | inherit(&mut self.keys, &parent.keys)
-            | inherit(&mut self.accepted, &parent.accepted)
-            | inherit(&mut self.value, &parent.value)
-            | inherit(&mut self.args, &parent.args)
+        inherit(switch, &parent.switch)
+            | inherit(keys, &parent.keys)
+            | inherit(accepted, &parent.accepted)
+            | inherit(value, &parent.value)
+            | inherit(args, &parent.args)
     }
 
     /// Refuses settings of links where no check is in force, though none was switched off.

@@ -58,6 +58,11 @@ impl<'t> Number<'t> {
 
     /// Whether the exponent can be reckoned with.
     pub(crate) fn has_exponent_in_bounds(self) -> bool {
+        // One that is as short as usual begins near the end.
+        let end = self.0.as_bytes().iter().rev().take(MAX_EXPONENT_DIGITS + 1);
+        if end.into_iter().any(|byte| matches!(byte, b'e' | b'E')) {
+            return true;
+        }
         let exponent = self.0.split_once(['e', 'E']).map_or("", |(_, exponent)| exponent);
         exponent.trim_start_matches(['+', '-']).len() <= MAX_EXPONENT_DIGITS
     }

@@ -29,6 +29,35 @@ pub(crate) struct Section {
     json: Result<Document, String>,
 }
 
+/// Appends the value, a line for each member and element. Numbers keep their digits.
+fn write_indented(value: Value<'_>, depth: usize, out: &mut String) {
+    let line = |depth: usize, out: &mut String| {
+        out.push('\n');
+        out.push_str(&"  ".repeat(depth));
+    };
+    let mut entries: Vec<(Option<&str>, Value<'_>)> = Vec::new();
+    entries.extend(value.items().into_iter().flatten().map(|item| (None, item)));
+    entries.extend(value.members().into_iter().flatten().map(|(name, value)| (Some(name), value)));
+    if entries.is_empty() {
+        return value.write_json(out);
+    }
+    let (open, close) = if value.is_object() { ('{', '}') } else { ('[', ']') };
+    out.push(open);
+    for (at, (name, inner)) in entries.into_iter().enumerate() {
+        if at > 0 {
+            out.push(',');
+        }
+        line(depth + 1, out);
+        if let Some(name) = name {
+            out.push_str(&serde_json::Value::from(name).to_string());
+            out.push_str(": ");
+        }
+        write_indented(inner, depth + 1, out);
+    }
+    line(depth, out);
+    out.push(close);
+}
+
 impl Section {
     fn new(encoded: Option<&str>) -> Self {
         let encoded = encoded.filter(|encoded| !encoded.is_empty());
@@ -42,9 +71,10 @@ impl Section {
 
     /// For the person: indented where it is JSON, otherwise as it is.
     pub(crate) fn shown(&self) -> Option<String> {
-        let text = self.text.as_ref()?;
-        let value = self.json.is_ok().then(|| serde_json::from_str::<serde_json::Value>(text).ok());
-        Some(value.flatten().map_or_else(|| text.clone(), |value| format!("{value:#}")))
+        let Ok(document) = &self.json else { return self.text.clone() };
+        let mut out = String::new();
+        write_indented(document.root(), 0, &mut out);
+        Some(out)
     }
 
     fn get(&self, name: &str) -> Option<Value<'_>> {

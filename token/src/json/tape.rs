@@ -39,6 +39,17 @@ struct Tape<'t> {
     read: usize,
 }
 
+/// The bytes that numbers are written with.
+#[allow(clippy::indexing_slicing)] // checked when it is compiled
+const IN_NUMBERS: [bool; 256] = {
+    let (mut table, bytes, mut at) = ([false; 256], b"0123456789.-+eE", 0);
+    while at < bytes.len() {
+        table[bytes[at] as usize] = true;
+        at += 1;
+    }
+    table
+};
+
 impl Tape<'_> {
     fn push<E: serde::de::Error>(&mut self, node: Node) -> Result<(), E> {
         if self.nodes.len() >= self.max_nodes {
@@ -90,17 +101,10 @@ impl Tape<'_> {
     fn push_number<E: serde::de::Error>(&mut self) -> Result<(), E> {
         let at = self.find_number();
         let rest = self.text.as_bytes().get(at..).unwrap_or_default();
-        let (mut len, mut exponent) = (0, None);
-        for byte in rest {
-            match byte {
-                b'0'..=b'9' | b'.' | b'-' | b'+' => {}
-                b'e' | b'E' => exponent = Some(len),
-                _ => break,
-            }
-            len += 1;
-        }
+        let len = rest.iter().take_while(|byte| IN_NUMBERS[usize::from(**byte)]).count();
         self.read = at + len;
-        if exponent.is_some_and(|exponent| len - exponent > MAX_EXPONENT_DIGITS)
+        // Of a short one so is the exponent.
+        if len > MAX_EXPONENT_DIGITS
             && let Some(literal) = self.text.get(at..at + len)
             && !Number::of_literal(literal).has_exponent_in_bounds()
         {

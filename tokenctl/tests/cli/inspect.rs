@@ -25,7 +25,7 @@ fn without_a_key_it_is_shown_and_marked_as_unverified() {
     let said = printed(&["inspect", &token, "--at", NOW]);
     for part in [
         "Payload (NOT VERIFIED: no key was given)",
-        "\"name\": \"Zoë \\u{202e}x\\u{9b}\"",
+        "\"name\": \"Zoë \\u{202e}x\\u009b\"",
         "iat  2023-11-14T19:26:40Z  2h 46m ago",
         "nbf  2023-11-14T22:13:30Z  not valid yet, in 10s",
         "exp  2023-11-14T22:14:20Z  expires in 1m",
@@ -37,6 +37,21 @@ fn without_a_key_it_is_shown_and_marked_as_unverified() {
     assert_eq!((piped.status, piped.out.trim_end()), (0, said.as_str()));
     let late = printed(&["inspect", &token, "--at", "2023-11-15T01:14:20Z"]);
     assert!(late.contains("expired 3h ago"), "{late}");
+}
+
+#[test]
+fn numbers_are_shown_to_the_last_digit() {
+    let payload = r#"{"id":12345678901234567890123,"big":1e300,"part":0.1000,"list":[[],{},[1]]}"#;
+    let parts = [r#"{"alg":"HS256"}"#, payload].map(token::base64url::encode);
+    let said =
+        with_input(&["inspect", "-"], format!("{}.{}.xx", parts[0], parts[1]).as_bytes()).out;
+    let shown = [
+        "  \"id\": 12345678901234567890123,",
+        "  \"big\": 1e300,",
+        "  \"part\": 0.1000,",
+        "  \"list\": [\n    [],\n    {},\n    [\n      1\n    ]\n  ]\n}",
+    ];
+    assert!(said.contains(&shown.join("\n")), "{said}");
 }
 
 #[test]
