@@ -50,6 +50,10 @@ const IN_NUMBERS: [bool; 256] = {
     table
 };
 
+fn is_in_number(byte: u8) -> bool {
+    IN_NUMBERS.get(usize::from(byte)).copied().unwrap_or(false)
+}
+
 impl Tape<'_> {
     fn push<E: serde::de::Error>(&mut self, node: Node) -> Result<(), E> {
         if self.nodes.len() >= self.max_nodes {
@@ -101,7 +105,7 @@ impl Tape<'_> {
     fn push_number<E: serde::de::Error>(&mut self) -> Result<(), E> {
         let at = self.find_number();
         let rest = self.text.as_bytes().get(at..).unwrap_or_default();
-        let len = rest.iter().take_while(|byte| IN_NUMBERS[usize::from(**byte)]).count();
+        let len = rest.iter().take_while(|byte| is_in_number(**byte)).count();
         self.read = at + len;
         // Of a short one so is the exponent.
         if len > MAX_EXPONENT_DIGITS
