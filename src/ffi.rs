@@ -13,6 +13,21 @@ use zeroize::Zeroizing;
 
 use crate::value::{Part, split};
 
+/// Flags of a request, by the C compiler (request_flags.c).
+pub(crate) mod flags {
+    use ngx::ffi::{ngx_http_request_t, ngx_uint_t};
+
+    // SAFETY: the functions are those of request_flags.c, with these types. Each wants a valid
+    // request.
+    unsafe extern "C" {
+        pub(crate) fn token_auth_internal(r: *mut ngx_http_request_t) -> ngx_uint_t;
+        pub(crate) fn token_auth_set_internal(r: *mut ngx_http_request_t, internal: ngx_uint_t);
+        pub(crate) fn token_auth_set_logged(r: *mut ngx_http_request_t, logged: ngx_uint_t);
+        pub(crate) fn token_auth_filter_finalize(r: *mut ngx_http_request_t) -> ngx_uint_t;
+        pub(crate) fn token_auth_uri_changes(r: *mut ngx_http_request_t) -> ngx_uint_t;
+    }
+}
+
 /// Runs `body` and gives its result, or `failed` should it panic: a panic that crossed into nginx
 /// would abort the worker.
 ///

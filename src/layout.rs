@@ -205,3 +205,12 @@ unsafe fn arrays(cycle: *const ngx_cycle_t) -> Option<&'static str> {
     }
     None
 }
+
+// bindgen places a bit field by where its group of fields begins, and errs where that is in the middle
+// of a word. A request's flags are such a group (request_flags.c); none of these may become one.
+const _: () = {
+    assert!(offset_of!(ngx_connection_t, _bitfield_1) % 4 == 0);
+    assert!(offset_of!(ngx::ffi::ngx_event_t, _bitfield_1) % 4 == 0);
+    assert!(offset_of!(ngx::ffi::ngx_http_variable_value_t, _bitfield_1) % 4 == 0);
+    assert!(offset_of!(ngx_http_core_loc_conf_t, _bitfield_1) % 4 == 0);
+};

@@ -22,8 +22,8 @@ struct Lookup {
     policy: Cell<Option<usize>>,
     /// Whether a source has none, though it should.
     lacking: Cell<bool>,
-    /// One of those, if its keys are on their way.
-    under_way: RefCell<Option<OnTheWay>>,
+    /// Those of them whose keys are on their way.
+    under_way: RefCell<Vec<OnTheWay>>,
     /// Whether the name of one could not be evaluated.
     failed: Cell<bool>,
 }
@@ -63,20 +63,21 @@ fn for_want_of_keys(
         refusal.reason,
         Reject::NoKeys | Reject::UnknownKey | Reject::BadAlgorithm | Reject::BadSignature
     );
-    if another_key_may_tell
-        && let Some(source) = lookup.under_way.take()
-        && let Some(pending) = state.awaited.is_needed(source, request.clock())
-    {
+    if !another_key_may_tell {
+        return Ok(judged);
+    }
+    let mut needed = lookup.under_way.take();
+    // What is fetched for the first time is waited for. A source that is down does not keep another from
+    // being asked for a new key.
+    let all_down = needed.iter().all(|one| one.source.has_failed());
+    if refusal.reason == Reject::UnknownKey && all_down {
+        look_again(request, check, lookup, &mut needed);
+    }
+    if let Some(pending) = state.awaited.is_needed(needed, request.clock()) {
         return Err(pending);
     }
-    if refusal.reason == Reject::UnknownKey {
-        if lookup.lacking.get() {
-            refusal.reason = Reject::NoKeys;
-        } else if let Some(source) = look_again(request, check, lookup)
-            && let Some(pending) = state.awaited.is_needed(source, request.clock())
-        {
-            return Err(pending);
-        }
+    if refusal.reason == Reject::UnknownKey && lookup.lacking.get() {
+        refusal.reason = Reject::NoKeys;
     }
     Ok(judged)
 }
@@ -108,24 +109,23 @@ fn find_out(
     found
 }
 
-/// Has the keys of the policy fetched again that a token's kid is not among; gives a source that
-/// is worth waiting for.
-fn look_again(request: Request<'_>, check: &JwtCheck, lookup: &Lookup) -> Option<OnTheWay> {
-    let part = check.parts.get(lookup.policy.get()?)?;
-    let mut worth = None;
+/// Has the keys of the policy fetched again that a token's kid is not among; adds those that are worth
+/// waiting for to what is `needed`.
+fn look_again(request: Request<'_>, check: &JwtCheck, lookup: &Lookup, needed: &mut Vec<OnTheWay>) {
+    let Some(part) = lookup.policy.get().and_then(|policy| check.parts.get(policy)) else { return };
     for source in &part.sources.keys {
         if let KeySource::Request(key_request) = &**source
             && let Some(source) = find(request, key_request, lookup)
+            && !needed.iter().any(|one| Rc::ptr_eq(&one.source, &source))
             && source.look_for_unknown_kid(
                 request.server(),
                 &key_request.terms(part),
                 request.clock(),
             )
         {
-            worth = Some(OnTheWay { source, timeout: key_request.timeout });
+            needed.push(OnTheWay { source, timeout: key_request.timeout });
         }
     }
-    worth
 }
 
 /// What the policy, and the location beside it, go by now.
@@ -201,7 +201,7 @@ fn keys_of(
                 lookup.lacking.set(true);
                 if found.under_way {
                     let timeout = key_request.timeout;
-                    lookup.under_way.replace(Some(OnTheWay { source, timeout }));
+                    lookup.under_way.borrow_mut().push(OnTheWay { source, timeout });
                 }
             }
             found.keys
@@ -240,17 +240,17 @@ fn complain(request: Request<'_>, of: &str, complaint: Option<impl fmt::Display>
 /// After a judgement: holds the request if it is `pending`, and lets it go on if it was held. `None`
 /// when nginx cannot do so.
 pub(crate) fn settle(request: Request<'_>, awaited: &Awaited, pending: bool) -> Option<()> {
-    if awaited.waiting.take().is_some() {
+    if !awaited.waiting.take().is_empty() {
         request.resume()?;
     }
     if !pending {
         awaited.is_over();
         return Some(());
     }
-    let needed = awaited.needed.take()?;
-    let left = awaited.begin(needed.timeout, request.clock());
+    let needed = awaited.needed.take();
+    let left = awaited.begin(&needed, request.clock());
     let sources = &request.main_conf().key_requests;
-    let waiting = sources.wait(&needed.source, request.waker(), request.server());
-    awaited.waiting.replace(Some(waiting));
+    let wait = |one: &OnTheWay| sources.wait(&one.source, request.waker(), request.server());
+    awaited.waiting.replace(needed.iter().map(wait).collect());
     request.hold(usize::try_from(left).unwrap_or(usize::MAX))
 }

@@ -38,7 +38,7 @@ impl Want {
 /// internal redirect, also to a location that shares the check, the request is judged anew.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
-    pub(crate) changes: u32,
+    pub(crate) changes: usize,
     pub(crate) uri: *const [u8],
     pub(crate) args: *const [u8],
 }

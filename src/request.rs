@@ -18,7 +18,7 @@ use token::credential::is_header;
 
 use crate::captures::Captures;
 use crate::conf::{LocationConf, MainConf};
-use crate::ffi::{self, ComplexValue, ValuePart};
+use crate::ffi::{self, ComplexValue, ValuePart, flags};
 use crate::memory::Place;
 use crate::nginx::{self, Server, Waker, header_list};
 use crate::state::State;
@@ -122,8 +122,8 @@ impl<'r> Request<'r> {
 
     /// Where the request stands now.
     pub(crate) fn place(self) -> Place {
-        // SAFETY: the request is valid; the counter is one of its bit fields.
-        let changes = unsafe { (*self.raw.as_ptr()).uri_changes() };
+        // SAFETY: the request is valid.
+        let changes = unsafe { flags::token_auth_uri_changes(self.raw.as_ptr()) };
         Place { changes, uri: self.uri(), args: self.query() }
     }
 
@@ -268,7 +268,9 @@ impl<'r> Request<'r> {
         unsafe {
             let main = (*self.raw.as_ptr()).main;
             let slot = (*main).ctx.add(crate::module().ctx_index);
-            if (*slot).is_null() && ((*main).internal() != 0 || (*main).filter_finalize() != 0) {
+            let redirected = flags::token_auth_internal(main) != 0
+                || flags::token_auth_filter_finalize(main) != 0;
+            if (*slot).is_null() && redirected {
                 *slot = ffi::find((*(*main).pool).cleanup, drop_state);
             }
             (*slot).cast::<State>().as_ref()

@@ -148,30 +148,36 @@ pub(crate) struct OnTheWay {
 #[derive(Default)]
 pub(crate) struct Awaited {
     /// What the last judgement has found to be on its way.
-    pub(crate) needed: RefCell<Option<OnTheWay>>,
-    pub(crate) waiting: RefCell<Option<Waiting>>,
+    pub(crate) needed: RefCell<Vec<OnTheWay>>,
+    /// One for each of those, so that whichever comes first wakes the request.
+    pub(crate) waiting: RefCell<Vec<Waiting>>,
     /// When the request began to wait, and the longest of the timeouts.
     since: Cell<Option<u64>>,
     longest: Cell<u64>,
 }
 
 impl Awaited {
-    /// Notes what would let a judgement go on; `None` where the request has waited for long enough.
-    pub(crate) fn is_needed(&self, keys: OnTheWay, now: u64) -> Option<Failed> {
-        let longest = self.longest.get().max(keys.timeout);
-        if self.since.get().is_some_and(|since| now.saturating_sub(since) >= longest) {
+    /// Notes what would let a judgement go on; `None` where nothing would, or the request has waited
+    /// for long enough.
+    pub(crate) fn is_needed(&self, keys: Vec<OnTheWay>, now: u64) -> Option<Failed> {
+        let since = self.since.get().unwrap_or(now);
+        if keys.is_empty() || now.saturating_sub(since) >= self.longest_of(&keys) {
             return None;
         }
-        self.needed.replace(Some(keys));
+        self.needed.replace(keys);
         Some(Failed::Pending)
     }
 
     /// The request begins to wait, or goes on waiting; gives how long it may at most from now on.
-    pub(crate) fn begin(&self, timeout: u64, now: u64) -> u64 {
+    pub(crate) fn begin(&self, keys: &[OnTheWay], now: u64) -> u64 {
         let since = self.since.get().unwrap_or(now);
         self.since.set(Some(since));
-        self.longest.set(self.longest.get().max(timeout));
+        self.longest.set(self.longest_of(keys));
         self.longest.get().saturating_sub(now.saturating_sub(since)).max(1)
+    }
+
+    fn longest_of(&self, keys: &[OnTheWay]) -> u64 {
+        keys.iter().map(|one| one.timeout).fold(self.longest.get(), u64::max)
     }
 
     /// The request has been judged.

@@ -118,7 +118,9 @@ unsafe fn begin(fetch: *mut Fetch) -> Result<(), String> {
     // SAFETY: by the contract of this function; the server's configuration outlives the fetch.
     let (server, uri) = unsafe { ((*fetch).server.as_ref(), (*fetch).asker.uri()) };
     let server = Server { conf: server };
-    let target = http::request_target(uri).ok_or("the URI cannot be requested")?;
+    let target = http::request_target(uri).ok_or(
+        "the URI cannot be requested: it must be a path that begins with a slash, without \"..\" and NUL",
+    )?;
     let socket = |error: std::io::Error| format!("no connection to nginx itself: {error}");
     let (mut ours, theirs) = UnixStream::pair().map_err(socket)?;
     ours.set_nonblocking(true).map_err(socket)?;

@@ -21,7 +21,7 @@ use ngx::ffi::{
     socklen_t,
 };
 
-use crate::ffi;
+use crate::ffi::{self, flags};
 use crate::nginx::{self, Server};
 
 const ERROR: ngx_int_t = ngx::ffi::NGX_ERROR as ngx_int_t;
@@ -234,8 +234,8 @@ pub(crate) unsafe extern "C" fn post_read(r: *mut ngx_http_request_t) -> ngx_int
     // SAFETY: nginx passes a valid request to a phase handler.
     unsafe {
         if front_of(r).is_some() {
-            (*r).set_internal(1);
-            (*r).set_logged(1);
+            flags::token_auth_set_internal(r, 1);
+            flags::token_auth_set_logged(r, 1);
         }
     }
     DECLINED
@@ -271,7 +271,7 @@ pub(crate) unsafe extern "C" fn preaccess(r: *mut ngx_http_request_t) -> ngx_int
             return DECLINED;
         }
         if nginx::logs_subrequests(r) {
-            (*r).set_logged(0);
+            flags::token_auth_set_logged(r, 0);
         }
         let Some(main) = nginx::core_main_conf(r) else { return DECLINED };
         let handlers = main.phase_engine.handlers;

@@ -23,6 +23,9 @@ const KEPT: usize = 1024;
 /// How often a worker looks whether keys have come that another one fetches, in milliseconds.
 const TICK: usize = 20;
 
+/// How much of a URI is shown in the log, in bytes.
+const SHOWN: usize = 200;
+
 /// By the [id](Server::id) of the server, and the URI.
 type ByServer = HashMap<usize, HashMap<Box<[u8]>, Rc<Source>>>;
 
@@ -322,13 +325,21 @@ impl Source {
     }
 
     fn about(&self, what: &str) -> String {
-        format!("token_auth: keys from \"{}\": {what}", self.uri.escape_ascii())
+        // A line of nginx's log has 2 KB, and the reason is at its end.
+        let shown = self.uri.get(..SHOWN).unwrap_or(&self.uri).escape_ascii();
+        let more = if self.uri.len() > SHOWN { "..." } else { "" };
+        format!("token_auth: keys from \"{shown}{more}\": {what}")
     }
 
     fn note(&self, record: &Record) {
         if let Some(zone) = self.zone {
             zone.note(&self.name, record);
         }
+    }
+
+    /// Whether the last fetch that ended has failed.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.held.borrow().record.has_failed()
     }
 
     /// What this worker knows of it.

@@ -311,7 +311,7 @@ impl<'v> Answering<'v> {
             }
             Bad::AccelSlow => {
                 let headers =
-                    "X-Accel-Buffering: no\r\nX-Accel-Limit-Rate: 1\r\nX-Accel-Expires: 3600\r\n";
+                    "X-Accel-Buffering: no\r\nX-Accel-Limit-Rate: 1\r\nX-Accel-Expires: 1\r\n";
                 self.send(format!(
                     "HTTP/1.1 200 OK\r\n{headers}Content-Length: {length}\r\n\r\n{half}"
                 ))?;

@@ -173,6 +173,11 @@ impl Record {
         }
     }
 
+    /// Whether the last fetch that ended has failed.
+    pub fn has_failed(&self) -> bool {
+        self.failed != 0
+    }
+
     /// Forgets the fetch that is under way, given up or begun by somebody who will not tell what
     /// comes of it: another may begin at once, whatever it was wanted for.
     pub fn given_up(&mut self) {

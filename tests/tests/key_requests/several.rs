@@ -1,9 +1,11 @@
 //! Several sources, several servers, and checks that need no key.
 
+use std::time::{Duration, Instant};
+
 use anyhow::Result;
 use module_tests::{Behaviour, Nginx, Provider, SERVE, link, now};
 
-use crate::{NEW, OLD, ask_all, builder, keys};
+use crate::{NEW, OLD, ask_all, builder, framed, keys};
 
 const SECRET: &str = "0123456789abcdef";
 
@@ -109,4 +111,74 @@ fn keys_that_serve_no_longer_are_not_said_to_stay() -> Result<()> {
     provider.come_back()?;
     crate::until_verdict(&nginx, &token, (200, "ok"))?;
     nginx.finish()
+}
+
+/// Sources in the order in which they are given, each a path of the provider and its options.
+fn in_order(provider: &Provider, sources: &[(&str, &str)]) -> Result<Nginx> {
+    let named: String = sources
+        .iter()
+        .map(|(path, options)| format!("jwks_request /_k/{path} {options}; "))
+        .collect();
+    framed(format!(
+        "location /_k/ {{ internal; {} }}
+        location /open {{ {SERVE} }}
+        location / {{ {named} {SERVE} }}",
+        provider.pass_to("/")
+    ))
+    .start()
+}
+
+#[test]
+fn a_source_that_is_down_does_not_keep_another_from_bringing_a_new_key() -> Result<()> {
+    for sources in [
+        [("good", ""), ("down", "")],
+        [("down", ""), ("good", "")],
+        [("good", ""), ("silent", "timeout=1s")],
+        [("silent", "timeout=1s"), ("good", "")],
+    ] {
+        let provider = Provider::start(Behaviour::Close)?;
+        provider.set_for("/silent", Behaviour::Hang);
+        provider.set_for("/good", keys(&[OLD])?);
+        let nginx = in_order(&provider, &sources)?;
+        assert_eq!(nginx.bearer("/", &OLD.token()?)?.verdict(), (200, "ok"), "{sources:?}");
+        provider.set_for("/good", keys(&[OLD, NEW])?);
+        assert_eq!(nginx.bearer("/", &NEW.token()?)?.verdict(), (200, "ok"), "{sources:?}");
+        nginx.finish()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_request_waits_for_the_slow_source_although_others_fail_meanwhile() -> Result<()> {
+    let slow = Duration::from_millis(2_500);
+    for sources in [
+        [("slow", ""), ("down", ""), ("silent", "timeout=1500ms")],
+        [("silent", "timeout=1s"), ("slow", ""), ("quiet", "timeout=2s")],
+        [("down", ""), ("silent", "timeout=1500ms"), ("slow", "")],
+    ] {
+        let provider = Provider::start(Behaviour::Close)?;
+        provider.set_for("/silent", Behaviour::Hang);
+        provider.set_for("/quiet", Behaviour::Hang);
+        provider.set_for("/slow", Behaviour::Slow(vec![crate::key_set(&[OLD])?], slow));
+        let nginx = in_order(&provider, &sources)?;
+        let began = Instant::now();
+        assert_eq!(nginx.bearer("/", &OLD.token()?)?.verdict(), (200, "ok"), "{sources:?}");
+        assert!(began.elapsed() >= slow && began.elapsed() < slow * 2, "{:?}", began.elapsed());
+        nginx.finish()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn whichever_source_brings_the_key_ends_the_wait() -> Result<()> {
+    for sources in [[("good", ""), ("silent", "")], [("silent", ""), ("good", "")]] {
+        let provider = Provider::start(keys(&[OLD])?)?;
+        provider.set_for("/silent", Behaviour::Hang);
+        let nginx = in_order(&provider, &sources)?;
+        let began = Instant::now();
+        assert_eq!(nginx.bearer("/", &OLD.token()?)?.verdict(), (200, "ok"), "{sources:?}");
+        assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+        nginx.finish()?;
+    }
+    Ok(())
 }

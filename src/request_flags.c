@@ -1,0 +1,41 @@
+/*
+ * The flags of a request that the module reads or sets. From nginx 1.29 on they begin in the middle of
+ * a word, and the bindings that bindgen makes then take those behind the first words to be two bits
+ * before where the C compiler has put them: so the C compiler is asked.
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#define HIDDEN __attribute__((visibility("hidden")))
+
+HIDDEN ngx_uint_t
+token_auth_internal(ngx_http_request_t *r)
+{
+    return r->internal;
+}
+
+HIDDEN void
+token_auth_set_internal(ngx_http_request_t *r, ngx_uint_t internal)
+{
+    r->internal = internal;
+}
+
+HIDDEN void
+token_auth_set_logged(ngx_http_request_t *r, ngx_uint_t logged)
+{
+    r->logged = logged;
+}
+
+HIDDEN ngx_uint_t
+token_auth_filter_finalize(ngx_http_request_t *r)
+{
+    return r->filter_finalize;
+}
+
+HIDDEN ngx_uint_t
+token_auth_uri_changes(ngx_http_request_t *r)
+{
+    return r->uri_changes;
+}
