@@ -81,6 +81,8 @@ pub(crate) struct LocationConf {
 /// `jwt` or `secure_token`.
 #[derive(Clone)]
 struct Switch {
+    /// The directive that says it.
+    name: &'static str,
     value: SwitchValue,
     /// What `provider=` names; `None` where it is not there.
     providers: Option<Rc<ProviderList>>,
@@ -140,14 +142,15 @@ impl LocationConf {
         level: &Level<'_>,
     ) -> Result<(), MergeError> {
         self.jwt.refuse_two_kinds_of_keys()?;
-        self.jwt.warn_of_keys_below_off(&parent.jwt, level);
         let named = self.jwt.inherit(&parent.jwt);
+        self.jwt.asked.warn_if_off(self.jwt.switch.as_ref(), level);
         self.jwt_check = match &parent.jwt_check {
             Some(check) if !named => Some(Rc::clone(check)),
             _ => self.jwt.check(&main.providers)?.map(Rc::new),
         };
         self.jwt.refuse_to_be_open(self.jwt_check.is_some(), level)?;
         let named = self.link.inherit(&parent.link);
+        self.link.asked.warn_if_off(self.link.switch.as_ref(), level);
         self.link_check = match &parent.link_check {
             Some(check) if !named => Some(Rc::clone(check)),
             _ => self.link.check()?.map(Rc::new),

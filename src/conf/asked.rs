@@ -1,12 +1,13 @@
 //! Where the directives stand that ask something of a token or a link. Where no keys are in force
 //! they would ask nothing, and the location would be open: that is a mistake, or has to be said.
+//! Keys and secrets are among them, as they ask nothing either below a switch that is off.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 
-use super::MergeError;
 use super::level::Level;
 use super::setting::Setting;
+use super::{MergeError, Mode, Switch, SwitchValue};
 
 /// Such directives of one level: its own and, once it is merged, those that it inherits.
 #[derive(Clone, Default)]
@@ -18,6 +19,8 @@ struct Ask {
     name: Box<str>,
     position: Rc<str>,
     severity: Severity,
+    /// Where the `off` stands on a level above, by which it asks nothing on its own level.
+    off: OnceCell<Rc<str>>,
     /// Whether it has been warned about.
     warned: Cell<bool>,
 }
@@ -50,6 +53,7 @@ impl Asked {
             name: setting.name().into(),
             position: setting.position().into(),
             severity,
+            off: OnceCell::new(),
             warned: Cell::new(false),
         }));
     }
@@ -65,6 +69,43 @@ impl Asked {
         if !inherited.is_empty() {
             Rc::make_mut(&mut self.0).extend(inherited);
         }
+    }
+
+    /// Before anything is inherited: notes that what this level names is switched off by the level
+    /// above. An `off` of the level itself is meant for it.
+    pub(super) fn note_off(&self, own: Option<&Switch>, above: Option<&Switch>) {
+        if let (None, Some(Switch { value: SwitchValue::Fixed(Mode::Off), position, .. })) =
+            (own, above)
+        {
+            // A level is merged once, so that this is the first `off`.
+            self.0.iter().for_each(|ask| drop(ask.off.set(Rc::clone(position))));
+        }
+    }
+
+    /// Once everything is inherited: warns where what is named below an `off` might be taken to end
+    /// it. One warning for a level will do.
+    pub(super) fn warn_if_off(&self, switch: Option<&Switch>, level: &Level<'_>) {
+        let Some(Switch { name, value: SwitchValue::Fixed(Mode::Off), position, .. }) = switch
+        else {
+            return;
+        };
+        let below = |ask: &&Rc<Ask>| ask.off.get().is_some_and(|off| Rc::ptr_eq(off, position));
+        let asks = |ask: &&Rc<Ask>| ask.severity != Severity::Nothing;
+        let mut idle = self.0.iter().filter(below).filter(asks);
+        if !level.serves() {
+            return;
+        }
+        let Some(ask) = idle.find(|ask| !ask.warned.replace(true)) else { return };
+        idle.for_each(|ask| ask.warned.set(true));
+        let switch = if *name == "auth_jwt" { "jwt" } else { *name };
+        let what = format!(
+            "\"{name}\" is off in {}, though \"{}\" in {} is for it: add \"{switch} on\" there, or \
+             leave it out, if it is to stay off as said",
+            level.shown(),
+            ask.name,
+            ask.position,
+        );
+        level.warn(&MergeError { what, position: Rc::clone(position) }.to_string());
     }
 
     /// Complains if anything is asked; to be called for a level where no check is in force though

@@ -90,7 +90,7 @@ fn jwt(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
     let names = setting.values().skip(1).map(provider).collect::<Result<_>>()?;
     let providers = setting.main().providers.list(names);
     let position = setting.position().into();
-    once(&mut conf.jwt.switch, Switch { value, providers, position })
+    once(&mut conf.jwt.switch, Switch { name: "jwt", value, providers, position })
 }
 
 fn secure_token(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
@@ -102,7 +102,8 @@ fn secure_token(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
     let value = value?
         .ok_or_else(|| ConfError::value(setting.first(), "must be on, off, or hold a variable"))?;
     let position = setting.position().into();
-    once(&mut conf.link.switch, Switch { value, providers: None, position })
+    let switch = Switch { name: "secure_token", value, providers: None, position };
+    once(&mut conf.link.switch, switch)
 }
 
 /// The first argument as the position of a switch, if it is one. As nginx's own flags, words
@@ -270,7 +271,7 @@ fn auth_jwt(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
     let off = setting.first() == b"off";
     let value = SwitchValue::Fixed(if off { Mode::Off } else { Mode::On });
     let position = setting.position().into();
-    once(&mut conf.jwt.switch, Switch { value, providers: None, position })?;
+    once(&mut conf.jwt.switch, Switch { name: "auth_jwt", value, providers: None, position })?;
     conf.jwt.auth_jwt = true;
     if let Some(parameter) = setting.arg(2) {
         let token = parameter
@@ -298,6 +299,7 @@ fn auth_jwt_require(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Resul
 }
 
 fn secure_token_secret(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Result {
+    conf.link.asked.note("secure_token_secret", setting, Severity::Error);
     let secret =
         |(i, secret): (usize, &[u8])| LinkSecret::new(secret).ok_or(ConfError::EmptySecret(i + 1));
     let secrets = setting.values().enumerate().map(secret).collect::<Result<_>>()?;
@@ -308,6 +310,7 @@ fn secure_token_md5(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Resul
     if !variables(setting.first()).any(|name| name == b"secure_token_expires") {
         return Err(ConfError::NoExpires);
     }
+    conf.link.asked.note("secure_token_secret", setting, Severity::Error);
     setting.warn_of_arguments(setting.first());
     let expression = setting.compile(setting.first())?;
     once(&mut conf.link.keys, LinkKeys::Expression(expression))

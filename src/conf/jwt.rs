@@ -158,7 +158,7 @@ pub(super) struct JwtSettings {
     /// Whether the level says `auth_jwt`, which without `token=` means the bearer token whatever
     /// the level above says.
     pub(super) auth_jwt: bool,
-    /// Where those of the directives stand that demand something of a token.
+    /// Where those of the directives stand that demand something of a token, or bring keys.
     pub(super) asked: Asked,
 }
 
@@ -198,6 +198,7 @@ impl JwtSettings {
         if self.auth_jwt && self.sources.is_none() {
             self.sources = Some(Rc::new([TokenSource::Bearer]));
         }
+        self.asked.note_off(self.switch.as_ref(), parent.switch.as_ref());
         self.asked.inherit(&parent.asked);
         let own_keys = self.keys.is_some() && self.switch.is_none();
         let own_providers = self.switch.as_ref().is_some_and(|own| own.providers.is_some());
@@ -263,22 +264,6 @@ impl JwtSettings {
         }
     }
 
-    /// Before anything is inherited: warns where keys might be taken to end an `off` above.
-    pub(super) fn warn_of_keys_below_off(&self, parent: &Self, level: &Level<'_>) {
-        let keys = self.keys.as_ref().is_some_and(|keys| keys.switch_on);
-        if let Some(Switch { value: SwitchValue::Fixed(Mode::Off), position, .. }) = &parent.switch
-            && keys
-            && self.switch.is_none()
-        {
-            let what = format!(
-                "\"jwt\" is off in {}, though keys are named there: add \"jwt on\" to them, or leave \
-                 them out, if it is to stay off as said",
-                level.shown()
-            );
-            level.warn(&MergeError { what, position: Rc::clone(position) }.to_string());
-        }
-    }
-
     /// Once everything is inherited: refuses rules where no check is in force, though none was
     /// switched off.
     pub(super) fn refuse_to_be_open(
@@ -314,12 +299,13 @@ impl JwtSettings {
             (Some(switch @ Switch { providers: Some(list), .. }), _) => {
                 return self.check_of_providers(switch, list, providers).map(Some);
             }
-            (Some(Switch { position, .. }), None) => {
+            (Some(Switch { name, position, .. }), None) => {
                 return Err(MergeError {
-                    what: "\"jwt\" has no keys: name a jwt_kids, jwt_kids_file, jwks_file, \
-                           jwks_request, auth_jwt_key_file, auth_jwt_key_request or provider=, \
-                           here or on a level above,"
-                        .to_owned(),
+                    what: format!(
+                        "\"{name}\" has no keys: name a jwt_kids, jwt_kids_file, jwks_file, \
+                         jwks_request, auth_jwt_key_file, auth_jwt_key_request or \"jwt on \
+                         provider=...\", here or on a level above,"
+                    ),
                     position: Rc::clone(position),
                 });
             }

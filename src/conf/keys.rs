@@ -101,7 +101,7 @@ fn key_file(
         KeysOf::Fixed(set) => add_set(conf, setting, set, switch_on),
         KeysOf::Watched(watched) => {
             warn_of_conflict(conf, setting, &watched.get(0).0)?;
-            add_source(conf, KeySource::Watched(watched), switch_on);
+            add_source(conf, setting, KeySource::Watched(watched), switch_on);
             Ok(())
         }
     }
@@ -157,16 +157,22 @@ fn add_set(
     switch_on: bool,
 ) -> Result {
     warn_of_conflict(conf, setting, &set)?;
-    let keys = conf.jwt.keys.get_or_insert_default();
+    let keys = keys_of(conf, setting, switch_on);
     keys.sets.push(set);
-    keys.switch_on |= switch_on;
     Ok(())
 }
 
-fn add_source(conf: &mut LocationConf, source: KeySource, switch_on: bool) {
+fn add_source(conf: &mut LocationConf, setting: &Setting<'_>, source: KeySource, switch_on: bool) {
+    keys_of(conf, setting, switch_on).sources.push(Rc::new(source));
+}
+
+/// The keys of the level, which the directive adds to.
+fn keys_of<'k>(conf: &'k mut LocationConf, setting: &Setting<'_>, switch_on: bool) -> &'k mut Keys {
+    let severity = if switch_on { Severity::Error } else { Severity::Nothing };
+    conf.jwt.asked.note("jwt_kids", setting, severity);
     let keys = conf.jwt.keys.get_or_insert_default();
-    keys.sources.push(Rc::new(source));
     keys.switch_on |= switch_on;
+    keys
 }
 
 /// Of public keys of one kid both are tried, as two issuers may well number theirs alike; two
@@ -226,7 +232,7 @@ fn key_request(
         timeout: timeout.unwrap_or(TIMEOUT),
         zone: setting.key_zone(),
     };
-    add_source(conf, KeySource::Request(request), switch_on);
+    add_source(conf, setting, KeySource::Request(request), switch_on);
     Ok(())
 }
 
@@ -248,7 +254,7 @@ pub(super) fn auth_jwt_key_file(conf: &mut LocationConf, setting: &mut Setting<'
     let folder = setting.full_path(b"-")?;
     let folder = folder.strip_suffix(b"-").unwrap_or(folder).into();
     let file = KeyFile { name: setting.compile(setting.first())?, folder };
-    add_source(conf, KeySource::Named(file), false);
+    add_source(conf, setting, KeySource::Named(file), false);
     Ok(())
 }
 

@@ -4,11 +4,12 @@
 use core::ptr;
 
 use ngx::ffi::{
-    NGX_LOG_WARN, ngx_conf_t, ngx_http_core_loc_conf_t, ngx_http_core_module,
-    ngx_http_core_srv_conf_t, ngx_http_location_queue_t, ngx_queue_t,
+    NGX_LOG_WARN, ngx_conf_t, ngx_http_core_loc_conf_t, ngx_http_core_main_conf_t,
+    ngx_http_core_module, ngx_http_core_srv_conf_t, ngx_http_location_queue_t, ngx_queue_t,
 };
 use ngx::http::HttpModuleConfExt as _;
 
+use super::servers::listens;
 use crate::ffi;
 
 /// A server, a location, or a block in one.
@@ -71,14 +72,31 @@ impl<'c> Level<'c> {
 
     /// What it is called in messages.
     pub(super) fn shown(&self) -> String {
-        // SAFETY: names live as long as the configuration.
-        let (name, server) =
-            unsafe { (ffi::bytes(self.core.name), ffi::bytes(self.server.server_name)) };
-        let (name, server) = (name.escape_ascii(), server.escape_ascii());
+        let server = self.shown_server();
         if self.is_server() {
-            format!("server \"{server}\" where no location matches")
-        } else {
-            format!("location \"{name}\" of server \"{server}\"")
+            return format!("{server} where no location matches");
+        }
+        // SAFETY: names live as long as the configuration.
+        let name = unsafe { ffi::bytes(self.core.name) }.escape_ascii();
+        format!("location \"{name}\" of {server}")
+    }
+
+    /// The server by its name or, where it has none, by where it listens.
+    fn shown_server(&self) -> String {
+        // SAFETY: names live as long as the configuration. In `cf` is the configuration of the
+        // core module, and where servers listen is known until all levels are merged.
+        let (name, listens) = unsafe {
+            let module = &*ptr::addr_of!(ngx_http_core_module);
+            let main = (*self.cf).http_main_conf_unchecked::<ngx_http_core_main_conf_t>(module);
+            let listens = main.map(|main| listens(main.as_ref(), self.server)).unwrap_or_default();
+            (ffi::bytes(self.server.server_name), listens)
+        };
+        match (name, listens.first()) {
+            (b"", None) => "a server without a name".to_owned(),
+            (b"", Some(address)) => {
+                format!("the server without a name at {}", address.escape_ascii())
+            }
+            (name, _) => format!("server \"{}\"", name.escape_ascii()),
         }
     }
 

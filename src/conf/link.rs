@@ -48,7 +48,7 @@ pub(super) struct LinkSettings {
     pub(super) accepted: Option<Vec<LinkAlgorithm>>,
     pub(super) value: Option<ComplexValue>,
     pub(super) args: Option<Rc<LinkArgs>>,
-    /// Where the last three stand.
+    /// Where all of them but the switch stand.
     pub(super) asked: Asked,
 }
 
@@ -63,6 +63,7 @@ pub(super) enum LinkKeys {
 impl LinkSettings {
     /// Takes from the level above what this one does not name; tells whether it names anything.
     pub(super) fn inherit(&mut self, parent: &Self) -> bool {
+        self.asked.note_off(self.switch.as_ref(), parent.switch.as_ref());
         self.asked.inherit(&parent.asked);
         // Named without `..`, so that no field is forgotten.
         let Self { switch, keys, accepted, value, args, asked: _ } = self;

@@ -1,6 +1,7 @@
 //! What tells one server from another, also after the configuration was read anew.
 
 use std::collections::HashMap;
+use std::ptr;
 
 use ngx::ffi::{
     ngx_array_t, ngx_http_conf_addr_t, ngx_http_conf_port_t, ngx_http_core_main_conf_t,
@@ -42,10 +43,10 @@ pub(crate) unsafe fn descriptions(core: &ngx_http_core_main_conf_t) -> HashMap<u
 /// The addresses at which a server listens.
 ///
 /// # Safety
-/// As [`descriptions`].
-unsafe fn listens(
+/// To be called once all of the configuration has been read, and in postconfiguration at the latest.
+pub(super) unsafe fn listens(
     core: &ngx_http_core_main_conf_t,
-    server: *mut ngx_http_core_srv_conf_t,
+    server: *const ngx_http_core_srv_conf_t,
 ) -> Vec<&[u8]> {
     // SAFETY: by the contract of this function.
     unsafe {
@@ -54,7 +55,7 @@ unsafe fn listens(
             ports.iter().flat_map(|port| elements::<ngx_http_conf_addr_t>(&raw const port.addrs));
         let here = addresses.filter(|address| {
             let servers = elements::<*mut ngx_http_core_srv_conf_t>(&raw const address.servers);
-            servers.contains(&server)
+            servers.iter().any(|one| ptr::eq(*one, server))
         });
         here.map(|address| ffi::bytes(address.opt.addr_text)).collect()
     }

@@ -52,7 +52,7 @@ fn off_says_that_it_is_meant() -> Result<()> {
     for rule in RULES {
         for switch in ["jwt off;", "auth_jwt off;"] {
             check("", &format!("location / {{ {switch} {rule} }}"))?.accepted()?;
-            check("", &format!("{switch} location / {{ {rule} }}"))?.accepted()?;
+            check("", &format!("{rule} location / {{ {switch} }}"))?.accepted()?;
         }
         // The one's switch says nothing of the other.
         let checked = check("", &format!("location / {{ secure_token off; {rule} }}"))?;
@@ -193,6 +193,78 @@ fn keys_below_off_are_warned_about() -> Result<()> {
     ])?;
     nginx_t(format!("jwt off; location / {{ jwt on; {KIDS} }}"))?.accepted()?;
     nginx_t(format!("location / {{ jwt off; {KIDS} }}"))?.accepted()
+}
+
+/// So are rules, secrets and settings of links: none of them is heeded there.
+#[test]
+fn rules_and_secrets_below_off_are_warned_about() -> Result<()> {
+    const SECRETS: [&str; 2] =
+        ["secure_token_secret mysecretkey;", "secure_token_md5 \"a$uri$secure_token_expires\";"];
+    let plus = ["auth_jwt_require $arg_a;"];
+    let jwt = ["jwt off;", "auth_jwt off;"].map(|off| (off, "jwt on"));
+    let link = [("secure_token off;", "secure_token on")];
+    let rules = RULES.into_iter().chain(plus).flat_map(|rule| jwt.map(|(off, on)| (rule, off, on)));
+    let settings = SECRETS.into_iter().chain(LINK_SETTINGS);
+    let settings = settings.flat_map(|one| link.map(|(off, on)| (one, off, on)));
+    for (named, off, on) in rules.chain(settings) {
+        let name = format!("\"{}\"", named.split(' ').next().unwrap_or_default());
+        let off_name = format!("\"{}\" is off", off.trim_end_matches(" off;"));
+        let told = [&name, &off_name, "location \"/a\"", &format!("\"{on}\""), "nginx.conf:"];
+        check("", &format!("{off} location /a {{ {named} }}"))?.warned_with(&told)?;
+        check("", &format!("location / {{ {off} location /a {{ {named} }} }}"))?
+            .warned_with(&told)?;
+        // Where it stands on a level between, it is as idle. One warning will do.
+        let between = format!("{named} location /a {{ }} location / {{ }}");
+        let checked = check(off, &between)?;
+        checked.warned_with(&[&name, &off_name, "nginx.conf:"])?;
+        assert_eq!(checked.stderr.matches("[warn]").count(), 1, "{}", checked.stderr);
+        // On the level of the `off`, on one above, and where a lower level says so, it is meant.
+        check("", &format!("{off} {named} location /a {{ }}"))?.accepted()?;
+        check(named, &format!("{off} location /a {{ }}"))?.accepted()?;
+        check(off, &format!("location / {{ {off} {named} }}"))?.accepted()?;
+        check(off, &format!("{named} location / {{ {off} }}"))?.accepted()?;
+    }
+    let all = format!("jwt off; location / {{ {} {KIDS} }}", RULES.join(" "));
+    let all = all.replacen(RULES[7], "", 1).replacen(RULES[10], "", 1);
+    let checked = check("", &all)?;
+    assert_eq!(checked.stderr.matches("[warn]").count(), 1, "{}", checked.stderr);
+    // What asks nothing, and what a lower level takes back.
+    check("jwt off;", "location / { jwt_leeway 5s; jwt_realm x; jwt_require_exp off; }")?
+        .accepted()?;
+    check("jwt off;", "jwt_require_exp on; location / { jwt_require_exp off; }")?.accepted()?;
+    let files = Nginx::builder().file("keys.json", P256.jwks("k")?);
+    files.server("jwt off; location / { auth_jwt_key_file keys.json; }").check()?.accepted()?;
+    // What is on again is in force.
+    let on = format!("jwt_issuer me; location / {{ jwt on; {KIDS} }}");
+    check("jwt off;", &on)?.accepted()?;
+    let variable = format!("jwt_issuer me; location / {{ jwt $arg_x; {KIDS} }}");
+    check("jwt off;", &variable)?.accepted()
+}
+
+/// Messages name a server that has no name by where it listens, and the switch as it is written.
+#[test]
+fn messages_name_what_the_operator_wrote() -> Result<()> {
+    let server = |listen: &str, name: &str| {
+        let block = format!("server {{ {listen} {name} location /a {{ jwt_issuer me; }} }}");
+        check(&block, "")
+    };
+    for name in ["", "server_name \"\";"] {
+        server("listen 127.0.0.1:8765;", name)?
+            .refused_with(&["location \"/a\" of the server without a name at 127.0.0.1:8765"])?;
+        server("listen unix:x.sock;", name)?.refused_with(&["without a name at unix:"])?;
+        server("", name)?.refused_with(&["without a name at 0.0.0.0:8"])?;
+    }
+    server("listen 127.0.0.1:8765;", "server_name x y;")?.refused_with(&["of server \"x\""])?;
+    for switch in ["jwt on", "jwt $arg_x", "auth_jwt a"] {
+        let name = switch.split(' ').next().unwrap_or_default();
+        let message = format!("\"{name}\" has no keys: ");
+        check("", &format!("location / {{ {switch}; }}"))?.refused_with(&[
+            &message,
+            "provider=",
+            "nginx.conf:",
+        ])?;
+    }
+    check("", "location / { secure_token on; }")?.refused_with(&["\"secure_token\" has no secret"])
 }
 
 #[test]

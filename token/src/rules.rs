@@ -93,6 +93,12 @@ impl Operator {
         Self::TABLE.iter().find(|(written, _)| *written == name).map(|(_, operator)| *operator)
     }
 
+    /// How it is written.
+    fn name(self) -> &'static str {
+        let mut table = Self::TABLE.iter();
+        table.find(|(_, operator)| *operator == self).map_or("", |(written, _)| written)
+    }
+
     /// All of them as they are written, for messages.
     pub fn names() -> String {
         Self::TABLE.map(|(name, _)| name).join(" ")
@@ -118,8 +124,8 @@ pub struct ClaimRule {
 pub enum RuleError {
     #[error("the claim's name is empty, or holds more than {MAX_DOTS} dots")]
     Path,
-    #[error("the operator takes {0}")]
-    Values(&'static str),
+    #[error("operator \"{0}\" takes {1}")]
+    Values(&'static str, &'static str),
     #[error("pattern {0:?}: {1}")]
     Pattern(String, String),
     #[error("an empty prefix is one of every string")]
@@ -140,16 +146,16 @@ impl ClaimRule {
         let mut patterns = Vec::new();
         match operator {
             Operator::Exists | Operator::NotExists if !values.is_empty() => {
-                return Err(RuleError::Values("no value"));
+                return Err(RuleError::Values(operator.name(), "no value"));
             }
             Operator::Exists | Operator::NotExists => {}
-            _ if values.is_empty() => return Err(RuleError::Values("a value")),
+            _ if values.is_empty() => return Err(RuleError::Values(operator.name(), "a value")),
             Operator::Less
             | Operator::LessOrEqual
             | Operator::Greater
             | Operator::GreaterOrEqual => {
                 if values.len() != 1 {
-                    return Err(RuleError::Values("one value"));
+                    return Err(RuleError::Values(operator.name(), "one value"));
                 }
                 if let Some(bad) = known().find(|value| Number::parse(value.as_bytes()).is_none()) {
                     return Err(RuleError::Number(bad.to_owned()));
@@ -432,9 +438,9 @@ mod tests {
             ClaimRule::new(path, Operator::from_name(operator).unwrap(), values).map(drop)
         };
         assert!(matches!(new("", "exists", &[]), Err(RuleError::Path)));
-        assert!(matches!(new("a", "exists", &[Some("x")]), Err(RuleError::Values(_))));
-        assert!(matches!(new("a", "=", &[]), Err(RuleError::Values(_))));
-        assert!(matches!(new("a", "<", &[Some("1"), Some("2")]), Err(RuleError::Values(_))));
+        assert!(matches!(new("a", "exists", &[Some("x")]), Err(RuleError::Values(..))));
+        assert!(matches!(new("a", "=", &[]), Err(RuleError::Values(..))));
+        assert!(matches!(new("a", "<", &[Some("1"), Some("2")]), Err(RuleError::Values(..))));
         assert!(matches!(new("a", "<", &[Some("x")]), Err(RuleError::Number(_))));
         assert!(matches!(new("a", "~", &[Some("(")]), Err(RuleError::Pattern(..))));
         assert!(matches!(new("a", "^~", &[Some("")]), Err(RuleError::EmptyPrefix)));

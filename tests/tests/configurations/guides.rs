@@ -410,12 +410,22 @@ pub(crate) fn login_redirect() -> Result<()> {
     };
     let (user, expired) = (web(&json!({}))?, web(&json!({ "exp": now() - 5 }))?);
     let admin = web(&json!({ "roles": ["admin"] }))?;
-    for page in ["/app/page.html?a=1&b=2", "/app/admin/page.html"] {
+    // What is asked for, and where the login leads back to.
+    for (page, next) in [
+        ("/app/page.html?a=1", "/app/page.html?a=1"),
+        ("/app/admin/page.html", "/app/admin/page.html"),
+        ("/app/page.html?a=1&next=//evil.example/", "/app/page.html?a=1"),
+        ("/app/a&next=//evil.example/", "/app/a"),
+        ("/app/a;next=//evil.example/", "/app/a"),
+        ("//app/page.html", "/app/"),
+        ("/x/../app/page.html", "/app/"),
+        ("/%61pp/page.html", "/app/"),
+    ] {
         for (token, word) in [("", "missing"), ("rubbish", "malformed"), (&expired, "expired")] {
             let response = browser(page, token)?;
             assert_eq!(response.status, 302, "{page} {word}");
             let to = response.header("Location").unwrap_or_default();
-            assert!(to.ends_with(&format!("/login?why={word}&next={page}")), "{word}: {to}");
+            assert!(to.ends_with(&format!("/login?why={word}&next={next}")), "{word}: {to}");
         }
     }
     assert_eq!(browser("/app/page.html", &user)?.status, 200);
