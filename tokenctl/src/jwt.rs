@@ -294,7 +294,7 @@ mod tests {
         }
         for twice in [r#"a={"b":1,"b":2}"#, r#"a=[{"b":1,"\u0062":2}]"#] {
             let error = payload(&["--claim", twice]).unwrap_err().to_string();
-            assert!(error.contains("duplicate"), "{error}");
+            assert!(error.contains("stands twice"), "{error}");
         }
         // No verifier of ours reads this, so it is neither a number nor silently a string.
         let error = payload(&["--claim=a=1e400"]).unwrap_err().to_string();
