@@ -328,10 +328,10 @@ fn holds(request: Request<'_>, rule: &Rule, token: &Verified) -> Result<bool, Fa
 fn find_token<'r>(request: Request<'r>, sources: &'r [TokenSource]) -> Result<Found<'r>, Failed> {
     for source in sources {
         let found = match source {
-            TokenSource::Bearer => credential::bearer(request.header_lines(b"authorization")),
-            TokenSource::Header(name) => credential::header(request.header_lines(name)),
-            TokenSource::Cookie(name) => credential::cookie(request.header_lines(b"cookie"), name),
-            TokenSource::Arg(name) => credential::argument(request.query(), name).or_absent(),
+            TokenSource::Bearer => credential::bearer(request.header_values(b"authorization")),
+            TokenSource::Header(name) => credential::header(request.header_lines(name), name),
+            TokenSource::Cookie(name) => credential::cookie(request.header_values(b"cookie"), name),
+            TokenSource::Arg(name) => argument(request, name).or_absent(),
             TokenSource::Value(value) => {
                 Found::One(request.evaluate(value).ok_or(Failed::Value)?).or_absent()
             }
@@ -341,6 +341,11 @@ fn find_token<'r>(request: Request<'r>, sources: &'r [TokenSource]) -> Result<Fo
         }
     }
     Ok(Found::Absent)
+}
+
+/// An argument of the query, where all find the same query.
+fn argument<'r>(request: Request<'r>, name: &[u8]) -> Found<'r> {
+    request.agreed_query().map_or(Found::Unusable, |query| credential::argument(query, name))
 }
 
 fn judge_link(
@@ -355,9 +360,8 @@ fn judge_link(
         if mode == Mode::Off {
             return refuse(Reject::Missing);
         }
-        let query = request.query();
-        let signature = credential::argument(query, &check.args.signature);
-        let expires = credential::argument(query, &check.args.expires);
+        let signature = argument(request, &check.args.signature);
+        let expires = argument(request, &check.args.expires);
         let link = match (signature, expires) {
             (Found::Unusable, _) | (_, Found::Unusable) => return refuse(Reject::Malformed),
             (Found::Absent, _) | (_, Found::Absent) => return refuse(Reject::Missing),

@@ -181,13 +181,14 @@ pub(crate) unsafe fn core_main_conf<'r>(
 /// `list` must be one of nginx's lists of headers, which does not change during `'r`.
 pub(crate) unsafe fn header_list<'r>(
     list: *const ngx_list_t,
-) -> impl Iterator<Item = &'r ngx_table_elt_t> {
+) -> impl Iterator<Item = &'r ngx_table_elt_t> + Clone {
     // SAFETY: by the contract of this function.
     let part = unsafe { &raw const (*list).part };
     HeaderLines { part, at: 0, lives: PhantomData::<&'r ngx_http_request_t> }
 }
 
 /// The lines of nginx's header list.
+#[derive(Clone)]
 struct HeaderLines<'r> {
     part: *const ngx_list_part_t,
     at: usize,

@@ -120,6 +120,20 @@ impl<'r> Request<'r> {
         unsafe { ffi::bytes((*self.raw.as_ptr()).args) }
     }
 
+    /// The query string, if what an upstream is sent has the same one. nginx ends `$args` at a `#`,
+    /// but passes on the whole target of the client's request, and many servers read what follows.
+    pub(crate) fn agreed_query(self) -> Option<&'r [u8]> {
+        (!self.raw_target().contains(&b'#')).then(|| self.query())
+    }
+
+    /// What stands in the client's request line (`$request_uri`), also in a subrequest and after a
+    /// redirect.
+    fn raw_target(self) -> &'r [u8] {
+        // SAFETY: nginx sets the string when it has read the request line, to bytes of the request's
+        // buffer, which stay; a subrequest has that of its parent. Before, it is empty.
+        unsafe { ffi::bytes((*self.raw.as_ptr()).unparsed_uri) }
+    }
+
     /// Where the request stands now.
     pub(crate) fn place(self) -> Place {
         // SAFETY: the request is valid.
@@ -127,22 +141,30 @@ impl<'r> Request<'r> {
         Place { changes, uri: self.uri(), args: self.query() }
     }
 
-    /// The values of every header line called `name`, in whatever spelling of it that some readers
-    /// take for the same.
-    pub(crate) fn header_lines(self, name: &'r [u8]) -> impl Iterator<Item = &'r [u8]> {
+    /// The values of every header line called `name`, which has letters only.
+    pub(crate) fn header_values(self, name: &'r [u8]) -> impl Iterator<Item = &'r [u8]> + Clone {
+        self.header_lines(name).map(|(_, value)| value)
+    }
+
+    /// The names and values of every header line called `name`, in whatever spelling of it that some
+    /// readers take for the same.
+    pub(crate) fn header_lines(
+        self,
+        name: &'r [u8],
+    ) -> impl Iterator<Item = (&'r [u8], &'r [u8])> + Clone {
         // SAFETY: nginx has filled the list before any phase, and does not change it.
-        unsafe { header_list::<'r>(&raw const (*self.raw.as_ptr()).headers_in.headers) }
-            .filter(move |line| {
+        unsafe { header_list::<'r>(&raw const (*self.raw.as_ptr()).headers_in.headers) }.filter_map(
+            move |line| {
                 if line.key.len != name.len() || line.lowcase_key.is_null() {
-                    return false;
+                    return None;
                 }
                 // SAFETY: nginx sets the lower-case name of every client header, of the length of
                 // its name; of one that another module has added it may be null.
                 let found = unsafe { slice::from_raw_parts(line.lowcase_key, line.key.len) };
-                is_header(found, name)
-            })
-            // SAFETY: a header's value lives as long as the request.
-            .map(|line| unsafe { ffi::bytes(line.value) })
+                // SAFETY: a header's value lives as long as the request.
+                is_header(found, name).then(|| (found, unsafe { ffi::bytes(line.value) }))
+            },
+        )
     }
 
     /// What a value with variables is for this request; `None` when one of them cannot be evaluated,

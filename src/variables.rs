@@ -122,5 +122,5 @@ fn secure_token_expires(request: Request<'_>) -> Option<Vec<u8>> {
 /// An argument of the query as it stands there, if it is there exactly once: what is bound to it is
 /// then bound to what every application reads.
 fn single_argument(request: Request<'_>, name: &[u8]) -> Option<Vec<u8>> {
-    credential::single_argument(request.query(), name).map(Into::into)
+    credential::single_argument(request.agreed_query()?, name).map(Into::into)
 }

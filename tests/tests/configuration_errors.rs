@@ -92,6 +92,9 @@ fn a_directive_with_a_wrong_value() -> Result<()> {
         mistake("one name", "secure_token_args st;", &[]),
         mistake("three names", "secure_token_args a b c;", &[]),
         mistake("the same name twice", "secure_token_args x x;", &["x"]),
+        mistake("names but for case", "secure_token_args st ST;", &["ST", "case"]),
+        mistake("another spelling", "secure_token_args s_t s.t;", &["s.t"]),
+        mistake("an encoded name", "secure_token_args st s%74;", &["s%74"]),
         mistake("an empty name", "secure_token_args \"\" e;", &[]),
         mistake("no value", "secure_token_value;", &[]),
     ])

@@ -205,6 +205,72 @@ fn a_source_that_occurs_twice_is_ambiguous_and_never_passes() -> Result<()> {
 }
 
 #[test]
+fn a_target_with_a_number_sign_has_no_query_that_all_read() -> Result<()> {
+    let nginx = Nginx::start(format!(
+        "jwt_kids {{ k1 {SECRET}; }}
+        location /arg {{ jwt_token arg:tok; {SERVE} }}
+        location /moved {{ rewrite ^ /arg last; }}
+        location /bearer {{ {SERVE} }}"
+    ))?;
+    let (good, bad) = (good()?, bad()?);
+    for location in ["arg", "moved"] {
+        for (query, verdict) in [
+            (format!("tok={good}"), (200, "ok")),
+            (format!("tok={good}&x=%23"), (200, "ok")),
+            (format!("tok={good}#&tok={bad}"), (401, "malformed")),
+            (format!("tok={good}#"), (401, "malformed")),
+            (format!("#tok={good}"), (401, "malformed")),
+            (format!("?tok={bad}&tok={good}"), (401, "malformed")),
+        ] {
+            assert_eq!(nginx.get(format!("/{location}?{query}"))?.verdict(), verdict, "{query}");
+        }
+        let absolute = format!("http://localhost/{location}?tok={good}#&tok={bad}");
+        assert_eq!(nginx.get(absolute)?.verdict(), (401, "malformed"));
+    }
+    // What is not read from the query is not concerned.
+    assert_eq!(nginx.bearer("/bearer?a=1#b", &good)?.verdict(), (200, "ok"));
+    nginx.finish()
+}
+
+#[test]
+fn white_space_and_quotes_do_not_hide_a_cookie() -> Result<()> {
+    let nginx = start()?;
+    let (a, b) = (good()?, bad()?);
+    for (lines, verdict) in [
+        (vec![format!("tok={a}; x=1 tok={b}")], (401, "malformed")),
+        (vec![format!("tok={a}; x=1\ttok={b}")], (401, "malformed")),
+        (vec![format!("tok={a}; x=\"1\" tok={b}")], (401, "malformed")),
+        (vec![format!("tok={a}"), format!("x=1 tok={b}")], (401, "malformed")),
+        (vec![format!("x=\"a; tok={a}; b\"")], (401, "malformed")),
+        (vec!["x=\"a".to_owned(), format!("tok={a}"), "y=b\"".to_owned()], (401, "malformed")),
+        (vec![format!("tok={a}; pref={{\"a\":\"b c\"}}; x=\"quoted value\"; g=1=2")], (200, "ok")),
+        (vec![format!("pref={{\"a\":\"b c\"}}; x=\"quoted value\"; y=a b; tok={a}")], (200, "ok")),
+    ] {
+        let request = nginx.request().target("/cookie");
+        let request = lines.iter().fold(request, |all, line| all.header("Cookie", line));
+        assert_eq!(request.send()?.verdict(), verdict, "{lines:?}");
+    }
+    nginx.finish()
+}
+
+#[test]
+fn a_header_in_another_spelling_is_malformed_also_by_itself() -> Result<()> {
+    let nginx = Nginx::builder()
+        .http("underscores_in_headers on;")
+        .server(format!(
+            "location / {{ jwt_token header:X-Token; jwt_kids {{ k1 {SECRET}; }} {SERVE} }}"
+        ))
+        .start()?;
+    let good = good()?;
+    for (name, verdict) in
+        [("X-Token", (200, "ok")), ("x-TOKEN", (200, "ok")), ("X_Token", (401, "malformed"))]
+    {
+        assert_eq!(nginx.request().header(name, &good).send()?.verdict(), verdict, "{name}");
+    }
+    nginx.finish()
+}
+
+#[test]
 fn several_cookies_in_several_lines_hold_one_token() -> Result<()> {
     let nginx = start()?;
     let good = good()?;

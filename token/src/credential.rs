@@ -47,11 +47,15 @@ pub fn bearer<'r>(lines: impl Iterator<Item = &'r [u8]>) -> Found<'r> {
     }
 }
 
-/// A token from the lines of any header, where a leading `Bearer ` is dropped.
-pub fn header<'r>(lines: impl Iterator<Item = &'r [u8]>) -> Found<'r> {
-    match Found::of(lines) {
-        Found::One(line) => Found::One(strip_bearer(line).unwrap_or(line)).or_absent(),
-        other => other,
+/// A token from the lines of header `name`, in whatever spelling [`is_header`] takes for it, with the
+/// names that they have there. A leading `Bearer ` is dropped.
+pub fn header<'r>(mut lines: impl Iterator<Item = (&'r [u8], &'r [u8])>, name: &[u8]) -> Found<'r> {
+    match (lines.next(), lines.next()) {
+        (None, _) => Found::Absent,
+        (Some((found, line)), None) if found.eq_ignore_ascii_case(name) => {
+            Found::One(strip_bearer(line).unwrap_or(line)).or_absent()
+        }
+        _ => Found::Unusable,
     }
 }
 
@@ -59,48 +63,120 @@ pub fn header<'r>(lines: impl Iterator<Item = &'r [u8]>) -> Found<'r> {
 /// section 5.4), which is what nginx's `$cookie_name` shows then.
 ///
 /// nginx takes a comma for a separator, too, allows spaces before `=` and ignores case; others trim
-/// more than spaces, or decode names.
-pub fn cookie<'r>(lines: impl Iterator<Item = &'r [u8]>, name: &[u8]) -> Found<'r> {
-    let pairs = lines.flat_map(|line| {
+/// more than spaces, decode names, take white space for a separator, or honour quotes.
+pub fn cookie<'r>(lines: impl Iterator<Item = &'r [u8]> + Clone, name: &[u8]) -> Found<'r> {
+    let pairs = lines.clone().flat_map(|line| {
         line.split(|byte| *byte == b';').enumerate().map(|(place, pair)| {
             // nginx skips spaces behind a separator, but not at the beginning of a line.
             let spaces = pair.iter().take_while(|byte| place > 0 && **byte == b' ').count();
             pair.get(spaces..).unwrap_or_default()
         })
     });
-    one_reading(pairs, b',', name, |found| found == name).or_absent()
+    let found = one_reading(pairs, b',', name);
+    match (found, places(lines, name)) {
+        (Found::One(_), Places::One) => found.or_absent(),
+        (Found::Absent, Places::None) => Found::Absent,
+        _ => Found::Unusable,
+    }
+}
+
+/// Where some reader may find a cookie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Places {
+    None,
+    One,
+    /// Several, or one that may be in the quoted value of another cookie.
+    Many,
+}
+
+/// The places of cookie `name`, for a reader that separates by anything that may be a separator.
+fn places<'r>(lines: impl Iterator<Item = &'r [u8]>, name: &[u8]) -> Places {
+    let mut found = Places::None;
+    // Lines may be joined before they are read.
+    let mut quotes = Quotes::default();
+    for line in lines {
+        quotes.pass(b';');
+        let mut rest = line;
+        while !rest.is_empty() {
+            let len = rest.iter().take_while(|byte| !ends_name(**byte)).count();
+            let (word, after) = rest.split_at_checked(len).unwrap_or_default();
+            let blanks = after.iter().take_while(|byte| len > 0 && is_blank(**byte)).count();
+            let has_value = len > 0 && after.get(blanks) == Some(&b'=');
+            if has_value && may_be_called(word, name) {
+                if found != Places::None || quotes.held_semicolon {
+                    return Places::Many;
+                }
+                found = Places::One;
+            }
+            // What follows an `=` is a value up to the next separator.
+            let len = match after.first() {
+                Some(b'=') => len + after.iter().take_while(|byte| !separates(**byte)).count(),
+                _ => len,
+            };
+            let (passed, next) = rest.split_at_checked(len.max(1)).unwrap_or_default();
+            passed.iter().for_each(|byte| quotes.pass(*byte));
+            rest = next;
+        }
+    }
+    found
+}
+
+fn separates(byte: u8) -> bool {
+    matches!(byte, b';' | b',' | b'"') || is_blank(byte)
+}
+
+fn ends_name(byte: u8) -> bool {
+    byte == b'=' || separates(byte)
+}
+
+/// Notices a semicolon that is inside a quoted string for some reader: for one that knows escapes, or
+/// for one that does not.
+#[derive(Default)]
+struct Quotes {
+    plain: bool,
+    escaping: bool,
+    is_escaped: bool,
+    held_semicolon: bool,
+}
+
+impl Quotes {
+    fn pass(&mut self, byte: u8) {
+        let is_escaped = std::mem::take(&mut self.is_escaped);
+        match byte {
+            b'"' => {
+                self.plain = !self.plain;
+                self.escaping = self.escaping == is_escaped;
+            }
+            b'\\' => self.is_escaped = self.escaping && !is_escaped,
+            b';' => self.held_semicolon |= self.plain || self.escaping,
+            _ => {}
+        }
+    }
 }
 
 /// The value of argument `name` from a query string, as it stands there: base64url and digits
 /// need no decoding, so an encoded one is not the one that was signed.
 pub fn argument<'r>(query: &'r [u8], name: &[u8]) -> Found<'r> {
     let pairs = query.split(|byte| *byte == b'&');
-    one_reading(pairs, b';', name, |found| found == name)
+    one_reading(pairs, b';', name)
 }
 
 /// The value of argument `name` as it stands in the query, as nginx's `$arg_name` shows it, if all
 /// readers find this one and no other.
 ///
-/// Case does not matter, since nginx has names of variables in lower case. There is none where the
-/// argument occurs more than once (in whatever case, with an encoded name, as `name[]`, behind a
-/// semicolon), where it occurs once but not as `name=value` between ampersands, and where its value
-/// holds a semicolon, at which some readers end it.
+/// There is none where the argument occurs more than once (in whatever case, with an encoded name, as
+/// `name[]`, behind a semicolon), where it occurs once but not as `name=value` between ampersands, and
+/// where its value holds a semicolon, at which some readers end it.
 pub fn single_argument<'r>(query: &'r [u8], name: &[u8]) -> Option<&'r [u8]> {
-    let pairs = query.split(|byte| *byte == b'&');
-    match one_reading(pairs, b';', name, |found| found.eq_ignore_ascii_case(name)) {
+    match argument(query, name) {
         Found::One(value) => Some(value),
         Found::Absent | Found::Unusable => None,
     }
 }
 
-/// The value of the one pair called `name`, where `is_plain` tells whether its name is spelt as all
-/// readers agree on. `further` is a separator that some readers know and some do not.
-fn one_reading<'r>(
-    pairs: impl Iterator<Item = &'r [u8]>,
-    further: u8,
-    name: &[u8],
-    is_plain: impl Fn(&[u8]) -> bool,
-) -> Found<'r> {
+/// The value of the one pair called `name`, if that is how it is spelt. `further` is a separator that
+/// some readers know and some do not.
+fn one_reading<'r>(pairs: impl Iterator<Item = &'r [u8]>, further: u8, name: &[u8]) -> Found<'r> {
     let (mut count, mut has_value, mut plain) = (0, false, None);
     for pair in pairs {
         for (place, part) in pair.split(|byte| *byte == further).enumerate() {
@@ -110,7 +186,7 @@ fn one_reading<'r>(
             }
             count += 1;
             has_value |= value.is_some();
-            if place == 0 && is_plain(found) && !pair.contains(&further) {
+            if place == 0 && found == name && !pair.contains(&further) {
                 plain = value;
             }
         }
@@ -134,10 +210,11 @@ fn split_pair(pair: &[u8]) -> (&[u8], Option<&[u8]>) {
 
 /// Whether some reader would take `found` for `name`: without case (nginx, ASP.NET), decoded, with
 /// anything but visible ASCII around it trimmed, with `.` or a space for `_`, and up to a NUL or to
-/// the `[` of an array (PHP, Rails, Express).
-fn may_be_called(found: &[u8], name: &[u8]) -> bool {
-    let mut found = Letters(found).skip_while(|byte| is_blank(*byte));
-    let mut name = Letters(name).skip_while(|byte| is_blank(*byte));
+/// the `[` of an array (PHP, Rails, Express). Of a query that begins with a `?` some drop that.
+pub fn may_be_called(found: &[u8], name: &[u8]) -> bool {
+    let is_before = |byte: &u8| is_blank(*byte) || *byte == b'?';
+    let mut found = Letters(found).skip_while(is_before);
+    let mut name = Letters(name).skip_while(is_before);
     let same = |a: u8, b: u8| {
         let fold = |byte| if matches!(byte, b'.' | b' ') { b'_' } else { byte };
         fold(a) == fold(b)
@@ -224,12 +301,22 @@ mod tests {
 
     #[test]
     fn a_header_may_hold_the_raw_token() {
-        let of = |line: &'static str| header([line.as_bytes()].into_iter());
-        assert_eq!(of("abc"), Found::One(b"abc"));
-        assert_eq!(of("bearer abc"), Found::One(b"abc"));
-        assert_eq!(of(""), Found::Absent);
-        assert_eq!(of("Bearer "), Found::Absent);
-        assert_eq!(header([&b"a"[..], b"b"].into_iter()), Found::Unusable);
+        let of = |lines: &[(&'static str, &'static str)]| {
+            let lines = lines.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+            header(lines, b"x-token")
+        };
+        assert_eq!(of(&[("X-Token", "abc")]), Found::One(b"abc"));
+        assert_eq!(of(&[("x-token", "bearer abc")]), Found::One(b"abc"));
+        for absent in ["", "Bearer "] {
+            assert_eq!(of(&[("X-Token", absent)]), Found::Absent);
+        }
+        assert_eq!(of(&[]), Found::Absent);
+        // Another spelling is one that some read and some do not, also by itself.
+        for other in ["X_Token", "x.token"] {
+            assert_eq!(of(&[(other, "a")]), Found::Unusable);
+            assert_eq!(of(&[("X-Token", "a"), (other, "b")]), Found::Unusable);
+        }
+        assert_eq!(of(&[("X-Token", "a"), ("x-token", "b")]), Found::Unusable);
     }
 
     #[test]
@@ -244,6 +331,14 @@ mod tests {
             // What everybody reads in the same way.
             ("tok=a", "a"),
             ("a=1; tok=x.y.z; b=2", "x.y.z"),
+            // Cookies of others, as analytics and shops set them.
+            ("tok=a; pref={\"a\":\"b c\"}; x=\"quoted value\"", "a"),
+            ("pref={\"a\":\"b c\"}; x=\"quoted value\"; tok=a", "a"),
+            ("a=b c d; tok=a; _ga=GA1.2.3=4==; e=f=g", "a"),
+            ("x=\"a\\\"b\\\"\"; tok=a", "a"),
+            ("x={\"tok\":\"b\"}; tok=a; y=tok b", "a"),
+            ("tok=a; x=\"a;b\"", "a"),
+            ("tok=a; x=\"", "a"),
             ("a=1;tok=a;b=2", "a"),
             ("a=1;   tok=a", "a"),
             ("a=1\ntok=a", "a"),
@@ -277,7 +372,30 @@ mod tests {
             // nginx looks for no more in a line where the name stands without a value.
             ("tok; tok=a", unusable),
             ("tok , tok=a", unusable),
+            // White space and quotes are separators for some.
+            ("tok=a; x=1 tok=b", unusable),
+            ("tok=a; x=1\ttok=b", unusable),
+            ("tok=a; x=1 TOK = b", unusable),
+            ("tok=a; x=1 %74ok=b", unusable),
+            ("tok=a; x=\"1\" tok=b", unusable),
+            ("tok=a; x=\"1\"tok=b", unusable),
+            ("tok=a; x=\"tok=b\"", unusable),
+            ("tok=a\nx=1 tok=b", unusable),
+            ("x=1 tok=b\ntok=a", unusable),
+            ("tok=a; b= tok=c", unusable),
+            ("tok=a tok=b", unusable),
+            // Some honour quotes around a semicolon, with or without escapes, and some do not.
+            ("x=\"a; tok=a; b\"", unusable),
+            ("x=\"a;b\"; tok=a", unusable),
+            ("x=\"a\\\"; tok=a; y=\"b\"", unusable),
+            ("x=a\"; y=\"; tok=a; z=1\"", unusable),
+            ("x=\"a\ntok=a\ny=\"", unusable),
+            ("x=\"; tok=a", unusable),
+            ("x=\"a\\\"b\"; tok=a", unusable),
             // One that somebody reads and somebody does not.
+            ("x=1 tok=a", unusable),
+            ("x=\"tok=a\"", unusable),
+            ("?tok=a", unusable),
             ("tok =a", unusable),
             ("tok\t=a", unusable),
             ("TOK=a", unusable),
@@ -315,6 +433,9 @@ mod tests {
             "a_tok%20",
             "a_tok\u{200b}",
             "\u{feff}a_tok",
+            "?a_tok",
+            "??a_tok",
+            "%3Fa_tok",
         ] {
             assert!(called(it), "{it:?}");
         }
@@ -352,6 +473,8 @@ mod tests {
             "st=1&st%00=2",
             "ST=1",
             "s%74=1",
+            "?st=1",
+            "?st=1&st=2",
             "a=1;st=1",
             "st=1;a=2",
             "st[]=1",
@@ -366,8 +489,6 @@ mod tests {
         assert_eq!(of("tenant=mine"), Some(&b"mine"[..]));
         assert_eq!(of("a=1&tenant=a%20b+c=d&b"), Some(&b"a%20b+c=d"[..]));
         assert_eq!(of("tenant="), Some(&b""[..]));
-        // The name of a variable has no case.
-        assert_eq!(of("Tenant=mine"), Some(&b"mine"[..]));
         for none in [
             "",
             "tenant",
@@ -382,6 +503,10 @@ mod tests {
             "tenant=mine;a=1",
             "a=1;tenant=mine",
             "ten%61nt=mine",
+            "Tenant=mine",
+            "TENANT=mine",
+            "?tenant=mine",
+            "?tenant=other&tenant=mine",
             "tenant[]=mine",
             "+tenant=mine",
         ] {

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
-use serde_json::{Map, Value};
+use token::json::Document;
 use token::{Algorithm, base64url};
 
 use crate::files;
+use crate::members::{Json, Members};
 use crate::private::{self, KeyFile, Private};
 use crate::secret::SecretArgs;
 use crate::time::{self, Moment};
@@ -20,7 +21,7 @@ Examples:
   tokenctl jwt --secret-file secret.txt --claims-file claims.json --lifetime -1h   (has expired)
 
 VALUE is taken as JSON where it is JSON, as a string otherwise: level=3 is a number, level='\"3\"' a
-string. Later sources win: --claims-file, then the options named after claims, then --claim.";
+string. Numbers keep their digits. Later sources win: --claims-file, then the options named after claims, then --claim.";
 
 /// Mint a JSON Web Token and print it
 #[derive(clap::Args)]
@@ -43,7 +44,7 @@ pub(crate) struct Args {
     typ: String,
     /// A member of the header; repeatable
     #[arg(long, value_name = "NAME=VALUE", value_parser = member)]
-    header: Vec<(String, Value)>,
+    header: Vec<(String, Json)>,
     /// Claim iss
     #[arg(long, allow_hyphen_values = true)]
     iss: Option<String>,
@@ -58,7 +59,7 @@ pub(crate) struct Args {
     jti: Option<String>,
     /// A claim; repeatable. NAME is taken as it is, dots included
     #[arg(long, value_name = "NAME=VALUE", value_parser = member)]
-    claim: Vec<(String, Value)>,
+    claim: Vec<(String, Json)>,
     /// A file with a JSON object of claims, - for standard input
     #[arg(long, value_name = "FILE")]
     claims_file: Option<PathBuf>,
@@ -111,11 +112,11 @@ fn mint(args: &Args, file: &KeyFile, now: i64) -> Result<String> {
     if let Some(of_key) = file.algorithm.filter(|of_key| *of_key != algorithm) {
         files::warn(&format!("the key is for {of_key}; a verifier may refuse {algorithm} by it"));
     }
-    let header = Value::Object(header(args, file, algorithm));
+    let header = header(args, file, algorithm)?;
     let claims = claims(args, now)?;
-    for (name, value) in &claims {
-        let text = matches!(name.as_str(), "iss" | "sub" | "jti");
-        let number = matches!(name.as_str(), "exp" | "nbf" | "iat");
+    for (name, value) in claims.iter() {
+        let text = matches!(name, "iss" | "sub" | "jti");
+        let number = matches!(name, "exp" | "nbf" | "iat");
         if (text && !value.is_string()) || (number && !value.is_number()) {
             let want = if text { "a string" } else { "a number" };
             files::warn(&format!(
@@ -123,7 +124,6 @@ fn mint(args: &Args, file: &KeyFile, now: i64) -> Result<String> {
             ));
         }
     }
-    let claims = Value::Object(claims);
     let signed = format!(
         "{}.{}",
         base64url::encode(header.to_string()),
@@ -133,38 +133,38 @@ fn mint(args: &Args, file: &KeyFile, now: i64) -> Result<String> {
     Ok(format!("{signed}.{}", base64url::encode(signature)))
 }
 
-fn header(args: &Args, file: &KeyFile, algorithm: Algorithm) -> Map<String, Value> {
-    let mut header = Map::new();
-    header.insert("alg".to_owned(), algorithm.name().into());
+fn header(args: &Args, file: &KeyFile, algorithm: Algorithm) -> Result<Members> {
+    let mut header = Members::default();
+    header.set("alg", Json::string(algorithm.name()));
     if !args.typ.is_empty() {
-        header.insert("typ".to_owned(), args.typ.as_str().into());
+        header.set("typ", Json::string(&args.typ));
     }
     if let Some(kid) = args.kid.as_ref().or(file.kid.as_ref()) {
-        header.insert("kid".to_owned(), kid.as_str().into());
+        header.set("kid", Json::string(kid));
     }
-    header.extend(args.header.iter().cloned());
-    header
+    set_once(&mut header, "--header", &args.header)?;
+    Ok(header)
 }
 
-fn claims(args: &Args, now: i64) -> Result<Map<String, Value>> {
+fn claims(args: &Args, now: i64) -> Result<Members> {
     let mut claims = match &args.claims_file {
-        Some(path) => read_claims(&files::read(path)?)
+        Some(path) => read_claims(files::read(path)?)
             .with_context(|| format!("{}: want a JSON object of claims", path.display()))?,
-        None => Map::new(),
+        None => Members::default(),
     };
     for (name, text) in [("iss", &args.iss), ("sub", &args.sub), ("jti", &args.jti)] {
         if let Some(text) = text {
-            claims.insert(name.to_owned(), text.as_str().into());
+            claims.set(name, Json::string(text));
         }
     }
     match args.aud.as_slice() {
         [] => {}
-        [one] => drop(claims.insert("aud".to_owned(), one.as_str().into())),
-        many => drop(claims.insert("aud".to_owned(), many.into())),
+        [one] => claims.set("aud", Json::string(one)),
+        many => claims.set("aud", Json::strings(many)),
     }
     let mut at = |name: &str, moment: Option<Moment>| {
         if let Some(moment) = moment {
-            claims.insert(name.to_owned(), moment.resolve(now).into());
+            claims.set(name, Json::integer(moment.resolve(now)));
         }
     };
     at("iat", args.iat);
@@ -175,22 +175,27 @@ fn claims(args: &Args, now: i64) -> Result<Map<String, Value>> {
         Some(Expiry::At(moment)) => at("exp", Some(moment)),
         None => at("exp", asked),
     }
-    for (i, (name, value)) in args.claim.iter().enumerate() {
-        if args.claim.iter().take(i).any(|(before, _)| before == name) {
-            bail!("--claim {name} is given twice; for an array write --claim '{name}=[…]'");
-        }
-        claims.insert(name.clone(), value.clone());
-    }
-    if args.exp.is_none() && !claims.contains_key("exp") {
-        claims.insert("exp".to_owned(), now.saturating_add(DEFAULT_LIFETIME).into());
+    set_once(&mut claims, "--claim", &args.claim)?;
+    if args.exp.is_none() && !claims.has("exp") {
+        claims.set("exp", Json::integer(now.saturating_add(DEFAULT_LIFETIME)));
     }
     Ok(claims)
 }
 
-fn read_claims(text: &[u8]) -> Result<Map<String, Value>> {
-    // Strict first: serde_json would silently take the last of two equal names.
-    token::json::Document::parse(text.to_vec())?;
-    Ok(serde_json::from_slice(text)?)
+/// Sets what the option `option` names, each once.
+fn set_once(members: &mut Members, option: &str, given: &[(String, Json)]) -> Result<()> {
+    for (i, (name, value)) in given.iter().enumerate() {
+        if given.iter().take(i).any(|(before, _)| before == name) {
+            bail!("{option} {name} is given twice; for an array write {option} '{name}=[…]'");
+        }
+        members.set(name, value.clone());
+    }
+    Ok(())
+}
+
+fn read_claims(text: Vec<u8>) -> Result<Members> {
+    let document = Document::parse(text)?;
+    Members::of(document.root()).context("it is JSON, but not an object")
 }
 
 /// Reads the name of an algorithm.
@@ -201,10 +206,9 @@ pub(crate) fn algorithm(name: &str) -> Result<Algorithm, String> {
     })
 }
 
-fn member(text: &str) -> Result<(String, Value), String> {
+fn member(text: &str) -> Result<(String, Json), String> {
     let (name, value) = text.split_once('=').ok_or("want NAME=VALUE")?;
-    let value = serde_json::from_str(value).unwrap_or_else(|_| value.into());
-    Ok((name.to_owned(), value))
+    Ok((name.to_owned(), Json::read(value)?))
 }
 
 fn expiry(text: &str) -> Result<Expiry, String> {
@@ -214,6 +218,7 @@ fn expiry(text: &str) -> Result<Expiry, String> {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+    use serde_json::Value;
 
     use super::*;
 
@@ -262,6 +267,46 @@ mod tests {
         assert_eq!(claims.to_string(), want);
         assert!(minted(&["--claim=a=1", "--claim=a=2"]).is_err());
         assert!(minted(&["--claim=a"]).is_err());
+    }
+
+    #[test]
+    fn numbers_keep_their_digits_and_no_name_is_there_twice() {
+        let payload = |words: &[&str]| {
+            let all = ["jwt", "--secret", "s", "--exp=none"].iter().chain(words);
+            let args = Cli::try_parse_from(all)?.args;
+            Ok::<_, anyhow::Error>(claims(&args, 1000)?.to_string())
+        };
+        for number in [
+            "18446744073709551617",
+            "9007199254740993.0",
+            "1.10",
+            "1E+2",
+            "-0",
+            "-0.0",
+            "0.1000000000000000055511151231257827",
+        ] {
+            let want = format!(r#"{{"id":{number}}}"#);
+            assert_eq!(payload(&[&format!("--claim=id={number}")]).unwrap(), want);
+            let nested = format!(r#"--claim=id={{"a":[{number}]}}"#);
+            assert_eq!(payload(&[&nested]).unwrap(), format!(r#"{{"id":{{"a":[{number}]}}}}"#));
+            let file = format!("{{ \"id\" : {number} }}").into_bytes();
+            assert_eq!(read_claims(file).unwrap().to_string(), want);
+        }
+        for twice in [r#"a={"b":1,"b":2}"#, r#"a=[{"b":1,"\u0062":2}]"#] {
+            let error = payload(&["--claim", twice]).unwrap_err().to_string();
+            assert!(error.contains("stands twice"), "{error}");
+        }
+        // No verifier of ours reads this, so it is neither a number nor silently a string.
+        let error = payload(&["--claim=a=1e400"]).unwrap_err().to_string();
+        assert!(error.contains("number out of range"), "{error}");
+        assert!(read_claims(br#"{"a":1,"a":2}"#.to_vec()).is_err());
+        assert!(read_claims(b"[1]".to_vec()).is_err());
+        // What is no JSON is a string.
+        for text in ["1,2", "1]", "01", "{", "\"", "a\"b", "nul", "1e"] {
+            let json = serde_json::json!({ "a": text }).to_string();
+            assert_eq!(payload(&["--claim", &format!("a={text}")]).unwrap(), json);
+        }
+        assert!(minted(&["--header=a=1", "--header=a=2"]).is_err());
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod jwt;
 mod keyring;
 mod keys;
 mod link;
+mod members;
 mod pem_file;
 mod private;
 mod public;

@@ -1,0 +1,96 @@
+//! JSON that is written as it was read: `serde_json::Value` changes numbers beyond what a machine
+//! counts with, and takes the last of two equal names.
+
+use std::fmt;
+
+use serde::de::IgnoredAny;
+use token::json::{Document, Value};
+
+/// A value, as compact JSON.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Json(String);
+
+impl Json {
+    /// Takes a text for JSON where it is JSON, for a string otherwise.
+    ///
+    /// # Errors
+    /// JSON that no verifier accepts, as where an object has a name twice.
+    pub(crate) fn read(text: &str) -> Result<Self, String> {
+        if serde_json::from_str::<IgnoredAny>(text).is_err() {
+            return Ok(Self::string(text));
+        }
+        let document = Document::parse(text.into()).map_err(|error| error.to_string())?;
+        Ok(Self::of(document.root()))
+    }
+
+    pub(crate) fn string(text: &str) -> Self {
+        Self(serde_json::Value::from(text).to_string())
+    }
+
+    pub(crate) fn strings(texts: &[String]) -> Self {
+        Self(serde_json::Value::from(texts).to_string())
+    }
+
+    pub(crate) fn integer(value: i64) -> Self {
+        Self(value.to_string())
+    }
+
+    pub(crate) fn is_string(&self) -> bool {
+        self.0.starts_with('"')
+    }
+
+    pub(crate) fn is_number(&self) -> bool {
+        self.0.starts_with(|first: char| first == '-' || first.is_ascii_digit())
+    }
+
+    fn of(value: Value<'_>) -> Self {
+        let mut text = String::new();
+        value.write_json(&mut text);
+        Self(text)
+    }
+}
+
+impl fmt::Display for Json {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The members of an object, in their order.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Members(Vec<(String, Json)>);
+
+impl Members {
+    /// The members of a value; `None` where it is no object.
+    pub(crate) fn of(object: Value<'_>) -> Option<Self> {
+        let members = object.members()?;
+        Some(Self(members.map(|(name, value)| (name.to_owned(), Json::of(value))).collect()))
+    }
+
+    /// Gives a member its value, in the place of the one that it had.
+    pub(crate) fn set(&mut self, name: &str, value: Json) {
+        match self.0.iter_mut().find(|(known, _)| known == name) {
+            Some((_, old)) => *old = value,
+            None => self.0.push((name.to_owned(), value)),
+        }
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(known, _)| known == name)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Json)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value))
+    }
+}
+
+impl fmt::Display for Members {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("{")?;
+        for (i, (name, value)) in self.0.iter().enumerate() {
+            let comma = if i > 0 { "," } else { "" };
+            write!(f, "{comma}{}:{value}", Json::string(name))?;
+        }
+        f.write_str("}")
+    }
+}
