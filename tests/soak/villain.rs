@@ -310,10 +310,8 @@ impl<'v> Answering<'v> {
                 self.whole("200 OK", &format!("X-Accel-Redirect: {to}\r\n"), &good)
             }
             Bad::AccelSlow => {
-                // With a lower rate nginx holds a request that fills its cache for as long as sending
-                // would take, although nobody reads any more, and gives the old answer meanwhile.
                 let headers =
-                    "X-Accel-Buffering: no\r\nX-Accel-Limit-Rate: 200\r\nX-Accel-Expires: 1\r\n";
+                    "X-Accel-Buffering: no\r\nX-Accel-Limit-Rate: 1\r\nX-Accel-Expires: 3600\r\n";
                 self.send(format!(
                     "HTTP/1.1 200 OK\r\n{headers}Content-Length: {length}\r\n\r\n{half}"
                 ))?;
