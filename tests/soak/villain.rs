@@ -310,8 +310,9 @@ impl<'v> Answering<'v> {
                 self.whole("200 OK", &format!("X-Accel-Redirect: {to}\r\n"), &good)
             }
             Bad::AccelSlow => {
+                // The time is also that for which nginx's cache keeps the 504 that comes of it.
                 let headers =
-                    "X-Accel-Buffering: no\r\nX-Accel-Limit-Rate: 1\r\nX-Accel-Expires: 3600\r\n";
+                    "X-Accel-Buffering: no\r\nX-Accel-Limit-Rate: 1\r\nX-Accel-Expires: 1\r\n";
                 self.send(format!(
                     "HTTP/1.1 200 OK\r\n{headers}Content-Length: {length}\r\n\r\n{half}"
                 ))?;
