@@ -51,14 +51,14 @@ impl Idp {
     fn nginx(&self) -> Result<Nginx> {
         let issuer = self.issuer();
         let fetch = "jwks_request /_jwks valid=1s;";
+        let wants = format!("{fetch} jwt_issuer {issuer};");
         Nginx::start(format!(
             "location /idp/ {{ proxy_pass {issuer}/; proxy_redirect off; }}
             location = /_jwks {{ internal; proxy_pass {issuer}/jwks; }}
-            jwt_issuer {issuer};
-            location /app {{ {fetch} jwt_audience app; {SERVE} }}
-            location /billing {{ {fetch} jwt_audience billing; {SERVE} }}
-            location /admin {{ {fetch} jwt_audience app; jwt_claim role = admin; {SERVE} }}
-            location /root {{ {fetch} jwt_audience app; jwt_claim role = root; {SERVE} }}
+            location /app {{ {wants} jwt_audience app; {SERVE} }}
+            location /billing {{ {wants} jwt_audience billing; {SERVE} }}
+            location /admin {{ {wants} jwt_audience app; jwt_claim role = admin; {SERVE} }}
+            location /root {{ {wants} jwt_audience app; jwt_claim role = root; {SERVE} }}
             location /elsewhere {{ {fetch} jwt_issuer https://idp.example; {SERVE} }}"
         ))
     }
