@@ -1,6 +1,6 @@
 /*
- * The flags of a request that the module reads or sets. From nginx 1.29 on they begin in the middle of
- * a word, and the bindings that bindgen makes then take those behind the first words to be two bits
+ * The flags of a request that the module reads or sets. In recent nginx (1.31.5, not yet 1.28.3) they
+ * begin in the middle of a word, and the bindings that bindgen makes then take those behind the first words to be two bits
  * before where the C compiler has put them: so the C compiler is asked.
  */
 
