@@ -1,15 +1,15 @@
-//! Compiles the lines of C that know where nginx keeps the flags of a request (src/request_flags.c).
+//! Compiles the lines of C that know where nginx keeps the flags of a request (src/nginx/request_flags.c).
 
 use std::env;
 
 fn main() {
-    println!("cargo::rerun-if-changed=src/request_flags.c");
+    println!("cargo::rerun-if-changed=src/nginx/request_flags.c");
     println!("cargo::rerun-if-env-changed=DEP_NGINX_INCLUDE");
     // What nginx-sys has made its bindings from.
     let include = env::var_os("DEP_NGINX_INCLUDE").unwrap_or_default();
     cc::Build::new()
         .includes(env::split_paths(&include))
-        .file("src/request_flags.c")
+        .file("src/nginx/request_flags.c")
         .warnings(false)
         .compile("token_auth_request_flags");
 }

@@ -1,0 +1,20 @@
+//! What every kind of check shares: its switch, how levels inherit, judgements that are under way, the
+//! verdicts that are remembered, and what a check says of a request.
+
+mod asked;
+mod case;
+mod judging;
+mod mistake;
+mod opinion;
+mod settings;
+mod switch;
+mod verdicts;
+
+pub(crate) use asked::{Lack, Severity};
+pub(crate) use case::Case;
+pub(crate) use judging::{Judging, NoVerdict};
+pub(crate) use mistake::MergeError;
+pub(crate) use opinion::{Opinion, Refusal, Status};
+pub(crate) use settings::{Base, Configured, Settings, inherit, once};
+pub(crate) use switch::{Mode, Switch, SwitchValue, flag, switch};
+pub(crate) use verdicts::{Verdicts, Want};

@@ -1,0 +1,278 @@
+//! The verdicts of one kind of check that are kept with a request.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use super::judging::{Judging, NoVerdict};
+use super::switch::Mode;
+use crate::nginx::Place;
+
+/// How many verdicts are remembered. A request has as many places as it has subrequests; nginx is
+/// never at more than one of them at once.
+const PLACES: usize = 16;
+
+/// Which verdict is good enough.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Want {
+    /// Any remembered one, even that keys are pending: nginx reads a variable twice, for its length and
+    /// for its bytes, and must see the same value.
+    Known,
+    /// One that is known, unless it was that keys are missing.
+    Settled,
+    /// A new one.
+    Fresh,
+}
+
+impl Want {
+    /// What the access phase wants of a check that rests on variables, or of one that does not: they
+    /// may have changed since an earlier phase asked.
+    pub(crate) fn of_access_phase(on_variables: bool) -> Self {
+        if on_variables { Self::Fresh } else { Self::Settled }
+    }
+}
+
+/// The verdicts of one kind of check, by the check that gave them and the place for which: a
+/// location is judged by its own check only, and by that once, while it is among the last places.
+pub(crate) struct Verdicts<C, V> {
+    /// Each check is kept alive beside its verdict, so that no other can come to its address. A
+    /// failure is remembered as well: nginx may read a variable twice, once for its length, and
+    /// the answer must not change in between.
+    verdicts: RefCell<Last<Remembered<C, V>>>,
+    /// The checks that have run in a circle. None of them gets another try, at whatever place: a
+    /// `map` keeps for the whole request what it made of the emptiness within the circle.
+    circular: RefCell<Vec<Rc<C>>>,
+    /// The verdict on which the access phase last decided, the check that gave it, and where.
+    decided: RefCell<Option<(Rc<C>, Place, V)>>,
+    /// The last of those by a check that was not switched off.
+    last: RefCell<Option<V>>,
+    /// Whether one of this kind is under way.
+    busy: Cell<bool>,
+}
+
+struct Remembered<C, V> {
+    check: Rc<C>,
+    place: Place,
+    verdict: Result<V, NoVerdict>,
+}
+
+impl<C, V> Default for Verdicts<C, V> {
+    fn default() -> Self {
+        Self {
+            verdicts: RefCell::default(),
+            circular: RefCell::default(),
+            decided: RefCell::default(),
+            last: RefCell::default(),
+            busy: Cell::default(),
+        }
+    }
+}
+
+impl<C, V: Clone> Verdicts<C, V> {
+    /// The verdict of `check` at `place`, from memory if that is good enough, or from `judge`.
+    pub(crate) fn verdict(
+        &self,
+        judging: &Judging,
+        check: &Rc<C>,
+        place: Place,
+        want: Want,
+        judge: impl FnOnce() -> Result<V, NoVerdict>,
+    ) -> Result<V, NoVerdict> {
+        let circular = || judging.fail(NoVerdict::Circular);
+        if self.busy.get() || self.has_run_in_a_circle(check) {
+            return Err(circular());
+        }
+        let is_it = |one: &Remembered<C, V>| Rc::ptr_eq(&one.check, check) && one.place == place;
+        let good_enough = |one: &Remembered<C, V>| match want {
+            Want::Known => true,
+            Want::Settled => !matches!(one.verdict, Err(NoVerdict::Pending)),
+            Want::Fresh => false,
+        };
+        let verdicts = self.verdicts.try_borrow().map_err(|_| circular())?;
+        if let Some(known) = verdicts.iter().find(|one| is_it(one) && good_enough(one)) {
+            return known.verdict.clone().map_err(|why| judging.fail(why));
+        }
+        drop(verdicts);
+        let busy = Busy::new(&self.busy);
+        let verdict = judge();
+        drop(busy);
+        if matches!(verdict, Err(NoVerdict::Circular))
+            && let Ok(mut checks) = self.circular.try_borrow_mut()
+        {
+            checks.push(Rc::clone(check));
+        }
+        let mut verdicts = self.verdicts.try_borrow_mut().map_err(|_| circular())?;
+        verdicts.remove(is_it);
+        verdicts.push(Remembered { check: Rc::clone(check), place, verdict: verdict.clone() });
+        verdict
+    }
+
+    /// Changes what is remembered.
+    pub(crate) fn amend(&self, change: impl Fn(&mut V)) {
+        // Never borrowed for longer than one of these functions runs.
+        if let Ok(mut verdicts) = self.verdicts.try_borrow_mut() {
+            verdicts.iter_mut().filter_map(|one| one.verdict.as_mut().ok()).for_each(&change);
+        }
+        if let Ok(mut decided) = self.decided.try_borrow_mut() {
+            decided.iter_mut().for_each(|(_, _, verdict)| change(verdict));
+        }
+        if let Ok(mut last) = self.last.try_borrow_mut() {
+            last.iter_mut().for_each(change);
+        }
+    }
+
+    /// Notes the verdict on which the access phase decides.
+    pub(crate) fn decide(&self, check: &Rc<C>, place: Place, verdict: V, mode: Mode) {
+        if mode != Mode::Off {
+            self.last.replace(Some(verdict.clone()));
+        }
+        self.decided.replace(Some((Rc::clone(check), place, verdict)));
+    }
+
+    /// The verdict on which the access phase decided by `check`, if no redirect has come since:
+    /// what serves the request may change its path meanwhile (`try_files`), which does not change
+    /// what was decided.
+    pub(crate) fn decided(&self, check: &Rc<C>, place: Place) -> Result<Option<V>, NoVerdict> {
+        let decided = self.decided.try_borrow().map_err(|_| NoVerdict::Circular)?;
+        Ok(decided.as_ref().and_then(|(by, at, verdict)| {
+            (Rc::ptr_eq(by, check) && at.changes == place.changes).then(|| verdict.clone())
+        }))
+    }
+
+    /// The last verdict of a check that was not switched off.
+    pub(crate) fn last(&self) -> Result<Option<V>, NoVerdict> {
+        self.last.try_borrow().map(|verdict| verdict.clone()).map_err(|_| NoVerdict::Circular)
+    }
+
+    fn has_run_in_a_circle(&self, check: &Rc<C>) -> bool {
+        let checks = self.circular.try_borrow();
+        checks.is_ok_and(|checks| checks.iter().any(|one| Rc::ptr_eq(one, check)))
+    }
+}
+
+/// Says that a judgement is under way, until it is dropped, also by a panic.
+struct Busy<'m>(&'m Cell<bool>);
+
+impl<'m> Busy<'m> {
+    fn new(busy: &'m Cell<bool>) -> Self {
+        busy.set(true);
+        Self(busy)
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
+}
+
+/// The last [`PLACES`] of what was put in. The first needs no allocation: most requests have one.
+struct Last<T> {
+    newest: Option<T>,
+    /// The oldest is in front.
+    older: VecDeque<T>,
+}
+
+impl<T> Default for Last<T> {
+    fn default() -> Self {
+        Self { newest: None, older: VecDeque::new() }
+    }
+}
+
+impl<T> Last<T> {
+    fn iter(&self) -> impl Iterator<Item = &T> {
+        self.newest.iter().chain(self.older.iter().rev())
+    }
+
+    fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.newest.iter_mut().chain(&mut self.older)
+    }
+
+    fn push(&mut self, value: T) {
+        if let Some(older) = self.newest.replace(value) {
+            if self.older.len() + 1 >= PLACES {
+                self.older.pop_front();
+            }
+            self.older.push_back(older);
+        }
+    }
+
+    fn remove(&mut self, is_it: impl Fn(&T) -> bool) {
+        if self.newest.as_ref().is_some_and(&is_it) {
+            self.newest = None;
+        }
+        self.older.retain(|one| !is_it(one));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::rc::Rc;
+
+    use super::super::judging::{Judging, NoVerdict};
+    use super::{Last, PLACES, Place, Verdicts, Want};
+
+    const TEXT: &[u8] = &[0; 64];
+
+    fn place(number: usize) -> Place {
+        let uri: *const [u8] = TEXT.get(number..).unwrap_or_default();
+        Place { changes: 0, uri, args: TEXT }
+    }
+
+    #[test]
+    fn the_last_places_are_remembered_and_no_more() {
+        let (judging, verdicts, check) = (Judging::default(), Verdicts::default(), Rc::new(()));
+        let judge = |at: usize, verdict| {
+            verdicts.verdict(&judging, &check, place(at), Want::Known, || Ok(verdict))
+        };
+        for number in 0..40 {
+            assert_eq!(judge(number, number), Ok(number));
+            // Read a second time: also what was judged when there was no more room.
+            assert_eq!(judge(number, 100), Ok(number));
+        }
+        assert_eq!(judge(40 - PLACES, 100), Ok(40 - PLACES));
+        assert_eq!(judge(0, 100), Ok(100));
+    }
+
+    #[test]
+    fn a_verdict_replaces_the_former_one_of_its_place() {
+        let mut last = Last::default();
+        for value in [1, 2, 1, 3, 1] {
+            last.remove(|one| *one == value);
+            last.push(value);
+        }
+        assert_eq!(last.iter().copied().collect::<Vec<_>>(), [1, 3, 2]);
+        last.iter_mut().for_each(|one| *one += 1);
+        assert_eq!(last.iter().copied().collect::<Vec<_>>(), [2, 4, 3]);
+    }
+
+    #[test]
+    fn a_judgement_that_panics_leaves_nothing_behind() {
+        let (judging, verdicts, check) = (Judging::default(), Verdicts::default(), Rc::new(()));
+        let judge = |fault: bool| {
+            verdicts.verdict(&judging, &check, place(0), Want::Known, || {
+                judging.run(|| match fault {
+                    true => std::panic::resume_unwind(Box::new("a fault")),
+                    false => Ok(1),
+                })
+            })
+        };
+        assert!(catch_unwind(AssertUnwindSafe(|| judge(true))).is_err());
+        assert!(judging.is_idle());
+        assert_eq!(judge(false), Ok(1));
+    }
+
+    #[test]
+    fn what_runs_in_a_circle_does_so_at_every_place() {
+        let (judging, verdicts, check) = (Judging::default(), Verdicts::default(), Rc::new(()));
+        let inner = || verdicts.verdict(&judging, &check, place(1), Want::Fresh, || Ok(1));
+        let outer = memory
+            .verdict(&judging, &check, place(0), Want::Fresh, || judging.run(|| inner().or(Ok(2))));
+        assert_eq!(outer, Err(NoVerdict::Circular));
+        let other = verdicts.verdict(&judging, &check, place(2), Want::Fresh, || Ok(3));
+        assert_eq!(other, Err(NoVerdict::Circular));
+        let another = Rc::new(());
+        assert_eq!(verdicts.verdict(&judging, &another, place(2), Want::Fresh, || Ok(4)), Ok(4));
+    }
+}

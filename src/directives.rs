@@ -1,0 +1,112 @@
+//! The table of directives. To add one: a row here, and the function that it names.
+
+use ngx::ffi::{
+    NGX_CONF_1MORE, NGX_CONF_2MORE, NGX_CONF_BLOCK, NGX_CONF_FLAG, NGX_CONF_NOARGS, NGX_CONF_TAKE1,
+    NGX_CONF_TAKE2, NGX_CONF_TAKE3, NGX_CONF_TAKE12, NGX_HTTP_LIF_CONF, NGX_HTTP_LMT_CONF,
+    NGX_HTTP_LOC_CONF, NGX_HTTP_MAIN_CONF, NGX_HTTP_SRV_CONF,
+};
+
+use crate::location::{LocationConf, MainConf};
+use crate::nginx::{Apply, IN_BLOCK, Result, Row, Setting, Table};
+use crate::{jwt, link, variables};
+
+/// http, server, location, `if` in location, limit_except.
+const ANYWHERE: u32 = NGX_HTTP_MAIN_CONF
+    | NGX_HTTP_SRV_CONF
+    | NGX_HTTP_LOC_CONF
+    | NGX_HTTP_LIF_CONF
+    | NGX_HTTP_LMT_CONF;
+
+/// As [`ANYWHERE`], and in a `jwt_provider` block.
+const OR_PROVIDER: u32 = ANYWHERE | IN_BLOCK;
+
+/// What a row's function is given: the settings of its room on the level and on that of `http`, and the
+/// words; with `http` the whole of both levels.
+macro_rules! apply {
+    (jwt $function:path) => {
+        |location, main, setting| $function(&mut location.jwt.settings, &main.jwt, setting)
+    };
+    (link $function:path) => {
+        |location, _, setting| $function(&mut location.link.settings, setting)
+    };
+    (http $function:path) => {
+        $function
+    };
+}
+
+/// The table, from rows of name, contexts and argument count, room and function.
+macro_rules! directives {
+    ($($name:literal, $kind:expr => $room:ident $function:path;)*) => {
+        /// The directives, as nginx reads them.
+        pub(crate) static DIRECTIVES: Table<{ [$($name),*].len() }> = Table::new([
+            $(Row::new($name, $kind, {
+                static APPLY: Apply<LocationConf, MainConf> = apply!($room $function);
+                &APPLY
+            }),)*
+        ]);
+    };
+}
+
+directives! {
+    c"jwt", ANYWHERE | NGX_CONF_1MORE => jwt jwt::directives::jwt;
+    c"jwt_kids", OR_PROVIDER | NGX_CONF_BLOCK | NGX_CONF_NOARGS => jwt jwt::keys::jwt_kids;
+    c"jwt_kids_file", OR_PROVIDER | NGX_CONF_TAKE12 => jwt jwt::keys::jwt_kids_file;
+    c"jwks_file", OR_PROVIDER | NGX_CONF_TAKE1 | NGX_CONF_TAKE2 | NGX_CONF_TAKE3 => jwt jwt::keys::jwks_file;
+    c"jwks_request", OR_PROVIDER | NGX_CONF_1MORE => jwt jwt::keys::jwks_request;
+    c"jwt_algorithms", OR_PROVIDER | NGX_CONF_1MORE => jwt jwt::directives::jwt_algorithms;
+    c"jwt_token", ANYWHERE | NGX_CONF_1MORE => jwt jwt::directives::jwt_token;
+    c"jwt_realm", ANYWHERE | NGX_CONF_TAKE1 => jwt jwt::directives::jwt_realm;
+    c"jwt_issuer", OR_PROVIDER | NGX_CONF_1MORE => jwt jwt::directives::jwt_issuer;
+    c"jwt_audience", OR_PROVIDER | NGX_CONF_1MORE => jwt jwt::directives::jwt_audience;
+    c"jwt_typ", OR_PROVIDER | NGX_CONF_1MORE => jwt jwt::directives::jwt_typ;
+    c"jwt_leeway", OR_PROVIDER | NGX_CONF_TAKE1 => jwt jwt::directives::jwt_leeway;
+    c"jwt_require_exp", OR_PROVIDER | NGX_CONF_FLAG => jwt jwt::directives::jwt_require_exp;
+    c"jwt_max_lifetime", OR_PROVIDER | NGX_CONF_TAKE1 => jwt jwt::directives::jwt_max_lifetime;
+    c"jwt_claim", OR_PROVIDER | NGX_CONF_2MORE => jwt jwt::directives::jwt_claim;
+    c"jwt_require", OR_PROVIDER | NGX_CONF_1MORE => jwt jwt::directives::jwt_require;
+    c"jwt_revoked", OR_PROVIDER | NGX_CONF_TAKE2 | NGX_CONF_TAKE3 => jwt jwt::keys::jwt_revoked;
+    c"jwt_provider", NGX_HTTP_MAIN_CONF | NGX_CONF_BLOCK | NGX_CONF_TAKE1 => http jwt_provider;
+    c"jwt_cache", NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1 => jwt jwt::directives::jwt_cache;
+    c"jwt_claim_set", NGX_HTTP_MAIN_CONF | NGX_CONF_2MORE => http jwt_claim_set;
+    c"jwt_header_set", NGX_HTTP_MAIN_CONF | NGX_CONF_2MORE => http jwt_header_set;
+
+    c"secure_token", ANYWHERE | NGX_CONF_TAKE1 => link link::directives::secure_token;
+    c"secure_token_secret", ANYWHERE | NGX_CONF_1MORE => link link::directives::secure_token_secret;
+    c"secure_token_md5", ANYWHERE | NGX_CONF_TAKE1 => link link::directives::secure_token_md5;
+    c"secure_token_algorithm", ANYWHERE | NGX_CONF_1MORE => link link::directives::secure_token_algorithm;
+    c"secure_token_value", ANYWHERE | NGX_CONF_TAKE1 => link link::directives::secure_token_value;
+    c"secure_token_args", ANYWHERE | NGX_CONF_TAKE2 => link link::directives::secure_token_args;
+
+    // NGINX Plus's names for the same.
+    c"auth_jwt", ANYWHERE | NGX_CONF_TAKE12 => jwt jwt::directives::auth_jwt;
+    c"auth_jwt_key_file", ANYWHERE | NGX_CONF_TAKE1 => jwt jwt::keys::auth_jwt_key_file;
+    c"auth_jwt_key_request", ANYWHERE | NGX_CONF_TAKE1 => jwt jwt::keys::auth_jwt_key_request;
+    c"auth_jwt_key_cache", ANYWHERE | NGX_CONF_TAKE1 => jwt jwt::keys::auth_jwt_key_cache;
+    c"auth_jwt_leeway", ANYWHERE | NGX_CONF_TAKE1 => jwt jwt::directives::jwt_leeway;
+    c"auth_jwt_type", ANYWHERE | NGX_CONF_TAKE1 => jwt jwt::directives::auth_jwt_type;
+    c"auth_jwt_require", ANYWHERE | NGX_CONF_1MORE => jwt jwt::directives::auth_jwt_require;
+    c"auth_jwt_claim_set", NGX_HTTP_MAIN_CONF | NGX_CONF_2MORE => http jwt_claim_set;
+    c"auth_jwt_header_set", NGX_HTTP_MAIN_CONF | NGX_CONF_2MORE => http jwt_header_set;
+}
+
+/// `jwt_provider NAME { ... }`: reads the block with the same functions that a location's directives
+/// have.
+fn jwt_provider(_: &mut LocationConf, main: &MainConf, setting: &mut Setting<'_>) -> Result {
+    let name: Box<[u8]> = setting.first().into();
+    jwt::directives::new_provider(&main.jwt, &name)?;
+    let inner = setting.level_block::<LocationConf>()?;
+    jwt::directives::jwt_provider(&main.jwt, name, inner.jwt.settings)
+}
+
+fn jwt_claim_set(_: &mut LocationConf, _: &MainConf, setting: &mut Setting<'_>) -> Result {
+    define_variable(setting, false)
+}
+
+fn jwt_header_set(_: &mut LocationConf, _: &MainConf, setting: &mut Setting<'_>) -> Result {
+    define_variable(setting, true)
+}
+
+fn define_variable(setting: &Setting<'_>, header: bool) -> Result {
+    let (name, claim) = jwt::directives::named_claim(setting, header)?;
+    setting.define_variable(&name, variables::named_claim, claim)
+}

@@ -1,0 +1,24 @@
+//! The token check.
+
+mod case;
+mod check;
+pub(crate) mod directives;
+mod files;
+mod found;
+mod http_level;
+mod in_force;
+mod judge;
+pub(crate) mod keys;
+mod policy;
+mod provider;
+mod rules;
+mod settings;
+pub(crate) mod show;
+mod sources;
+mod verdict;
+
+pub(crate) use case::TokenCase;
+pub(crate) use check::JwtCheck;
+pub(crate) use http_level::HttpLevel;
+pub(crate) use settings::JwtSettings;
+pub(crate) use verdict::Kept;

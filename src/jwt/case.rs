@@ -1,0 +1,25 @@
+//! A request whose token is judged.
+
+use super::http_level::HttpLevel;
+use super::verdict::Kept;
+use crate::check::Case;
+
+/// A request, with what the token check keeps with it and what the `http` block says.
+#[derive(Clone, Copy)]
+pub(crate) struct TokenCase<'r> {
+    pub(super) case: Case<'r>,
+    pub(super) kept: &'r Kept,
+    pub(super) http: &'r HttpLevel,
+}
+
+impl<'r> TokenCase<'r> {
+    pub(crate) fn new(case: Case<'r>, kept: &'r Kept, http: &'r HttpLevel) -> Self {
+        Self { case, kept, http }
+    }
+
+    /// After a judgement: holds the request if its verdict is `pending`, and has it go on if it was
+    /// held. `None` when nginx cannot do so.
+    pub(crate) fn settle(self, pending: bool) -> Option<()> {
+        self.kept.wait.settle(self.case.request, &self.http.key_requests, pending)
+    }
+}

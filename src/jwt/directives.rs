@@ -1,0 +1,246 @@
+//! The `jwt_*` directives, but for those that bring keys and lists (`keys.rs`), and NGINX Plus's names
+//! for them.
+
+use std::rc::Rc;
+
+use token::{Algorithm, ClaimPath};
+
+use super::http_level::HttpLevel;
+use super::rules::{self, text};
+use super::settings::JwtSettings;
+use super::show::NamedClaim;
+use super::sources::TokenSource;
+use crate::check::{Mode, Severity, Status, Switch, SwitchValue, flag, once, switch};
+use crate::nginx::{ConfError, Result, Setting, seconds, size};
+
+/// The largest `jwt_cache`, in bytes. A worker writes to its index, 4 bytes for each 512, when the
+/// first token comes: with more it would keep all of its requests waiting meanwhile.
+const LARGEST_CACHE: usize = 16 << 30;
+
+pub(crate) fn jwt(conf: &mut JwtSettings, http: &HttpLevel, setting: &mut Setting<'_>) -> Result {
+    let value = switch(setting, |word| match word {
+        b"on" => Some(Mode::On),
+        b"off" => Some(Mode::Off),
+        b"optional" => Some(Mode::Optional),
+        b"permissive" => Some(Mode::Permissive),
+        _ => None,
+    });
+    let value = value?.ok_or_else(|| {
+        let want = "must be on, off, optional, permissive, or hold a variable";
+        ConfError::value(setting.first(), want)
+    })?;
+    let provider = |word: &[u8]| match word.strip_prefix(b"provider=") {
+        Some(name) if !name.is_empty() => Ok(name.into()),
+        _ => Err(ConfError::parameter(word)),
+    };
+    let names = setting.values().skip(1).map(provider).collect::<Result<_>>()?;
+    let position = setting.position().into();
+    once(&mut conf.base.switch, Switch { name: "jwt", value, position })?;
+    conf.providers = http.providers.list(names);
+    Ok(())
+}
+
+pub(crate) fn jwt_algorithms(
+    conf: &mut JwtSettings,
+    _: &HttpLevel,
+    setting: &mut Setting<'_>,
+) -> Result {
+    conf.base.asked.note("jwt_algorithms", setting, Severity::Error);
+    let algorithm = |name: &[u8]| {
+        core::str::from_utf8(name).ok().and_then(Algorithm::from_name).ok_or_else(|| {
+            let names = Algorithm::ALL.map(Algorithm::name).join(", ");
+            ConfError::value(name, &format!("must be one of {names}"))
+        })
+    };
+    let set = setting.values().map(algorithm).collect::<Result<_>>()?;
+    once(&mut conf.policy.algorithms, set)
+}
+
+pub(crate) fn jwt_token(
+    conf: &mut JwtSettings,
+    _: &HttpLevel,
+    setting: &mut Setting<'_>,
+) -> Result {
+    let sources = (1..=setting.values().count())
+        .map(|at| TokenSource::read(setting, at))
+        .collect::<Result<_>>()?;
+    once(&mut conf.sources, sources)
+}
+
+pub(crate) fn jwt_realm(
+    conf: &mut JwtSettings,
+    _: &HttpLevel,
+    setting: &mut Setting<'_>,
+) -> Result {
+    once(&mut conf.realm, setting.compile(setting.first())?)
+}
+
+pub(crate) fn jwt_issuer(
+    conf: &mut JwtSettings,
+    _: &HttpLevel,
+    setting: &mut Setting<'_>,
+) -> Result {
+    conf.base.asked.note("jwt_issuer", setting, Severity::Error);
+    once(&mut conf.policy.issuers, texts(setting)?)
+}
+
+pub(crate) fn jwt_audience(
+    conf: &mut JwtSettings,
+    _: &HttpLevel,
+    setting: &mut Setting<'_>,
+) -> Result {
+    conf.base.asked.note("jwt_audience", setting, Severity::Error);
+    once(&mut conf.policy.audiences, texts(setting)?)
+}
+
+pub(crate) fn jwt_typ(conf: &mut JwtSettings, _: &HttpLevel, setting: &mut Setting<'_>) -> Result {
+    conf.base.asked.note("jwt_typ", setting, Severity::Error);
+    once(&mut conf.policy.types, texts(setting)?)
+}
+
+pub(crate) fn jwt_leeway(
+    conf: &mut JwtSettings,
+    _: &HttpLevel,
+    setting: &mut Setting<'_>,
+) -> Result {
+    once(&mut conf.policy.leeway, seconds(setting.first())?)
+}
+
+pub(crate) fn jwt_require_exp(
+    conf: &mut JwtSettings,
+    _: &HttpLevel,
+    setting: &mut Setting<'_>,
+) -> Result {
+    let required = flag(setting)?;
+    let severity = if required { Severity::Error } else { Severity::Nothing };
+    conf.base.asked.note("jwt_require_exp", setting, severity);
+    once(&mut conf.policy.require_exp, required)
+}
+
+pub(crate) fn jwt_max_lifetime(
+    conf: &mut JwtSettings,
+    _: &HttpLevel,
+    setting: &mut Setting<'_>,
+) -> Result {
+    conf.base.asked.note("jwt_max_lifetime", setting, Severity::Error);
+    once(&mut conf.policy.max_lifetime, seconds(setting.first())?)
+}
+
+pub(crate) fn jwt_claim(
+    conf: &mut JwtSettings,
+    _: &HttpLevel,
+    setting: &mut Setting<'_>,
+) -> Result {
+    conf.base.asked.note("jwt_claim", setting, Severity::Error);
+    let rule = rules::claim(setting)?;
+    conf.policy.claims.get_or_insert_default().push(Rc::new(rule));
+    Ok(())
+}
+
+pub(crate) fn jwt_require(
+    conf: &mut JwtSettings,
+    _: &HttpLevel,
+    setting: &mut Setting<'_>,
+) -> Result {
+    conf.base.asked.note("jwt_require", setting, Severity::Error);
+    let rule = rules::require(setting, Status::FORBIDDEN, rules::NOTHING)?;
+    conf.policy.requires.get_or_insert_default().push(Rc::new(rule));
+    Ok(())
+}
+
+/// Whether the system would give so much memory. Nothing is written to it.
+fn can_be_had(size: usize) -> bool {
+    let mut memory = Vec::<u8>::new();
+    memory.try_reserve_exact(size).is_ok() && std::hint::black_box(memory).capacity() >= size
+}
+
+pub(crate) fn jwt_cache(
+    _: &mut JwtSettings,
+    http: &HttpLevel,
+    setting: &mut Setting<'_>,
+) -> Result {
+    let size = match setting.first() {
+        b"off" => 0,
+        value => match size(value)? {
+            size if size > LARGEST_CACHE => {
+                return Err(ConfError::value(value, "must be at most 16384m"));
+            }
+            size if !can_be_had(size) => {
+                return Err(ConfError::value(value, "is more memory than there is"));
+            }
+            size => size,
+        },
+    };
+    match http.cache_size.replace(Some(size)) {
+        None => Ok(()),
+        Some(_) => Err(ConfError::Duplicate),
+    }
+}
+
+/// `jwt_claim_set $variable NAME ...` and, for the `header`, `jwt_header_set`: the variable's name, and
+/// what it shows.
+pub(crate) fn named_claim(setting: &Setting<'_>, header: bool) -> Result<(Box<[u8]>, NamedClaim)> {
+    let variable = setting.first();
+    let Some(name @ [_, ..]) = variable.strip_prefix(b"$") else {
+        return Err(ConfError::value(variable, "must be a variable, such as $user"));
+    };
+    let step = |name: &[u8]| {
+        ClaimPath::new(text(name)?).ok_or_else(|| ConfError::value(name, "must name a member"))
+    };
+    let path = setting.values().skip(1).map(step).collect::<Result<_>>()?;
+    Ok((name.into(), NamedClaim { path, header }))
+}
+
+/// `auth_jwt STRING [token=$variable] | off`: the realm, the switch and the source in one.
+pub(crate) fn auth_jwt(conf: &mut JwtSettings, _: &HttpLevel, setting: &mut Setting<'_>) -> Result {
+    let off = setting.first() == b"off";
+    let value = SwitchValue::Fixed(if off { Mode::Off } else { Mode::On });
+    let position = setting.position().into();
+    once(&mut conf.base.switch, Switch { name: "auth_jwt", value, position })?;
+    conf.auth_jwt = true;
+    if let Some(parameter) = setting.arg(2) {
+        let token = parameter
+            .strip_prefix(b"token=")
+            .filter(|token| !off && token.contains(&b'$'))
+            .ok_or_else(|| ConfError::parameter(parameter))?;
+        let source = TokenSource::Value(setting.compile(token)?);
+        once(&mut conf.sources, Rc::new([source]))?;
+    }
+    if off { Ok(()) } else { once(&mut conf.realm, setting.compile(setting.first())?) }
+}
+
+pub(crate) fn auth_jwt_type(
+    _: &mut JwtSettings,
+    _: &HttpLevel,
+    setting: &mut Setting<'_>,
+) -> Result {
+    match setting.first() {
+        b"signed" => Ok(()),
+        other => Err(ConfError::value(other, "only \"signed\" is supported")),
+    }
+}
+
+pub(crate) fn auth_jwt_require(
+    conf: &mut JwtSettings,
+    _: &HttpLevel,
+    setting: &mut Setting<'_>,
+) -> Result {
+    conf.base.asked.note("jwt_require", setting, Severity::Warning);
+    let rule = rules::require(setting, Status::UNAUTHORIZED, rules::NOTHING_IN_PLUS)?;
+    conf.policy.requires.get_or_insert_default().push(Rc::new(rule));
+    Ok(())
+}
+
+fn texts(setting: &Setting<'_>) -> Result<Box<[Box<str>]>> {
+    setting.values().map(|value| text(value).map(Into::into)).collect()
+}
+
+/// A `jwt_provider` whose block has been read into `settings`.
+pub(crate) fn jwt_provider(http: &HttpLevel, name: Box<[u8]>, settings: JwtSettings) -> Result {
+    http.providers.add(name, settings.policy)
+}
+
+/// Refuses the name of a `jwt_provider` that there is already.
+pub(crate) fn new_provider(http: &HttpLevel, name: &[u8]) -> Result {
+    http.providers.is_new(name)
+}

@@ -1,0 +1,250 @@
+//! The keys and lists in force: those that change at run time, added to the policy's own.
+
+use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use token::{KeySet, Lent, Loan, Refusal, Reject, Revocation, Verified};
+
+use super::case::TokenCase;
+use super::check::{JwtCheck, KeyFile, KeyRequest, KeySource, LiveLists, LivePolicy};
+use crate::check::NoVerdict;
+use crate::live::{Fetching, Source, Watched};
+use crate::nginx::{ComplexValue, Request};
+
+/// What looking up keys has shown while a token was judged.
+#[derive(Default)]
+struct Lookup {
+    /// The policy that was asked.
+    policy: Cell<Option<usize>>,
+    /// Whether a source has no keys, though it should.
+    lacking: Cell<bool>,
+    /// The sources without keys that are being fetched.
+    under_way: RefCell<Vec<Fetching<KeySet>>>,
+    /// Whether the name of a source could not be evaluated.
+    failed: Cell<bool>,
+}
+
+impl Lookup {
+    /// The value that names a source.
+    fn evaluate<'r>(&self, request: Request<'r>, value: &ComplexValue) -> Option<&'r [u8]> {
+        let name = request.evaluate(value);
+        self.failed.set(self.failed.get() || name.is_none());
+        name
+    }
+}
+
+impl TokenCase<'_> {
+    /// Judges a token by itself. Where only keys that are being fetched can tell, that is
+    /// [`NoVerdict::Pending`].
+    pub(super) fn verify(
+        self,
+        check: &Rc<JwtCheck>,
+        token: &[u8],
+    ) -> Result<Result<Verified, Refusal>, NoVerdict> {
+        let lookup = Lookup::default();
+        let judged = self.verify_now(check, token, &lookup);
+        let judged = self.for_want_of_keys(check, judged, &lookup);
+        if lookup.failed.get() { Err(NoVerdict::Value) } else { judged }
+    }
+
+    /// What to make of a token that was refused because its key is not there.
+    fn for_want_of_keys(
+        self,
+        check: &JwtCheck,
+        mut judged: Result<Verified, Refusal>,
+        lookup: &Lookup,
+    ) -> Result<Result<Verified, Refusal>, NoVerdict> {
+        let Err(refusal) = &mut judged else { return Ok(judged) };
+        let another_key_may_tell = matches!(
+            refusal.reason,
+            Reject::NoKeys | Reject::UnknownKey | Reject::BadAlgorithm | Reject::BadSignature
+        );
+        if !another_key_may_tell {
+            return Ok(judged);
+        }
+        let mut needed = lookup.under_way.take();
+        // What is fetched for the first time is waited for. A source that is down does not keep
+        // another from being asked for a new key.
+        let all_down = needed.iter().all(|one| one.source.has_failed());
+        if refusal.reason == Reject::UnknownKey && all_down {
+            self.refresh_sources(check, lookup, &mut needed);
+        }
+        if self.kept.wait.needs(needed, self.case.request.clock()) {
+            return Err(NoVerdict::Pending);
+        }
+        if refusal.reason == Reject::UnknownKey && lookup.lacking.get() {
+            refusal.reason = Reject::NoKeys;
+        }
+        Ok(judged)
+    }
+
+    /// Judges a token by the keys that are there, unless that was done for this request before.
+    fn verify_now(
+        self,
+        check: &Rc<JwtCheck>,
+        token: &[u8],
+        lookup: &Lookup,
+    ) -> Result<Verified, Refusal> {
+        let time = self.case.time();
+        let lend = |policy| self.in_force(check, policy, lookup);
+        if let Some(found) = self.kept.found.find(check, token, time, lend) {
+            return found;
+        }
+        let lent = RefCell::new(None);
+        let lend = |policy| {
+            let loan = lend(policy);
+            lent.replace(Some((policy, loan.clone())));
+            loan
+        };
+        let mut found = check.trust.check_cached(token, time, lend, self.http.cache());
+        // The cache of the worker is as good.
+        if !found.as_ref().is_ok_and(|verified| verified.cached) {
+            self.kept.found.note(check, token, time, lent.into_inner(), &mut found);
+        }
+        found
+    }
+
+    /// Has the sources of the policy fetched again that do not have a token's kid; adds those that are
+    /// worth waiting for to what is `needed`.
+    fn refresh_sources(
+        self,
+        check: &JwtCheck,
+        lookup: &Lookup,
+        needed: &mut Vec<Fetching<KeySet>>,
+    ) {
+        let policy = lookup.policy.get().and_then(|number| check.policies.get(number));
+        let Some(policy) = policy else { return };
+        let request = self.case.request;
+        for source in &policy.live.keys {
+            if let KeySource::Request(key_request) = &**source
+                && let Some(source) = self.source(key_request, lookup)
+                && !needed.iter().any(|one| Rc::ptr_eq(&one.source, &source))
+                && source.refresh_for_unknown_key(
+                    request.server(),
+                    &key_request.terms(policy),
+                    request.clock(),
+                )
+            {
+                needed.push(Fetching { source, timeout: key_request.timeout });
+            }
+        }
+    }
+
+    /// What the policy of this number, and the location beside it, go by now.
+    fn in_force(self, check: &JwtCheck, number: usize, lookup: &Lookup) -> Loan {
+        lookup.policy.set(Some(number));
+        let policy = check.policies.get(number);
+        Loan {
+            policy: policy.and_then(|policy| self.of_policy(policy, lookup)),
+            revoked: self.of_location(&check.lists),
+        }
+    }
+
+    /// The same as last time is not put together again.
+    fn of_policy(self, policy: &LivePolicy, lookup: &Lookup) -> Option<Rc<Lent>> {
+        let live = &policy.live;
+        if live.keys.is_empty() && live.revoked.is_empty() {
+            return None;
+        }
+        let keys = || live.keys.iter().filter_map(|source| self.keys_of(policy, source, lookup));
+        let revoked = || live.revoked.iter().map(|file| self.list_of(file));
+        let last = policy.last.borrow().clone();
+        if let Some(last) = last
+            && unchanged(&last.keys, keys())
+            && unchanged(&last.revoked, revoked())
+        {
+            return Some(last);
+        }
+        let lent = Rc::new(Lent { keys: keys().collect(), revoked: revoked().collect() });
+        policy.last.replace(Some(Rc::clone(&lent)));
+        Some(lent)
+    }
+
+    /// As [`TokenCase::of_policy`].
+    fn of_location(self, lists: &LiveLists) -> Option<Rc<[Arc<Revocation>]>> {
+        if lists.revoked.is_empty() {
+            return None;
+        }
+        let revoked = || lists.revoked.iter().map(|file| self.list_of(file));
+        let last = lists.last.borrow().clone();
+        if let Some(last) = last
+            && unchanged(&last, revoked())
+        {
+            return Some(last);
+        }
+        let lent: Rc<[_]> = revoked().collect();
+        lists.last.replace(Some(Rc::clone(&lent)));
+        Some(lent)
+    }
+
+    /// The keys of a source now; none while there are none.
+    fn keys_of(
+        self,
+        policy: &LivePolicy,
+        source: &KeySource,
+        lookup: &Lookup,
+    ) -> Option<Arc<KeySet>> {
+        let request = self.case.request;
+        match source {
+            KeySource::Watched(file) => {
+                let (keys, complaint) = file.get(request.clock());
+                complain(request, "key file", complaint);
+                Some(keys)
+            }
+            KeySource::Named(file) => self.named_file(file, lookup),
+            KeySource::Request(key_request) => {
+                let source = self.source(key_request, lookup)?;
+                let terms = key_request.terms(policy);
+                let current = source.get(request.server(), &terms, request.clock());
+                if current.value.is_none() {
+                    lookup.lacking.set(true);
+                    if current.under_way {
+                        let timeout = key_request.timeout;
+                        lookup.under_way.borrow_mut().push(Fetching { source, timeout });
+                    }
+                }
+                current.value
+            }
+        }
+    }
+
+    fn source(self, key_request: &KeyRequest, lookup: &Lookup) -> Option<Rc<Source<KeySet>>> {
+        let request = self.case.request;
+        let uri = lookup.evaluate(request, &key_request.uri)?;
+        Some(self.http.key_requests.get(request.server(), key_request.zone, uri))
+    }
+
+    fn named_file(self, file: &KeyFile, lookup: &Lookup) -> Option<Arc<KeySet>> {
+        let request = self.case.request;
+        let mut name = Cow::Borrowed(lookup.evaluate(request, &file.name)?);
+        if !name.starts_with(b"/") {
+            name = [&*file.folder, &*name].concat().into();
+        }
+        let (keys, complaint) = self.http.key_files.get(&name);
+        let name = name.escape_ascii();
+        let complaint = complaint.map(|complaint| format!("\"{name}\": {complaint}"));
+        complain(request, "key file", complaint);
+        keys
+    }
+
+    fn list_of(self, file: &Watched<Revocation>) -> Arc<Revocation> {
+        let request = self.case.request;
+        let (list, complaint) = file.get(request.clock());
+        complain(request, "list of what is revoked", complaint);
+        list
+    }
+}
+
+/// Whether what was in force last is the very same that is there now.
+fn unchanged<T>(last: &[Arc<T>], now: impl Iterator<Item = Arc<T>>) -> bool {
+    last.iter().map(Arc::as_ptr).eq(now.map(|one| Arc::as_ptr(&one)))
+}
+
+fn complain(request: Request<'_>, of: &str, complaint: Option<impl fmt::Display>) {
+    if let Some(complaint) = complaint {
+        request.log_error(format_args!("{of} {complaint}"));
+    }
+}

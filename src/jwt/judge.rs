@@ -1,0 +1,153 @@
+//! Judges the token of a request: finds it, verifies it, applies the rules, and says what follows.
+
+use std::fmt::{self, Display};
+use std::rc::Rc;
+
+use token::credential::Found;
+use token::{Refusal as BadToken, Reject, Verified, challenge};
+
+use super::case::TokenCase;
+use super::check::JwtCheck;
+use super::rules::Rule;
+use super::sources::find_token;
+use super::verdict::{ByRules, JwtVerdict, Kept};
+use crate::check::{Mode, NoVerdict, Opinion, Refusal, Status, Want};
+
+/// The modes that `jwt` takes.
+const MODES: [Mode; 4] = [Mode::Off, Mode::On, Mode::Optional, Mode::Permissive];
+
+/// Why a token is refused.
+enum Why {
+    Bad(BadToken),
+    Rule(Rc<Rule>),
+}
+
+impl Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bad(token) => token.fmt(f),
+            Self::Rule(rule) => write!(f, "denied by the rule in {}", rule.position),
+        }
+    }
+}
+
+impl TokenCase<'_> {
+    /// What `check` says of the request, in the access phase.
+    pub(crate) fn decide(self, check: &Rc<JwtCheck>) -> Result<Opinion, NoVerdict> {
+        // As a whole: what fails in a rule, or in the answer to a refusal, fails the decision.
+        let decided = self.case.attempt(|| self.decide_once(check));
+        match decided {
+            Err(NoVerdict::Pending) => Ok(Opinion::Waits),
+            decided => decided,
+        }
+    }
+
+    fn decide_once(self, check: &Rc<JwtCheck>) -> Result<Opinion, NoVerdict> {
+        let want = Want::of_access_phase(check.depends_on_variables());
+        let verdict = self.judge(check, want)?;
+        self.kept.verdicts.decide(check, self.case.place(), verdict.clone(), verdict.mode);
+        if verdict.mode == Mode::Off {
+            return Ok(Opinion::Abstains);
+        }
+        let (why, reason, status) = match &verdict.token {
+            Ok(token) => match self.apply_rules(&verdict, token)? {
+                None => return Ok(Opinion::Passes),
+                Some(rule) => {
+                    let status = rule.status;
+                    (Why::Rule(rule), Reject::Denied, status)
+                }
+            },
+            Err(bad) if bad.reason == Reject::Missing && verdict.mode == Mode::Optional => {
+                return Ok(Opinion::Abstains);
+            }
+            Err(bad) => {
+                let status = match bad.reason {
+                    Reject::NoKeys => Status::UNAVAILABLE,
+                    _ => Status::UNAUTHORIZED,
+                };
+                (Why::Bad(bad.clone()), bad.reason, status)
+            }
+        };
+        let refusal = |challenge| Refusal { what: "jwt", why: Box::new(why), status, challenge };
+        if verdict.mode == Mode::Permissive {
+            return Ok(Opinion::LetsThrough(refusal(None)));
+        }
+        if status == Status::UNAVAILABLE {
+            return Ok(Opinion::Refuses(refusal(None)));
+        }
+        let evaluate = |realm| self.case.request.evaluate(realm).ok_or(NoVerdict::Value);
+        let realm = check.realm.as_ref().map(evaluate).transpose()?;
+        let challenge = challenge::bearer(realm, reason, status == Status::FORBIDDEN);
+        Ok(Opinion::Refuses(refusal(Some(challenge))))
+    }
+
+    /// The verdict of `check` on the token.
+    pub(super) fn judge(self, check: &Rc<JwtCheck>, want: Want) -> Result<JwtVerdict, NoVerdict> {
+        let (case, kept) = (self.case, self.kept);
+        let judge = || {
+            let mode = check.switch.mode(case.request, "jwt", &MODES)?;
+            let token = match mode {
+                Mode::Off => Err(Reject::Missing.into()),
+                _ => match find_token(case.request, &check.sources)? {
+                    Found::Absent => Err(Reject::Missing.into()),
+                    Found::Unusable => Err(Reject::Malformed.into()),
+                    Found::One(token) => self.verify(check, token)?,
+                },
+            };
+            let policy = token.as_ref().ok().and_then(|token| check.policies.get(token.provider));
+            let provider = policy.and_then(|policy| policy.provider.clone());
+            let rules = Rc::clone(&check.rules);
+            let (number, by_rules) = (kept.number(), ByRules::Unknown);
+            Ok(JwtVerdict { number, mode, token, provider, rules, by_rules })
+        };
+        let judge = || case.attempt(judge);
+        kept.verdicts.verdict(case.judging, check, case.place(), want, judge)
+    }
+
+    /// Applies the rules to a token that is good by itself, the provider's before the location's, and
+    /// gives the first that does not hold.
+    pub(super) fn apply_rules(
+        self,
+        verdict: &JwtVerdict,
+        token: &Verified,
+    ) -> Result<Option<Rc<Rule>>, NoVerdict> {
+        let (kept, number) = (self.kept, verdict.number);
+        let mut outcome = Outcome { kept, number, said: ByRules::Judging };
+        outcome.tell();
+        outcome.said = ByRules::Failed(NoVerdict::Value);
+        let denied = self.case.attempt(|| {
+            let provider = verdict.provider.as_ref().map(|one| &*one.rules).unwrap_or_default();
+            for rule in provider.iter().chain(&*verdict.rules) {
+                if !rule.holds(self.case.request, token)? {
+                    return Ok(Some(Rc::clone(rule)));
+                }
+            }
+            Ok(None)
+        });
+        outcome.said = match &denied {
+            Ok(None) => ByRules::Hold,
+            Ok(Some(_)) => ByRules::Deny,
+            Err(why) => ByRules::Failed(*why),
+        };
+        denied
+    }
+}
+
+/// What the rules say of a verdict, which is noted when this is dropped, also by a panic.
+struct Outcome<'k> {
+    kept: &'k Kept,
+    number: usize,
+    said: ByRules,
+}
+
+impl Outcome<'_> {
+    fn tell(&self) {
+        self.kept.note_rules(self.number, self.said);
+    }
+}
+
+impl Drop for Outcome<'_> {
+    fn drop(&mut self) {
+        self.tell();
+    }
+}

@@ -1,0 +1,356 @@
+//! The directives that bring keys, and lists of what is revoked.
+
+use std::cell::RefCell;
+use std::fmt::Display;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use token::{ClaimPath, KeySet, LoadError, Loaded, Revocation, RevokedList};
+
+use super::check::{KeyFile, KeyRequest, KeySource};
+use super::files::{KeyFormat, KeysOf, RevokedOf};
+use super::http_level::HttpLevel;
+use super::policy::Keys;
+use super::rules::text;
+use super::settings::JwtSettings;
+use crate::check::{Severity, once};
+use crate::live::Watched;
+use crate::live::file::{self, LARGEST_KEY_FILE, LARGEST_LIST, Text};
+use crate::nginx::{self, ConfError, Result, Setting};
+
+/// What comes after the first argument of a directive that names a file.
+#[derive(Default)]
+struct Options<'s> {
+    kid: Option<&'s str>,
+    /// In milliseconds.
+    check: Option<u64>,
+}
+
+impl<'s> Options<'s> {
+    /// Reads the arguments from number `from` on; `kid=` where it `takes_kid`.
+    fn read(setting: &'s Setting<'_>, from: usize, takes_kid: bool) -> Result<Self> {
+        let mut options = Self::default();
+        for option in setting.values().skip(from - 1) {
+            if let Some(kid) = option.strip_prefix(b"kid=").filter(|_| takes_kid) {
+                option_once(&mut options.kid, option, text(kid)?)?;
+            } else if let Some(time) = option.strip_prefix(b"check=") {
+                option_once(&mut options.check, option, positive(option, time)?)?;
+            } else {
+                return Err(ConfError::parameter(option));
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// The time that an `option` names, in milliseconds.
+fn milliseconds(option: &[u8], time: &[u8]) -> Result<u64> {
+    nginx::milliseconds(time)
+        .map_err(|_| ConfError::value(option, "must be a time, such as 30s, 5m or 1h"))
+}
+
+/// [`milliseconds`] of more than nothing.
+fn positive(option: &[u8], time: &[u8]) -> Result<u64> {
+    match milliseconds(option, time)? {
+        0 => Err(ConfError::value(option, "must be more than nothing")),
+        time => Ok(time),
+    }
+}
+
+/// Sets an option that may be given once.
+fn option_once<T>(slot: &mut Option<T>, option: &[u8], value: T) -> Result {
+    once(slot, value).map_err(|_| ConfError::value(option, "is a duplicate"))
+}
+
+pub(crate) fn jwt_kids(conf: &mut JwtSettings, _: &HttpLevel, setting: &mut Setting<'_>) -> Result {
+    let loaded = setting.block(Loaded::default(), kid)?;
+    let loaded = loaded.finish().map_err(at_fault)?;
+    warn(setting, &loaded.warnings, None);
+    add_set(conf, setting, Arc::new(KeySet::new(loaded.keys)), true)
+}
+
+pub(crate) fn jwt_kids_file(
+    conf: &mut JwtSettings,
+    http: &HttpLevel,
+    setting: &mut Setting<'_>,
+) -> Result {
+    let options = Options::read(setting, 2, false)?;
+    key_file(conf, http, setting, options.check, KeyFormat::Kids, true)
+}
+
+pub(crate) fn jwks_file(
+    conf: &mut JwtSettings,
+    http: &HttpLevel,
+    setting: &mut Setting<'_>,
+) -> Result {
+    let options = Options::read(setting, 2, true)?;
+    let format = KeyFormat::Keys(options.kid.map(Into::into));
+    key_file(conf, http, setting, options.check, format, true)
+}
+
+/// Takes an entry of `jwt_kids`: `KID SECRET [encoding=...] [alg=...] [expires=...];`.
+fn kid(loaded: &mut Loaded, setting: &Setting<'_>) -> Result {
+    let Some(secret) = setting.arg(1) else {
+        return Err(ConfError::mistake(
+            "wants entries of the form \"KID SECRET [encoding=...] [alg=...] [expires=...];\"",
+        ));
+    };
+    let options: Vec<&[u8]> = setting.values().skip(1).collect();
+    loaded.add_secret(setting.arg(0).unwrap_or_default(), secret, &options).map_err(at_fault)
+}
+
+fn at_fault(error: LoadError) -> ConfError {
+    ConfError::mistake(format!("at fault: {error}"))
+}
+
+/// What is wrong with the file at `path`.
+fn bad_file(path: &[u8], why: impl Display) -> ConfError {
+    let path = String::from_utf8_lossy(path);
+    ConfError::mistake(format!("at fault: \"{path}\": {why}"))
+}
+
+/// Reads a file that a directive names, of `limit` bytes at most.
+fn read_file(path: &[u8], limit: usize) -> Result<Text> {
+    file::read(path, limit).map_err(|error| bad_file(path, error))
+}
+
+impl KeyFormat {
+    fn load(&self, text: &[u8]) -> Result<Loaded, String> {
+        match self {
+            Self::Kids => token::load_kids(text),
+            Self::Keys(kid) => token::load_keys(text, kid.as_deref()),
+        }
+        .map_err(|error| error.to_string())
+    }
+}
+
+/// Adds the keys of the file that the directive names, now or whenever it changes.
+fn key_file(
+    conf: &mut JwtSettings,
+    http: &HttpLevel,
+    setting: &Setting<'_>,
+    check: Option<u64>,
+    format: KeyFormat,
+    switch_on: bool,
+) -> Result {
+    let path = setting.file_path(setting.first())?;
+    let read = || read_keys(setting, &path, check, format.clone());
+    match http.files.keys.get_or_read(&path, format.clone(), check, read)? {
+        KeysOf::Fixed(set) => add_set(conf, setting, set, switch_on),
+        KeysOf::Watched(watched) => {
+            warn_of_conflict(conf, setting, &watched.get(0).0)?;
+            add_source(conf, setting, KeySource::Watched(watched), switch_on);
+            Ok(())
+        }
+    }
+}
+
+fn read_keys(
+    setting: &Setting<'_>,
+    path: &[u8],
+    check: Option<u64>,
+    format: KeyFormat,
+) -> Result<KeysOf> {
+    let shown = String::from_utf8_lossy(path);
+    let Some(check) = check else {
+        let loaded =
+            format.load(&read_file(path, LARGEST_KEY_FILE)?).map_err(|why| bad_file(path, why))?;
+        warn(setting, &loaded.warnings, Some(&shown));
+        return Ok(KeysOf::Fixed(Arc::new(KeySet::new(loaded.keys))));
+    };
+    let warnings = Rc::new(RefCell::new(Vec::new()));
+    let said = Rc::clone(&warnings);
+    let watched = watch(path, LARGEST_KEY_FILE, check, move |text| {
+        let loaded = format.load(&text)?;
+        said.replace(loaded.warnings);
+        Ok(KeySet::new(loaded.keys))
+    })?;
+    warn(setting, &warnings.take(), Some(&shown));
+    Ok(KeysOf::Watched(Rc::new(watched)))
+}
+
+fn watch<T>(
+    path: &[u8],
+    limit: usize,
+    check: u64,
+    parse: impl Fn(Text) -> Result<T, String> + 'static,
+) -> Result<Watched<T>> {
+    Watched::open(path, limit, check, Box::new(parse)).map_err(|why| bad_file(path, why))
+}
+
+fn warn(setting: &Setting<'_>, warnings: &[String], path: Option<&str>) {
+    for warning in warnings {
+        match path {
+            Some(path) => setting.warn(&format!("{path}: {warning}")),
+            None => setting.warn(warning),
+        }
+    }
+}
+
+fn add_set(
+    conf: &mut JwtSettings,
+    setting: &Setting<'_>,
+    set: Arc<KeySet>,
+    switch_on: bool,
+) -> Result {
+    warn_of_conflict(conf, setting, &set)?;
+    let keys = keys_of(conf, setting, switch_on);
+    keys.sets.push(set);
+    Ok(())
+}
+
+fn add_source(conf: &mut JwtSettings, setting: &Setting<'_>, source: KeySource, switch_on: bool) {
+    keys_of(conf, setting, switch_on).sources.push(Rc::new(source));
+}
+
+/// The keys of the level, which the directive adds to.
+fn keys_of<'k>(conf: &'k mut JwtSettings, setting: &Setting<'_>, switch_on: bool) -> &'k mut Keys {
+    let severity = if switch_on { Severity::Error } else { Severity::Nothing };
+    conf.base.asked.note("jwt_kids", setting, severity);
+    let keys = conf.policy.keys.get_or_insert_default();
+    keys.switch_on |= switch_on;
+    keys
+}
+
+/// Of public keys of one kid both are tried, as two issuers may well number theirs alike; two
+/// secrets of one name are a mistake.
+fn warn_of_conflict(conf: &JwtSettings, setting: &Setting<'_>, set: &KeySet) -> Result {
+    let known = conf.policy.keys.iter().flat_map(Keys::known);
+    let mut conflicts = known.filter_map(|other| {
+        let key = set.conflict(&other)?;
+        Some((key.kid().unwrap_or_default().to_owned(), key.is_secret()))
+    });
+    match conflicts.next() {
+        Some((kid, true)) => return Err(duplicate_kid(&kid)),
+        Some((kid, false)) => {
+            setting.warn(&format!("kid {kid:?} is in another key source of this level, too"));
+        }
+        None => {}
+    }
+    Ok(())
+}
+
+fn duplicate_kid(kid: &str) -> ConfError {
+    let what =
+        format!("has duplicate kid {kid:?}, which another key source of this level has, too");
+    ConfError::mistake(what)
+}
+
+/// `jwks_request URI [valid=TIME] [stale=TIME] [timeout=TIME]`.
+pub(crate) fn jwks_request(
+    conf: &mut JwtSettings,
+    http: &HttpLevel,
+    setting: &mut Setting<'_>,
+) -> Result {
+    let (mut valid, mut stale, mut timeout) = (None, None, None);
+    for option in setting.values().skip(1) {
+        if let Some(time) = option.strip_prefix(b"valid=") {
+            option_once(&mut valid, option, positive(option, time)?)?;
+        } else if let Some(time) = option.strip_prefix(b"stale=") {
+            option_once(&mut stale, option, milliseconds(option, time)?)?;
+        } else if let Some(time) = option.strip_prefix(b"timeout=") {
+            option_once(&mut timeout, option, positive(option, time)?)?;
+        } else {
+            return Err(ConfError::parameter(option));
+        }
+    }
+    key_request(conf, http, setting, (valid, stale, timeout), true)
+}
+
+fn key_request(
+    conf: &mut JwtSettings,
+    http: &HttpLevel,
+    setting: &Setting<'_>,
+    (valid, stale, timeout): (Option<u64>, Option<u64>, Option<u64>),
+    switch_on: bool,
+) -> Result {
+    const STALE: u64 = 24 * 60 * 60 * 1000;
+    const TIMEOUT: u64 = 10 * 1000;
+    let uri = setting.first();
+    if !matches!(uri, [b'/' | b'$', ..]) {
+        return Err(ConfError::value(
+            uri,
+            "must be the URI of a location of the server, beginning with a slash",
+        ));
+    }
+    let request = KeyRequest {
+        uri: setting.compile(uri)?,
+        valid,
+        stale: stale.unwrap_or(STALE),
+        timeout: timeout.unwrap_or(TIMEOUT),
+        zone: setting.zone(),
+    };
+    http.has_requests.set(true);
+    http.zone.set(request.zone);
+    add_source(conf, setting, KeySource::Request(request), switch_on);
+    Ok(())
+}
+
+pub(crate) fn auth_jwt_key_request(
+    conf: &mut JwtSettings,
+    http: &HttpLevel,
+    setting: &mut Setting<'_>,
+) -> Result {
+    key_request(conf, http, setting, (None, None, None), false)
+}
+
+/// `auth_jwt_key_cache TIME`: how long fetched keys serve. Ours are always kept, so that no time
+/// at all stands for the shortest.
+pub(crate) fn auth_jwt_key_cache(
+    conf: &mut JwtSettings,
+    _: &HttpLevel,
+    setting: &mut Setting<'_>,
+) -> Result {
+    let time = nginx::milliseconds(setting.first())?;
+    once(&mut conf.policy.key_cache, time.max(1_000))
+}
+
+pub(crate) fn auth_jwt_key_file(
+    conf: &mut JwtSettings,
+    http: &HttpLevel,
+    setting: &mut Setting<'_>,
+) -> Result {
+    if !setting.first().contains(&b'$') {
+        return key_file(conf, http, setting, None, KeyFormat::Keys(None), false);
+    }
+    let folder = setting.full_path(b"-")?;
+    let folder = folder.strip_suffix(b"-").unwrap_or(&folder).into();
+    let file = KeyFile { name: setting.compile(setting.first())?, folder };
+    add_source(conf, setting, KeySource::Named(file), false);
+    Ok(())
+}
+
+/// `jwt_revoked CLAIM PATH [check=TIME]`.
+pub(crate) fn jwt_revoked(
+    conf: &mut JwtSettings,
+    http: &HttpLevel,
+    setting: &mut Setting<'_>,
+) -> Result {
+    let claim = ClaimPath::new(text(setting.first())?)
+        .ok_or_else(|| ConfError::value(setting.first(), "must name a claim"))?;
+    let options = Options::read(setting, 3, false)?;
+    let path = setting.file_path(setting.arg(2).unwrap_or_default())?;
+    let said = Box::from(claim.as_str());
+    let read = || read_revoked(&path, claim, options.check);
+    let list = http.files.revoked.get_or_read(&path, said, options.check, read)?;
+    conf.base.asked.note("jwt_revoked", setting, Severity::Error);
+    let revoked = conf.policy.revoked.get_or_insert_default();
+    match list {
+        RevokedOf::Fixed(list) => revoked.lists.push(list),
+        RevokedOf::Watched(list) => revoked.watched.push(list),
+    }
+    Ok(())
+}
+
+fn read_revoked(path: &[u8], claim: ClaimPath, check: Option<u64>) -> Result<RevokedOf> {
+    let parse = move |mut text: Text| {
+        RevokedList::parse(core::mem::take(&mut *text))
+            .map(|list| Revocation::new(claim.clone(), list))
+            .map_err(|error| error.to_string())
+    };
+    if let Some(check) = check {
+        return Ok(RevokedOf::Watched(Rc::new(watch(path, LARGEST_LIST, check, parse)?)));
+    }
+    let list = parse(read_file(path, LARGEST_LIST)?).map_err(|why| bad_file(path, why))?;
+    Ok(RevokedOf::Fixed(Arc::new(list)))
+}

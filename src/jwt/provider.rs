@@ -1,0 +1,108 @@
+//! `jwt_provider NAME { ... }`: a named set of keys and of what their tokens must be.
+
+use std::cell::{OnceCell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::check::{LivePolicy, Provider};
+use super::policy::PolicySettings;
+use crate::nginx::{ConfError, Result};
+
+/// A provider's block, as it was read.
+pub(super) struct Block {
+    provider: Rc<Provider>,
+    settings: PolicySettings,
+}
+
+/// All providers, and the lists that directives make of them.
+#[derive(Default)]
+pub(super) struct Providers {
+    by_name: RefCell<HashMap<Box<[u8]>, Block>>,
+    lists: RefCell<HashMap<Names, Rc<ProviderList>>>,
+}
+
+/// Names of providers, in the order of a directive.
+type Names = Rc<[Box<[u8]>]>;
+
+/// The providers that a directive names: one list for all directives that name the same, and for
+/// all levels that inherit one, so that there may be many of both.
+pub(super) struct ProviderList {
+    names: Names,
+    /// Set when a level is first judged by it: a provider may stand after what names it.
+    listed: OnceCell<Listed>,
+}
+
+/// What a list of providers comes to.
+pub(super) struct Listed {
+    pub(super) policies: Arc<token::Providers>,
+    /// What goes with each of the policies, by its number.
+    pub(super) live: Rc<[LivePolicy]>,
+    pub(super) keys_on_variables: bool,
+}
+
+impl Providers {
+    /// Refuses a name that another provider has.
+    pub(super) fn is_new(&self, name: &[u8]) -> Result {
+        match self.by_name.borrow().contains_key(name) {
+            true => Err(ConfError::Duplicate),
+            false => Ok(()),
+        }
+    }
+
+    /// Adds a provider whose block has been read.
+    pub(super) fn add(&self, name: Box<[u8]>, settings: PolicySettings) -> Result {
+        if settings.issuers.is_none() {
+            let what = "has no jwt_issuer, by which its tokens are known";
+            return Err(ConfError::mistake(what));
+        }
+        if settings.keys.is_none() {
+            return Err(ConfError::mistake("has no keys"));
+        }
+        let provider = Rc::new(Provider { name: name.clone(), rules: settings.rules() });
+        self.by_name.borrow_mut().insert(name, Block { provider, settings });
+        Ok(())
+    }
+
+    /// The list of the providers of these names; `None` for no names.
+    pub(super) fn list(&self, names: Names) -> Option<Rc<ProviderList>> {
+        if names.is_empty() {
+            return None;
+        }
+        let mut lists = self.lists.borrow_mut();
+        let list = lists.entry(Rc::clone(&names));
+        let new = || Rc::new(ProviderList { names, listed: OnceCell::new() });
+        Some(Rc::clone(list.or_insert_with(new)))
+    }
+}
+
+impl ProviderList {
+    /// What the list comes to, once all of the configuration has been read.
+    pub(super) fn resolve(&self, providers: &Providers) -> Result<&Listed, String> {
+        if let Some(listed) = self.listed.get() {
+            return Ok(listed);
+        }
+        let listed = Listed::new(&self.names, &providers.by_name.borrow())?;
+        Ok(self.listed.get_or_init(|| listed))
+    }
+}
+
+impl Listed {
+    fn new(names: &[Box<[u8]>], blocks: &HashMap<Box<[u8]>, Block>) -> Result<Self, String> {
+        let (mut policies, mut live) = (token::Providers::default(), Vec::new());
+        for name in names {
+            let block = blocks.get(name).ok_or_else(|| {
+                let name = name.escape_ascii();
+                format!("\"jwt\" names provider \"{name}\", but there is no such jwt_provider,")
+            })?;
+            policies.add(block.settings.policy()).map_err(|issuer| {
+                format!(
+                    "\"jwt\" names two providers of issuer \"{issuer}\", by which they are told apart,"
+                )
+            })?;
+            live.push(block.settings.live_policy(Some(Rc::clone(&block.provider))));
+        }
+        let keys_on_variables = live.iter().any(|one| one.live.keys_depend_on_variables());
+        Ok(Self { policies: Arc::new(policies), live: live.into(), keys_on_variables })
+    }
+}

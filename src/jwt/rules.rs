@@ -1,0 +1,118 @@
+//! `jwt_claim` and `jwt_require`: rules that a verified token must satisfy.
+
+use token::{ClaimRule, Operator, Verified};
+
+use crate::check::{NoVerdict, Status};
+use crate::nginx::{ComplexValue, ConfError, Request, Result, Setting};
+
+/// A rule, with what to answer where it does not hold.
+pub(super) struct Rule {
+    demand: Demand,
+    pub(super) status: Status,
+    /// Where it stands, for the log.
+    pub(super) position: Box<str>,
+}
+
+/// What a rule asks.
+enum Demand {
+    /// `jwt_claim`, with the values of every request.
+    Claim(ClaimRule, Vec<Box<[u8]>>),
+    /// `jwt_claim` with a value that holds variables.
+    Bound(ClaimRule, Vec<ComplexValue>),
+    /// `jwt_require`: none of the values is one that counts as `nothing`.
+    Values { values: Vec<ComplexValue>, nothing: &'static [&'static [u8]] },
+}
+
+impl Rule {
+    /// Whether the rule holds for a token, with its values as they are for this request.
+    pub(super) fn holds(&self, request: Request<'_>, token: &Verified) -> Result<bool, NoVerdict> {
+        let evaluate = |values: &[ComplexValue]| {
+            values
+                .iter()
+                .map(|value| request.evaluate(value).ok_or(NoVerdict::Value))
+                .collect::<Result<Vec<_>, _>>()
+        };
+        Ok(match &self.demand {
+            Demand::Claim(rule, values) => rule.holds(&token.payload, values),
+            Demand::Bound(rule, values) => rule.holds_bound(&token.payload, &evaluate(values)?),
+            Demand::Values { values, nothing } => {
+                evaluate(values)?.iter().all(|value| !nothing.contains(value))
+            }
+        })
+    }
+}
+
+/// What `jwt_require` takes for nothing: also how a variable shows claims that deny or are void.
+pub(super) const NOTHING: &[&[u8]] = &[b"", b"0", b"false", b"null"];
+
+/// What NGINX Plus's `auth_jwt_require` does.
+pub(super) const NOTHING_IN_PLUS: &[&[u8]] = &[b"", b"0"];
+
+/// `jwt_claim PATH OP VALUE … [error=401|403]`.
+pub(super) fn claim(setting: &Setting<'_>) -> Result<Rule> {
+    let (words, status) = words(setting, Status::FORBIDDEN)?;
+    let [path, operator, values @ ..] = words.as_slice() else {
+        return Err(ConfError::mistake("wants a claim and an operator"));
+    };
+    let operator = text(operator)?;
+    let operator = Operator::from_name(operator).ok_or_else(|| {
+        ConfError::value(operator.as_bytes(), &format!("must be one of {}", Operator::names()))
+    })?;
+    let bound = !operator.takes_patterns() && values.iter().any(|value| value.contains(&b'$'));
+    let known = values
+        .iter()
+        .map(|value| {
+            Ok((operator.takes_patterns() || !value.contains(&b'$')).then_some(text(value)?))
+        })
+        .collect::<Result<Vec<_>, ConfError>>()?;
+    let like_a_variable = |pair: &[u8]| matches!(pair, [b'$', next] if next.is_ascii_alphabetic());
+    if operator.takes_patterns() && values.iter().any(|value| value.windows(2).any(like_a_variable))
+    {
+        setting.warn("patterns hold no variables; \"$\" stands for the end of the text");
+    }
+    let rule = ClaimRule::new(text(path)?, operator, &known)
+        .map_err(|error| ConfError::mistake(format!("at fault: {error}")))?;
+    if bound {
+        values.iter().for_each(|value| setting.warn_of_arguments(value));
+    }
+    let demand = if bound {
+        let values = values.iter().map(|value| setting.compile(value));
+        Demand::Bound(rule, values.collect::<Result<_, _>>()?)
+    } else {
+        Demand::Claim(rule, values.iter().map(|value| (*value).into()).collect())
+    };
+    Ok(Rule { demand, status, position: setting.position().into() })
+}
+
+/// `jwt_require $value … [error=401|403]`, with the status where none is named.
+pub(super) fn require(
+    setting: &Setting<'_>,
+    status: Status,
+    nothing: &'static [&'static [u8]],
+) -> Result<Rule> {
+    let (words, status) = words(setting, status)?;
+    if words.is_empty() {
+        return Err(ConfError::mistake("wants a value"));
+    }
+    let values = words.iter().map(|value| setting.compile(value)).collect::<Result<_, _>>()?;
+    let demand = Demand::Values { values, nothing };
+    Ok(Rule { demand, status, position: setting.position().into() })
+}
+
+/// The arguments without a last `error=`, and the status that it names.
+fn words<'s>(setting: &'s Setting<'_>, default: Status) -> Result<(Vec<&'s [u8]>, Status)> {
+    let mut words: Vec<&[u8]> = setting.values().collect();
+    let status = match words.last().and_then(|word| word.strip_prefix(b"error=")) {
+        None => return Ok((words, default)),
+        Some(b"401") => Status::UNAUTHORIZED,
+        Some(b"403") => Status::FORBIDDEN,
+        Some(other) => return Err(ConfError::value(other, "must be error=401 or error=403")),
+    };
+    words.pop();
+    Ok((words, status))
+}
+
+/// Claims and kids are UTF-8, so a value that is not could never equal one.
+pub(super) fn text(value: &[u8]) -> Result<&str> {
+    core::str::from_utf8(value).map_err(|_| ConfError::value(value, "must be UTF-8"))
+}

@@ -1,0 +1,162 @@
+//! The `jwt` directives of a level, and the check that they amount to.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use token::{Beside, Trust};
+
+use super::check::{JwtCheck, LiveLists};
+use super::http_level::HttpLevel;
+use super::policy::{Keys, PolicySettings};
+use super::provider::ProviderList;
+use super::sources::TokenSource;
+use crate::check::{Base, Lack, MergeError, Mode, Settings, Switch, SwitchValue, inherit};
+use crate::nginx::ComplexValue;
+
+/// The `jwt_*` directives of one level; `None` where it does not name one.
+#[derive(Default)]
+pub(crate) struct JwtSettings {
+    pub(super) base: Base,
+    /// What the switch names with `provider=`; it goes where the switch goes.
+    pub(super) providers: Option<Rc<ProviderList>>,
+    pub(super) policy: PolicySettings,
+    pub(super) sources: Option<Rc<[TokenSource]>>,
+    pub(super) realm: Option<ComplexValue>,
+    /// Whether the level says `auth_jwt`, which without `token=` means the bearer token whatever
+    /// the level above says.
+    pub(super) auth_jwt: bool,
+}
+
+impl Settings for JwtSettings {
+    type Main = HttpLevel;
+    type Check = JwtCheck;
+
+    fn base(&self) -> &Base {
+        &self.base
+    }
+
+    /// Refuses a level that names keys and providers.
+    fn refuse_alone(&self) -> Result<(), MergeError> {
+        match (&self.base.switch, &self.policy.keys) {
+            (Some(switch), Some(_)) if self.providers.is_some() => Err(MergeError {
+                what: "\"jwt\" names a provider beside keys of this level, which it would not use,"
+                    .to_owned(),
+                position: Rc::clone(&switch.position),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Keys and `provider=` are one thing to inherit: a level that names either takes neither.
+    fn inherit(&mut self, parent: &Self) -> bool {
+        let own_switch = self.base.switch.is_some();
+        let own_keys = self.policy.keys.is_some();
+        // Named without `..`, so that the compiler asks for each field.
+        let Self { base, providers, policy, sources, realm, auth_jwt } = self;
+        if *auth_jwt && sources.is_none() {
+            *sources = Some(Rc::new([TokenSource::Bearer]));
+        }
+        if !own_switch && !own_keys {
+            providers.clone_from(&parent.providers);
+        }
+        // Not short-circuiting: each line has to inherit.
+        let named = base.inherit(&parent.base)
+            | policy.inherit(&parent.policy)
+            | inherit(sources, &parent.sources)
+            | inherit(realm, &parent.realm);
+        if own_switch && providers.is_some() {
+            policy.keys = None;
+        }
+        named
+    }
+
+    /// Keys in force switch the check on, unless it is switched off.
+    fn check(&self, http: &HttpLevel) -> Result<Option<JwtCheck>, MergeError> {
+        let switch = match (&self.base.switch, &self.policy.keys) {
+            (Some(Switch { value: SwitchValue::Fixed(Mode::Off), .. }), _) => return Ok(None),
+            (Some(switch), keys) => match (&self.providers, keys) {
+                (Some(list), _) => return self.check_of_providers(switch, list, http).map(Some),
+                (None, Some(_)) => switch.value,
+                (None, None) => return Err(no_keys(switch)),
+            },
+            (None, Some(Keys { switch_on: true, .. })) => SwitchValue::Fixed(Mode::On),
+            (None, _) => return Ok(None),
+        };
+        let policy = self.policy.live_policy(None);
+        Ok(Some(JwtCheck {
+            switch,
+            trust: Trust::Keys(self.policy.policy()),
+            keys_on_variables: policy.live.keys_depend_on_variables(),
+            policies: Rc::new([policy]),
+            lists: LiveLists::default(),
+            rules: self.policy.rules(),
+            sources: self.sources(),
+            realm: self.realm,
+        }))
+    }
+
+    fn lack(&self) -> Lack {
+        match &self.policy.keys {
+            None => Lack {
+                switch: "jwt",
+                what: "keys",
+                add: "name a jwt_kids, jwt_kids_file, jwks_file, jwks_request or \"jwt on \
+                      provider=...\" there or on a level above",
+            },
+            // Those of auth_jwt_key_file and auth_jwt_key_request.
+            Some(_) => Lack {
+                switch: "jwt",
+                what: "check",
+                add: "keys of an auth_jwt_key_file or auth_jwt_key_request do not switch it on \
+                      by themselves, so add auth_jwt or \"jwt on\"",
+            },
+        }
+    }
+}
+
+impl JwtSettings {
+    fn sources(&self) -> Rc<[TokenSource]> {
+        self.sources.clone().unwrap_or_else(|| Rc::new([TokenSource::Bearer]))
+    }
+
+    /// The check by the providers of `list`. A token must be what the provider demands and what the
+    /// location demands.
+    fn check_of_providers(
+        &self,
+        switch: &Switch,
+        list: &ProviderList,
+        http: &HttpLevel,
+    ) -> Result<JwtCheck, MergeError> {
+        let mistake = |what| MergeError { what, position: Rc::clone(&switch.position) };
+        let listed = list.resolve(&http.providers).map_err(mistake)?;
+        let beside = Beside {
+            algorithms: self.policy.algorithms,
+            leeway: self.policy.leeway,
+            demands: self.policy.demands(),
+            revoked: self.policy.lists(),
+        };
+        let revoked = self.policy.watched_lists().into();
+        Ok(JwtCheck {
+            switch: switch.value,
+            trust: Trust::Providers(Arc::clone(&listed.policies), beside),
+            policies: Rc::clone(&listed.live),
+            lists: LiveLists { revoked, ..LiveLists::default() },
+            rules: self.policy.rules(),
+            sources: self.sources(),
+            realm: self.realm,
+            keys_on_variables: listed.keys_on_variables,
+        })
+    }
+}
+
+fn no_keys(switch: &Switch) -> MergeError {
+    let name = switch.name;
+    MergeError {
+        what: format!(
+            "\"{name}\" has no keys: name a jwt_kids, jwt_kids_file, jwks_file, jwks_request, \
+             auth_jwt_key_file, auth_jwt_key_request or \"jwt on provider=...\", here or on a level \
+             above,"
+        ),
+        position: Rc::clone(&switch.position),
+    }
+}

@@ -1,0 +1,17 @@
+//! A request whose link is judged.
+
+use super::verdict::Kept;
+use crate::check::Case;
+
+/// A request, with what the link check keeps with it.
+#[derive(Clone, Copy)]
+pub(crate) struct LinkCase<'r> {
+    pub(super) case: Case<'r>,
+    pub(super) kept: &'r Kept,
+}
+
+impl<'r> LinkCase<'r> {
+    pub(crate) fn new(case: Case<'r>, kept: &'r Kept) -> Self {
+        Self { case, kept }
+    }
+}

@@ -1,0 +1,12 @@
+//! What changes while requests flow: files that are read again, and what is fetched.
+
+pub(crate) mod file;
+mod named;
+mod source;
+mod wait;
+mod watched;
+
+pub(crate) use named::NamedFiles;
+pub(crate) use source::{Source, Sources};
+pub(crate) use wait::{Fetching, Wait};
+pub(crate) use watched::Watched;

@@ -1,0 +1,429 @@
+//! What is fetched (`jwks_request`): what a worker holds of each source, when it has it fetched, and
+//! which requests wait for it.
+//!
+//! A source is a URI of a server. It holds the last good value and decides by its
+//! [`Record`](token::schedule::Record) what a request gets: the value, also while it is being
+//! refreshed, or nothing, while the first one is on its way.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::HashMap;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+
+use token::schedule::{Age, Claim, Purpose, Record, Terms};
+
+use crate::nginx::{
+    Answer, Asker, Server, ServerNames, Ticker, Waker, Word, Zone, clock, is_alive, start_fetch,
+};
+
+/// How many sources a worker holds; a URI may be made from what clients send.
+const KEPT: usize = 1024;
+
+/// How often a worker checks whether another worker's fetch has ended, in milliseconds.
+const TICK: usize = 20;
+
+/// How much of a URI is shown in the log, in bytes.
+const SHOWN: usize = 200;
+
+/// Makes a value of an answer, with warnings; or says why it cannot be used.
+pub(crate) type Parse<T> = fn(&[u8]) -> Result<(T, Vec<String>), String>;
+
+/// By the [id](Server::id) of the server, and the URI.
+type ByServer<T> = HashMap<usize, HashMap<Box<[u8]>, Rc<Source<T>>>>;
+
+/// The sources of a worker, by server and URI.
+pub(crate) struct Sources<T> {
+    parse: Parse<T>,
+    by_server: RefCell<ByServer<T>>,
+    count: Cell<usize>,
+    /// What tells the servers apart, also after a reload.
+    descriptions: RefCell<ServerNames>,
+    elsewhere: Rc<FetchedElsewhere<T>>,
+    /// Polls those; made when it is first needed.
+    ticker: OnceCell<Ticker>,
+}
+
+/// The sources that requests wait for while another worker fetches them: nothing tells this worker
+/// when that fetch ends, so one poll serves all who wait.
+struct FetchedElsewhere<T>(RefCell<Vec<Polled<T>>>);
+
+/// One of them, and what was known of it when the first request began to wait.
+struct Polled<T> {
+    source: Rc<Source<T>>,
+    record: Record,
+    generation: u64,
+}
+
+/// A URI that is fetched.
+pub(crate) struct Source<T> {
+    parse: Parse<T>,
+    uri: Box<[u8]>,
+    /// What it is called in the zone: the server and the URI.
+    name: Box<[u8]>,
+    /// `None` where there is no memory for one.
+    zone: Option<Zone>,
+    held: RefCell<Held<T>>,
+    waiting: RefCell<Vec<Waker>>,
+    /// When it was last asked, for making room.
+    used: Cell<u64>,
+}
+
+/// What a worker holds of a source.
+struct Held<T> {
+    value: Option<Arc<T>>,
+    /// The answer that it is from, hashed: the same answer again is no new value.
+    digest: Option<[u8; 32]>,
+    record: Record,
+    /// The generation of the answer.
+    generation: u64,
+    /// The number of changes in the zone when this worker last caught up with it.
+    changes: u64,
+    /// Whether the value served when it was last asked for.
+    usable: bool,
+    /// Whether this worker is the one that fetches.
+    fetching: bool,
+}
+
+impl<T> Default for Held<T> {
+    fn default() -> Self {
+        Self {
+            value: None,
+            digest: None,
+            record: Record::default(),
+            generation: 0,
+            changes: 0,
+            usable: false,
+            fetching: false,
+        }
+    }
+}
+
+/// What a source has for a request.
+pub(crate) struct Current<T> {
+    pub(crate) value: Option<Arc<T>>,
+    /// Whether a fetch is under way.
+    pub(crate) under_way: bool,
+}
+
+impl<T: 'static> Sources<T> {
+    pub(crate) fn new(parse: Parse<T>) -> Self {
+        Self {
+            parse,
+            by_server: RefCell::default(),
+            count: Cell::default(),
+            descriptions: RefCell::default(),
+            elsewhere: Rc::new(FetchedElsewhere(RefCell::default())),
+            ticker: OnceCell::new(),
+        }
+    }
+
+    /// Has the servers known, each by its [id](Server::id) and by what stays the same when the
+    /// configuration is read anew.
+    pub(crate) fn describe(&self, servers: ServerNames) {
+        self.descriptions.replace(servers);
+    }
+
+    /// The source at `uri` of a server.
+    pub(crate) fn get(&self, server: Server<'_>, zone: Option<Zone>, uri: &[u8]) -> Rc<Source<T>> {
+        let mut by_server = self.by_server.borrow_mut();
+        if let Some(source) = by_server.get(&server.id()).and_then(|sources| sources.get(uri)) {
+            return Rc::clone(source);
+        }
+        if self.count.get() >= KEPT {
+            self.count.set(self.count.get() - make_room(&mut by_server));
+        }
+        let descriptions = self.descriptions.borrow();
+        let description = descriptions.get(&server.id()).map(|name| &**name).unwrap_or_default();
+        let name = [description, b" ", uri].concat().into();
+        let source = Rc::new(Source {
+            parse: self.parse,
+            uri: uri.into(),
+            name,
+            zone,
+            held: RefCell::default(),
+            waiting: RefCell::default(),
+            used: Cell::default(),
+        });
+        by_server.entry(server.id()).or_default().insert(uri.into(), Rc::clone(&source));
+        self.count.set(self.count.get() + 1);
+        source
+    }
+
+    /// Has a request woken when the fetch that is under way is over, whoever makes it.
+    pub(crate) fn wait(
+        &self,
+        source: &Rc<Source<T>>,
+        waker: Waker,
+        server: Server<'_>,
+    ) -> Waiting<T> {
+        source.waiting.borrow_mut().push(waker);
+        if !source.held.borrow().fetching {
+            self.elsewhere.add(source);
+            let tick = || {
+                let elsewhere = Rc::clone(&self.elsewhere);
+                Ticker::new(TICK, server, Box::new(move || elsewhere.poll(clock())))
+            };
+            self.ticker.get_or_init(tick).start();
+        }
+        Waiting { source: Rc::downgrade(source), waker }
+    }
+}
+
+impl<T: 'static> FetchedElsewhere<T> {
+    fn add(&self, source: &Rc<Source<T>>) {
+        let mut polled = self.0.borrow_mut();
+        if !polled.iter().any(|one| Rc::ptr_eq(&one.source, source)) {
+            let (record, generation) = source.known();
+            polled.push(Polled { source: Rc::clone(source), record, generation });
+        }
+    }
+
+    /// Wakes those whose source has changed, and tells whether others still wait.
+    fn poll(&self, now: u64) -> bool {
+        let mut polled = self.0.borrow_mut();
+        polled.retain(|one| {
+            one.source.catch_up();
+            let same = one.source.known() == (one.record, one.generation);
+            if same && one.source.is_under_way(&one.source.held.borrow(), now) {
+                return !one.source.waiting.borrow().is_empty();
+            }
+            one.source.wake_all();
+            false
+        });
+        !polled.is_empty()
+    }
+}
+
+/// Drops the half of the sources that was asked longest ago, and tells how many that are. One that
+/// is being fetched lives on until its fetch is over.
+fn make_room<T>(by_server: &mut ByServer<T>) -> usize {
+    let all = || by_server.values().flat_map(HashMap::values);
+    let mut used: Vec<u64> = all().map(|source| source.used.get()).collect();
+    let before = used.len();
+    used.sort_unstable();
+    let limit = used.get(before / 2).copied().unwrap_or_default();
+    for sources in by_server.values_mut() {
+        sources.retain(|_, source| source.used.get() > limit);
+    }
+    before - by_server.values().map(HashMap::len).sum::<usize>()
+}
+
+impl<T: 'static> Source<T> {
+    /// What there is for a request; has it fetched where its age wants that.
+    pub(crate) fn get(self: &Rc<Self>, server: Server<'_>, terms: &Terms, now: u64) -> Current<T> {
+        self.used.set(now);
+        self.catch_up();
+        match self.age(terms, now) {
+            Age::Fresh => {}
+            Age::Never | Age::Due | Age::Expired => {
+                self.fetch(server, Purpose::Age, terms, now);
+            }
+        }
+        let usable = !matches!(self.age(terms, now), Age::Never | Age::Expired);
+        let mut held = self.held.borrow_mut();
+        held.usable = usable;
+        Current {
+            value: held.value.clone().filter(|_| usable),
+            under_way: self.is_under_way(&held, now),
+        }
+    }
+
+    /// Has it fetched again, since a token names a key that is not there; tells whether that is worth
+    /// waiting for.
+    pub(crate) fn refresh_for_unknown_key(
+        self: &Rc<Self>,
+        server: Server<'_>,
+        terms: &Terms,
+        now: u64,
+    ) -> bool {
+        self.fetch(server, Purpose::UnknownKid, terms, now)
+    }
+
+    fn age(&self, terms: &Terms, now: u64) -> Age {
+        self.held.borrow().record.age(terms, now)
+    }
+
+    /// Fetches, if it is time to and nobody does yet; tells whether a fetch is under way.
+    fn fetch(
+        self: &Rc<Self>,
+        server: Server<'_>,
+        purpose: Purpose,
+        terms: &Terms,
+        now: u64,
+    ) -> bool {
+        if self.is_under_way(&self.held.borrow(), now) {
+            return true;
+        }
+        let shared = self.zone.and_then(|zone| zone.claim(&self.name, purpose, terms, now));
+        let claim = match shared {
+            Some(claim) => {
+                self.take_over();
+                claim
+            }
+            None => {
+                let mut held = self.held.borrow_mut();
+                // What another worker fetches does not come here any more.
+                held.record.given_up();
+                held.record.claim(purpose, terms, now)
+            }
+        };
+        if claim == Claim::Fetch {
+            self.held.borrow_mut().fetching = true;
+            start_fetch(server, Rc::clone(self) as Rc<dyn Asker>, terms.timeout);
+        }
+        claim != Claim::NotNow
+    }
+
+    /// Whether keys are on their way, to this worker or to another that shares them and lives.
+    fn is_under_way(&self, held: &Held<T>, now: u64) -> bool {
+        let shared = || self.zone.is_some_and(Zone::is_current);
+        let alive = || held.record.fetcher().is_some_and(is_alive);
+        held.fetching || (held.record.is_under_way(now) && shared() && alive())
+    }
+
+    /// Takes over what another worker has fetched since, if anything has changed.
+    fn catch_up(&self) {
+        let Some(zone) = self.zone else { return };
+        let changes = zone.changes();
+        if self.held.borrow().changes != changes {
+            self.take_over();
+            self.held.borrow_mut().changes = changes;
+        }
+    }
+
+    fn take_over(&self) {
+        let mut held = self.held.borrow_mut();
+        let Some(shared) = self.zone.and_then(|zone| zone.read(&self.name, held.generation)) else {
+            return;
+        };
+        if let Some(answer) = shared.answer
+            && held.take(&answer, self.parse).is_ok()
+        {
+            held.generation = shared.generation;
+        }
+        // The zone may have had no room for what this worker has, or had to forget it.
+        let same = shared.generation != 0 && held.generation == shared.generation;
+        if held.value.is_none() || same {
+            held.record = shared.record;
+        }
+    }
+
+    fn settle(&self, answer: Answer, now: u64) -> Option<Word> {
+        let mut held = self.held.borrow_mut();
+        held.fetching = false;
+        let why = match answer {
+            Answer::Failed(why) => why,
+            Answer::Unwanted => {
+                held.record.given_up();
+                self.note(&held.record);
+                return None;
+            }
+            Answer::Keys { body, max_age } => match held.take(&body, self.parse) {
+                Ok(warnings) => {
+                    held.record.succeeded(max_age, now);
+                    self.share(&mut held, &body, warnings.is_some());
+                    let warnings = warnings.filter(|list| !list.is_empty())?;
+                    return Some(Word::Warning(self.about(&warnings.join("; "))));
+                }
+                Err(why) => why,
+            },
+        };
+        held.record.failed(now);
+        self.note(&held.record);
+        let consequence = match held.usable {
+            true => "the last good keys stay",
+            false => "there are no keys",
+        };
+        Some(Word::Error(self.about(&format!("{why}; {consequence}"))))
+    }
+
+    /// Tells the other workers what this one has fetched: an answer that is `news`, or that it is
+    /// the one they have.
+    fn share(&self, held: &mut Held<T>, answer: &[u8], news: bool) {
+        let Some(zone) = self.zone else { return };
+        if news || held.generation == 0 {
+            match zone.put(&self.name, answer, &held.record) {
+                Some(generation) => held.generation = generation,
+                // There is no room for it: each has to fetch for itself.
+                None => zone.note(&self.name, &Record::default()),
+            }
+        } else {
+            zone.note(&self.name, &held.record);
+        }
+    }
+
+    fn about(&self, what: &str) -> String {
+        // A line of nginx's log has 2 KB, and the reason is at its end.
+        let shown = self.uri.get(..SHOWN).unwrap_or(&self.uri).escape_ascii();
+        let more = if self.uri.len() > SHOWN { "..." } else { "" };
+        format!("token_auth: keys from \"{shown}{more}\": {what}")
+    }
+
+    fn note(&self, record: &Record) {
+        if let Some(zone) = self.zone {
+            zone.note(&self.name, record);
+        }
+    }
+
+    /// Whether the last fetch that ended has failed.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.held.borrow().record.has_failed()
+    }
+
+    /// What this worker knows of it.
+    fn known(&self) -> (Record, u64) {
+        let held = self.held.borrow();
+        (held.record, held.generation)
+    }
+
+    fn wake_all(&self) {
+        for waker in self.waiting.take() {
+            waker.wake();
+        }
+    }
+}
+
+impl<T: 'static> Asker for Source<T> {
+    fn uri(&self) -> &[u8] {
+        &self.uri
+    }
+
+    fn is_waited_for(&self) -> bool {
+        !self.waiting.borrow().is_empty()
+    }
+
+    fn done(&self, answer: Answer, now: u64) -> Option<Word> {
+        let word = self.settle(answer, now);
+        self.wake_all();
+        word
+    }
+}
+
+impl<T> Held<T> {
+    /// Takes the value of `answer` over, whole; gives the warnings of one that is another than before.
+    fn take(&mut self, answer: &[u8], parse: Parse<T>) -> Result<Option<Vec<String>>, String> {
+        let digest = token::fingerprint(answer);
+        if self.digest == Some(digest) {
+            return Ok(None);
+        }
+        let (value, warnings) =
+            parse(answer).map_err(|error| format!("the answer cannot be used: {error}"))?;
+        self.value = Some(Arc::new(value));
+        self.digest = Some(digest);
+        Ok(Some(warnings))
+    }
+}
+
+/// A request that waits, for as long as it does.
+pub(crate) struct Waiting<T> {
+    source: Weak<Source<T>>,
+    waker: Waker,
+}
+
+impl<T> Drop for Waiting<T> {
+    fn drop(&mut self) {
+        if let Some(source) = self.source.upgrade() {
+            source.waiting.borrow_mut().retain(|waker| *waker != self.waker);
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Files that are read again when they change (`check=`).
+//!
+//! Each worker checks a file when a request needs it and the last check is longer ago than `check=`
+//! says: so nothing runs without requests, and a change is never noticed later than that.
+
+use std::cell::{Cell, RefCell};
+use std::io::{self, ErrorKind};
+use std::sync::Arc;
+
+use super::file::{Change, FileState, Text};
+
+/// Makes what a file says from its bytes, or says what is wrong with them.
+pub(crate) type Parse<T> = Box<dyn Fn(Text) -> Result<T, String>>;
+
+/// A file, and what it last said.
+pub(crate) struct Watched<T> {
+    path: Box<[u8]>,
+    /// The size that it may have, in bytes.
+    limit: usize,
+    /// How long a check holds, in milliseconds.
+    check: u64,
+    parse: Parse<T>,
+    good: RefCell<Arc<T>>,
+    state: RefCell<FileState>,
+    checked: Cell<u64>,
+}
+
+impl<T> Watched<T> {
+    /// Reads the file for the first time; the message says what is wrong with it.
+    pub(crate) fn open(
+        path: &[u8],
+        limit: usize,
+        check: u64,
+        parse: Parse<T>,
+    ) -> Result<Self, String> {
+        let mut state = FileState::default();
+        let text = match state.check(path, limit) {
+            Change::New(text) => text,
+            Change::Nothing => Text::default(), // nothing was read before
+            Change::Gone(error) | Change::Unreadable(error) => return Err(error.to_string()),
+        };
+        let good = RefCell::new(Arc::new(parse(text)?));
+        let (path, state, checked) = (path.into(), RefCell::new(state), Cell::new(0));
+        Ok(Self { path, limit, check, parse, good, state, checked })
+    }
+
+    /// What the file says, at `now` in milliseconds, and what there is to say of it. A file that
+    /// cannot be read or makes no sense leaves what it last said.
+    pub(crate) fn get(&self, now: u64) -> (Arc<T>, Option<String>) {
+        let mut complaint = None;
+        if now.saturating_sub(self.checked.get()) >= self.check {
+            self.checked.set(now);
+            complaint = self.update().map(|why| {
+                let path = self.path.escape_ascii();
+                format!("\"{path}\": {why}; what it last said stays in force")
+            });
+        }
+        (Arc::clone(&self.good.borrow()), complaint)
+    }
+
+    fn update(&self) -> Option<String> {
+        let mut state = self.state.borrow_mut();
+        let text = match state.check(&self.path, self.limit) {
+            Change::Nothing => return None,
+            Change::New(text) => text,
+            Change::Gone(error) | Change::Unreadable(error) => {
+                return state.once(unreadable(&error));
+            }
+        };
+        match (self.parse)(text) {
+            Ok(news) => {
+                self.good.replace(Arc::new(news));
+                None
+            }
+            Err(why) => Some(why),
+        }
+    }
+}
+
+fn unreadable(error: &io::Error) -> String {
+    match error.kind() {
+        ErrorKind::PermissionDenied => format!(
+            "{error}: a file with check= is read by the workers, so the user that they run as \
+             (directive \"user\") must be able to read it and to enter its folders"
+        ),
+        _ => error.to_string(),
+    }
+}

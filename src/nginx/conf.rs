@@ -1,0 +1,142 @@
+//! Configurations: the module's own, which nginx keeps in its slots, and those of nginx's core.
+
+use core::any::TypeId;
+use core::ffi::c_void;
+use core::ptr;
+use core::sync::atomic::{AtomicPtr, Ordering};
+
+use ngx::ffi::{
+    ngx_conf_t, ngx_http_conf_ctx_t, ngx_http_core_loc_conf_t, ngx_http_core_main_conf_t,
+    ngx_http_core_module, ngx_http_core_srv_conf_t, ngx_http_request_t, ngx_module_t, ngx_pool_t,
+};
+
+use super::pool::allocate;
+
+/// The module as nginx knows it, from when nginx makes its first configuration.
+static MODULE: AtomicPtr<ngx_module_t> = AtomicPtr::new(ptr::null_mut());
+
+/// Notes which module this is.
+pub(super) fn set_module(module: *const ngx_module_t) {
+    MODULE.store(module.cast_mut(), Ordering::Relaxed);
+}
+
+/// What [`set_module`] has noted.
+pub(super) fn module() -> *const ngx_module_t {
+    MODULE.load(Ordering::Relaxed)
+}
+
+/// The number of the module's slot among those of `http` modules.
+pub(super) fn slot() -> usize {
+    // SAFETY: `set_module` has been called by the first hook of all, with a static of the module's;
+    // nginx sets the number before it calls any hook.
+    unsafe { (*module()).ctx_index }
+}
+
+/// A value in one of nginx's slots, with its type: so safe code may ask for it by the type alone.
+#[repr(C)]
+pub(super) struct Stored<T> {
+    of: TypeId,
+    pub(super) value: T,
+}
+
+impl<T: 'static> Stored<T> {
+    pub(super) fn new(value: T) -> Self {
+        Self { of: TypeId::of::<T>(), value }
+    }
+}
+
+/// Moves `value` into memory of `pool`, for a slot. Null when out of memory.
+///
+/// # Safety
+/// As [`allocate`].
+pub(super) unsafe fn store<T: 'static>(pool: *mut ngx_pool_t, value: T) -> *mut c_void {
+    // SAFETY: by the contract of this function.
+    unsafe { allocate(pool, Stored::new(value)) }.cast()
+}
+
+/// The value in a slot, if it is of this type.
+///
+/// # Safety
+/// `slot` must be null, what [`store`] gave, or a pointer to a [`Stored`], and the value must live for
+/// `'a`.
+pub(super) unsafe fn load<'a, T: 'static>(slot: *mut c_void) -> Option<&'a T> {
+    // SAFETY: by the contract of this function; the type is the first member, whatever the value is.
+    unsafe {
+        let is_it = *slot.cast::<TypeId>().as_ref()? == TypeId::of::<T>();
+        is_it.then(|| &(*slot.cast::<Stored<T>>()).value)
+    }
+}
+
+/// [`load`], to be changed.
+///
+/// # Safety
+/// As [`load`], and nothing else may refer to the value during `'a`.
+pub(super) unsafe fn load_mut<'a, T: 'static>(slot: *mut c_void) -> Option<&'a mut T> {
+    // SAFETY: as in `load`.
+    unsafe {
+        let is_it = *slot.cast::<TypeId>().as_ref()? == TypeId::of::<T>();
+        is_it.then(|| &mut (*slot.cast::<Stored<T>>()).value)
+    }
+}
+
+/// The module's configuration of the `http` block that is being read.
+///
+/// # Safety
+/// `cf` must be what nginx passes to a hook within `http`. Only shared references to the value may be
+/// made anywhere.
+pub(super) unsafe fn main_of<'c, T: 'static>(cf: *const ngx_conf_t) -> Option<&'c T> {
+    // SAFETY: by the contract of this function; the slot holds what the module stored there.
+    unsafe {
+        let context = (*cf).ctx.cast::<ngx_http_conf_ctx_t>();
+        load(*(*context).main_conf.add(slot()))
+    }
+}
+
+/// The core module's configuration of the `http` block that is being read.
+///
+/// # Safety
+/// `cf` must be what nginx passes to a hook within `http`.
+pub(super) unsafe fn core_main_of<'c>(cf: *const ngx_conf_t) -> &'c ngx_http_core_main_conf_t {
+    // SAFETY: by the contract of this function; the core module keeps a structure of this type.
+    unsafe {
+        let context = (*cf).ctx.cast::<ngx_http_conf_ctx_t>();
+        &*(*(*context).main_conf.add(core_slot())).cast()
+    }
+}
+
+/// The number of the core module's slot.
+pub(super) fn core_slot() -> usize {
+    // SAFETY: the module is nginx's own, and its number is set before any other module is loaded.
+    unsafe { (*ptr::addr_of!(ngx_http_core_module)).ctx_index }
+}
+
+/// The core module's configuration of the `http` block.
+///
+/// # Safety
+/// `r` must be valid, with its configurations.
+pub(super) unsafe fn core_main<'r>(
+    r: *mut ngx_http_request_t,
+) -> Option<&'r ngx_http_core_main_conf_t> {
+    // SAFETY: by the contract of this function; the core module keeps a structure of this type.
+    unsafe { (*(*r).main_conf.add(core_slot())).cast::<ngx_http_core_main_conf_t>().as_ref() }
+}
+
+/// The core module's configuration of the server that serves a request.
+///
+/// # Safety
+/// As [`core_main`].
+pub(super) unsafe fn core_server<'r>(r: *mut ngx_http_request_t) -> &'r ngx_http_core_srv_conf_t {
+    // SAFETY: as in `core_main`; every request has a server.
+    unsafe { &*(*(*r).srv_conf.add(core_slot())).cast() }
+}
+
+/// The core module's configuration of the location that serves a request.
+///
+/// # Safety
+/// As [`core_main`].
+pub(super) unsafe fn core_location<'r>(
+    r: *mut ngx_http_request_t,
+) -> Option<&'r ngx_http_core_loc_conf_t> {
+    // SAFETY: as in `core_main`.
+    unsafe { (*(*r).loc_conf.add(core_slot())).cast::<ngx_http_core_loc_conf_t>().as_ref() }
+}

@@ -1,0 +1,12 @@
+//! Flags of a request, read and written by the C compiler (`request_flags.c`).
+
+use ngx::ffi::{ngx_http_request_t, ngx_uint_t};
+
+// SAFETY: the functions are those of request_flags.c, with these types. Each wants a valid request.
+unsafe extern "C" {
+    pub(super) fn token_auth_internal(r: *mut ngx_http_request_t) -> ngx_uint_t;
+    pub(super) fn token_auth_set_internal(r: *mut ngx_http_request_t, internal: ngx_uint_t);
+    pub(super) fn token_auth_set_logged(r: *mut ngx_http_request_t, logged: ngx_uint_t);
+    pub(super) fn token_auth_filter_finalize(r: *mut ngx_http_request_t) -> ngx_uint_t;
+    pub(super) fn token_auth_uri_changes(r: *mut ngx_http_request_t) -> ngx_uint_t;
+}

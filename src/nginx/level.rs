@@ -1,0 +1,118 @@
+//! A level of the configuration while nginx merges it: what it is called, and whether it answers
+//! requests.
+
+use core::ptr;
+
+use ngx::ffi::{
+    NGX_LOG_WARN, ngx_conf_t, ngx_http_core_loc_conf_t, ngx_http_core_module,
+    ngx_http_core_srv_conf_t, ngx_http_location_queue_t, ngx_queue_t,
+};
+use ngx::http::HttpModuleConfExt as _;
+
+use super::conf::core_main_of;
+use super::server::listens;
+use super::string::bytes;
+
+/// A server, a location, or a block in one.
+pub(crate) struct Level<'c> {
+    cf: *const ngx_conf_t,
+    core: &'c ngx_http_core_loc_conf_t,
+    server: &'c ngx_http_core_srv_conf_t,
+}
+
+impl<'c> Level<'c> {
+    /// The level whose configuration is being merged.
+    ///
+    /// # Safety
+    /// `cf` must be what nginx passes to `merge_loc_conf`, and outlive `'c`.
+    pub(super) unsafe fn merged(cf: *mut ngx_conf_t) -> Option<Self> {
+        // SAFETY: the context is that of the level, for which the core module keeps both; it is
+        // merged before any other module.
+        unsafe {
+            let module = &*ptr::addr_of!(ngx_http_core_module);
+            let core = (*cf).http_location_conf_unchecked(module)?;
+            let server = (*cf).http_server_conf_unchecked(module)?;
+            Some(Self { cf, core: core.as_ref(), server: server.as_ref() })
+        }
+    }
+
+    fn is_server(&self) -> bool {
+        self.core.name.len == 0 && self.core.noname() == 0
+    }
+
+    /// Whether a request can end here. In a server it can where no location takes all that others
+    /// leave; an `if` of a server, which is a level without a name, only sets or answers.
+    pub(crate) fn serves(&self) -> bool {
+        match self.core.name.len {
+            0 => self.is_server() && !self.has_location_for_all(),
+            _ => true,
+        }
+    }
+
+    /// Whether one of the locations takes every path.
+    fn has_location_for_all(&self) -> bool {
+        // SAFETY: the queue of a server's locations is null or a ring through its head of elements
+        // of this type, whose first field is the link; it lasts until all levels are merged.
+        // `inclusive` is set for locations by prefix only.
+        unsafe {
+            let head: *const ngx_queue_t = self.core.locations;
+            if head.is_null() {
+                return false;
+            }
+            let mut at: *const ngx_queue_t = (*head).next;
+            while !ptr::eq(at, head) {
+                let location = (*at.cast::<ngx_http_location_queue_t>()).inclusive.as_ref();
+                if location.is_some_and(|one| matches!(bytes(one.name), b"/" | b"")) {
+                    return true;
+                }
+                at = (*at).next;
+            }
+            false
+        }
+    }
+
+    /// What it is called in messages.
+    pub(crate) fn shown(&self) -> String {
+        let server = self.shown_server();
+        if self.is_server() {
+            return format!("{server} where no location matches");
+        }
+        // SAFETY: names live as long as the configuration.
+        let name = unsafe { bytes(self.core.name) }.escape_ascii();
+        format!("location \"{name}\" of {server}")
+    }
+
+    /// The server by its name or, where it has none, by where it listens.
+    fn shown_server(&self) -> String {
+        // SAFETY: names live as long as the configuration. In `cf` is the configuration of the
+        // core module, and where servers listen is known until all levels are merged.
+        let (name, listens) = unsafe {
+            (bytes(self.server.server_name), listens(core_main_of(self.cf), self.server))
+        };
+        match (name, listens.first()) {
+            (b"", None) => "a server without a name".to_owned(),
+            (b"", Some(address)) => {
+                format!("the server without a name at {}", address.escape_ascii())
+            }
+            (name, _) => format!("server \"{}\"", name.escape_ascii()),
+        }
+    }
+
+    /// How to say that this level is open on purpose.
+    pub(crate) fn opened(&self, switch: &str) -> String {
+        if self.is_server() {
+            format!(
+                "move it into locations that have some, or add \"location / {{ {switch} off; }}\""
+            )
+        } else {
+            format!("or say \"{switch} off\" there")
+        }
+    }
+
+    /// Logs a warning, which has to bring its own file and line.
+    pub(crate) fn warn(&self, message: &str) {
+        // SAFETY: by the contract of `merged`.
+        let log = unsafe { (*self.cf).log };
+        ngx::ngx_log_error!(NGX_LOG_WARN, log, "{message}");
+    }
+}

@@ -1,0 +1,272 @@
+//! The module as nginx sees it: its tables, and the hooks that nginx calls.
+
+use core::ffi::{c_char, c_void};
+use core::ptr;
+
+use ngx::core::{NGX_CONF_ERROR, Status};
+use ngx::ffi::{
+    NGX_HTTP_MODULE, NGX_LOG_EMERG, ngx_array_push, ngx_conf_t, ngx_cycle_t, ngx_http_conf_ctx_t,
+    ngx_http_core_main_conf_t, ngx_http_core_module, ngx_http_handler_pt, ngx_http_module,
+    ngx_http_module_t, ngx_http_phases_NGX_HTTP_ACCESS_PHASE,
+    ngx_http_phases_NGX_HTTP_POST_READ_PHASE, ngx_http_phases_NGX_HTTP_PREACCESS_PHASE,
+    ngx_http_phases_NGX_HTTP_REWRITE_PHASE, ngx_http_phases_NGX_HTTP_SERVER_REWRITE_PHASE,
+    ngx_http_request_t, ngx_int_t, ngx_module_t, ngx_uint_t,
+};
+use ngx::http::HttpModuleConfExt as _;
+
+use super::conf::{self, load, load_mut, main_of, set_module};
+use super::directive::Commands;
+use super::guard::{guard, guard_conf};
+use super::level::Level;
+use super::request::Request;
+use super::server::{ServerNames, descriptions};
+use super::variable::Variable;
+use super::{layout, loopback, names};
+
+/// What a module is made of.
+pub(crate) trait Module: 'static {
+    /// The configuration of the `http` block, and of each level within.
+    type Main: Default + 'static;
+    type Location: Default + 'static;
+
+    /// The table of its directives, and that of its variables.
+    const COMMANDS: Commands;
+    const VARIABLES: &'static [Variable];
+
+    /// The module, as nginx knows it.
+    fn module() -> *const ngx_module_t;
+
+    /// Takes from the level above what `location` does not name itself. The text says what is wrong,
+    /// with file and line.
+    fn merge(
+        location: &mut Self::Location,
+        parent: &Self::Location,
+        main: &Self::Main,
+        level: &Level<'_>,
+    ) -> Result<(), String>;
+
+    /// Once the configuration has been read: whether the module sends requests of its own. `names`
+    /// describes the servers.
+    fn sends_requests(main: &Self::Main, names: impl FnOnce() -> ServerNames) -> bool;
+
+    /// Once the configuration has come into force, in the master, before its workers are started.
+    fn in_force(main: &Self::Main);
+
+    /// What the access phase does with a request.
+    fn access(request: Request<'_>) -> Phase;
+}
+
+/// What a phase does with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// The module has no say.
+    Declined,
+    /// The request may pass.
+    Passed,
+    /// The request waits ([`Request::hold`]).
+    Waits,
+    /// The answer is this status.
+    Answered(u16),
+}
+
+/// 500, for what is not the client's doing.
+pub(crate) const FAILED: Phase = Phase::Answered(500);
+
+impl Phase {
+    /// What nginx is told.
+    fn code(self) -> ngx_int_t {
+        match self {
+            Self::Declined => ngx::ffi::NGX_DECLINED as ngx_int_t,
+            Self::Passed => ngx::ffi::NGX_OK as ngx_int_t,
+            Self::Waits => ngx::ffi::NGX_AGAIN as ngx_int_t,
+            Self::Answered(status) => ngx_int_t::from(status as i16),
+        }
+    }
+}
+
+/// Defines the symbols that `load_module` looks for (`ngx_load_module` in src/core/nginx.c), for the
+/// module called `$name` that is made of `$module`.
+macro_rules! module {
+    ($name:ident, $module:ty) => {
+        impl $module {
+            /// The module, for [`Module::module`](crate::nginx::Module::module).
+            fn nginx_module() -> *const ngx::ffi::ngx_module_t {
+                &raw const $name
+            }
+        }
+
+        /// The module, as `load_module` finds it through `ngx_modules`.
+        #[allow(non_upper_case_globals)] // nginx's own naming, which its error messages show
+        pub static mut $name: ngx::ffi::ngx_module_t =
+            crate::nginx::module::definition::<$module>(&CONTEXT);
+
+        static CONTEXT: ngx::ffi::ngx_http_module_t = crate::nginx::module::context::<$module>();
+
+        #[allow(missing_docs, non_upper_case_globals, unsafe_code)] // the names are nginx's
+        mod exports {
+            #[unsafe(no_mangle)]
+            pub(crate) static mut ngx_modules: [*const ngx::ffi::ngx_module_t; 2] =
+                [&raw const super::$name, core::ptr::null()];
+
+            #[unsafe(no_mangle)]
+            pub(crate) static mut ngx_module_names: [*const core::ffi::c_char; 2] =
+                [concat!(stringify!($name), "\0").as_ptr().cast(), core::ptr::null()];
+        }
+    };
+}
+pub(crate) use module;
+
+/// The structure that nginx knows a module by.
+pub(crate) const fn definition<M: Module>(context: &'static ngx_http_module_t) -> ngx_module_t {
+    ngx_module_t {
+        ctx: ptr::from_ref(context).cast_mut().cast(),
+        commands: M::COMMANDS.0.cast_mut(),
+        type_: NGX_HTTP_MODULE as ngx_uint_t,
+        init_module: Some(init_module::<M>),
+        init_process: Some(layout::init_process),
+        ..ngx_module_t::default()
+    }
+}
+
+/// The hooks of an `http` module.
+pub(crate) const fn context<M: Module>() -> ngx_http_module_t {
+    ngx_http_module_t {
+        preconfiguration: Some(preconfiguration::<M>),
+        postconfiguration: Some(postconfiguration::<M>),
+        create_main_conf: Some(create_main_conf::<M>),
+        init_main_conf: None,
+        create_srv_conf: Some(names::create_server_conf),
+        merge_srv_conf: None,
+        create_loc_conf: Some(create_location_conf::<M>),
+        merge_loc_conf: Some(merge_location_conf::<M>),
+    }
+}
+
+/// Registers the variables; nginx wants them known before it reads the `http` block. Nothing of nginx's
+/// is touched before it is known to be what the module was built for.
+unsafe extern "C" fn preconfiguration<M: Module>(cf: *mut ngx_conf_t) -> ngx_int_t {
+    guard_conf(cf, Status::NGX_ERROR.0, || {
+        // SAFETY: nginx passes the configuration that is being read, at the beginning of `http`.
+        let done =
+            unsafe { layout::check(cf).and_then(|()| names::add_variables(cf, M::VARIABLES)) };
+        match done {
+            Some(()) => Status::NGX_OK.0,
+            None => Status::NGX_ERROR.0, // and the log says why
+        }
+    })
+}
+
+type PhaseHandler = unsafe extern "C" fn(*mut ngx_http_request_t) -> ngx_int_t;
+
+/// Puts the handler into the access phase and, where the module sends requests of its own, those that
+/// see to these into the phases before it.
+unsafe extern "C" fn postconfiguration<M: Module>(cf: *mut ngx_conf_t) -> ngx_int_t {
+    guard_conf(cf, Status::NGX_ERROR.0, || {
+        // SAFETY: `create_main_conf` made the module's configuration of this `http` block, the core
+        // module its own, in which the phases are initialised, and nginx calls this once for it.
+        let (main, mut core) = unsafe {
+            let core = &*ptr::addr_of!(ngx_http_core_module);
+            let core = (*cf).http_main_conf_unchecked::<ngx_http_core_main_conf_t>(core);
+            let (Some(main), Some(core)) = (main_of::<M::Main>(cf), core) else {
+                return Status::NGX_ERROR.0;
+            };
+            (main, core)
+        };
+        let mut handlers: Vec<(u32, PhaseHandler)> =
+            vec![(ngx_http_phases_NGX_HTTP_ACCESS_PHASE, access::<M>)];
+        // SAFETY: in postconfiguration nginx still knows where servers listen.
+        if M::sends_requests(main, || unsafe { descriptions(core.as_ref()) }) {
+            handlers.extend([
+                (ngx_http_phases_NGX_HTTP_POST_READ_PHASE, loopback::post_read as PhaseHandler),
+                (ngx_http_phases_NGX_HTTP_SERVER_REWRITE_PHASE, loopback::rewrite),
+                (ngx_http_phases_NGX_HTTP_REWRITE_PHASE, loopback::rewrite),
+                (ngx_http_phases_NGX_HTTP_PREACCESS_PHASE, loopback::preaccess),
+            ]);
+        }
+        // SAFETY: nothing else refers to the core module's configuration meanwhile.
+        let phases = unsafe { &mut core.as_mut().phases };
+        for (phase, handler) in handlers {
+            let Some(phase) = phases.get_mut(phase as usize) else { return Status::NGX_ERROR.0 };
+            // SAFETY: the array of the phase's handlers, whose new element is filled in at once.
+            unsafe {
+                let slot = ngx_array_push(&raw mut phase.handlers).cast::<ngx_http_handler_pt>();
+                if slot.is_null() {
+                    return Status::NGX_ERROR.0;
+                }
+                slot.write(Some(handler));
+            }
+        }
+        Status::NGX_OK.0
+    })
+}
+
+/// Once a configuration has come into force, before its workers are started.
+unsafe extern "C" fn init_module<M: Module>(cycle: *mut ngx_cycle_t) -> ngx_int_t {
+    // SAFETY: nginx passes the new cycle, which has a log.
+    guard(unsafe { (*cycle).log }, Status::NGX_ERROR.0, || {
+        // SAFETY: the configuration of `http`, if there is such a block, is a context whose slot of
+        // this module is what `create_main_conf` made.
+        let main = unsafe {
+            let http = *(*cycle).conf_ctx.add((*ptr::addr_of!(ngx_http_module)).index);
+            let http = http.cast::<ngx_http_conf_ctx_t>();
+            http.as_ref().and_then(|http| load::<M::Main>(*http.main_conf.add(conf::slot())))
+        };
+        if let Some(main) = main {
+            M::in_force(main);
+        }
+        Status::NGX_OK.0
+    })
+}
+
+unsafe extern "C" fn create_main_conf<M: Module>(cf: *mut ngx_conf_t) -> *mut c_void {
+    guard_conf(cf, ptr::null_mut(), || {
+        // The first of all hooks that ask which module this is.
+        set_module(M::module());
+        // SAFETY: `cf` and its pool are valid while the configuration is read; the pool lives as long
+        // as the configuration.
+        unsafe { conf::store((*cf).pool, M::Main::default()) }
+    })
+}
+
+unsafe extern "C" fn create_location_conf<M: Module>(cf: *mut ngx_conf_t) -> *mut c_void {
+    guard_conf(cf, ptr::null_mut(), || {
+        // SAFETY: as in `create_main_conf`.
+        unsafe { conf::store((*cf).pool, M::Location::default()) }
+    })
+}
+
+unsafe extern "C" fn merge_location_conf<M: Module>(
+    cf: *mut ngx_conf_t,
+    parent: *mut c_void,
+    child: *mut c_void,
+) -> *mut c_char {
+    guard_conf(cf, NGX_CONF_ERROR, || {
+        // SAFETY: both were made by `create_location_conf`, are of different levels, and nginx
+        // merges one pair at a time; the main configuration is that of the same `http` block.
+        let (parent, child, main, level) = unsafe {
+            let (parent, child) = (load::<M::Location>(parent), load_mut::<M::Location>(child));
+            (parent, child, main_of::<M::Main>(cf), Level::merged(cf))
+        };
+        let (Some(parent), Some(child), Some(main), Some(level)) = (parent, child, main, level)
+        else {
+            return NGX_CONF_ERROR;
+        };
+        match M::merge(child, parent, main, &level) {
+            Ok(()) => ptr::null_mut(),
+            Err(error) => {
+                // SAFETY: `cf` is valid. The level that is at fault was read long ago, so the
+                // message brings its own position and the log is written to directly.
+                let log = unsafe { (*cf).log };
+                ngx::ngx_log_error!(NGX_LOG_EMERG, log, "{error}");
+                NGX_CONF_ERROR
+            }
+        }
+    })
+}
+
+/// The handler of the access phase.
+unsafe extern "C" fn access<M: Module>(r: *mut ngx_http_request_t) -> ngx_int_t {
+    // SAFETY: nginx passes a valid request to a phase handler, for the time of the call.
+    let Some(request) = (unsafe { Request::new(r) }) else { return FAILED.code() };
+    guard(request.log(), FAILED, || M::access(request)).code()
+}

@@ -1,0 +1,263 @@
+//! The only reader of nginx's request: lends what the checks and the variables need of it.
+
+use core::marker::PhantomData;
+use core::ptr::NonNull;
+use core::{ptr, slice};
+
+use ngx::ffi::{
+    NGX_HTTP_SATISFY_ANY, NGX_LOG_ERR, NGX_LOG_INFO, ngx_http_core_loc_conf_t, ngx_http_request_t,
+    ngx_http_variable_value_t, ngx_list_push, ngx_log_t, ngx_pnalloc, ngx_str_t, ngx_table_elt_t,
+    ngx_time, ngx_uint_t,
+};
+use token::credential::{self, Found, is_header};
+
+use super::conf::{self, core_location, core_main, core_server};
+use super::event;
+use super::flags;
+use super::headers::header_list;
+use super::server::Server;
+use super::string::bytes;
+
+/// Where a request stands: its number of redirects and rewrites so far, and the addresses of its
+/// path and query, which every change of them changes.
+///
+/// What a check says may depend on any of it, so a verdict holds for one place only: after an
+/// internal redirect, also to a location that shares the check, the request is judged anew.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) changes: usize,
+    pub(crate) uri: *const [u8],
+    pub(crate) args: *const [u8],
+}
+
+/// A request, for the time of one call from nginx.
+#[derive(Clone, Copy)]
+pub(crate) struct Request<'r> {
+    raw: NonNull<ngx_http_request_t>,
+    lives: PhantomData<&'r ngx_http_request_t>,
+}
+
+impl<'r> Request<'r> {
+    /// # Safety
+    /// `raw` must be a request that nginx passes to a hook, and `'r` must end with that call.
+    pub(super) unsafe fn new(raw: *mut ngx_http_request_t) -> Option<Self> {
+        NonNull::new(raw).map(|raw| Self { raw, lives: PhantomData })
+    }
+
+    /// As nginx has it.
+    pub(super) fn raw(self) -> *mut ngx_http_request_t {
+        self.raw.as_ptr()
+    }
+
+    pub(super) fn log(self) -> *mut ngx_log_t {
+        // SAFETY: a request always has a connection with a log.
+        unsafe { (*(*self.raw()).connection).log }
+    }
+
+    /// What the module's configuration says of the location that serves the request now.
+    pub(crate) fn location<T: 'static>(self) -> Option<&'r T> {
+        // SAFETY: the slot holds what the module stored for every location, and nginx frees none
+        // while a request uses it; only shared references are made once it has been read.
+        unsafe { conf::load(*(*self.raw()).loc_conf.add(conf::slot())) }
+    }
+
+    /// What the module's configuration says of the `http` block.
+    pub(crate) fn main<T: 'static>(self) -> Option<&'r T> {
+        // SAFETY: as in `location`.
+        unsafe { conf::load(*(*self.raw()).main_conf.add(conf::slot())) }
+    }
+
+    fn core_location(self) -> Option<&'r ngx_http_core_loc_conf_t> {
+        // SAFETY: the request is valid, with its configurations.
+        unsafe { core_location(self.raw()) }
+    }
+
+    /// The location's name, or regular expression, or `@name`.
+    pub(crate) fn location_name(self) -> &'r [u8] {
+        // SAFETY: the name lives as long as the configuration.
+        self.core_location().map(|conf| unsafe { bytes(conf.name) }).unwrap_or_default()
+    }
+
+    /// Whether the location says `satisfy any`.
+    pub(crate) fn satisfies_any(self) -> bool {
+        self.core_location().is_some_and(|conf| conf.satisfy == NGX_HTTP_SATISFY_ANY as ngx_uint_t)
+    }
+
+    /// Seconds since the epoch, as nginx last looked at the clock.
+    #[allow(clippy::unused_self)] // the time of a request
+    pub(crate) fn now(self) -> i64 {
+        ngx_time()
+    }
+
+    /// Milliseconds of a clock that only goes forward and that all workers share.
+    #[allow(clippy::unused_self)] // the time of a request
+    pub(crate) fn clock(self) -> u64 {
+        event::clock()
+    }
+
+    /// The server that serves the request.
+    pub(crate) fn server(self) -> Server<'r> {
+        // SAFETY: the request is valid, with its configurations.
+        Server { conf: unsafe { core_server(self.raw()) } }
+    }
+
+    /// The path, decoded and normalised (`$uri`).
+    pub(crate) fn uri(self) -> &'r [u8] {
+        // SAFETY: nginx replaces the string at a redirect but keeps its bytes in the pool.
+        unsafe { bytes((*self.raw()).uri) }
+    }
+
+    /// The query string, as it came (`$args`).
+    pub(crate) fn query(self) -> &'r [u8] {
+        // SAFETY: as in `uri`.
+        unsafe { bytes((*self.raw()).args) }
+    }
+
+    /// The query string, if what an upstream is sent has the same one. nginx ends `$args` at a `#`,
+    /// but passes on the whole target of the client's request, and many servers read what follows.
+    pub(crate) fn agreed_query(self) -> Option<&'r [u8]> {
+        (!self.raw_target().contains(&b'#')).then(|| self.query())
+    }
+
+    /// An argument of the query, where all readers find the same query.
+    pub(crate) fn argument(self, name: &[u8]) -> Found<'r> {
+        self.agreed_query().map_or(Found::Unusable, |query| credential::argument(query, name))
+    }
+
+    /// What stands in the client's request line (`$request_uri`), also in a subrequest and after a
+    /// redirect.
+    fn raw_target(self) -> &'r [u8] {
+        // SAFETY: nginx sets the string when it has read the request line, to bytes of the request's
+        // buffer, which stay; a subrequest has that of its parent. Before, it is empty.
+        unsafe { bytes((*self.raw()).unparsed_uri) }
+    }
+
+    /// Where the request stands now.
+    pub(crate) fn place(self) -> Place {
+        // SAFETY: the request is valid.
+        let changes = unsafe { flags::token_auth_uri_changes(self.raw()) };
+        Place { changes, uri: self.uri(), args: self.query() }
+    }
+
+    /// The values of every header line called `name`, which has letters only.
+    pub(crate) fn header_values(self, name: &'r [u8]) -> impl Iterator<Item = &'r [u8]> + Clone {
+        self.header_lines(name).map(|(_, value)| value)
+    }
+
+    /// The names and values of every header line called `name`, in whatever spelling of it that some
+    /// readers take for the same.
+    pub(crate) fn header_lines(
+        self,
+        name: &'r [u8],
+    ) -> impl Iterator<Item = (&'r [u8], &'r [u8])> + Clone {
+        // SAFETY: nginx has filled the list before any phase, and does not change it.
+        unsafe { header_list::<'r>(&raw const (*self.raw()).headers_in.headers) }.filter_map(
+            move |line| {
+                if line.key.len != name.len() || line.lowcase_key.is_null() {
+                    return None;
+                }
+                // SAFETY: nginx sets the lower-case name of every client header, of the length of
+                // its name; of one that another module has added it may be null.
+                let found = unsafe { slice::from_raw_parts(line.lowcase_key, line.key.len) };
+                // SAFETY: a header's value lives as long as the request.
+                is_header(found, name).then(|| (found, unsafe { bytes(line.value) }))
+            },
+        )
+    }
+
+    /// The values that nginx keeps of the variables, each in turn.
+    pub(super) fn values(self) -> impl Iterator<Item = &'r mut ngx_http_variable_value_t> {
+        // SAFETY: the request has a value for each variable of the configuration. No two of the
+        // references are to the same, and each is given up before the next call of nginx's.
+        unsafe {
+            let values = (*self.raw()).variables;
+            let conf = core_main(self.raw());
+            let count = conf.map_or(0, |conf| conf.variables.nelts);
+            (0..count).map(move |index| &mut *values.add(index))
+        }
+    }
+
+    /// Writes a line to the error log at level `info`.
+    pub(crate) fn log_info(self, message: core::fmt::Arguments<'_>) {
+        self.write_log(NGX_LOG_INFO, message);
+    }
+
+    /// Writes a line to the error log at level `error`.
+    pub(crate) fn log_error(self, message: core::fmt::Arguments<'_>) {
+        self.write_log(NGX_LOG_ERR, message);
+    }
+
+    /// Not through the connection's log handler, which would add the request line: its query may
+    /// hold a token or a signature.
+    fn write_log(self, level: u32, message: core::fmt::Arguments<'_>) {
+        // SAFETY: the log is valid; the copy keeps its files and number and drops the handler.
+        let mut log = unsafe { *self.log() };
+        log.handler = None;
+        let log = &raw mut log;
+        // SAFETY: a connection's address text lives as long as the connection.
+        let client = unsafe { bytes((*(*self.raw()).connection).addr_text) };
+        // SAFETY: the method's name is a part of the request's buffer or a static.
+        let method = unsafe { bytes((*self.raw()).method_name) };
+        ngx::ngx_log_error!(
+            level,
+            log,
+            "{message}, location \"{}\", client: {}, request: \"{} {}\"",
+            self.location_name().escape_ascii(),
+            client.escape_ascii(),
+            method.escape_ascii(),
+            self.uri().escape_ascii()
+        );
+    }
+
+    /// Has nginx answer `status` unless a later check passes: with `satisfy any`, nginx goes on to
+    /// the next check after 401 and 403 only, and declining with the code already set gives the
+    /// others their say after any other.
+    pub(crate) fn answer_unless_satisfied(self, status: u16) {
+        // SAFETY: the field is what the access phase itself keeps the code in.
+        unsafe { (*self.raw()).access_code = ngx_uint_t::from(status) };
+    }
+
+    /// Adds `WWW-Authenticate`, where `satisfy any` finds it to take it back.
+    pub(crate) fn add_challenge(self, value: &[u8]) -> Option<()> {
+        let value = self.copy(value)?;
+        // SAFETY: the output headers are valid; the new element is zeroed first, since `next`
+        // exists from nginx 1.23 on only, and then filled as nginx's auth_basic does.
+        unsafe {
+            let headers = &raw mut (*self.raw()).headers_out;
+            let line = ngx_list_push(&raw mut (*headers).headers).cast::<ngx_table_elt_t>();
+            if line.is_null() {
+                return None;
+            }
+            line.write_bytes(0, 1);
+            (*line).hash = 1;
+            (*line).key = ngx::ngx_string!("WWW-Authenticate");
+            (*line).value = value;
+            (*headers).www_authenticate = line;
+        }
+        Some(())
+    }
+
+    /// Copies bytes into the request's pool.
+    pub(super) fn copy(self, bytes: &[u8]) -> Option<ngx_str_t> {
+        self.copy_all(&[bytes])
+    }
+
+    /// Copies what `values` are together into the request's pool.
+    pub(super) fn copy_all(self, values: &[&[u8]]) -> Option<ngx_str_t> {
+        let len = values.iter().map(|value| value.len()).sum();
+        // SAFETY: the pool is valid; the memory is fresh and of the length of all values, which
+        // are copied to it one behind the other.
+        unsafe {
+            let data = ngx_pnalloc((*self.raw()).pool, len).cast::<u8>();
+            if data.is_null() {
+                return None;
+            }
+            let mut end = data;
+            for value in values {
+                ptr::copy_nonoverlapping(value.as_ptr(), end, value.len());
+                end = end.add(value.len());
+            }
+            Some(ngx_str_t { len, data })
+        }
+    }
+}

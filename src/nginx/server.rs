@@ -1,0 +1,110 @@
+//! Servers of the configuration, and what tells one from another, also after it was read anew.
+
+use std::collections::HashMap;
+use std::ptr;
+
+use ngx::ffi::{
+    ngx_array_t, ngx_http_conf_addr_t, ngx_http_conf_port_t, ngx_http_core_loc_conf_t,
+    ngx_http_core_main_conf_t, ngx_http_core_srv_conf_t, ngx_http_server_name_t, ngx_log_t,
+};
+
+use super::conf::core_slot;
+use super::string::bytes;
+
+/// A server of the configuration.
+#[derive(Clone, Copy)]
+pub(crate) struct Server<'r> {
+    pub(super) conf: &'r ngx_http_core_srv_conf_t,
+}
+
+impl<'r> Server<'r> {
+    /// Another for each server of a configuration.
+    pub(crate) fn id(self) -> usize {
+        ptr::from_ref(self.conf) as usize
+    }
+
+    /// What a request that asks for this server says in `Host`: its first name, unless that is a
+    /// pattern or missing.
+    pub(super) fn host(self) -> &'r [u8] {
+        // SAFETY: the name lives as long as the configuration does.
+        let name: &'r [u8] = unsafe { bytes(self.conf.server_name) };
+        let usual = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+        match name {
+            [b'.', ..] | [] => b"localhost",
+            name if name.iter().all(usual) => name,
+            _ => b"localhost",
+        }
+    }
+
+    /// The log that the server writes to.
+    pub(super) fn log(self) -> *mut ngx_log_t {
+        // SAFETY: the core module keeps a structure of this type for every location, the server's
+        // own included, and gives each its log when it merges them.
+        unsafe {
+            let locations = (*self.conf.ctx).loc_conf;
+            let conf = *locations.add(core_slot());
+            (*conf.cast::<ngx_http_core_loc_conf_t>()).error_log
+        }
+    }
+}
+
+/// A description of each server, by its [id](Server::id).
+pub(crate) type ServerNames = HashMap<usize, Box<[u8]>>;
+
+/// A description of each server, by the address of its configuration: where it listens, and its
+/// names. It stays the same wherever its block stands, and no two servers that can both be reached
+/// share it; those that cannot be told apart so have a number, too.
+///
+/// # Safety
+/// To be called in postconfiguration only: nginx forgets where servers listen soon afterwards.
+pub(super) unsafe fn descriptions(core: &ngx_http_core_main_conf_t) -> ServerNames {
+    let mut described = ServerNames::new();
+    let mut known: HashMap<Vec<u8>, usize> = HashMap::new();
+    // SAFETY: the array of servers, and in postconfiguration that of ports and of a server's names,
+    // hold elements of these types.
+    unsafe {
+        for server in elements::<*mut ngx_http_core_srv_conf_t>(&raw const core.servers) {
+            let mut words = listens(core, *server);
+            words.sort_unstable();
+            words.push(b"for");
+            let names = elements::<ngx_http_server_name_t>(&raw const (**server).server_names);
+            words.extend(names.iter().map(|name| bytes(name.name)));
+            let mut words = words.join(&b' ');
+            let number = known.entry(words.clone()).or_default();
+            if *number > 0 {
+                words.extend_from_slice(format!(" {number}").as_bytes());
+            }
+            *number += 1;
+            described.insert(server.addr(), words.into());
+        }
+    }
+    described
+}
+
+/// The addresses at which a server listens.
+///
+/// # Safety
+/// To be called once all of the configuration has been read, and in postconfiguration at the latest.
+pub(super) unsafe fn listens(
+    core: &ngx_http_core_main_conf_t,
+    server: *const ngx_http_core_srv_conf_t,
+) -> Vec<&[u8]> {
+    // SAFETY: by the contract of this function.
+    unsafe {
+        let ports = elements::<ngx_http_conf_port_t>(core.ports);
+        let addresses =
+            ports.iter().flat_map(|port| elements::<ngx_http_conf_addr_t>(&raw const port.addrs));
+        let here = addresses.filter(|address| {
+            let servers = elements::<*mut ngx_http_core_srv_conf_t>(&raw const address.servers);
+            servers.iter().any(|one| ptr::eq(*one, server))
+        });
+        here.map(|address| bytes(address.opt.addr_text)).collect()
+    }
+}
+
+/// # Safety
+/// `array` must be null or hold elements of type `T`, which do not change during `'a`.
+unsafe fn elements<'a, T>(array: *const ngx_array_t) -> &'a [T] {
+    // SAFETY: by the contract of this function.
+    unsafe { array.as_ref().map(|array| array.as_slice()).unwrap_or_default() }
+}
