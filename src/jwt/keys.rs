@@ -64,7 +64,7 @@ fn option_once<T>(slot: &mut Option<T>, option: &[u8], value: T) -> Result {
 
 pub(crate) fn jwt_kids(conf: &mut JwtSettings, _: &HttpLevel, setting: &mut Setting<'_>) -> Result {
     let loaded = setting.block(Loaded::default(), kid)?;
-    let loaded = loaded.finish().map_err(at_fault)?;
+    let loaded = loaded.finish().map_err(failed)?;
     warn(setting, &loaded.warnings, None);
     add_set(conf, setting, Arc::new(KeySet::new(loaded.keys)), true)
 }
@@ -96,17 +96,17 @@ fn kid(loaded: &mut Loaded, setting: &Setting<'_>) -> Result {
         ));
     };
     let options: Vec<&[u8]> = setting.values().skip(1).collect();
-    loaded.add_secret(setting.arg(0).unwrap_or_default(), secret, &options).map_err(at_fault)
+    loaded.add_secret(setting.arg(0).unwrap_or_default(), secret, &options).map_err(failed)
 }
 
-fn at_fault(error: LoadError) -> ConfError {
-    ConfError::mistake(format!("at fault: {error}"))
+fn failed(error: LoadError) -> ConfError {
+    ConfError::Failed(error.to_string())
 }
 
 /// What is wrong with the file at `path`.
 fn bad_file(path: &[u8], why: impl Display) -> ConfError {
     let path = String::from_utf8_lossy(path);
-    ConfError::mistake(format!("at fault: \"{path}\": {why}"))
+    ConfError::Failed(format!("\"{path}\": {why}"))
 }
 
 /// Reads a file that a directive names, of `limit` bytes at most.

@@ -71,7 +71,7 @@ pub(super) fn claim(setting: &Setting<'_>) -> Result<Rule> {
         setting.warn("patterns hold no variables; \"$\" stands for the end of the text");
     }
     let rule = ClaimRule::new(text(path)?, operator, &known)
-        .map_err(|error| ConfError::mistake(format!("at fault: {error}")))?;
+        .map_err(|error| ConfError::Failed(error.to_string()))?;
     if bound {
         values.iter().for_each(|value| setting.warn_of_arguments(value));
     }

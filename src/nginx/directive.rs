@@ -75,18 +75,21 @@ impl<const N: usize> Table<N> {
     }
 }
 
-/// A mistake in a directive. The text completes `"NAME" directive`.
+/// A mistake in a directive. The text completes `"NAME"`.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConfError {
-    #[error("is duplicate")]
+    #[error("directive is duplicate")]
     Duplicate,
-    #[error("has invalid value \"{0}\": {1}")]
+    #[error("directive has invalid value \"{0}\": {1}")]
     Value(String, String),
-    #[error("has invalid parameter \"{0}\"")]
+    #[error("directive has invalid parameter \"{0}\"")]
     Parameter(String),
     /// Anything else, told in its own words.
-    #[error("{0}")]
+    #[error("directive {0}")]
     Mistake(String),
+    /// What it reads is at fault.
+    #[error("failed: {0}")]
+    Failed(String),
     /// nginx has logged it already.
     #[error("failed")]
     Logged,
@@ -235,7 +238,7 @@ impl<'c> Setting<'c> {
     pub(super) fn refuse(&self, error: &ConfError) -> *mut c_char {
         if !matches!(error, ConfError::Logged) {
             let name = String::from_utf8_lossy(self.name);
-            ngx_conf_log_error!(NGX_LOG_EMERG, self.cf.as_ptr(), "\"{name}\" directive {error}");
+            ngx_conf_log_error!(NGX_LOG_EMERG, self.cf.as_ptr(), "\"{name}\" {error}");
         }
         NGX_CONF_ERROR
     }

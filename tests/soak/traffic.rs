@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 /// The key file that changes with every reload.
 pub(crate) const KIDS: &str = "kids.json";
 /// What nginx says of a broken one.
-pub(crate) const REFUSED: &str = "\"jwt_kids_file\" directive at fault";
+pub(crate) const REFUSED: &str = "\"jwt_kids_file\" failed";
 
 /// No answer may take longer.
 const LIMIT: Duration = Duration::from_secs(15);
