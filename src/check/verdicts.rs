@@ -267,7 +267,7 @@ mod tests {
     fn what_runs_in_a_circle_does_so_at_every_place() {
         let (judging, verdicts, check) = (Judging::default(), Verdicts::default(), Rc::new(()));
         let inner = || verdicts.verdict(&judging, &check, place(1), Want::Fresh, || Ok(1));
-        let outer = memory
+        let outer = verdicts
             .verdict(&judging, &check, place(0), Want::Fresh, || judging.run(|| inner().or(Ok(2))));
         assert_eq!(outer, Err(NoVerdict::Circular));
         let other = verdicts.verdict(&judging, &check, place(2), Want::Fresh, || Ok(3));
