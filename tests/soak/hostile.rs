@@ -308,6 +308,9 @@ fn kill_one(victim: &Victim<'_>, master: u32, random: &mut Random) -> Result<boo
         .collect();
     let Some(&pid) = serving.get(random.below(serving.len())) else { return Ok(false) };
     let pid = Pid::from_raw(pid.try_into()?).context("a process id")?;
+    // Noted before, since a client may see the end of its connection before this thread goes on; and
+    // after, since this thread may be held up in between.
+    victim.trouble.kills().push(Instant::now());
     kill_process(pid, Signal::KILL).context("killing a worker")?;
     victim.trouble.kills().push(Instant::now());
     until("another worker", || {
