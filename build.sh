@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Builds, shows, tests and installs the nginx module. `./build.sh help` lists the verbs.
+# Builds, demonstrates, tests and installs the nginx module. `./build.sh help` lists the verbs.
 #
-# The pieces are in build/: common.sh (messages, packages), nginx.sh (which nginx, its headers),
-# module.sh (build, install), demo.sh (demo), fuzz.sh (fuzz), oidc.sh (a server that test
-# needs), check.sh (test), sanitize.sh (sanitize), soak.sh (soak), bench.sh (bench), docker.sh
-# (docker-test). self-test.sh, a part of test, checks some of these pieces themselves.
+# Each verb is in a file of build/: module.sh (build, install), demo.sh (demo), check.sh (test),
+# fuzz.sh (fuzz), sanitize.sh (sanitize), soak.sh (soak), bench.sh (bench), docker.sh (docker-test).
+# They share common.sh (messages, packages), nginx.sh (which nginx, its headers) and oidc.sh (an OpenID
+# Connect server for test). self-test.sh, a part of test, tests some of these files.
 set -euo pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -39,40 +39,40 @@ usage: ./build.sh VERB [OPTION]
 
 verbs
   build         build dist/ngx_http_token_auth_module.so for the nginx that is found
-  install       put that module where nginx looks for modules, then run "nginx -t"
-  demo          start nginx with nginx-conf/demo.conf and show what gets 200, 401, 403 and 410
-  test          everything that must pass: lints, licences, unit and integration tests, the demo
-  fuzz [SECONDS]  fuzz the core, each target for so long (600 seconds)
-  sanitize      the integration tests with nginx and the module under AddressSanitizer
-  soak [SECONDS]  mixed traffic with reloads for so long (600 seconds), or with --reloads for so
-                many reloads (1000): answers, memory and workers must stay as they should be;
-                with --keys for so long (60 seconds) with keys that a provider rotates; with
-                --hostile for so long (600 seconds) with providers that hang, truncate, stream,
-                redirect and lie, failing reloads and killed workers, and with --sanitized that
-                under AddressSanitizer
-  bench [SECONDS]  what requests cost beside HAProxy, Envoy, nginx with Lua and secure_link (900
-                seconds), and in large configurations; writes the tables of docs/benchmarks.md
-  docker-test   build the Docker image, start it and drive it from outside
-  help          this text
+  install       copy this module to the folder where nginx looks for modules, then run "nginx -t"
+  demo          start nginx with nginx-conf/demo.conf and show which requests get 200, 401, 403
+                and 410
+  test          run everything that must pass: lints, licences, unit and integration tests, the demo
+  fuzz [SECONDS]  fuzz the core, each target for this time (default: 600 seconds)
+  sanitize      run the integration tests with nginx and the module under AddressSanitizer
+  soak [SECONDS]  send mixed traffic with reloads for this time (default: 600 seconds), and check
+                answers, memory and workers; see the options for other kinds of traffic
+  bench [SECONDS]  measure what requests cost, compared with HAProxy, Envoy, nginx with Lua and
+                secure_link, for this time (default: 900 seconds), and in large configurations;
+                write the tables of docs/benchmarks.md
+  docker-test   build the Docker image, start it and send requests to it
+  help          show this text
 
 options
-  --vendored    build nginx itself as well, from the nginx-src crate, and use that one
+  --vendored    also build nginx itself, from the nginx-src crate, and use it
   --keep        demo: leave nginx running
-  --quick       test: skip the second round against the vendored nginx; bench: a short run
-  --reloads     soak: the number is one of reloads, not of seconds
-  --keys        soak: keys are fetched, and rotated every two seconds
-  --hostile     soak: keys are fetched from providers that do everything wrong
-  --sanitized   soak --hostile: with nginx and the module under AddressSanitizer
+  --quick       test: skip the second round with the vendored nginx; bench: a short run
+  --reloads     soak: the number is a number of reloads (default: 1000), not of seconds
+  --keys        soak: fetch keys from a provider that changes them every two seconds (default:
+                60 seconds)
+  --hostile     soak: fetch keys from providers that hang, truncate, never end, redirect and send
+                wrong answers, with failing reloads and killed workers (default: 600 seconds)
+  --sanitized   soak --hostile: run nginx and the module under AddressSanitizer
 
 environment
-  NGINX=/path/to/nginx    the nginx to build for (otherwise: the one on PATH)
-  NGINX_VERSION=1.28.0    build for this version, with no nginx of that version here
-  NGINX_SOURCE=/path      nginx's source tree to take the headers from
-  NGINX_MIRROR=URL        where releases are downloaded from, instead of https://nginx.org/download
-  NGINX_SHA256=...        what such a download must be, for a version that is not in
-                          build/nginx-releases.txt and whose signature cannot be checked
-  CI_ADVISORIES=required  test: fail where the list of known vulnerabilities cannot be reached
-  DESTDIR=/path           install: put in front of the path
+  NGINX=/path/to/nginx    the nginx to build for (default: the one on PATH)
+  NGINX_VERSION=1.28.0    the nginx version to build for, if no such nginx is on this machine
+  NGINX_SOURCE=/path      nginx's source tree, to take the headers from
+  NGINX_MIRROR=URL        where to download releases from (default: https://nginx.org/download)
+  NGINX_SHA256=...        the checksum that a download must have, if its version is not in
+                          build/nginx-releases.txt and its signature cannot be checked
+  CI_ADVISORIES=required  test: fail if the list of known vulnerabilities cannot be fetched
+  DESTDIR=/path           install: put this in front of the installation path
 HELP
 }
 
@@ -89,13 +89,13 @@ main() {
             --hostile) HOSTILE=1 ;;
             --sanitized) ASAN=1 ;;
             -h | --help) verb=help ;;
-            -*) die "there is no option $word; ./build.sh help lists them" ;;
+            -*) die "unknown option $word; ./build.sh help lists all options" ;;
             *)
                 if [[ $verb =~ ^(fuzz|soak|bench)$ && -z $argument ]]; then
                     argument=$word
                     continue
                 fi
-                [[ -z $verb ]] || die "one verb at a time: $verb or $word"
+                [[ -z $verb ]] || die "give only one verb, not both $verb and $word"
                 verb=$word
                 ;;
         esac
@@ -111,7 +111,7 @@ main() {
         bench) verb_bench "$argument" ;;
         docker-test) verb_docker_test ;;
         help | "") usage ;;
-        *) die "there is no verb $verb; ./build.sh help lists them" ;;
+        *) die "unknown verb $verb; ./build.sh help lists all verbs" ;;
     esac
 }
 

@@ -42,10 +42,10 @@ fn table(parts: &Parts) -> String {
     let titles = [
         ("about", ""),
         ("cpu", "CPU that the check adds, microseconds per request, minimum / median\n\n"),
-        ("throughput", "Requests per second, of those without the check\n\n"),
+        ("throughput", "Requests per second with the check, of those without it\n\n"),
         ("latency", "Latency with the check, microseconds, p50 / p99\n\n"),
         ("others", "Links, and a check that is switched off, microseconds\n\n"),
-        ("peers", "Who; memory is the proportional set size in MiB\n\n"),
+        ("peers", "Servers; memory is the proportional set size in MiB\n\n"),
     ];
     let all = titles.map(|(name, title)| {
         format!("{title}{}", parts.get(name).map(String::as_str).unwrap_or_default())

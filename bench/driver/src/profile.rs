@@ -52,11 +52,11 @@ const PARTS: [(Part, &str); 8] = [
     (Part::Kernel, "kernel: sockets, TCP, epoll"),
     (Part::Nginx, "nginx"),
     (Part::Allocation, "malloc and free"),
-    (Part::C, "C library otherwise, OpenSSL"),
+    (Part::C, "rest of the C library, OpenSSL"),
     (Part::Signature, "module: digests and signatures"),
     (Part::Base64, "module: base64"),
     (Part::Json, "module: JSON"),
-    (Part::Judging, "module: otherwise"),
+    (Part::Judging, "module: everything else"),
 ];
 
 /// Nanoseconds of a request by what they were spent in.
@@ -95,7 +95,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         }
     }
     let text = format!(
-        "{}. Commit {}, {}. Nanoseconds of a request, by samples of the worker ({FREQUENCY} a second for {} s).\n\n{}",
+        "{}. Commit {}, {}. Nanoseconds per request, from samples of the worker ({FREQUENCY} a second for {} s).\n\n{}",
         crate::machine::describe()?,
         args.commit,
         jiff::Timestamp::now().strftime("%Y-%m-%d"),
@@ -120,7 +120,7 @@ fn table(columns: &[(String, Profile)]) -> Result<String> {
         }
         text.push('\n');
     }
-    write!(text, "| all |")?;
+    write!(text, "| sum |")?;
     for (_, profile) in columns {
         write!(text, " {:.0} |", profile.values().sum::<f64>())?;
     }

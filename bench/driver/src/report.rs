@@ -99,14 +99,14 @@ fn about(results: &Results) -> String {
     let cases = results.peers.iter().flat_map(|peer| &peer.cases);
     let busy = cases.map(|case| case.with.busy).min().unwrap_or_default();
     let doubt = if busy < BUSY {
-        " **The machine had other things to do: do not go by requests per second and latency, and \
-         expect less CPU on one that has not.**"
+        " **The machine was busy with other work: do not rely on requests per second and latency, and \
+         expect less CPU time on an idle machine.**"
     } else {
         ""
     };
     format!(
-        "{}. Commit {}, {}: {} rounds of {} ms for each side of each case, {} connections. The servers were \
-         on their core {busy} % of the time or more.{doubt}\n",
+        "{}. Commit {}, {}: {} rounds of {} ms for each case with and without the check, {} connections. The \
+         servers used {busy} % of their core or more.{doubt}\n",
         results.machine,
         results.commit,
         results.date,

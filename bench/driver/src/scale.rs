@@ -78,7 +78,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         &[("each", "")]
     };
     let mut text = format!(
-        "{}. Commit {}, {}. CPU: microseconds above the same request without a check, HS256, the least of \
+        "{}. Commit {}, {}. CPU: microseconds more than the same request without a check, HS256, minimum of \
          {ROUNDS} slices of {} ms.\n\n| what | how many | nginx -t, s | start, s | memory, MiB |",
         crate::machine::describe()?,
         args.commit,
@@ -91,7 +91,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let columns = 5 + 2 * ways.len();
     write!(text, "\n| --- |{}\n", " --: |".repeat(columns - 1))?;
     let empty = empty(args, ways.len())?;
-    row(&mut text, "none of all that", &empty)?;
+    row(&mut text, "none of these", &empty)?;
     let mut verdicts = String::new();
     for scene in SCENES.iter().filter(|scene| scene.name.contains(&args.only)) {
         eprintln!("{}", scene.name);
@@ -102,7 +102,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         judge(&mut verdicts, scene.name, ways, &empty, &rows)?;
     }
     text += "\n";
-    text += if verdicts.is_empty() { "Nothing grows faster than its number.\n" } else { &verdicts };
+    text += if verdicts.is_empty() { "Nothing grows faster than linearly.\n" } else { &verdicts };
     print!("{text}");
     std::fs::create_dir_all(&args.out)?;
     Ok(std::fs::write(args.out.join("scale.md"), text)?)

@@ -75,7 +75,7 @@ pub(super) const SCENES: [Scene; 9] = [
         make: with_file,
     },
     Scene {
-        name: "locations with a rule, beneath 100 providers",
+        name: "locations with a rule, below 100 providers",
         full: 10_000,
         of_locations: true,
         make: beneath_providers,
