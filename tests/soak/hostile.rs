@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use module_tests::{
-    Connection, Jwt, Nginx, P256, P256_OTHER, RSA, Request, SERVE, nginx_configured, nginx_version,
-    patience, until, until_within,
+    Connection, Jwt, Nginx, P256, P256_OTHER, RSA, Request, SERVE, nginx_configured, patience,
+    until, until_within,
 };
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
@@ -73,16 +73,10 @@ fn server(villains: &[Villain]) -> Result<String> {
     let stale = "proxy_cache_use_stale updating error timeout invalid_header http_500 http_503;
         proxy_cache_background_update on;";
     let lock = "proxy_cache_lock on; proxy_cache_lock_timeout 3s; proxy_cache_lock_age 1s;";
-    // Before 1.25.4 nginx itself loses a subrequest that is ended while a thread writes for it, such as an
-    // update in the background: its cache takes the update to be going on for ever, and gives the old
-    // answer. So there it is one or the other.
-    let threads = match nginx_configured("--with-threads")? {
-        false => stale.to_owned(),
-        true if nginx_version()? < (1, 25, 4) => {
-            "proxy_cache_use_stale error timeout; aio threads; aio_write on; sendfile on;"
-                .to_owned()
-        }
-        true => format!("{stale} aio threads; aio_write on; sendfile on;"),
+    let threads = if nginx_configured("--with-threads")? {
+        "aio threads; aio_write on; sendfile on;"
+    } else {
+        ""
     };
     Ok(format!(
         "keepalive_requests 500;
@@ -94,7 +88,7 @@ fn server(villains: &[Villain]) -> Result<String> {
         location = /_other {{ {second}same; {cache} {lock} proxy_cache_key same; }}
         location = /_lock {{ {second}lock; {cache} {lock} proxy_cache_key lock; }}
         location = /_stale {{ {third}stale; {cache} {stale} {lock} proxy_cache_key stale; }}
-        location = /_threads {{ {first}threads; {cache} {threads} proxy_cache_key threads; }}
+        location = /_threads {{ {first}threads; {cache} {stale} {threads} proxy_cache_key threads; }}
         location = /trap.json {{ internal; access_log logs/inner.log harness; }}
         location = /denied.json {{ deny all; access_log logs/inner.log harness; }}
         location = /big {{ internal; access_log logs/inner.log harness; }}
