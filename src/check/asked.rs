@@ -84,7 +84,7 @@ impl Asked {
 
     /// Once everything is inherited: warns where what is named below an `off` might be taken to end
     /// it. One warning for a level will do.
-    pub(crate) fn warn_if_off(&self, switch: Option<&Switch>, level: &Level<'_>) {
+    pub(crate) fn warn_if_off(&self, switch: Option<&Switch>, lack: &Lack, level: &Level<'_>) {
         let Some(Switch { name, value: SwitchValue::Fixed(Mode::Off), position, .. }) = switch
         else {
             return;
@@ -97,13 +97,13 @@ impl Asked {
         }
         let Some(ask) = idle.find(|ask| !ask.warned.replace(true)) else { return };
         idle.for_each(|ask| ask.warned.set(true));
-        let switch = if *name == "auth_jwt" { "jwt" } else { *name };
         let what = format!(
-            "\"{name}\" is off in {}, though \"{}\" in {} is for it: add \"{switch} on\" there, or \
-             leave it out, if it is to stay off as said",
+            "\"{name}\" is off in {}, though \"{}\" in {} is for it: add \"{} on\" there, or leave it \
+             out, if it is to stay off as said",
             level.shown(),
             ask.name,
             ask.position,
+            lack.switch,
         );
         level.warn(&MergeError { what, position: Rc::clone(position) }.to_string());
     }

@@ -81,13 +81,14 @@ impl<S: Settings> Configured<S> {
         self.settings.refuse_alone()?;
         let named = self.settings.inherit(&parent.settings);
         let Base { switch, asked } = self.settings.base();
-        asked.warn_if_off(switch.as_ref(), level);
+        let lack = self.settings.lack();
+        asked.warn_if_off(switch.as_ref(), &lack, level);
         self.check = match &parent.check {
             Some(check) if !named => Some(Rc::clone(check)),
             _ => self.settings.check(main)?.map(Rc::new),
         };
         if self.check.is_none() && switch.is_none() {
-            asked.complain(level, &self.settings.lack())?;
+            asked.complain(level, &lack)?;
         }
         Ok(())
     }

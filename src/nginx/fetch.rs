@@ -1,11 +1,12 @@
 //! Fetches keys: a GET to the location that the URI names, over a connection of the module's own to
 //! its own nginx ([`loopback`]), so that nginx's proxy, TLS, upstreams and cache do the work.
 //!
-//! Nothing of nginx's outlives its owner here: the two ends share a socket and a flag. To give up is
-//! to close this end; nginx then treats the other as a client that went away, ends what it has begun
-//! in its own time, and frees it.
+//! Nothing of nginx's outlives its owner here: the two ends share a socket and what the other end tells
+//! ([`Told`]). To give up is to close this end; nginx then treats the other as a client that went away,
+//! ends what it has begun, and frees it. So an answer that is at fault does not end the connection while
+//! nginx updates its cache in the background: nginx would drop the update, and give the same answer to the
+//! next fetch, and to all after it.
 
-use core::cell::Cell;
 use core::ptr;
 use std::io::Write as _;
 use std::os::fd::{FromRawFd as _, IntoRawFd as _, OwnedFd};
@@ -22,7 +23,7 @@ use zeroize::Zeroizing;
 
 use super::event::clock;
 use super::guard::guard;
-use super::loopback;
+use super::loopback::{self, Told};
 use super::server::Server;
 
 const AGAIN: isize = ngx::ffi::NGX_AGAIN as isize;
@@ -31,8 +32,8 @@ const OK: ngx_int_t = ngx::ffi::NGX_OK as ngx_int_t;
 /// The largest key set that is taken.
 const MAX_ANSWER: usize = 1 << 20;
 
-/// How often a fetch that is under way is looked at, at least, in milliseconds.
-const LOOK_MS: u64 = 500;
+/// How often a fetch that is under way is checked, at least, in milliseconds.
+const CHECK_MS: u64 = 500;
 
 /// How much is read at once, and how often before other events have their turn.
 const PIECE: usize = 16 << 10;
@@ -81,7 +82,9 @@ struct Fetch {
     /// Begins the fetch, once nginx is done with the event that it is wanted in.
     begin: ngx_event_t,
     answer: AnswerReader,
-    led_astray: Rc<Cell<bool>>,
+    told: Rc<Told>,
+    /// Whether the asker has been told, and only nginx's work keeps the connection open.
+    lingers: bool,
     buffer: Box<[u8]>,
 }
 
@@ -99,7 +102,8 @@ pub(crate) fn start(server: Server<'_>, asker: Rc<dyn Asker>, timeout: u64) {
         deadline: clock().saturating_add(timeout),
         begin,
         answer: AnswerReader::new(MAX_ANSWER),
-        led_astray: Rc::default(),
+        told: Rc::default(),
+        lingers: false,
         buffer: vec![0; PIECE].into(),
     }));
     // SAFETY: the fetch stays where it is until `end` frees it, which its own events alone lead to.
@@ -156,9 +160,9 @@ unsafe fn begin(fetch: *mut Fetch) -> Result<(), String> {
             ngx_close_connection(connection);
             return Err("the connection to nginx itself cannot be watched".to_owned());
         }
-        look_later(fetch, connection);
-        let astray = Rc::clone(&(*fetch).led_astray);
-        if !loopback::connect(theirs.into(), server, astray) {
+        check_later(fetch, connection);
+        let told = Rc::clone(&(*fetch).told);
+        if !loopback::connect(theirs.into(), server, told) {
             ngx_close_connection(connection);
             return Err("no connection is left; see worker_connections".to_owned());
         }
@@ -166,29 +170,32 @@ unsafe fn begin(fetch: *mut Fetch) -> Result<(), String> {
     Ok(())
 }
 
-/// Has [`look`] called in a while.
+/// Has [`check`] called in a while.
 ///
 /// # Safety
 /// `fetch` and its `connection` must be valid.
-unsafe fn look_later(fetch: *mut Fetch, connection: *mut ngx_connection_t) {
+unsafe fn check_later(fetch: *mut Fetch, connection: *mut ngx_connection_t) {
     // SAFETY: by the contract of this function.
     unsafe {
-        let left = (*fetch).deadline.saturating_sub(clock()).clamp(1, LOOK_MS);
+        let left = (*fetch).deadline.saturating_sub(clock()).clamp(1, CHECK_MS);
         ngx_add_timer((*connection).read, usize::try_from(left).unwrap_or(usize::MAX));
     }
 }
 
 /// Gives up when it takes too long, when the worker is about to exit and nobody waits, or when
-/// nginx closes all that is still open (`worker_shutdown_timeout`).
+/// nginx closes all that is still open (`worker_shutdown_timeout`). A fetch whose answer was at fault
+/// ends when nginx is done with its other work, too.
 ///
 /// # Safety
 /// `fetch` and its `connection` must be valid; neither is if this gives true.
-unsafe fn look(fetch: *mut Fetch, connection: *mut ngx_connection_t) -> bool {
+unsafe fn check(fetch: *mut Fetch, connection: *mut ngx_connection_t) -> bool {
     // SAFETY: by the contract of this function; nginx sets the flag between events.
     unsafe {
         let answer = if clock() >= (*fetch).deadline {
             Answer::Failed(format!("timed out after {} ms", (*fetch).timeout))
-        } else if (*connection).close() != 0 || ngx_exiting != 0 && !(*fetch).asker.is_waited_for()
+        } else if (*connection).close() != 0
+            || ngx_exiting != 0 && !(*fetch).asker.is_waited_for()
+            || (*fetch).lingers && !(*fetch).told.is_at_work()
         {
             Answer::Unwanted
         } else {
@@ -220,11 +227,19 @@ unsafe fn read(fetch: *mut Fetch, connection: *mut ngx_connection_t) {
             // Nothing is the end of the connection; so is an error, which nginx has logged.
             let piece = usize::try_from(got).ok().and_then(|got| buffer.get(..got));
             let piece = piece.unwrap_or_default();
-            match (*fetch).answer.push(piece) {
+            let read = (*fetch).answer.push(piece);
+            match read {
                 Ok(false) if !piece.is_empty() => {}
-                result => {
+                Err(_) if (*fetch).told.is_at_work() && ngx_handle_read_event(event, 0) == OK => {
+                    let answer = answer_of(fetch, read.map(drop));
+                    tell(&*fetch, answer);
+                    (*fetch).lingers = true;
+                    return;
+                }
+                _ => {
                     ngx_close_connection(connection);
-                    finish(fetch, result.map(drop));
+                    let answer = answer_of(fetch, read.map(drop));
+                    end(fetch, answer);
                     return;
                 }
             }
@@ -234,22 +249,21 @@ unsafe fn read(fetch: *mut Fetch, connection: *mut ngx_connection_t) {
     }
 }
 
-/// Ends a fetch whose answer is there, whole or at fault.
+/// What came of a fetch whose answer is there, whole or at fault.
 ///
 /// # Safety
-/// As [`end`].
-unsafe fn finish(fetch: *mut Fetch, read: Result<(), http::AnswerError>) {
+/// `fetch` must be valid.
+unsafe fn answer_of(fetch: *mut Fetch, read: Result<(), http::AnswerError>) -> Answer {
     // SAFETY: by the contract of this function.
     unsafe {
         let reader = core::mem::replace(&mut (*fetch).answer, AnswerReader::new(0));
-        let answer = match read.and_then(|()| reader.finish()) {
-            _ if (*fetch).led_astray.get() => {
+        match read.and_then(|()| reader.finish()) {
+            _ if (*fetch).told.is_led_astray() => {
                 Answer::Failed("the answer has X-Accel-Redirect, which is not followed".to_owned())
             }
             Ok(answer) => Answer::Keys { body: answer.body, max_age: answer.max_age },
             Err(error) => Answer::Failed(error.to_string()),
-        };
-        end(fetch, answer);
+        }
     }
 }
 
@@ -260,13 +274,19 @@ unsafe fn finish(fetch: *mut Fetch, read: Result<(), http::AnswerError>) {
 unsafe fn end(fetch: *mut Fetch, answer: Answer) {
     // SAFETY: by the contract of this function; it was made by `Box::into_raw`.
     let fetch = unsafe { Box::from_raw(fetch) };
-    let log = fetch.log;
+    if !fetch.lingers {
+        tell(&fetch, answer);
+    }
+}
+
+/// Gives the answer to who wants it, and logs what there is to say.
+fn tell(fetch: &Fetch, answer: Answer) {
     match fetch.asker.done(answer, clock()) {
         Some(Word::Error(text)) => {
-            ngx::ngx_log_error!(NGX_LOG_ERR, log, "{text}");
+            ngx::ngx_log_error!(NGX_LOG_ERR, fetch.log, "{text}");
         }
         Some(Word::Warning(text)) => {
-            ngx::ngx_log_error!(NGX_LOG_WARN, log, "{text}");
+            ngx::ngx_log_error!(NGX_LOG_WARN, fetch.log, "{text}");
         }
         None => {}
     }
@@ -298,12 +318,13 @@ unsafe extern "C" fn on_event(event: *mut ngx_event_t) {
             }
             let timed_out = (*event).timedout() != 0;
             (*event).set_timedout(0);
-            if (timed_out || (*connection).close() != 0) && look(fetch, connection) {
+            let wants_check = timed_out || (*connection).close() != 0 || (*fetch).lingers;
+            if wants_check && check(fetch, connection) {
                 return;
             }
             if timed_out {
-                look_later(fetch, connection);
-            } else {
+                check_later(fetch, connection);
+            } else if !(*fetch).lingers {
                 read(fetch, connection);
             }
         });

@@ -1,4 +1,4 @@
-//! Flags of a request, read and written by the C compiler (`request_flags.c`).
+//! Flags and counters of a request, read and written by the C compiler (`request_flags.c`).
 
 use ngx::ffi::{ngx_http_request_t, ngx_uint_t};
 
@@ -9,4 +9,5 @@ unsafe extern "C" {
     pub(super) fn token_auth_set_logged(r: *mut ngx_http_request_t, logged: ngx_uint_t);
     pub(super) fn token_auth_filter_finalize(r: *mut ngx_http_request_t) -> ngx_uint_t;
     pub(super) fn token_auth_uri_changes(r: *mut ngx_http_request_t) -> ngx_uint_t;
+    pub(super) fn token_auth_count(r: *mut ngx_http_request_t) -> ngx_uint_t;
 }

@@ -41,8 +41,45 @@ struct Front {
     port: ngx_http_port_t,
     address: ngx_http_in_addr_t,
     socket_address: sockaddr_un,
+    told: Rc<Told>,
+}
+
+/// What the one end is told of the request at the other.
+pub(super) struct Told {
     /// Whether the upstream has tried to lead the request elsewhere.
-    led_astray: Rc<Cell<bool>>,
+    led_astray: Cell<bool>,
+    /// The request, as long as there is one.
+    request: Cell<*mut ngx_http_request_t>,
+}
+
+impl Default for Told {
+    fn default() -> Self {
+        Self { led_astray: Cell::new(false), request: Cell::new(ptr::null_mut()) }
+    }
+}
+
+impl Told {
+    /// Whether the upstream has tried to lead the request elsewhere.
+    pub(super) fn is_led_astray(&self) -> bool {
+        self.led_astray.get()
+    }
+
+    /// Whether nginx does something beside answering the request, such as an update of its cache in the
+    /// background, which it would give up with the connection.
+    pub(super) fn is_at_work(&self) -> bool {
+        let request = self.request.get();
+        // SAFETY: the pointer is null once the request is gone.
+        !request.is_null() && unsafe { flags::token_auth_count(request) } > 1
+    }
+}
+
+/// In the request's pool: has [`Told`] know that the request is gone.
+struct UntilGone(Rc<Told>);
+
+impl Drop for UntilGone {
+    fn drop(&mut self) {
+        self.0.request.set(ptr::null_mut());
+    }
 }
 
 /// Hands `socket` to nginx as a client's connection to `server`, whatever name its request asks
@@ -50,7 +87,7 @@ struct Front {
 /// an `X-Accel-Redirect`. False when nginx has no room for it.
 ///
 /// To be called between events, not from within a request.
-pub(super) fn connect(socket: OwnedFd, server: Server<'_>, led_astray: Rc<Cell<bool>>) -> bool {
+pub(super) fn connect(socket: OwnedFd, server: Server<'_>, told: Rc<Told>) -> bool {
     let log = server.log();
     let fd = socket.into_raw_fd();
     // SAFETY: the log is the server's, which lives as long as the configuration; the descriptor is
@@ -67,7 +104,7 @@ pub(super) fn connect(socket: OwnedFd, server: Server<'_>, led_astray: Rc<Cell<b
         let pool = ngx_create_pool(server.conf.connection_pool_size, log);
         let front = match pool.is_null() {
             true => ptr::null_mut(),
-            false => allocate(pool, Front::new(led_astray)),
+            false => allocate(pool, Front::new(told)),
         };
         if front.is_null() || !prepare(connection, pool, front, server) {
             discount_client();
@@ -85,7 +122,7 @@ pub(super) fn connect(socket: OwnedFd, server: Server<'_>, led_astray: Rc<Cell<b
 }
 
 impl Front {
-    fn new(led_astray: Rc<Cell<bool>>) -> Self {
+    fn new(told: Rc<Told>) -> Self {
         // SAFETY: zero is a valid value of each of nginx's structures.
         unsafe {
             Self {
@@ -93,7 +130,7 @@ impl Front {
                 port: mem::zeroed(),
                 address: mem::zeroed(),
                 socket_address: mem::zeroed(),
-                led_astray,
+                told,
             }
         }
     }
@@ -235,7 +272,10 @@ unsafe fn front_of<'r>(r: *mut ngx_http_request_t) -> Option<&'r Front> {
 pub(super) unsafe extern "C" fn post_read(r: *mut ngx_http_request_t) -> ngx_int_t {
     // SAFETY: nginx passes a valid request to a phase handler.
     unsafe {
-        if front_of(r).is_some() {
+        if let Some(front) = front_of(r) {
+            if !allocate((*r).pool, UntilGone(Rc::clone(&front.told))).is_null() {
+                front.told.request.set(r);
+            }
             flags::token_auth_set_internal(r, 1);
             flags::token_auth_set_logged(r, 1);
         }
@@ -257,7 +297,7 @@ pub(super) unsafe extern "C" fn rewrite(r: *mut ngx_http_request_t) -> ngx_int_t
         if upstream.headers_in.x_accel_redirect.is_null() || ignored {
             return DECLINED;
         }
-        front.led_astray.set(true);
+        front.told.led_astray.set(true);
     }
     NGX_HTTP_BAD_GATEWAY as ngx_int_t
 }

@@ -1,7 +1,7 @@
 /*
- * The flags of a request that the module reads or sets. In recent nginx (1.31.5, not yet 1.28.3) they
- * begin in the middle of a word, and the bindings that bindgen makes then take those behind the first words to be two bits
- * before where the C compiler has put them: so the C compiler is asked.
+ * The flags and counters of a request that the module reads or sets. In recent nginx (1.31.5, not yet
+ * 1.28.3) they begin in the middle of a word, and the bindings that bindgen makes then take those behind
+ * the first words to be two bits before where the C compiler has put them: so the C compiler is asked.
  */
 
 #include <ngx_config.h>
@@ -38,4 +38,10 @@ HIDDEN ngx_uint_t
 token_auth_uri_changes(ngx_http_request_t *r)
 {
     return r->uri_changes;
+}
+
+HIDDEN ngx_uint_t
+token_auth_count(ngx_http_request_t *r)
+{
+    return r->main->count;
 }

@@ -49,6 +49,30 @@ fn a_truncated_answer_under_a_background_update_of_the_cache_harms_nothing() -> 
     Ok(())
 }
 
+/// nginx's cache has an answer that is at fault, gives it to every fetch, and fetches another one in the
+/// background: giving up on the one must not end the other.
+#[test]
+fn an_answer_in_the_cache_that_is_too_large_is_replaced_in_the_background() -> Result<()> {
+    let large = format!("{{\"keys\":[]}}{}", " ".repeat(8 << 20));
+    let gzip = vec![("Content-Encoding", "gzip".to_owned())];
+    for bad in [Behaviour::Keys(large.clone()), Behaviour::Headers(gzip, large.clone())] {
+        let provider = Provider::start(keys(&[OLD])?)?;
+        let nginx = cached(&provider, STALE, "valid=1s").start()?;
+        let (old, new) = (OLD.token()?, NEW.token()?);
+        assert_eq!(nginx.bearer("/", &old)?.verdict(), (200, "ok"));
+        let count = provider.count();
+        provider.set(bad);
+        ask_until_count(&nginx, &provider, &old, (200, "ok"), count + 1)?;
+        // Takes a while, as the update does wherever there is a network.
+        let set = key_set(&[NEW])?;
+        let (one, other) = set.split_at(set.len() / 2);
+        provider.set(Behaviour::Slow(vec![one.into(), other.into()], Duration::from_millis(700)));
+        until_verdict(&nginx, &new, (200, "ok"))?;
+        nginx.finish()?;
+    }
+    Ok(())
+}
+
 #[test]
 fn a_fetch_may_be_given_up_while_it_waits_for_the_lock_of_the_cache() -> Result<()> {
     let provider = Provider::start(keys(&[OLD])?)?;
