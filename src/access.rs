@@ -1,7 +1,7 @@
 //! The decision: asks the checks in force, and combines what they say.
 
 use crate::check::{NoVerdict, Opinion, Refusal, Status};
-use crate::context::Context;
+use crate::context::Judged;
 use crate::location::{LocationConf, MainConf};
 use crate::nginx::Request;
 
@@ -33,9 +33,8 @@ pub(crate) fn ask(
     if jwt.is_none() && link.is_none() {
         return None;
     }
-    let Some(context) = request.context::<Context>() else { return Some(Err(NoVerdict::Value)) };
-    let case = context.case(request);
-    let token_case = context.token_case(request, main);
+    let Some(judged) = Judged::begin(request) else { return Some(Err(NoVerdict::Value)) };
+    let (case, token_case) = (judged.case(), judged.token_case(main));
     let any = request.satisfies_any();
     let ask = || {
         case.is_sound()?;
@@ -44,7 +43,7 @@ pub(crate) fn ask(
         let link = match link {
             _ if token_decides(any, &token) => None,
             None => Some(Opinion::Abstains),
-            Some(check) => Some(context.link_case(request).decide(check)?),
+            Some(check) => Some(judged.link_case().decide(check)?),
         };
         Ok(Opinions { token, link })
     };

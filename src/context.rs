@@ -6,7 +6,7 @@ use crate::check::{Case, Judging, NoVerdict};
 use crate::jwt::{self, TokenCase};
 use crate::link::{self, LinkCase};
 use crate::location::{LocationConf, MainConf};
-use crate::nginx::Request;
+use crate::nginx::{Memory, Request};
 
 /// What is kept with a request, shared by its subrequests and over internal redirects.
 #[derive(Default)]
@@ -18,42 +18,54 @@ pub(crate) struct Context {
     link: link::Kept,
 }
 
-impl Context {
-    pub(crate) fn case<'r>(&'r self, request: Request<'r>) -> Case<'r> {
-        Case::new(request, &self.judging, &self.time)
+/// A request, with what is kept with it.
+#[derive(Clone, Copy)]
+pub(crate) struct Judged<'r> {
+    case: Case<'r>,
+    context: &'r Context,
+}
+
+impl<'r> Judged<'r> {
+    fn new(request: Request<'r>, (memory, context): (Memory<'r>, &'r Context)) -> Self {
+        Self { case: Case::new(request, memory, &context.judging, &context.time), context }
     }
 
-    pub(crate) fn token_case<'r>(
-        &'r self,
-        request: Request<'r>,
-        main: &'r MainConf,
-    ) -> TokenCase<'r> {
-        TokenCase::new(self.case(request), &self.jwt, &main.jwt)
+    /// A request, with room for what is kept with it. `None` when out of memory.
+    pub(crate) fn begin(request: Request<'r>) -> Option<Self> {
+        Some(Self::new(request, request.context()?))
     }
 
-    pub(crate) fn link_case<'r>(&'r self, request: Request<'r>) -> LinkCase<'r> {
-        LinkCase::new(self.case(request), &self.link)
+    pub(crate) fn case(self) -> Case<'r> {
+        self.case
+    }
+
+    pub(crate) fn token_case(self, main: &'r MainConf) -> TokenCase<'r> {
+        TokenCase::new(self.case, &self.context.jwt, &main.jwt)
+    }
+
+    pub(crate) fn link_case(self) -> LinkCase<'r> {
+        LinkCase::new(self.case, &self.context.link)
     }
 }
 
-/// Gives what `show` makes of a request for a variable. Nothing is kept with a request for which nothing
-/// was ever judged, unless a check is `in_force`: `None` then. What fails has the variable empty, and
-/// fails what is being judged now, if anything is.
+/// Gives what `show` makes of a request for a variable; `None` if nothing was ever judged of it, unless a
+/// check is `in_force`. What fails has the variable empty, and fails what is being judged now, if anything
+/// is.
 pub(crate) fn show<'r, T>(
     request: Request<'r>,
     in_force: impl FnOnce(&'r LocationConf) -> bool,
-    show: impl FnOnce(&'r Context, &'r LocationConf, &'r MainConf) -> Result<Option<T>, NoVerdict>,
+    show: impl FnOnce(Judged<'r>, &'r LocationConf, &'r MainConf) -> Result<Option<T>, NoVerdict>,
 ) -> Result<Option<T>, NoVerdict> {
     let (Some(location), Some(main)) = (request.location(), request.main()) else {
         return Err(NoVerdict::Value);
     };
-    let context = if in_force(location) {
-        request.context::<Context>().ok_or(NoVerdict::Value)?
+    let judged = if in_force(location) {
+        Judged::begin(request).ok_or(NoVerdict::Value)?
     } else {
-        match request.existing_context::<Context>() {
-            Some(context) => context,
+        match request.existing_context() {
+            Some(kept) => Judged::new(request, kept),
             None => return Ok(None),
         }
     };
-    show(context, location, main).map_err(|why| context.judging.show_empty(why))
+    show(judged, location, main).map_err(|why| judged.case.judging.show_empty(why))
 }

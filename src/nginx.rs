@@ -33,6 +33,7 @@ pub(crate) use directive::{
 pub(crate) use event::{Ticker, clock, is_alive};
 pub(crate) use fetch::{Answer, Asker, Word, start as start_fetch};
 pub(crate) use hold::Waker;
+pub(crate) use kept::Memory;
 pub(crate) use level::Level;
 pub(crate) use module::{FAILED, Module, Phase, module};
 pub(crate) use request::{Place, Request};

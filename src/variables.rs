@@ -31,7 +31,7 @@ fn of_token<'r, T>(
     context::show(
         request,
         |location: &LocationConf| location.jwt.check().is_some(),
-        |context, location, main| show(context.token_case(request, main), location.jwt.check()),
+        |judged, location, main| show(judged.token_case(main), location.jwt.check()),
     )
 }
 
@@ -43,7 +43,7 @@ fn of_link<'r, T>(
     context::show(
         request,
         |location: &LocationConf| location.link.check().is_some(),
-        |context, location, _| show(context.link_case(request), location.link.check()),
+        |judged, location, _| show(judged.link_case(), location.link.check()),
     )
 }
 

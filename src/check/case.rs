@@ -3,13 +3,14 @@
 use std::cell::Cell;
 
 use super::judging::{Judging, NoVerdict};
-use crate::nginx::{Place, Request};
+use crate::nginx::{Memory, Place, Request};
 
 /// A request, and the judgements on it that are under way.
 #[derive(Clone, Copy)]
 pub(crate) struct Case<'r> {
     pub(crate) request: Request<'r>,
     pub(crate) judging: &'r Judging,
+    memory: Memory<'r>,
     time: &'r Cell<Option<i64>>,
 }
 
@@ -17,10 +18,11 @@ impl<'r> Case<'r> {
     /// `time` is kept with the request, for [`Case::time`].
     pub(crate) fn new(
         request: Request<'r>,
+        memory: Memory<'r>,
         judging: &'r Judging,
         time: &'r Cell<Option<i64>>,
     ) -> Self {
-        Self { request, judging, time }
+        Self { request, judging, memory, time }
     }
 
     /// Where the request stands now.
@@ -53,20 +55,18 @@ impl<'r> Case<'r> {
         self,
         judge: impl FnOnce() -> Result<V, NoVerdict>,
     ) -> Result<V, NoVerdict> {
-        let watch = self.request.watch_variables();
+        let watch = self.memory.watch_variables();
         let judged = self.judging.run(|| {
             let verdict = judge()?;
             self.no_failed_variable().map(|()| verdict)
         });
-        if judged.is_err()
-            && let Some(watch) = watch
-        {
+        if judged.is_err() {
             watch.forget_values();
         }
         judged
     }
 
     fn no_failed_variable(self) -> Result<(), NoVerdict> {
-        if self.request.has_failed_variable() { Err(NoVerdict::Value) } else { Ok(()) }
+        if self.memory.has_failed_variable() { Err(NoVerdict::Value) } else { Ok(()) }
     }
 }

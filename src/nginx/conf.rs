@@ -3,7 +3,7 @@
 use core::any::TypeId;
 use core::ffi::c_void;
 use core::ptr;
-use core::sync::atomic::{AtomicPtr, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 use ngx::ffi::{
     ngx_conf_t, ngx_http_conf_ctx_t, ngx_http_core_loc_conf_t, ngx_http_core_main_conf_t,
@@ -12,24 +12,29 @@ use ngx::ffi::{
 
 use super::pool::allocate;
 
-/// The module as nginx knows it, from when nginx makes its first configuration.
+/// The module as nginx knows it, from when nginx makes its first configuration, and the number of its
+/// slot among those of `http` modules.
 static MODULE: AtomicPtr<ngx_module_t> = AtomicPtr::new(ptr::null_mut());
+static SLOT: AtomicUsize = AtomicUsize::new(0);
 
-/// Notes which module this is.
-pub(super) fn set_module(module: *const ngx_module_t) {
+/// Notes which module this is, by the first hook of all.
+///
+/// # Safety
+/// `module` must be a static of the module's, which nginx has loaded.
+pub(super) unsafe fn set_module(module: *const ngx_module_t) {
     MODULE.store(module.cast_mut(), Ordering::Relaxed);
+    // SAFETY: by the contract of this function; nginx sets the number before it calls any hook.
+    SLOT.store(unsafe { (*module).ctx_index }, Ordering::Relaxed);
 }
 
-/// What [`set_module`] has noted.
+/// The module.
 pub(super) fn module() -> *const ngx_module_t {
     MODULE.load(Ordering::Relaxed)
 }
 
-/// The number of the module's slot among those of `http` modules.
+/// The number of the module's slot.
 pub(super) fn slot() -> usize {
-    // SAFETY: `set_module` has been called by the first hook of all, with a static of the module's;
-    // nginx sets the number before it calls any hook.
-    unsafe { (*module()).ctx_index }
+    SLOT.load(Ordering::Relaxed)
 }
 
 /// A value in one of nginx's slots, with its type: so safe code may ask for it by the type alone.

@@ -40,10 +40,11 @@ pub(super) struct Own {
 pub(super) struct Valued(Box<[bool]>);
 
 impl<'r> Request<'r> {
-    /// What is kept with the request; `None` when out of memory, or if it is of another type.
-    pub(crate) fn context<T: Default + 'static>(self) -> Option<&'r T> {
-        if let Some(kept) = self.kept() {
-            return value_of(kept);
+    /// What is kept with the request, of the boundary and of the module; `None` when out of memory, or if
+    /// the module's is of another type.
+    pub(crate) fn context<T: Default + 'static>(self) -> Option<(Memory<'r>, &'r T)> {
+        if let Some(own) = self.kept() {
+            return Some((Memory { request: self, own }, value_of(own)?));
         }
         let own = Own {
             of: TypeId::of::<T>(),
@@ -60,13 +61,15 @@ impl<'r> Request<'r> {
             let main = (*self.raw()).main;
             let kept = allocate_with((*main).pool, Kept { own, value: T::default() }, drop_kept);
             *(*main).ctx.add(slot()) = kept.cast();
-            kept.as_ref().map(|kept| &kept.value)
+            let kept = kept.as_ref()?;
+            Some((Memory { request: self, own: &kept.own }, &kept.value))
         }
     }
 
     /// What is kept with the request, if anything is.
-    pub(crate) fn existing_context<T: 'static>(self) -> Option<&'r T> {
-        self.kept().and_then(value_of)
+    pub(crate) fn existing_context<T: 'static>(self) -> Option<(Memory<'r>, &'r T)> {
+        let own = self.kept()?;
+        Some((Memory { request: self, own }, value_of(own)?))
     }
 
     /// The boundary's own part.
@@ -79,20 +82,15 @@ impl<'r> Request<'r> {
         unsafe {
             let main = (*self.raw()).main;
             let slot = (*main).ctx.add(slot());
-            let redirected = flags::token_auth_internal(main) != 0
-                || flags::token_auth_filter_finalize(main) != 0;
-            if (*slot).is_null() && redirected {
+            let redirected = || {
+                flags::token_auth_internal(main) != 0
+                    || flags::token_auth_filter_finalize(main) != 0
+            };
+            if (*slot).is_null() && redirected() {
                 *slot = find((*(*main).pool).cleanup, drop_kept);
             }
             (*slot).cast::<Own>().as_ref()
         }
-    }
-
-    /// Watches which variables nginx evaluates, until what this gives is dropped.
-    pub(crate) fn watch_variables(self) -> Option<VariableWatch<'r>> {
-        let own = self.kept()?;
-        own.watchers.set(own.watchers.get() + 1);
-        Some(VariableWatch { request: self, own })
     }
 
     /// A variable is about to be evaluated.
@@ -104,10 +102,25 @@ impl<'r> Request<'r> {
             valued.get_or_insert_with(|| Valued(self.values().map(has_value).collect()));
         }
     }
+}
+
+/// What the boundary keeps of a request, for those who judge it.
+#[derive(Clone, Copy)]
+pub(crate) struct Memory<'r> {
+    request: Request<'r>,
+    own: &'r Own,
+}
+
+impl<'r> Memory<'r> {
+    /// Watches which variables nginx evaluates, until what this gives is dropped.
+    pub(crate) fn watch_variables(self) -> VariableWatch<'r> {
+        self.own.watchers.set(self.own.watchers.get() + 1);
+        VariableWatch(self)
+    }
 
     /// Whether a variable of the module's could not be shown, so that nginx took it for an empty one.
     pub(crate) fn has_failed_variable(self) -> bool {
-        self.kept().is_some_and(|own| own.has_failed.get())
+        self.own.has_failed.get()
     }
 }
 
@@ -124,21 +137,18 @@ unsafe extern "C" fn drop_kept(data: *mut c_void) {
 }
 
 /// Somebody who watches which variables nginx evaluates.
-pub(crate) struct VariableWatch<'r> {
-    request: Request<'r>,
-    own: &'r Own,
-}
+pub(crate) struct VariableWatch<'r>(Memory<'r>);
 
 impl VariableWatch<'_> {
     /// Has nginx evaluate again, when they are read next, the variables that it has evaluated since the
     /// outermost watch began. Within another one this does nothing.
     pub(crate) fn forget_values(&self) {
-        if self.own.watchers.get() == 1
-            && let Ok(mut valued) = self.own.valued.try_borrow_mut()
+        if self.0.own.watchers.get() == 1
+            && let Ok(mut valued) = self.0.own.valued.try_borrow_mut()
             && let Some(before) = valued.take()
         {
             let had_none =
-                before.0.iter().zip(self.request.values()).filter(|(had_one, _)| !**had_one);
+                before.0.iter().zip(self.0.request.values()).filter(|(had_one, _)| !**had_one);
             had_none.for_each(|(_, value)| forget(value));
         }
     }
@@ -146,9 +156,9 @@ impl VariableWatch<'_> {
 
 impl Drop for VariableWatch<'_> {
     fn drop(&mut self) {
-        self.own.watchers.set(self.own.watchers.get() - 1);
-        if self.own.watchers.get() == 0 {
-            self.own.valued.take();
+        self.0.own.watchers.set(self.0.own.watchers.get() - 1);
+        if self.0.own.watchers.get() == 0 {
+            self.0.own.valued.take();
         }
     }
 }

@@ -220,11 +220,13 @@ unsafe extern "C" fn init_module<M: Module>(cycle: *mut ngx_cycle_t) -> ngx_int_
 
 unsafe extern "C" fn create_main_conf<M: Module>(cf: *mut ngx_conf_t) -> *mut c_void {
     guard_conf(cf, ptr::null_mut(), || {
-        // The first of all hooks that ask which module this is.
-        set_module(M::module());
-        // SAFETY: `cf` and its pool are valid while the configuration is read; the pool lives as long
+        // SAFETY: the module is a static, and nginx has loaded it, or it would not call this, the first
+        // of all hooks. `cf` and its pool are valid while the configuration is read; the pool lives as long
         // as the configuration.
-        unsafe { conf::store((*cf).pool, M::Main::default()) }
+        unsafe {
+            set_module(M::module());
+            conf::store((*cf).pool, M::Main::default())
+        }
     })
 }
 
