@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
-use super::{MAX_DEPTH, Node, Number, Span, digits};
-use crate::number::MAX_EXPONENT_DIGITS;
+use super::node::{MAX_DEPTH, Node, Span, digits};
+use crate::number::{MAX_EXPONENT_DIGITS, Number};
 
 /// Up to so many, comparing every pair of names is faster than sorting them.
 const FEW_MEMBERS: usize = 16;
