@@ -192,19 +192,6 @@ impl Record {
     }
 }
 
-/// How long an answer may be kept by its `Cache-Control` and `Age` headers (RFC 9111 sections
-/// 5.2.2.1 and 5.1), in milliseconds; `None` where it names no `max-age`.
-pub fn max_age(cache_control: &[u8], age: &[u8]) -> Option<u64> {
-    let seconds = |text: &str| text.trim().trim_matches('"').parse::<u64>().ok();
-    let directives = core::str::from_utf8(cache_control).ok()?.split(',');
-    let max_age = directives
-        .filter_map(|directive| directive.split_once('='))
-        .find(|(name, _)| name.trim().eq_ignore_ascii_case("max-age"))
-        .and_then(|(_, value)| seconds(value))?;
-    let age = core::str::from_utf8(age).ok().and_then(seconds).unwrap_or(0);
-    Some(max_age.saturating_sub(age).saturating_mul(1_000))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -310,21 +297,5 @@ mod tests {
         record.renew();
         assert_eq!(record.age(&TERMS, NOW), Age::Due);
         assert_eq!(record.claim(Purpose::Age, &TERMS, NOW), Claim::Fetch);
-    }
-
-    #[test]
-    fn cache_control_is_read_as_rfc_9111_writes_it() {
-        for (header, age, want) in [
-            ("max-age=300", "", Some(300_000)),
-            ("public, Max-Age=300, must-revalidate", "100", Some(200_000)),
-            ("max-age=\"300\"", "", Some(300_000)),
-            ("max-age=10", "20", Some(0)),
-            ("s-maxage=10", "", None),
-            ("no-cache, no-store", "", None),
-            ("max-age=ten", "", None),
-            ("", "", None),
-        ] {
-            assert_eq!(super::max_age(header.as_bytes(), age.as_bytes()), want, "{header}");
-        }
     }
 }
