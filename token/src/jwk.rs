@@ -8,23 +8,11 @@ use crate::alg::{Algorithm, AlgorithmSet, Curve};
 use crate::base64url;
 use crate::json::{Document, Value};
 use crate::key::{Key, KeyError};
-use crate::keyfile::MAX_PUBLISHED_KEYS;
 use crate::loaded::{Fault, LoadError, Loaded, Shown, shortened};
-
-/// What to do with a key of a set that is at fault.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Faulty {
-    /// It is an error: whoever wrote the file is there to mend it.
-    Refuse,
-    /// It is left out with a warning, as RFC 7517 section 5 wants of a set that others publish.
-    LeaveOut,
-}
+use crate::published::{Faulty, MAX_PUBLISHED_KEYS, RSA_COST};
 
 /// How many names and values a set may hold that others publish: many for each key that is read.
 const MAX_PUBLISHED_NODES: usize = 32 * MAX_PUBLISHED_KEYS;
-
-/// As how many keys an RSA key counts among these.
-pub(crate) const RSA_COST: usize = 4;
 
 /// Reads a JWK Set, or a single JWK. `kid` names a single JWK that has none.
 pub(crate) fn load(text: &[u8], kid: Option<&str>, faulty: Faulty) -> Result<Loaded, LoadError> {

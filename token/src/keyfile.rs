@@ -2,13 +2,9 @@
 
 use sha2::{Digest as _, Sha256};
 
-use crate::jwk::Faulty;
-use crate::loaded::{Fault, LoadError, Loaded};
+use crate::loaded::{Fault, LoadError, Loaded, without_mark};
+use crate::published::Faulty;
 use crate::{jwk, pem};
-
-/// How many keys of a set that others publish are read, where an RSA key counts as four: making one
-/// out takes some microseconds, and a worker serves nobody meanwhile.
-pub const MAX_PUBLISHED_KEYS: usize = 2048;
 
 /// Reads a JWK Set, a single JWK, or PEM blocks (public keys or certificates).
 ///
@@ -40,12 +36,6 @@ fn load(text: &[u8], kid: Option<&str>, faulty: Faulty) -> Result<Loaded, LoadEr
         _ => Err(LoadError::new("", Fault::NeitherJsonNorPem)),
     }?
     .finish()
-}
-
-/// A text without the byte order mark that some editors put before it: nothing in it is changed by
-/// that, and it would be no JSON.
-pub(crate) fn without_mark(text: &[u8]) -> &[u8] {
-    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
 }
 
 /// What tells the text of one key file from that of another (SHA-256), so that what is read again

@@ -10,8 +10,7 @@ use zeroize::Zeroizing;
 use crate::alg::{Algorithm, AlgorithmSet};
 use crate::json::{Document, Value};
 use crate::key::Key;
-use crate::keyfile::without_mark;
-use crate::loaded::{Fault, LoadError, Loaded, Shown};
+use crate::loaded::{Fault, LoadError, Loaded, Shown, without_mark};
 
 /// Reads kid/secret pairs: `{"KID": "secret", …}`, Azion's `{"kids": {…}}`, or that in an array,
 /// as Azion's JSON Args have it. The bytes of the string are the secret.

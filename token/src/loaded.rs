@@ -87,6 +87,12 @@ pub(crate) fn shortened(name: &str) -> String {
     }
 }
 
+/// A text without the byte order mark that some editors put before it: nothing in it is changed by
+/// that, and it would be no JSON.
+pub(crate) fn without_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
+}
+
 impl LoadError {
     pub(crate) fn new(member: impl Into<String>, fault: Fault) -> Self {
         Self { member: member.into(), fault }

@@ -7,10 +7,9 @@ use x509_cert::der::{Any, Decode as _};
 use x509_cert::spki::SubjectPublicKeyInfo;
 
 use crate::alg::{AlgorithmSet, Curve};
-use crate::jwk::{Faulty, RSA_COST};
 use crate::key::{Key, KeyError};
-use crate::keyfile::MAX_PUBLISHED_KEYS;
 use crate::loaded::{Fault, LoadError, Loaded};
+use crate::published::{Faulty, MAX_PUBLISHED_KEYS, RSA_COST};
 
 // RFC 3279 section 2.3, RFC 5480 section 2.1, RFC 8410 section 3.
 const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
