@@ -10,11 +10,13 @@ use crate::cache::{Cache, Known, Proof};
 use crate::claims::{self, Claims};
 use crate::compact::Compact;
 use crate::content::Content;
+use crate::effective::InForce;
 use crate::header::{self, Header};
 use crate::json::Document;
 use crate::keyset::Place;
-use crate::policy::{Beside, InForce, Loan, Policy, Refusal};
+use crate::policy::{Beside, Loan, Policy};
 use crate::providers::Providers;
+use crate::refusal::Refusal;
 use crate::reject::Reject;
 
 /// Whose tokens are accepted.
