@@ -1,5 +1,5 @@
-//! What the fuzz targets do with an input. Beside not to panic, each demands something of what the
-//! core answers, most often what a naive recomputation gives.
+//! What the fuzz targets do with an input. Each checks that the core does not panic, and that its answer
+//! is right, mostly by computing it again in a naive way.
 
 // A finding is a panic.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -17,8 +17,8 @@ use sha2::Sha256;
 use token::credential::{self, Found};
 use token::json::{Document, Number, Value};
 use token::{
-    AlgorithmSet, Beside, Cache, ClaimPath, ClaimRule, Demands, Key, KeySet, Link, LinkAlgorithm,
-    LinkPolicy, LinkSecret, Loaded, Loan, MAX_PUBLISHED_KEYS, MAX_TOKEN_LEN, Operator, Policy,
+    AlgorithmSet, LocationPolicy, Cache, ClaimPath, ClaimRule, Requirements, Key, KeySet, Link, LinkAlgorithm,
+    LinkPolicy, LinkSecret, Loaded, LiveInputs, MAX_PUBLISHED_KEYS, MAX_TOKEN_LEN, Operator, Policy,
     Providers, Refusal, Reject, Revocation, RevokedList, Trust, Verified, load_keys, load_kids,
     load_published_keys,
 };
@@ -50,9 +50,9 @@ fn key_set(files: &[&str]) -> Vec<Arc<KeySet>> {
     sets
 }
 
-fn demands(issuer: Option<&str>) -> Demands {
+fn requirements(issuer: Option<&str>) -> Requirements {
     let list = |texts: &[&str]| texts.iter().map(|text| Box::from(*text)).collect();
-    Demands {
+    Requirements {
         issuers: issuer.iter().map(|issuer| Box::from(*issuer)).collect(),
         audiences: list(&["api"]),
         types: list(&["at+jwt", "JWT"]),
@@ -88,13 +88,13 @@ static JUDGES: LazyLock<Judges> = LazyLock::new(|| {
     let policy = |issuer| Policy {
         keys: key_set(&files),
         leeway: 10,
-        demands: vec![demands(issuer)],
+        requirements: vec![requirements(issuer)],
         revoked: vec![revoked()],
         ..Policy::default()
     };
     let providers = Providers::new(["a", "b"].map(|issuer| policy(Some(issuer))));
     let providers = Arc::new(providers.expect("issuers of their own"));
-    let providers = || Trust::Providers(Arc::clone(&providers), Beside::default());
+    let providers = || Trust::Providers(Arc::clone(&providers), LocationPolicy::default());
     Judges {
         plain: Policy { keys: key_set(&files), ..Policy::default() },
         strict: policy(None),
@@ -122,13 +122,13 @@ pub fn token(input: &[u8]) {
     let token = signed.as_deref().unwrap_or(input);
     let plain = judges.plain.check(token, NOW);
     let strict = judges.strict.check(token, NOW);
-    let provider = judges.providers.check(token, NOW, |_| Loan::default());
+    let provider = judges.providers.check(token, NOW, |_| LiveInputs::default());
     let jws = judges.plain.verify_jws(token, NOW);
     for (trust, answer) in judges.cached.iter().zip([&strict, &provider]) {
         // The second time it is known, if it can be at all.
         for _ in 0..2 {
             let again = CACHE
-                .with(|cache| trust.check_cached(token, NOW, |_| Loan::default(), Some(cache)));
+                .with(|cache| trust.check_cached(token, NOW, |_| LiveInputs::default(), Some(cache)));
             assert_eq!(told(&again), told(answer));
         }
     }
@@ -159,7 +159,7 @@ pub fn token(input: &[u8]) {
         known(verified, None);
     }
     if let Ok(verified) = &provider {
-        assert!(strict.is_ok(), "a provider accepts what its keys and demands alone do not");
+        assert!(strict.is_ok(), "a provider accepts what its keys and requirements alone do not");
         known(verified, Some(["a", "b"][verified.provider]));
     }
     for refusal in [plain.err(), strict.err(), provider.err(), jws.err()].into_iter().flatten() {

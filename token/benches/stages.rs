@@ -6,7 +6,7 @@ use std::hint::black_box;
 use criterion::{Criterion, criterion_group, criterion_main};
 use token::base64url::decode;
 use token::json::Document;
-use token::{Cache, Link, LinkAlgorithm, LinkPolicy, LinkSecret, Loan};
+use token::{Cache, Link, LinkAlgorithm, LinkPolicy, LinkSecret, LiveInputs};
 
 #[path = "../tests/common/tokens.rs"]
 mod tokens;
@@ -28,7 +28,7 @@ fn reading(criterion: &mut Criterion) {
     let trust = trust(&ALGORITHMS);
     for (name, bad) in [("two sections", "a.b"), ("no JSON", "YQ.YQ.YQ")] {
         group.bench_function(name, |b| {
-            b.iter(|| trust.check(bad.as_bytes(), NOW, |_| Loan::default()));
+            b.iter(|| trust.check(bad.as_bytes(), NOW, |_| LiveInputs::default()));
         });
     }
     group.finish();
@@ -53,7 +53,7 @@ fn judging(criterion: &mut Criterion) {
     for algorithm in ALGORITHMS {
         let one = token(algorithm, 0);
         group.bench_function(format!("{algorithm}, no cache"), |b| {
-            b.iter(|| trust.check(black_box(&one), NOW, |_| Loan::default()).unwrap());
+            b.iter(|| trust.check(black_box(&one), NOW, |_| LiveInputs::default()).unwrap());
         });
         // Room for a few of them only, so that each makes room and none is known.
         let many: Vec<_> = (0..64).map(|n| token(algorithm, n)).collect();
@@ -61,13 +61,17 @@ fn judging(criterion: &mut Criterion) {
         group.bench_function(format!("{algorithm}, never seen"), |b| {
             b.iter(|| {
                 next = (next + 1) % many.len();
-                trust.check_cached(&many[next], NOW, |_| Loan::default(), Some(&small)).unwrap()
+                trust
+                    .check_cached(&many[next], NOW, |_| LiveInputs::default(), Some(&small))
+                    .unwrap()
             });
         });
         let cache = Cache::new(1 << 20).unwrap();
         group.bench_function(format!("{algorithm}, seen before"), |b| {
             b.iter(|| {
-                trust.check_cached(black_box(&one), NOW, |_| Loan::default(), Some(&cache)).unwrap()
+                trust
+                    .check_cached(black_box(&one), NOW, |_| LiveInputs::default(), Some(&cache))
+                    .unwrap()
             });
         });
     }
@@ -76,7 +80,7 @@ fn judging(criterion: &mut Criterion) {
 
 fn rules_and_links(criterion: &mut Criterion) {
     let verified =
-        trust(&ALGORITHMS).check(&token(ALGORITHMS[0], 0), NOW, |_| Loan::default()).unwrap();
+        trust(&ALGORITHMS).check(&token(ALGORITHMS[0], 0), NOW, |_| LiveInputs::default()).unwrap();
     let rule = rule();
     criterion.bench_function("rule on a claim", |b| {
         b.iter(|| assert!(rule.holds(black_box(&verified.payload), &["read"])));

@@ -1,10 +1,10 @@
 //! Finding a credential in what a client sent: header lines, cookies, query arguments.
 //!
-//! One rule for all of them: what another reader of the same request could read otherwise is
-//! refused. nginx's own variables and the libraries of applications do not agree on where a cookie
-//! or an argument ends, on the case of its name, on spaces around it, on its encoding. So a name
-//! counts in every spelling that some reader takes for it, and there must be one of them, in the
-//! spelling that all agree on.
+//! One rule for all of them: a credential is refused if another program could read the same request
+//! in a different way. nginx's own variables and the libraries of applications disagree about where
+//! a cookie or an argument ends, about the case of its name, spaces around it, and its encoding. So
+//! every spelling counts that some program takes for the name. The name must occur exactly once, and
+//! in the spelling that all programs understand.
 
 mod argument;
 mod cookie;
@@ -17,4 +17,4 @@ pub use argument::{argument, single_argument};
 pub use cookie::cookie;
 pub use found::Found;
 pub use header::{bearer, header};
-pub use spelling::{is_header, may_be_called};
+pub use spelling::{is_header_spelling, is_spelling};

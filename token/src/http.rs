@@ -1,5 +1,5 @@
-//! The two ends of a fetch over HTTP/1.1 (RFC 9112): the request line for a URI of the
-//! configuration, and an answer that is read piece by piece as it arrives.
+//! A fetch over HTTP/1.1 (RFC 9112): the target of the request line, made from a configured URI, and
+//! the answer, read piece by piece as it arrives.
 
 mod answer;
 mod target;

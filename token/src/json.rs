@@ -1,16 +1,18 @@
-//! Strict JSON (RFC 8259), kept as a flat tape.
+//! Strict JSON (RFC 8259), stored as a flat list of nodes.
 //!
-//! Tokens and key files decide who may pass, so two readers must never see two meanings in one
-//! text: member names must be unique at every level (also when equal only after unescaping, which
-//! RFC 7515 section 4 and RFC 7519 section 4 allow a reader to demand), nesting is bounded, and
-//! nothing may follow the value. A [`Document`] owns its text; its nodes are ranges into it, so a
-//! payload costs one allocation beside its text, and it can be remembered as it is.
+//! Tokens and key files decide who may pass, so no two programs may understand the same text in
+//! different ways. Member names must be unique in each object, also after unescaping (RFC 7515
+//! section 4 and RFC 7519 section 4 allow this requirement). Nesting is limited, and nothing may
+//! follow the value.
+//!
+//! A [`Document`] owns its text, and its nodes are ranges of the text. So a payload needs one
+//! allocation besides its text, and can be kept in a cache as it is.
 
 mod document;
 mod node;
 mod tape;
 
-pub(crate) use document::Place;
+pub(crate) use document::NodeIndex;
 pub use document::{Document, JsonError, Value};
 pub use node::MAX_DEPTH;
 

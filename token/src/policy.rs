@@ -1,4 +1,4 @@
-//! What a location demands of a token.
+//! What a token must satisfy, as it is configured and as it changes at run time.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -10,77 +10,75 @@ use crate::keyset::KeySet;
 use crate::reject::Reject;
 use crate::revoked::Revocation;
 
-/// What a token must satisfy.
+/// The keys and requirements that a token is judged by: those of a location, or of one provider.
 #[derive(Debug, Default)]
 pub struct Policy {
-    /// Where keys come from. A kid is looked up in all of them, in this order.
+    /// The key sets. A kid is searched for in all of them, in this order.
     pub keys: Vec<Arc<KeySet>>,
-    /// The accepted values of `alg`; `None` for every one that the selected key allows.
+    /// The accepted values of `alg`; `None` accepts every algorithm that the selected key allows.
     pub algorithms: Option<AlgorithmSet>,
     /// Clock skew allowed for `exp` and `nbf`, in seconds.
     pub leeway: i64,
-    /// What the header and the claims must be; all of it. Of a provider, the first names its
-    /// issuers.
-    pub demands: Vec<Demands>,
-    /// Which tokens are revoked.
+    /// A token must meet all of these. The first one of a provider names the provider's issuers.
+    pub requirements: Vec<Requirements>,
+    /// The lists of revoked tokens.
     pub revoked: Vec<Arc<Revocation>>,
 }
 
-/// What the registered parts of a token must be.
+/// What the `typ` header and the registered claims (RFC 7519 section 4.1) must be.
 #[derive(Debug, Default, Clone)]
-pub struct Demands {
-    /// The accepted values of `iss`; empty for any, or none.
+pub struct Requirements {
+    /// The accepted values of `iss`; if empty, any value or none is accepted.
     pub issuers: Box<[Box<str>]>,
-    /// The accepted values of `aud`; empty for any, or none.
+    /// The accepted values of `aud`; if empty, any value or none is accepted.
     pub audiences: Box<[Box<str>]>,
-    /// The accepted values of the `typ` header; empty for any, or none.
+    /// The accepted values of the `typ` header; if empty, any value or none is accepted.
     pub types: Box<[Box<str>]>,
-    /// Whether a token must expire.
+    /// Whether a token must have `exp`.
     pub require_exp: bool,
     /// The longest accepted time from `iat` to `exp`, in seconds.
     pub max_lifetime: Option<i64>,
 }
 
-/// What a location demands beside the policies of the providers that it trusts. It is kept apart
-/// from them so that any number of locations can share them.
+/// What a location requires in addition to the policies of its providers. It is separate from them,
+/// so that many locations can share the same providers.
 #[derive(Debug, Default)]
-pub struct Beside {
-    /// The accepted values of `alg`, of those that a policy accepts; `None` for all of them.
+pub struct LocationPolicy {
+    /// The accepted values of `alg`: the provider must accept them as well. `None` restricts nothing.
     pub algorithms: Option<AlgorithmSet>,
-    /// Clock skew allowed instead of what a policy allows, in seconds.
+    /// Clock skew allowed for `exp` and `nbf`, in seconds; `None` takes the provider's.
     pub leeway: Option<i64>,
-    /// What the header and the claims must be, too.
-    pub demands: Demands,
-    /// Further lists of what is revoked.
+    /// Further requirements, in addition to the provider's.
+    pub requirements: Requirements,
+    /// Further lists of revoked tokens.
     pub revoked: Vec<Arc<Revocation>>,
 }
 
-/// What a [`Policy`] goes by beside what the configuration fixes: keys and lists that change while
-/// requests flow.
+/// Keys and lists that change at run time, added to the policy's own.
 #[derive(Debug, Default)]
-pub struct Lent {
-    /// Further key sources, tried after the policy's own.
+pub struct LivePolicy {
+    /// Further key sets, tried after the policy's own.
     pub keys: Vec<Arc<KeySet>>,
-    /// Further lists of what is revoked.
+    /// Further lists of revoked tokens.
     pub revoked: Vec<Arc<Revocation>>,
 }
 
-/// All that is lent for one judgement.
+/// All keys and lists that change at run time, as they are for one judgement.
 #[derive(Debug, Default, Clone)]
-pub struct Loan {
-    /// To the policy; `None` for nothing.
-    pub policy: Option<Rc<Lent>>,
-    /// Lists of what is revoked that a location goes by [beside](Beside); `None` for none.
+pub struct LiveInputs {
+    /// Added to the policy; `None` adds nothing.
+    pub policy: Option<Rc<LivePolicy>>,
+    /// Lists of revoked tokens, added to the [`LocationPolicy`]'s; `None` adds nothing.
     pub revoked: Option<Rc<[Arc<Revocation>]>>,
 }
 
-impl From<Rc<Lent>> for Loan {
-    fn from(lent: Rc<Lent>) -> Self {
-        Self { policy: Some(lent), revoked: None }
+impl From<Rc<LivePolicy>> for LiveInputs {
+    fn from(policy: Rc<LivePolicy>) -> Self {
+        Self { policy: Some(policy), revoked: None }
     }
 }
 
-impl Demands {
+impl Requirements {
     pub(crate) fn check(&self, content: &Content, now: i64) -> Result<(), Reject> {
         let Content { header, payload, head, claims } = content;
         if !self.types.is_empty() && !is_typ(head.typ(header), &self.types) {

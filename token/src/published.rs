@@ -1,17 +1,17 @@
-//! Limits for key sets that others publish, and what is done with their faulty keys.
+//! Limits for key sets that others publish, and what to do with faulty keys in them.
 
-/// How many keys of a set that others publish are read, where an RSA key counts as four: making one
-/// out takes some microseconds, and a worker serves nobody meanwhile.
+/// How many keys are read from a set that others publish; an RSA key counts as four. Parsing a key takes
+/// some microseconds, in which the worker serves no other request.
 pub const MAX_PUBLISHED_KEYS: usize = 2048;
 
-/// As how many keys an RSA key counts among these.
+/// How many keys an RSA key counts as.
 pub(crate) const RSA_COST: usize = 4;
 
-/// What to do with a key of a set that is at fault.
+/// What to do with faulty keys of a set.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Faulty {
-    /// It is an error: whoever wrote the file is there to mend it.
+pub(crate) enum FaultyKeys {
+    /// A faulty key is an error: the person who wrote the file can correct it.
     Refuse,
-    /// It is left out with a warning, as RFC 7517 section 5 wants of a set that others publish.
-    LeaveOut,
+    /// A faulty key is skipped with a warning (RFC 7517 section 5): others publish the set.
+    Skip,
 }

@@ -10,14 +10,15 @@ use crate::reject::Reject;
 pub struct Refusal {
     /// The reason.
     pub reason: Reject,
-    /// The kid that the token claims, which nothing vouches for.
+    /// The kid in the token's header. It is not verified.
     pub kid: Option<Box<str>>,
-    /// Seconds since `exp`, or until `nbf`.
+    /// Seconds since `exp` for [`Reject::Expired`], until `nbf` for [`Reject::NotYetValid`].
     pub age: Option<i64>,
 }
 
 impl Refusal {
-    /// Of a token with this header. Nothing vouches for the kid there: it is a hint for the log.
+    /// The refusal of a token with this header. The kid in it is not verified: it is a hint for the
+    /// log.
     pub(crate) fn of(header: &Document, (reason, age): Why) -> Self {
         let kid = header.root().get("kid").and_then(Value::as_str).map(Into::into);
         Self { reason, kid, age }
@@ -31,10 +32,10 @@ impl From<Reject> for Refusal {
 }
 
 impl fmt::Display for Refusal {
-    /// The reason and, where there are any, the age and the kid, on one line whatever the token's
-    /// sender put into the kid.
+    /// The reason, then the age and the kid if they are known. Always one line, whatever the client
+    /// wrote into the kid.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        /// Enough to recognise a kid by; a longer one is most likely an attack.
+        /// Enough characters to recognise a kid; a longer one is most likely an attack.
         const SHOWN: usize = 64;
         self.reason.fmt(f)?;
         if let Some(age) = self.age {
@@ -52,5 +53,5 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// The reason of a refusal, with how far away a token's time is where it is one of time.
+/// The reason of a refusal, and the [age](Refusal::age) if the reason is the time.
 pub(crate) type Why = (Reject, Option<i64>);

@@ -2,7 +2,7 @@
 
 use token::json::{Document, Number, Value};
 use token::{
-    Algorithm, AlgorithmSet, Demands, Key, KeySet, MAX_TOKEN_LEN, Policy, Reject, base64url,
+    Algorithm, AlgorithmSet, Key, KeySet, MAX_TOKEN_LEN, Policy, Reject, Requirements, base64url,
 };
 
 use crate::keyring::Keys;
@@ -243,8 +243,9 @@ pub(crate) fn why(
         0 => String::new(),
         seconds => format!("; the leeway is {}", time::span(seconds)),
     };
-    let of =
-        |tell: &dyn Fn(&Demands) -> Vec<String>| policy.demands.iter().flat_map(tell).collect();
+    let of = |tell: &dyn Fn(&Requirements) -> Vec<String>| {
+        policy.requirements.iter().flat_map(tell).collect()
+    };
     match reason {
         Reject::UnknownKey => unknown_key(header.text("kid").unwrap_or_default(), keys),
         Reject::BadAlgorithm => vec![bad_algorithm(header, policy, keys)],
@@ -254,12 +255,14 @@ pub(crate) fn why(
             moment("nbf").map(|at| format!("{at}{leeway}.")).into_iter().collect()
         }
         Reject::BadIssuer => {
-            of(&|demands| other_value("iss", payload.get("iss"), &demands.issuers))
+            of(&|requirements| other_value("iss", payload.get("iss"), &requirements.issuers))
         }
         Reject::BadAudience => {
-            of(&|demands| other_value("aud", payload.get("aud"), &demands.audiences))
+            of(&|requirements| other_value("aud", payload.get("aud"), &requirements.audiences))
         }
-        Reject::BadType => of(&|demands| other_value("typ", header.get("typ"), &demands.types)),
+        Reject::BadType => {
+            of(&|requirements| other_value("typ", header.get("typ"), &requirements.types))
+        }
         Reject::BadLifetime => vec![bad_lifetime(payload, policy, now)],
         Reject::Missing | Reject::Malformed | Reject::Revoked | Reject::Denied | Reject::NoKeys => {
             Vec::new()
@@ -364,7 +367,7 @@ fn other_value(name: &str, value: Option<Value<'_>>, accepted: &[Box<str>]) -> V
 fn bad_lifetime(payload: &Section, policy: &Policy, now: i64) -> String {
     let seconds = |name| payload.number(name).map(Number::saturating_i64);
     let (Some(exp), Some(max)) =
-        (seconds("exp"), policy.demands.iter().find_map(|one| one.max_lifetime))
+        (seconds("exp"), policy.requirements.iter().find_map(|one| one.max_lifetime))
     else {
         return "It has no exp, so it would never expire.".to_owned();
     };

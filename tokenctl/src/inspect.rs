@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
-use token::{Algorithm, AlgorithmSet, Demands, Key, Policy, Refusal, Reject};
+use token::{Algorithm, AlgorithmSet, Key, Policy, Refusal, Reject, Requirements};
 
 use crate::explain::{self, Opened};
 use crate::files;
@@ -152,7 +152,7 @@ fn policy(args: &Args, keys: &Keys) -> Result<Policy> {
         || !args.typ.is_empty()
         || args.require_exp
         || args.max_lifetime.is_some();
-    let demands = Demands {
+    let requirements = Requirements {
         issuers: args.issuer.clone().into(),
         audiences: args.audience.clone().into(),
         types: args.typ.clone().into(),
@@ -163,7 +163,7 @@ fn policy(args: &Args, keys: &Keys) -> Result<Policy> {
         keys: keys.sets.clone(),
         algorithms: (!algorithms.is_empty()).then(|| algorithms.into_iter().collect()),
         leeway: args.leeway,
-        demands: vec![demands],
+        requirements: vec![requirements],
         revoked: Vec::new(),
     };
     if policy.keys.is_empty() && rules {

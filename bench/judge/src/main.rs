@@ -6,7 +6,7 @@ use std::env;
 use std::hint::black_box;
 
 use token::base64url::decode;
-use token::{Algorithm, Cache, Link, LinkAlgorithm, LinkPolicy, LinkSecret, Loan};
+use token::{Algorithm, Cache, Link, LinkAlgorithm, LinkPolicy, LinkSecret, LiveInputs};
 
 #[path = "../../../token/tests/common/tokens.rs"]
 mod tokens;
@@ -44,11 +44,15 @@ fn judge(what: &str, times: usize) {
             let tokens: Vec<_> = (0..count).map(|n| token(algorithm, n)).collect();
             let cache = Cache::new(room).unwrap();
             for token in &tokens {
-                trust.check_cached(token, NOW, |_| Loan::default(), Some(&cache)).unwrap();
+                trust.check_cached(token, NOW, |_| LiveInputs::default(), Some(&cache)).unwrap();
             }
             for token in tokens.iter().cycle().take(times) {
-                let token =
-                    trust.check_cached(black_box(token), NOW, |_| Loan::default(), Some(&cache));
+                let token = trust.check_cached(
+                    black_box(token),
+                    NOW,
+                    |_| LiveInputs::default(),
+                    Some(&cache),
+                );
                 assert!(rule.holds(&token.unwrap().payload, &["read"]));
             }
         }

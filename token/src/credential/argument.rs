@@ -1,21 +1,21 @@
-//! Query arguments.
+//! Arguments of a query.
 
 use super::found::Found;
 use super::pairs::one_reading;
 
-/// The value of argument `name` from a query string, as it stands there: base64url and digits
-/// need no decoding, so an encoded one is not the one that was signed.
+/// The value of argument `name` in a query string, not decoded. base64url and digits need no encoding,
+/// so an encoded value is not the one that was signed.
 pub fn argument<'r>(query: &'r [u8], name: &[u8]) -> Found<'r> {
     let pairs = query.split(|byte| *byte == b'&');
     one_reading(pairs, b';', name)
 }
 
-/// The value of argument `name` as it stands in the query, as nginx's `$arg_name` shows it, if all
-/// readers find this one and no other.
+/// The value of argument `name`, not decoded, as nginx's `$arg_name` has it, if all programs find the
+/// same value.
 ///
-/// There is none where the argument occurs more than once (in whatever case, with an encoded name, as
-/// `name[]`, behind a semicolon), where it occurs once but not as `name=value` between ampersands, and
-/// where its value holds a semicolon, at which some readers end it.
+/// `None` if the argument occurs more than once (in any case, with an encoded name, as `name[]`, or
+/// after a semicolon), if it occurs once but not as `name=value` between ampersands, or if its value
+/// contains a semicolon, where some programs end it.
 pub fn single_argument<'r>(query: &'r [u8], name: &[u8]) -> Option<&'r [u8]> {
     match argument(query, name) {
         Found::One(value) => Some(value),

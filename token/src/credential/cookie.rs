@@ -1,43 +1,43 @@
-//! Tokens from cookies.
+//! Tokens in cookies.
 
 use super::found::Found;
 use super::pairs::one_reading;
-use super::spelling::{is_blank, may_be_called};
+use super::spelling::{is_blank, is_spelling};
 
-/// The value of cookie `name` from the `Cookie` lines: `name=value` between semicolons (RFC 6265
-/// section 5.4), which is what nginx's `$cookie_name` shows then.
+/// The value of cookie `name` in the `Cookie` lines: `name=value` between semicolons (RFC 6265 section
+/// 5.4). If there is one, nginx's `$cookie_name` has the same value.
 ///
-/// nginx takes a comma for a separator, too, allows spaces before `=` and ignores case; others trim
-/// more than spaces, decode names, take white space for a separator, or honour quotes.
+/// nginx also separates cookies by commas, allows spaces before `=` and ignores case. Other programs
+/// trim more than spaces, decode names, separate cookies by white space, or respect quotes.
 pub fn cookie<'r>(lines: impl Iterator<Item = &'r [u8]> + Clone, name: &[u8]) -> Found<'r> {
     let pairs = lines.clone().flat_map(|line| {
         line.split(|byte| *byte == b';').enumerate().map(|(place, pair)| {
-            // nginx skips spaces behind a separator, but not at the beginning of a line.
+            // nginx skips spaces after a separator, but not at the beginning of a line.
             let spaces = pair.iter().take_while(|byte| place > 0 && **byte == b' ').count();
             pair.get(spaces..).unwrap_or_default()
         })
     });
     let found = one_reading(pairs, b',', name);
-    match (found, places(lines, name)) {
-        (Found::One(_), Places::One) => found.or_absent(),
-        (Found::Absent, Places::None) => Found::Absent,
+    match (found, occurrences(lines, name)) {
+        (Found::One(_), Occurrences::One) => found.or_absent(),
+        (Found::Absent, Occurrences::None) => Found::Absent,
         _ => Found::Unusable,
     }
 }
 
-/// Where some reader may find a cookie.
+/// How often some program may find a cookie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Places {
+enum Occurrences {
     None,
     One,
-    /// Several, or one that may be in the quoted value of another cookie.
+    /// Several times, or once, but perhaps inside the quoted value of another cookie.
     Many,
 }
 
-/// The places of cookie `name`, for a reader that separates by anything that may be a separator.
-fn places<'r>(lines: impl Iterator<Item = &'r [u8]>, name: &[u8]) -> Places {
-    let mut found = Places::None;
-    // Lines may be joined before they are read.
+/// How often cookie `name` occurs if everything that may be a separator is one.
+fn occurrences<'r>(lines: impl Iterator<Item = &'r [u8]>, name: &[u8]) -> Occurrences {
+    let mut found = Occurrences::None;
+    // Some programs join the lines before they parse them.
     let mut quotes = Quotes::default();
     for line in lines {
         quotes.pass(b';');
@@ -47,13 +47,13 @@ fn places<'r>(lines: impl Iterator<Item = &'r [u8]>, name: &[u8]) -> Places {
             let (word, after) = rest.split_at_checked(len).unwrap_or_default();
             let blanks = after.iter().take_while(|byte| len > 0 && is_blank(**byte)).count();
             let has_value = len > 0 && after.get(blanks) == Some(&b'=');
-            if has_value && may_be_called(word, name) {
-                if found != Places::None || quotes.held_semicolon {
-                    return Places::Many;
+            if has_value && is_spelling(word, name) {
+                if found != Occurrences::None || quotes.held_semicolon {
+                    return Occurrences::Many;
                 }
-                found = Places::One;
+                found = Occurrences::One;
             }
-            // What follows an `=` is a value up to the next separator.
+            // After `=` there is a value, up to the next separator.
             let len = match after.first() {
                 Some(b'=') => len + after.iter().take_while(|byte| !separates(**byte)).count(),
                 _ => len,
@@ -74,8 +74,8 @@ fn ends_name(byte: u8) -> bool {
     byte == b'=' || separates(byte)
 }
 
-/// Notices a semicolon that is inside a quoted string for some reader: for one that knows escapes, or
-/// for one that does not.
+/// Detects a semicolon inside a quoted string, both for programs that know escapes in quotes and for
+/// those that do not.
 #[derive(Default)]
 struct Quotes {
     plain: bool,
@@ -112,7 +112,7 @@ mod tests {
         };
         let (absent, unusable) = ("-", "?");
         for (line, found) in [
-            // What everybody reads in the same way.
+            // All programs agree.
             ("tok=a", "a"),
             ("a=1; tok=x.y.z; b=2", "x.y.z"),
             // Cookies of others, as analytics and shops set them.
@@ -133,7 +133,7 @@ mod tests {
             ("xtok=1;tokx=2; to=3; tok%=4; t.ok=5", absent),
             ("tok; a=1", absent),
             ("a=tok; b=x=tok", absent),
-            // A value is what stands there, and a token has neither space nor quote.
+            // The value is taken literally; a token has neither spaces nor quotes.
             ("tok= a", " a"),
             ("tok=a ; b=1", "a "),
             ("tok=\"a\"", "\"a\""),
@@ -153,7 +153,7 @@ mod tests {
             ("%74ok=a; tok=b", unusable),
             ("tok[]=a; tok=b", unusable),
             ("tok%00x=a; tok=b", unusable),
-            // nginx looks for no more in a line where the name stands without a value.
+            // nginx stops searching a line at the name without a value.
             ("tok; tok=a", unusable),
             ("tok , tok=a", unusable),
             // White space and quotes are separators for some.
@@ -168,7 +168,7 @@ mod tests {
             ("x=1 tok=b\ntok=a", unusable),
             ("tok=a; b= tok=c", unusable),
             ("tok=a tok=b", unusable),
-            // Some honour quotes around a semicolon, with or without escapes, and some do not.
+            // Some programs respect quotes around a semicolon, with or without escapes, some do not.
             ("x=\"a; tok=a; b\"", unusable),
             ("x=\"a;b\"; tok=a", unusable),
             ("x=\"a\\\"; tok=a; y=\"b\"", unusable),
@@ -176,7 +176,7 @@ mod tests {
             ("x=\"a\ntok=a\ny=\"", unusable),
             ("x=\"; tok=a", unusable),
             ("x=\"a\\\"b\"; tok=a", unusable),
-            // One that somebody reads and somebody does not.
+            // Some programs find it, some do not.
             ("x=1 tok=a", unusable),
             ("x=\"tok=a\"", unusable),
             ("?tok=a", unusable),

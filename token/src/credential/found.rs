@@ -1,13 +1,13 @@
-//! What was found under a name.
+//! The result of a search for a credential.
 
 /// What was found under a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found<'r> {
-    /// Nothing, or nothing but an empty value.
+    /// Nothing, or only an empty value.
     Absent,
-    /// One value.
+    /// Exactly one value.
     One(&'r [u8]),
-    /// Several, or one that cannot be a credential.
+    /// Several values, or one that different programs could read differently.
     Unusable,
 }
 
@@ -20,7 +20,7 @@ impl<'r> Found<'r> {
         }
     }
 
-    /// Takes an empty value for none.
+    /// Treats an empty value as absent.
     #[must_use]
     pub fn or_absent(self) -> Self {
         if self == Self::One(b"") { Self::Absent } else { self }

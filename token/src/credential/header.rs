@@ -1,9 +1,9 @@
-//! Tokens from header lines.
+//! Tokens in header lines.
 
 use super::found::Found;
 
-/// A bearer token from the `Authorization` lines (RFC 6750 section 2.1): the scheme in any case,
-/// spaces, the token. Another scheme is no token; the scheme alone is an unusable one.
+/// The bearer token in the `Authorization` lines (RFC 6750 section 2.1): the scheme in any case, spaces,
+/// the token. With another scheme there is no token; the scheme without a token is unusable.
 pub fn bearer<'r>(lines: impl Iterator<Item = &'r [u8]>) -> Found<'r> {
     match Found::of(lines) {
         Found::One(line) => match strip_bearer(line) {
@@ -16,8 +16,8 @@ pub fn bearer<'r>(lines: impl Iterator<Item = &'r [u8]>) -> Found<'r> {
     }
 }
 
-/// A token from the lines of header `name`, in whatever spelling [`is_header`] takes for it, with the
-/// names that they have there. A leading `Bearer ` is dropped.
+/// The token in header `name`. `lines` are the names and values of all lines whose name
+/// [is a spelling](super::is_header_spelling) of it. A leading `Bearer ` is dropped.
 pub fn header<'r>(mut lines: impl Iterator<Item = (&'r [u8], &'r [u8])>, name: &[u8]) -> Found<'r> {
     match (lines.next(), lines.next()) {
         (None, _) => Found::Absent,
@@ -68,7 +68,7 @@ mod tests {
             assert_eq!(of(&[("X-Token", absent)]), Found::Absent);
         }
         assert_eq!(of(&[]), Found::Absent);
-        // Another spelling is one that some read and some do not, also by itself.
+        // Only some programs read another spelling, so it is unusable even alone.
         for other in ["X_Token", "x.token"] {
             assert_eq!(of(&[(other, "a")]), Found::Unusable);
             assert_eq!(of(&[("X-Token", "a"), (other, "b")]), Found::Unusable);

@@ -1,10 +1,10 @@
 //! Lists of `name=value`.
 
 use super::found::Found;
-use super::spelling::may_be_called;
+use super::spelling::is_spelling;
 
-/// The value of the one pair called `name`, if that is how it is spelt. `further` is a separator that
-/// some readers know and some do not.
+/// The value of the only pair with that name, if the name is spelt exactly so. `further` is another
+/// separator, which only some programs use.
 pub(super) fn one_reading<'r>(
     pairs: impl Iterator<Item = &'r [u8]>,
     further: u8,
@@ -14,7 +14,7 @@ pub(super) fn one_reading<'r>(
     for pair in pairs {
         for (place, part) in pair.split(|byte| *byte == further).enumerate() {
             let (found, value) = split_pair(part);
-            if !may_be_called(found, name) {
+            if !is_spelling(found, name) {
                 continue;
             }
             count += 1;
@@ -26,13 +26,13 @@ pub(super) fn one_reading<'r>(
     }
     match (count, plain) {
         (1, Some(value)) => Found::One(value),
-        // The name alone gives nobody a value.
+        // A name without `=` has no value for any program.
         (0, _) | (1, None) if !has_value => Found::Absent,
         _ => Found::Unusable,
     }
 }
 
-/// Name and value; no value where there is no `=`.
+/// The name and the value of a pair; no value without `=`.
 fn split_pair(pair: &[u8]) -> (&[u8], Option<&[u8]>) {
     let at = pair.iter().position(|byte| *byte == b'=');
     match at.and_then(|at| pair.split_at_checked(at)) {

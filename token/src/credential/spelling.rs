@@ -1,9 +1,9 @@
-//! The spellings of a name that some reader takes for it.
+//! Different spellings that some program takes for the same name.
 
-/// Whether some reader would take `found` for `name`: without case (nginx, ASP.NET), decoded, with
-/// anything but visible ASCII around it trimmed, with `.` or a space for `_`, and up to a NUL or to
-/// the `[` of an array (PHP, Rails, Express). Of a query that begins with a `?` some drop that.
-pub fn may_be_called(found: &[u8], name: &[u8]) -> bool {
+/// Whether some program takes `found` for `name`. Programs ignore case (nginx, ASP.NET), decode names,
+/// trim everything but visible ASCII, take `.` or a space for `_`, end a name at a NUL or at the `[` of
+/// an array (PHP, Rails, Express), or drop a `?` at the beginning of the query.
+pub fn is_spelling(found: &[u8], name: &[u8]) -> bool {
     let is_before = |byte: &u8| is_blank(*byte) || *byte == b'?';
     let mut found = Letters(found).skip_while(is_before);
     let mut name = Letters(name).skip_while(is_before);
@@ -25,7 +25,7 @@ pub(super) fn is_blank(byte: u8) -> bool {
     !byte.is_ascii_graphic()
 }
 
-/// The bytes of a name in lower case, decoded as those do who decode names, up to a NUL or a `[`.
+/// The decoded bytes of a name in lower case, up to a NUL or a `[`.
 struct Letters<'n>(&'n [u8]);
 
 impl Iterator for Letters<'_> {
@@ -37,7 +37,7 @@ impl Iterator for Letters<'_> {
         let (byte, len) = match *self.0 {
             [] => return None,
             [b'%', high, low, ..] if pair(high, low).is_some() => (pair(high, low)?, 3),
-            // As ASP has it.
+            // ASP's `%u0041`.
             [b'%', b'u' | b'U', b'0', b'0', high, low, ..] if pair(high, low).is_some() => {
                 (pair(high, low)?, 6)
             }
@@ -53,9 +53,9 @@ impl Iterator for Letters<'_> {
     }
 }
 
-/// Whether a header line called `found` is one of header `name`: a reader by way of CGI or WSGI
-/// knows `X-Token` and `X_Token` as one, and some whatever stands there for the dash.
-pub fn is_header(found: &[u8], name: &[u8]) -> bool {
+/// Whether some program takes a header line named `found` for header `name`. With CGI or WSGI `X-Token`
+/// and `X_Token` are the same, with some programs any other character instead of the dash is as well.
+pub fn is_header_spelling(found: &[u8], name: &[u8]) -> bool {
     let same = |a: &u8, b: &u8| {
         let is_dash = |byte: &u8| !byte.is_ascii_alphanumeric();
         a.eq_ignore_ascii_case(b) || is_dash(a) && is_dash(b)
@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn a_name_counts_in_every_spelling_that_some_reader_takes_for_it() {
-        let called = |found: &str| may_be_called(found.as_bytes(), b"a_Tok");
+        let called = |found: &str| is_spelling(found.as_bytes(), b"a_Tok");
         for it in [
             "a_Tok",
             "A_TOK",
@@ -100,17 +100,17 @@ mod tests {
             assert!(!called(other), "{other:?}");
         }
         for any in ["", "%", "%4", "%zz", "%u00", "é", "a b", "[", "tok"] {
-            assert!(may_be_called(any.as_bytes(), any.as_bytes()), "{any:?}");
+            assert!(is_spelling(any.as_bytes(), any.as_bytes()), "{any:?}");
         }
     }
 
     #[test]
     fn headers_are_told_apart_by_letters_and_digits_only() {
         for same in ["x-tok2", "X-Tok2", "x_tok2", "x.tok2"] {
-            assert!(is_header(same.as_bytes(), b"x-tok2"), "{same}");
+            assert!(is_header_spelling(same.as_bytes(), b"x-tok2"), "{same}");
         }
         for other in ["x-tok", "xtok2", "x-tok3", "x-tok2-", "xatok2"] {
-            assert!(!is_header(other.as_bytes(), b"x-tok2"), "{other}");
+            assert!(!is_header_spelling(other.as_bytes(), b"x-tok2"), "{other}");
         }
     }
 }

@@ -1,26 +1,27 @@
-//! An answer that is read piece by piece as it arrives.
+//! An HTTP/1.1 answer, read piece by piece as it arrives.
 
 use zeroize::Zeroizing;
 
-/// How large the head of an answer may be, interim answers included, in bytes.
+/// The largest head of an answer, in bytes.
 const MAX_HEAD: usize = 64 << 10;
 
-/// How many header lines an answer may have.
+/// The largest number of header lines.
 const MAX_LINES: usize = 256;
 
-/// How long the line in front of a chunk may be: 16 digits and an extension.
+/// The longest line before a chunk, in bytes: 16 digits and an extension.
 const MAX_CHUNK_LINE: usize = 256;
 
-/// What a fetch has brought.
+/// The answer to a fetch.
 #[derive(Debug)]
 pub struct Answer {
-    /// The body, whole.
+    /// The complete body.
     pub body: Zeroizing<Vec<u8>>,
-    /// How long it may be kept by its `Cache-Control` and `Age`, in milliseconds.
+    /// How long it may be kept according to its `Cache-Control` and `Age`, in milliseconds; `None` if it
+    /// does not say.
     pub max_age: Option<u64>,
 }
 
-/// Why an answer is not taken.
+/// Why an answer is refused.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[allow(missing_docs)] // the messages are the documentation
 pub enum AnswerError {
@@ -45,13 +46,13 @@ pub enum AnswerError {
     Unmarked,
 }
 
-/// Reads one answer with status 200 as it arrives.
+/// Reads one answer as it arrives. Only status 200 is accepted.
 pub struct AnswerReader {
     limit: usize,
-    /// What has not been understood yet: the head, or the line in front of a chunk.
+    /// An incomplete head, or an incomplete line of the chunked coding.
     pending: Vec<u8>,
-    /// How much of the head has been looked at in vain.
-    head: usize,
+    /// How many bytes of `pending` were searched for the end of the head without success.
+    searched: usize,
     part: Part,
     body: Zeroizing<Vec<u8>>,
     max_age: Option<u64>,
@@ -61,15 +62,15 @@ pub struct AnswerReader {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Part {
     Head,
-    /// A body of so many more bytes.
+    /// The body, with so many bytes left.
     Sized(usize),
-    /// The line in front of a chunk.
+    /// The line with the size of a chunk.
     ChunkLine,
-    /// So many more bytes of a chunk.
+    /// A chunk, with so many bytes left.
     Chunk(usize),
-    /// The line end behind a chunk.
+    /// The line end after a chunk.
     ChunkEnd,
-    /// What follows the last chunk.
+    /// The trailer section after the last chunk.
     Trailer,
     Done,
 }
@@ -80,17 +81,17 @@ impl AnswerReader {
         Self {
             limit,
             pending: Vec::new(),
-            head: 0,
+            searched: 0,
             part: Part::Head,
             body: Zeroizing::default(),
             max_age: None,
         }
     }
 
-    /// Takes what has arrived; true once the answer is whole. What comes after it is ignored.
+    /// Takes the next bytes; returns true when the answer is complete. Bytes after it are ignored.
     ///
     /// # Errors
-    /// As soon as the answer cannot be taken any more, whatever follows.
+    /// As soon as it is certain that the answer must be refused.
     pub fn push(&mut self, bytes: &[u8]) -> Result<bool, AnswerError> {
         let mut bytes = bytes;
         while self.part != Part::Done {
@@ -119,8 +120,7 @@ impl AnswerReader {
         Ok(true)
     }
 
-    /// The answer, after [`AnswerReader::push`] has said that it is whole or the connection is at
-    /// its end.
+    /// The answer, once [`AnswerReader::push`] has returned true or the connection has ended.
     ///
     /// # Errors
     /// [`AnswerError::Incomplete`].
@@ -131,7 +131,7 @@ impl AnswerReader {
         }
     }
 
-    /// Moves at most `left` bytes to the body and gives what is behind them.
+    /// Moves at most `left` bytes to the body and returns the rest.
     fn take<'b>(&mut self, bytes: &'b [u8], left: usize) -> Result<&'b [u8], AnswerError> {
         let (part, rest) = bytes.split_at(left.min(bytes.len()));
         if self.body.len() + part.len() > self.limit {
@@ -141,26 +141,26 @@ impl AnswerReader {
         Ok(rest)
     }
 
-    /// Collects the head until it is whole.
+    /// Collects the head until it is complete; returns the bytes after it.
     fn head<'b>(&mut self, bytes: &'b [u8]) -> Result<&'b [u8], AnswerError> {
         let room = MAX_HEAD.saturating_sub(self.pending.len());
         let (part, rest) = bytes.split_at(room.min(bytes.len()));
         self.pending.extend_from_slice(part);
-        // A head is parsed once its end is there, not once for each piece.
-        let Some(end) = end_of_head(&self.pending, self.head) else {
-            self.head = self.pending.len().saturating_sub(3);
+        // The head is parsed only when it is complete, not again for each piece.
+        let Some(end) = end_of_head(&self.pending, self.searched) else {
+            self.searched = self.pending.len().saturating_sub(3);
             return if rest.is_empty() { Ok(rest) } else { Err(AnswerError::Head) };
         };
         let pending = std::mem::take(&mut self.pending);
-        self.head = 0;
+        self.searched = 0;
         let (head, behind) = pending.split_at_checked(end).ok_or(AnswerError::Incomplete)?;
         self.part = self.read_head(head)?;
-        // What was collected beyond the head belongs to what comes next.
+        // Bytes that were collected after the head belong to the next part.
         let behind = behind.len();
         bytes.get(part.len() - behind..).ok_or(AnswerError::Incomplete)
     }
 
-    /// Reads a whole head, and tells what comes next.
+    /// Parses a complete head and returns the part that follows.
     fn read_head(&mut self, head: &[u8]) -> Result<Part, AnswerError> {
         let mut lines = [httparse::EMPTY_HEADER; MAX_LINES];
         let mut answer = httparse::Response::new(&mut lines);
@@ -171,7 +171,7 @@ impl AnswerReader {
             Err(_) => return Err(AnswerError::Malformed("its head cannot be read")),
         }
         let status = answer.code.unwrap_or_default();
-        // Interim answers, such as 103, come before the one that counts (RFC 9110 section 15.2).
+        // Interim answers, such as 103, come before the final one (RFC 9110 section 15.2).
         if (100..200).contains(&status) && status != 101 {
             return Ok(Part::Head);
         }
@@ -204,7 +204,8 @@ impl AnswerReader {
         }
     }
 
-    /// Collects a line of the chunked coding until it is whole (RFC 9112 section 7.1).
+    /// Collects a line of the chunked coding until it is complete (RFC 9112 section 7.1); returns the
+    /// bytes after it.
     fn line<'b>(&mut self, bytes: &'b [u8]) -> Result<&'b [u8], AnswerError> {
         let end = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| at + 1);
         let (part, rest) = bytes.split_at(end);
@@ -239,15 +240,15 @@ impl AnswerReader {
     }
 }
 
-/// Where the head ends that begins the text: behind its first empty line. The first `seen` bytes
-/// hold no end.
-fn end_of_head(text: &[u8], seen: usize) -> Option<usize> {
-    let rest = text.get(seen..)?;
-    rest.windows(4).position(|window| window == b"\r\n\r\n").map(|at| seen + at + 4)
+/// The length of the head at the beginning of `text`, including the empty line that ends it. The first
+/// `searched` bytes do not contain its end.
+fn end_of_head(text: &[u8], searched: usize) -> Option<usize> {
+    let rest = text.get(searched..)?;
+    rest.windows(4).position(|window| window == b"\r\n\r\n").map(|at| searched + at + 4)
 }
 
-/// How long an answer may be kept by its `Cache-Control` and `Age` headers (RFC 9111 sections
-/// 5.2.2.1 and 5.1), in milliseconds; `None` where it names no `max-age`.
+/// How long an answer may be kept according to its `Cache-Control` and `Age` headers (RFC 9111 sections
+/// 5.2.2.1 and 5.1), in milliseconds; `None` without `max-age`.
 fn max_age(cache_control: &[u8], age: &[u8]) -> Option<u64> {
     let seconds = |text: &str| text.trim().trim_matches('"').parse::<u64>().ok();
     let directives = core::str::from_utf8(cache_control).ok()?.split(',');
@@ -265,7 +266,7 @@ mod tests {
 
     const LIMIT: usize = 100;
 
-    /// Reads an answer that arrives in pieces of `size` bytes.
+    /// Reads an answer in pieces of `size` bytes.
     fn read_in(text: &[u8], size: usize) -> Result<Answer, AnswerError> {
         let mut reader = AnswerReader::new(LIMIT);
         for piece in text.chunks(size) {
@@ -276,7 +277,7 @@ mod tests {
         reader.finish()
     }
 
-    /// The answer, which must be the same whatever the pieces that it arrives in.
+    /// Reads an answer in pieces of every size: the result must always be the same.
     fn read(text: &str) -> Result<Answer, AnswerError> {
         let whole = read_in(text.as_bytes(), text.len().max(1));
         for size in 1..=text.len().min(80) {

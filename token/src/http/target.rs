@@ -1,9 +1,10 @@
 //! The target of a request line.
 
-/// The target of a request line for `uri`, which is a path and perhaps a query, as
-/// `ngx_http_parse_unsafe_uri` accepts it: bytes that a request line cannot hold are
-/// percent-encoded. `None` where there is no leading slash, or a path that climbs (`..`, also
-/// encoded): a part of it may come from a client, and must not lead to another location.
+/// The target of a request line for `uri`, a path and perhaps a query. Bytes that a request line cannot
+/// contain are percent-encoded, so that nginx's `ngx_http_parse_unsafe_uri` accepts the result.
+///
+/// `None` if there is no leading slash, or if the path contains a NUL or a `..` segment, also
+/// percent-encoded: parts of it may come from a client, and must not lead to another location.
 pub fn request_target(uri: &[u8]) -> Option<Vec<u8>> {
     let path = uri.split(|byte| *byte == b'?').next()?;
     if !path.starts_with(b"/") {
@@ -16,9 +17,9 @@ pub fn request_target(uri: &[u8]) -> Option<Vec<u8>> {
     let mut target = Vec::with_capacity(uri.len());
     for (at, byte) in uri.iter().enumerate() {
         match byte {
-            // One that begins no escape stands for itself.
+            // A `%` that does not begin an escape is a literal one.
             b'%' if escaped(uri, at).is_none() => target.extend_from_slice(b"%25"),
-            // nginx takes a `#` for the beginning of a fragment and drops the rest.
+            // nginx drops everything from a `#` on, as a fragment.
             0..=b' ' | b'#' | 0x7f.. => {
                 target.extend_from_slice(format!("%{byte:02X}").as_bytes());
             }
@@ -28,7 +29,7 @@ pub fn request_target(uri: &[u8]) -> Option<Vec<u8>> {
     Some(target)
 }
 
-/// The byte that the escape at `at` stands for.
+/// The byte that is percent-encoded at `at`.
 fn escaped(text: &[u8], at: usize) -> Option<u8> {
     let [b'%', high, low] = text.get(at..at + 3)? else { return None };
     let digit = |byte: u8| char::from(byte).to_digit(16);

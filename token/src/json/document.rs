@@ -12,22 +12,22 @@ use crate::number::{Number, Rounded};
 #[derive(Clone)]
 pub struct Document {
     text: Box<str>,
-    /// The strings that held escapes, unescaped, one after the other.
+    /// The strings that had escapes, unescaped, one after the other.
     unescaped: Box<str>,
-    /// Depth first; an object's members are a name node, then the value.
+    /// All values in the order of the text, depth first. In an object each name precedes its value.
     nodes: Vec<Node>,
 }
 
-/// Why a text is not strict JSON, with the line and column where that showed.
+/// Why a text is not strict JSON, with line and column.
 #[derive(Debug, thiserror::Error)]
 pub enum JsonError {
     /// Bytes that are not UTF-8 (RFC 8259 section 8.1).
     #[error("not UTF-8 after byte {0}")]
     Utf8(usize),
-    /// Longer than a tape can address.
+    /// Longer than 32-bit offsets can address.
     #[error("text is larger than 4 GiB")]
     TooLarge,
-    /// Not JSON, a repeated member name, or nested too deep.
+    /// Not JSON, a repeated member name, or nested too deeply.
     #[error("{0}")]
     Syntax(#[from] serde_json::Error),
 }
@@ -38,7 +38,7 @@ impl Document {
         Self::parse_bounded(text, usize::MAX)
     }
 
-    /// As [`Document::parse`], but gives up where there are more than `max_nodes` names and values.
+    /// As [`Document::parse`], but more than `max_nodes` names and values are an error.
     pub(crate) fn parse_bounded(text: Vec<u8>, max_nodes: usize) -> Result<Self, JsonError> {
         let text = String::from_utf8(text)
             .map_err(|e| JsonError::Utf8(e.utf8_error().valid_up_to()))?
@@ -60,24 +60,24 @@ impl Document {
         &self.text
     }
 
-    /// The value at a place that [`Value::place`] gave.
-    pub(crate) fn at(&self, place: Place) -> Value<'_> {
-        Value { document: self, at: place.0 as usize }
+    /// The value at an index from [`Value::index`].
+    pub(crate) fn at(&self, index: NodeIndex) -> Value<'_> {
+        Value { document: self, at: index.0 as usize }
     }
 
-    /// The memory that it owns, where the allocator keeps `block` bytes beside each block.
-    pub(crate) fn heap_bytes(&self, block: usize) -> usize {
+    /// The memory that it owns, in bytes; the allocator needs another `overhead` for each block.
+    pub(crate) fn heap_bytes(&self, overhead: usize) -> usize {
         self.text.len()
             + self.unescaped.len()
             + self.nodes.capacity() * size_of::<Node>()
-            + 3 * block
+            + 3 * overhead
     }
 
     fn node(&self, at: usize) -> Node {
         self.nodes.get(at).copied().unwrap_or(Node::Null)
     }
 
-    /// The index after the value that begins at `at`.
+    /// The index of the first node after the value at `at`.
     fn after(&self, at: usize) -> usize {
         match self.node(at) {
             Node::Array { end } | Node::Object { end } => end as usize,
@@ -96,7 +96,7 @@ impl Document {
 }
 
 impl Zeroize for Document {
-    /// For a document that holds secrets: overwrites them, and leaves it empty.
+    /// Overwrites the text, which may contain secrets, and leaves the document empty.
     fn zeroize(&mut self) {
         self.text.zeroize();
         self.unescaped.zeroize();
@@ -105,7 +105,7 @@ impl Zeroize for Document {
 }
 
 impl fmt::Debug for Document {
-    // Claims are personal data and key files are secret: never print the content.
+    // Claims are personal data and key files have secrets: the content is never printed.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Document").field("bytes", &self.text.len()).finish_non_exhaustive()
     }
@@ -118,15 +118,15 @@ pub struct Value<'d> {
     at: usize,
 }
 
-/// Where a value is in its [`Document`].
+/// The index of a value in its [`Document`], which can be kept without borrowing the document.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Place(u32);
+pub(crate) struct NodeIndex(u32);
 
 impl<'d> Value<'d> {
-    /// Where it is, to be found again without a borrow.
-    pub(crate) fn place(self) -> Place {
-        // A tape has fewer nodes than its text has bytes, and those are below 4 GiB.
-        Place(u32::try_from(self.at).unwrap_or(u32::MAX))
+    /// The index for [`Document::at`].
+    pub(crate) fn index(self) -> NodeIndex {
+        // There are fewer nodes than bytes of text, and the text is smaller than 4 GiB.
+        NodeIndex(u32::try_from(self.at).unwrap_or(u32::MAX))
     }
 
     /// The string, if it is one.
@@ -146,7 +146,7 @@ impl<'d> Value<'d> {
         self.document.text.get(start as usize..end as usize).map(Number::of_literal)
     }
 
-    /// What comparing it with integers needs, if it is a number.
+    /// The number in the form in which it is compared with integers, if it is one.
     pub(crate) fn as_rounded(self) -> Option<Rounded> {
         match self.document.node(self.at) {
             Node::Integer { value, .. } => Some(Rounded::from(value)),
@@ -183,7 +183,7 @@ impl<'d> Value<'d> {
         }))
     }
 
-    /// The members in the order of the text, if it is an object.
+    /// The names and values in the order of the text, if it is an object.
     pub fn members(self) -> Option<impl Iterator<Item = (&'d str, Value<'d>)>> {
         let Node::Object { end } = self.document.node(self.at) else { return None };
         let (document, mut at) = (self.document, self.at + 1);
@@ -195,13 +195,13 @@ impl<'d> Value<'d> {
         }))
     }
 
-    /// The member called `name`, if it is an object that has one.
+    /// The value of the member `name`, if it is an object that has one.
     pub fn get(self, name: &str) -> Option<Value<'d>> {
         self.members()?.find(|(member, _)| *member == name).map(|(_, value)| value)
     }
 
-    /// The value for a person or a header: strings as they are, arrays comma-joined, objects as
-    /// compact JSON, numbers as they are written.
+    /// The value as text for variables and headers: a string without quotes, an array joined by commas,
+    /// an object as compact JSON, a number as it is written.
     pub fn to_text(self) -> String {
         let mut out = String::new();
         self.write_text(&mut out);
@@ -223,7 +223,7 @@ impl<'d> Value<'d> {
         }
     }
 
-    /// Appends the value as compact JSON, in which every control character is escaped.
+    /// Appends the value as compact JSON with every control character escaped.
     pub fn write_json(self, out: &mut String) {
         match self.document.node(self.at) {
             Node::Null => out.push_str("null"),
@@ -261,7 +261,7 @@ impl<'d> Value<'d> {
 fn write_string(text: Option<&str>, out: &mut String) {
     let quoted = serde_json::Value::from(text.unwrap_or_default()).to_string();
     for char in quoted.chars() {
-        // DEL and the controls beyond ASCII, which JSON would let stand.
+        // JSON allows DEL and the control characters beyond ASCII unescaped.
         if char.is_control() {
             let _ = write!(out, "\\u{:04x}", u32::from(char)); // writing to a String cannot fail
         } else {
@@ -295,7 +295,7 @@ mod tests {
 
     #[test]
     fn numbers_keep_the_letters_they_are_written_in() {
-        // Strings with escapes between them: those are not where the parser says they are.
+        // With strings between them that have escapes: their offsets are not known.
         let text = r#" [ 1 , "\"2", -0,"\\", 3.10 ,"4",{"\n5\"" : 6E+2, "7":"\\\"8,"} , 9e-400,
             true,18446744073709551616,"",12345678901234567890123.0 ] "#;
         let document = parse(text).unwrap();

@@ -11,8 +11,8 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use token::base64url::{decode, encode};
 use token::{
-    Algorithm, AlgorithmSet, Beside, Demands, Key, KeySet, Loan, MAX_CANDIDATES, MAX_TOKEN_LEN,
-    Policy, Providers, Trust, load_keys,
+    Algorithm, AlgorithmSet, Key, KeySet, LiveInputs, LocationPolicy, MAX_CANDIDATES,
+    MAX_TOKEN_LEN, Policy, Providers, Requirements, Trust, load_keys,
 };
 
 const NOW: i64 = 1_800_000_000;
@@ -33,7 +33,7 @@ impl Case {
     /// Judges one of the two, and asserts that the verdict is the right one.
     pub(crate) fn judge(&self, refused: bool) {
         let token = if refused { &self.refused } else { &self.good };
-        let judged = self.trust.check(token.as_bytes(), NOW, |_| Loan::default());
+        let judged = self.trust.check(token.as_bytes(), NOW, |_| LiveInputs::default());
         assert_eq!(judged.is_err(), refused, "{}: {judged:?}", self.name);
     }
 }
@@ -174,11 +174,14 @@ pub(crate) fn cases(many: usize) -> Vec<Case> {
         // Among providers the payload is read first, to find its issuer.
         let provider = Policy {
             keys: vec![Arc::new(KeySet::new(vec![key(algorithm, Some("key"))]))],
-            demands: vec![Demands { issuers: [Box::from("me")].into(), ..Demands::default() }],
+            requirements: vec![Requirements {
+                issuers: [Box::from("me")].into(),
+                ..Requirements::default()
+            }],
             ..Policy::default()
         };
         let providers = Arc::new(Providers::new([provider]).unwrap());
-        let providers = Arc::new(Trust::Providers(providers, Beside::default()));
+        let providers = Arc::new(Trust::Providers(providers, LocationPolicy::default()));
         let payload = |last: &str| members("\"iss\":\"me\",", 44_000, last);
         let good = sign(&header, &payload("last"));
         add("of a provider, bad signature", &providers, good.clone(), badly_signed(&good), 2.0);

@@ -2,7 +2,7 @@
 
 use jsonwebtoken as second;
 use token::base64url::encode;
-use token::{Algorithm, Demands, Policy, Reject};
+use token::{Algorithm, Policy, Reject, Requirements};
 
 use crate::keys::{KEYS, PAIRS, pair};
 use crate::tree::Tree;
@@ -21,14 +21,14 @@ pub(crate) enum Stricter {
     /// The registered claims have their types here also where no rule asks for them.
     ClaimTypes,
     /// Which claims are demanded is the policy's; there it was asked for none.
-    Demands,
+    Requirements,
     /// A kid chooses the key here; there the caller does.
     KeyChoice,
     /// There: `jwk`, `jku`, `x5c` and others must have their types though nothing reads them.
     UnusedMembers,
 }
 
-/// What the policy of the properties below demands.
+/// What the policy of the properties below requires.
 #[derive(Debug, Clone)]
 pub(crate) struct Wanted {
     pub(crate) leeway: i64,
@@ -54,7 +54,7 @@ impl Wanted {
             keys: vec![KEYS.clone()],
             algorithms: self.algorithms.as_ref().map(|list| list.iter().copied().collect()),
             leeway: self.leeway,
-            demands: vec![Demands {
+            requirements: vec![Requirements {
                 issuers: one(self.issuer, ISSUER),
                 audiences: one(self.audience, AUDIENCE),
                 types: one(self.typ, TYP),
@@ -105,7 +105,7 @@ impl Wanted {
         let alg = header.text("alg").ok_or(Reject::Malformed)?;
         let alg = Algorithm::from_name(alg).ok_or(Reject::BadAlgorithm)?;
         if self.algorithms.as_ref().is_some_and(|accepted| !accepted.contains(&alg)) {
-            why.push(Stricter::Demands);
+            why.push(Stricter::Requirements);
             return Err(Reject::BadAlgorithm);
         }
         // Every alternative has one key of its own kid; P-256 and RSA have one without a kid.
@@ -141,7 +141,7 @@ impl Wanted {
         }
         self.judge_claims(&header, &payload).inspect_err(|reject| {
             let malformed = *reject == Reject::Malformed;
-            why.push(if malformed { Stricter::ClaimTypes } else { Stricter::Demands });
+            why.push(if malformed { Stricter::ClaimTypes } else { Stricter::Requirements });
         })
     }
 
