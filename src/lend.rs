@@ -7,7 +7,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use token::{KeySet, Lent, Loan, Refusal, Reject, Revocation, Verified};
+use token::{KeySet, LiveInputs, LivePolicy, Refusal, Reject, Revocation, Verified};
 
 use crate::conf::{JwtCheck, KeyFile, KeyRequest, KeySource, Part, PartBeside};
 use crate::ffi::ComplexValue;
@@ -129,17 +129,17 @@ fn look_again(request: Request<'_>, check: &JwtCheck, lookup: &Lookup, needed: &
 }
 
 /// What the policy, and the location beside it, go by now.
-fn lend(request: Request<'_>, check: &JwtCheck, policy: usize, lookup: &Lookup) -> Loan {
+fn lend(request: Request<'_>, check: &JwtCheck, policy: usize, lookup: &Lookup) -> LiveInputs {
     lookup.policy.set(Some(policy));
     let part = check.parts.get(policy);
-    Loan {
+    LiveInputs {
         policy: part.and_then(|part| lend_to_policy(request, part, lookup)),
         revoked: lend_beside(request, &check.beside),
     }
 }
 
 /// The same as last time is not put together again.
-fn lend_to_policy(request: Request<'_>, part: &Part, lookup: &Lookup) -> Option<Rc<Lent>> {
+fn lend_to_policy(request: Request<'_>, part: &Part, lookup: &Lookup) -> Option<Rc<LivePolicy>> {
     let sources = &part.sources;
     if sources.keys.is_empty() && sources.revoked.is_empty() {
         return None;
@@ -153,7 +153,7 @@ fn lend_to_policy(request: Request<'_>, part: &Part, lookup: &Lookup) -> Option<
     {
         return Some(last);
     }
-    let lent = Rc::new(Lent { keys: keys().collect(), revoked: revoked().collect() });
+    let lent = Rc::new(LivePolicy { keys: keys().collect(), revoked: revoked().collect() });
     part.lent.replace(Some(Rc::clone(&lent)));
     Some(lent)
 }

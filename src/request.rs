@@ -14,7 +14,7 @@ use ngx::ffi::{
     ngx_uint_t,
 };
 use ngx::http::HttpModuleConfExt as _;
-use token::credential::is_header;
+use token::credential::is_header_spelling;
 
 use crate::captures::Captures;
 use crate::conf::{LocationConf, MainConf};
@@ -162,7 +162,7 @@ impl<'r> Request<'r> {
                 // its name; of one that another module has added it may be null.
                 let found = unsafe { slice::from_raw_parts(line.lowcase_key, line.key.len) };
                 // SAFETY: a header's value lives as long as the request.
-                is_header(found, name).then(|| (found, unsafe { ffi::bytes(line.value) }))
+                is_header_spelling(found, name).then(|| (found, unsafe { ffi::bytes(line.value) }))
             },
         )
     }

@@ -7,7 +7,7 @@ use ngx::ffi::{
     NGX_CONF_TAKE2, NGX_CONF_TAKE3, NGX_CONF_TAKE12, NGX_HTTP_LIF_CONF, NGX_HTTP_LMT_CONF,
     NGX_HTTP_LOC_CONF, NGX_HTTP_MAIN_CONF, NGX_HTTP_SRV_CONF,
 };
-use token::credential::may_be_called;
+use token::credential::is_spelling;
 use token::{Algorithm, ClaimPath, LinkAlgorithm, LinkSecret};
 
 use super::asked::Severity;
@@ -339,7 +339,7 @@ fn secure_token_args(conf: &mut LocationConf, setting: &mut Setting<'_>) -> Resu
     conf.link.asked.note("secure_token_args", setting, Severity::Error);
     let (signature, expires) = (setting.first(), setting.arg(2).unwrap_or_default());
     // Names that some reader takes for one would make each argument a second one of the other.
-    let are_one = may_be_called(signature, expires) || may_be_called(expires, signature);
+    let are_one = is_spelling(signature, expires) || is_spelling(expires, signature);
     if are_one || signature.is_empty() || expires.is_empty() {
         return Err(ConfError::value(
             expires,

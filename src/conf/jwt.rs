@@ -5,7 +5,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use token::schedule::Terms;
-use token::{AlgorithmSet, Beside, Demands, KeySet, Lent, Policy, Revocation, Trust};
+use token::{
+    AlgorithmSet, KeySet, LivePolicy, LocationPolicy, Policy, Requirements, Revocation, Trust,
+};
 
 use super::asked::{Asked, Lack};
 use super::provider::{Provider, ProviderList, Providers};
@@ -50,7 +52,7 @@ pub(crate) struct Part {
     /// How long fetched keys serve where their directive does not say, in milliseconds.
     pub(crate) valid: u64,
     /// What the sources gave last, for as long as they give the same.
-    pub(crate) lent: RefCell<Option<Rc<Lent>>>,
+    pub(crate) lent: RefCell<Option<Rc<LivePolicy>>>,
 }
 
 /// What the core does not need to know of what a location demands beside providers.
@@ -338,10 +340,10 @@ impl JwtSettings {
         let mistake = |what| MergeError { what, position: Rc::clone(&switch.position) };
         let listed = list.resolve(providers).map_err(mistake)?;
         let revoked = self.revoked.clone().unwrap_or_default();
-        let beside = Beside {
+        let beside = LocationPolicy {
             algorithms: self.algorithms,
             leeway: self.leeway,
-            demands: self.demands(),
+            requirements: self.requirements(),
             revoked: revoked.lists,
         };
         Ok(JwtCheck {
@@ -362,7 +364,7 @@ impl JwtSettings {
             keys: self.keys.as_ref().map(|keys| keys.sets.clone()).unwrap_or_default(),
             algorithms: self.algorithms,
             leeway: self.leeway.unwrap_or(0),
-            demands: vec![self.demands()],
+            requirements: vec![self.requirements()],
             revoked: self.revoked.as_ref().map(|one| one.lists.clone()).unwrap_or_default(),
         }
     }
@@ -377,8 +379,8 @@ impl JwtSettings {
         Part { provider, sources, valid, lent: RefCell::default() }
     }
 
-    fn demands(&self) -> Demands {
-        Demands {
+    fn requirements(&self) -> Requirements {
+        Requirements {
             issuers: self.issuers.clone().unwrap_or_default(),
             audiences: self.audiences.clone().unwrap_or_default(),
             types: self.types.clone().unwrap_or_default(),

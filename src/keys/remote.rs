@@ -11,7 +11,7 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
 use token::KeySet;
-use token::schedule::{Age, Claim, Purpose, Record, Terms};
+use token::schedule::{Age, FetchDecision, FetchReason, Record, Terms};
 
 use super::fetch::{self, Answer, Asker, Word};
 use super::zone::Zone;
@@ -188,7 +188,7 @@ impl Source {
         match self.age(terms, now) {
             Age::Fresh => {}
             Age::Never | Age::Due | Age::Expired => {
-                self.fetch(server, Purpose::Age, terms, now);
+                self.fetch(server, FetchReason::Age, terms, now);
             }
         }
         let usable = !matches!(self.age(terms, now), Age::Never | Age::Expired);
@@ -208,7 +208,7 @@ impl Source {
         terms: &Terms,
         now: u64,
     ) -> bool {
-        self.fetch(server, Purpose::UnknownKid, terms, now)
+        self.fetch(server, FetchReason::UnknownKid, terms, now)
     }
 
     fn age(&self, terms: &Terms, now: u64) -> Age {
@@ -219,7 +219,7 @@ impl Source {
     fn fetch(
         self: &Rc<Self>,
         server: Server<'_>,
-        purpose: Purpose,
+        purpose: FetchReason,
         terms: &Terms,
         now: u64,
     ) -> bool {
@@ -236,14 +236,14 @@ impl Source {
                 let mut held = self.held.borrow_mut();
                 // What another worker fetches does not come here any more.
                 held.record.given_up();
-                held.record.claim(purpose, terms, now)
+                held.record.try_begin(purpose, terms, now)
             }
         };
-        if claim == Claim::Fetch {
+        if claim == FetchDecision::Fetch {
             self.held.borrow_mut().fetching = true;
             fetch::start(server, Rc::clone(self) as Rc<dyn Asker>, terms.timeout);
         }
-        claim != Claim::NotNow
+        claim != FetchDecision::NotNow
     }
 
     /// Whether keys are on their way, to this worker or to another that shares them and lives.
