@@ -113,8 +113,8 @@ fn material(
     if kty != "oct" && members.jwk.get("d").is_some() {
         loaded.warn(|| {
             format!(
-                "{label}: holds a private key (member d), which has no place here: keep its \
-                 public members only"
+                "{label}: holds a private key (member d), which should not be in this file: keep \
+                 only its public members"
             )
         });
     }

@@ -12,8 +12,8 @@ use crate::json::{Document, Value};
 use crate::key::Key;
 use crate::loaded::{Fault, LoadError, Loaded, Quoted, without_byte_order_mark};
 
-/// Reads pairs of kid and secret: `{"KID": "secret", …}`, Azion's `{"kids": {…}}`, or an array of the
-/// latter, as in Azion's JSON Args. The UTF-8 bytes of the string are the secret.
+/// Reads pairs of kid and secret: `{"KID": "secret", …}`, Azion's `{"kids": {…}}`, or an array of
+/// the latter, as in Azion's JSON Args. The UTF-8 bytes of the string are the secret.
 ///
 /// # Errors
 /// The first fault.

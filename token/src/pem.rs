@@ -84,7 +84,7 @@ fn key(block: &::pem::Pem) -> Result<Key, Fault> {
             "is a private key; give its public half (openssl pkey -in FILE -pubout)".to_owned(),
         )),
         _ => Err(Fault::Pem(
-            "is no key: PUBLIC KEY, RSA PUBLIC KEY and CERTIFICATE are read".to_owned(),
+            "is not a key: only PUBLIC KEY, RSA PUBLIC KEY and CERTIFICATE are read".to_owned(),
         )),
     }
 }
@@ -120,5 +120,5 @@ fn rsa(pkcs1: &[u8]) -> Result<Key, Fault> {
 }
 
 fn fault(what: &str, error: &x509_cert::der::Error) -> Fault {
-    Fault::Pem(format!("holds a {what} that is not DER as it should be: {error}"))
+    Fault::Pem(format!("holds a {what} that is not DER: {error}"))
 }

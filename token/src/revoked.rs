@@ -203,9 +203,9 @@ pub struct Revocation {
 }
 
 impl Revocation {
-    /// Revokes the tokens whose `claim` is in `list`. For `kid`, both the kid in the header and the kid of
-    /// the key that verified the token are checked: somebody with a stolen key would leave it out of
-    /// the header.
+    /// Revokes the tokens whose `claim` is in `list`. For `kid`, both the kid in the header and the
+    /// kid of the key that verified the token are checked: somebody with a stolen key would leave it
+    /// out of the header.
     pub fn new(claim: ClaimPath, list: RevokedList) -> Self {
         Self { claim, list }
     }

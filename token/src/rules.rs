@@ -128,7 +128,7 @@ pub enum RuleError {
     Values(&'static str, &'static str),
     #[error("pattern {0:?}: {1}")]
     Pattern(String, String),
-    #[error("an empty prefix is one of every string")]
+    #[error("every string begins with an empty prefix")]
     EmptyPrefix,
     #[error("{0:?} is not a number")]
     Number(String),

@@ -192,8 +192,8 @@ impl Record {
         (self.began, self.for_kid) = (0, false);
     }
 
-    /// For a new configuration, which may have another provider: forgets the fetch that is under way, and
-    /// has the keys refreshed at their next use.
+    /// For a new configuration, which may have another provider: forgets the fetch that is under way,
+    /// and has the keys refreshed at their next use.
     pub fn renew(&mut self) {
         self.given_up();
         (self.failed, self.due) = (0, true);
