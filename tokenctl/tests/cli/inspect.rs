@@ -111,7 +111,7 @@ fn every_verdict_and_its_reason() {
         (mint(&["--claim=exp=4000000000"]), vec![s, "--max-lifetime=1d"], "bad_lifetime", "72y"),
         (mint(&["--header=crit=[\"b64\"]"]), vec![s], "malformed", "crit asks"),
         (String::new(), vec![s], "missing", "The token is missing."),
-        ("hello".to_owned(), vec![s], "malformed", "parted by dots"),
+        ("hello".to_owned(), vec![s], "malformed", "separated by dots"),
         ("a.b".to_owned(), vec![], "malformed", "2 sections"),
     ] {
         let said = refused(&token, &more);
