@@ -22,6 +22,10 @@ pub(crate) struct LinkOptions<'a> {
 /// An argument that occurs several times, or in a spelling that only some programs understand.
 const UNUSABLE: &str = "stands more than once, or in another spelling";
 
+/// Browsers do not send the fragment. nginx accepts a `#` in a request, but ends `$args` there, while
+/// upstreams may read on: so the module judges no link in such a request.
+const IN_REQUEST: &str = "(a browser does not send it; a request with # in it is malformed)";
+
 /// Whether this is a link rather than a token.
 pub(crate) fn is_link(text: &str) -> bool {
     text.starts_with('/') || text.contains("://")
@@ -77,6 +81,9 @@ pub(crate) fn report(
     line("signed value", &String::from_utf8_lossy(&value));
     line(&names.sig_arg, &shown(signature, |text| form(text).to_owned()));
     line(&names.expires_arg, &shown(expires, |text| instant(text, now)));
+    if !link.fragment.is_empty() {
+        line("fragment", &format!("{}  {IN_REQUEST}", link.fragment));
+    }
     out.push('\n');
     match judged {
         None => out.push_str("Verdict: none, as no secret was given (--secret)\n"),
