@@ -1,4 +1,4 @@
-//! What each stage of a judgement costs, and all of them together, with and without the cache.
+//! The cost of each stage of a judgement, and of the whole, with and without the cache.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::hint::black_box;
@@ -24,7 +24,7 @@ fn reading(criterion: &mut Criterion) {
             b.iter(|| Document::parse(black_box(&text).clone()));
         });
     }
-    // What is cut before anything is read.
+    // Tokens that are refused before anything is parsed.
     let trust = trust(&ALGORITHMS);
     for (name, bad) in [("two sections", "a.b"), ("no JSON", "YQ.YQ.YQ")] {
         group.bench_function(name, |b| {
@@ -55,7 +55,7 @@ fn judging(criterion: &mut Criterion) {
         group.bench_function(format!("{algorithm}, no cache"), |b| {
             b.iter(|| trust.check(black_box(&one), NOW, |_| LiveInputs::default()).unwrap());
         });
-        // Room for a few of them only, so that each makes room and none is known.
+        // A cache with room for a few of them only, so that it never knows the next token.
         let many: Vec<_> = (0..64).map(|n| token(algorithm, n)).collect();
         let (small, mut next) = (Cache::new(32 << 10).unwrap(), 0);
         group.bench_function(format!("{algorithm}, never seen"), |b| {

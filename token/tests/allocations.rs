@@ -1,5 +1,5 @@
-//! How often memory is allocated for one token: never for one that was seen before, and for a new
-//! one a few times, whatever the number of keys, kids, sets and providers.
+//! How often memory is allocated for one token: never if the cache knows it, and for a new one a few
+//! times, whatever the number of keys, kids, sets and providers.
 
 // The helpers below are test code, though outside a #[test] function.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
@@ -18,8 +18,8 @@ use token::{
 };
 
 const NOW: i64 = 1_800_000_000;
-/// Text and nodes of header and payload, both of them together, the token's bytes, the identities
-/// of the key sets, the list of proofs.
+/// The text and the nodes of header and payload, the content that has both, the token's bytes, the
+/// identities of the key sets, and the list of proofs.
 const A_HANDFUL: usize = 10;
 
 thread_local! {
@@ -28,8 +28,8 @@ thread_local! {
 
 struct Counting;
 
-// SAFETY: everything is the system's allocator, which is one; counting touches no memory of its
-// own but a thread-local that needs no allocation.
+// SAFETY: every call goes on to the system's allocator, which keeps the contract. Counting uses only
+// a thread-local that needs no allocation.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.set(ALLOCATIONS.get() + 1);
@@ -71,7 +71,7 @@ fn token(n: usize) -> Vec<u8> {
     format!("{message}.{}", encode(mac.finalize().into_bytes())).into_bytes()
 }
 
-/// A policy of so many sets of so many keys, the first of which has signed.
+/// A policy with `sets` sets of `keys` keys; the first key has signed.
 fn policy(sets: usize, keys: usize, issuer: &str) -> Policy {
     let set = |n: usize| {
         let key = |i: usize| {

@@ -1,4 +1,4 @@
-//! A judgement with the cache is the judgement without it, whatever was remembered before.
+//! A judgement with the cache gives the same result as without it, whatever the cache contains.
 
 // The helpers below are test code, though outside a #[test] function.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
@@ -67,7 +67,7 @@ fn revoked(list: &str) -> Arc<Revocation> {
     Arc::new(Revocation::new(ClaimPath::new("jti").unwrap(), list))
 }
 
-/// Judges with `cache`, and asserts that the answer is the one without it.
+/// Judges with `cache`, and asserts that the result is the same without it.
 fn judge_live(
     trust: &Trust,
     cache: &Cache,
@@ -346,10 +346,10 @@ fn one_large_token_does_not_drive_out_all_others() {
 
 // --- The property ------------------------------------------------------------------------------
 
-/// What happens to the world.
+/// What happens, one after the other.
 #[derive(Clone, Debug)]
 enum Event {
-    /// A token is judged by a trust, so many seconds after the event before.
+    /// A token is judged, so many seconds after the previous event.
     Judge { token: usize, trust: usize, later: i64 },
     /// The keys of a policy change to these, by number: some expire, some have no kid.
     Lend { policy: usize, keys: Vec<(usize, Option<i64>, bool)> },
@@ -371,7 +371,7 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-/// Tokens of every kind that the policies tell apart.
+/// Tokens of every kind that the policies treat differently.
 fn tokens() -> Vec<Vec<u8>> {
     let mut tokens = Vec::new();
     for (i, kid) in [Some("a"), Some("b"), Some("c"), None].into_iter().enumerate() {

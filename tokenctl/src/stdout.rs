@@ -16,7 +16,9 @@ pub(crate) fn was_closed() -> bool {
 #[cfg(target_os = "linux")]
 #[allow(unsafe_code)]
 mod before_main {
-    use super::{CLOSED, Ordering};
+    use std::sync::atomic::Ordering;
+
+    use crate::stdout::CLOSED;
 
     // SAFETY: the section is a list of functions without arguments and result, each of which the loader
     // calls once (System V ABI); this one does not use the runtime.

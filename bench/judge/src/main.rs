@@ -13,7 +13,7 @@ mod tokens;
 
 use tokens::{NOW, key, rule, token, trust};
 
-/// How many different tokens there are of those that no cache has seen.
+/// How many different tokens are used where the cache must not know them.
 const DIFFERENT: usize = 64;
 
 fn main() {
@@ -23,12 +23,12 @@ fn main() {
     judge(&what, times);
 }
 
-/// What is made before is made whatever `times` is, so that the difference of two runs is what the
-/// judgements take.
+/// The preparation is the same whatever `times` is, so the difference of two runs is the cost of the
+/// judgements.
 fn judge(what: &str, times: usize) {
     let algorithm = Algorithm::HS256;
     match what {
-        // The part of it all that is not ours.
+        // The part that the library does.
         "signature" => {
             let (token, key) = (token(algorithm, 0), key(algorithm));
             let dot = token.iter().rposition(|byte| *byte == b'.').unwrap();

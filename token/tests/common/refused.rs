@@ -1,5 +1,5 @@
-//! Tokens that are refused, each beside a good one of its algorithm, its size and its shape: what
-//! the benchmark and the test of the cost of refusing judge.
+//! Refused tokens, each with a good one of the same algorithm, size and shape, for the benchmark and the
+//! test of the cost of refusing.
 
 use std::sync::Arc;
 
@@ -141,8 +141,8 @@ pub(crate) fn cases(many: usize) -> Vec<Case> {
         add("bad signature", &one, plain.clone(), badly_signed(&plain), 2.0);
         add("expired", &one, plain.clone(), sign(&header, r#"{"exp":1799999999}"#), 2.0);
 
-        // The header is the one part that is read before the signature: as many members as it may
-        // have are read, and then no more.
+        // Only the header is parsed before the signature is verified, up to the allowed number of
+        // members.
         let start = format!(r#""alg":"{algorithm}","kid":"key","#);
         let wide = |last: &str| members(&start, 1_000, last);
         let good = sign(&wide("last"), "{}");
@@ -162,7 +162,7 @@ pub(crate) fn cases(many: usize) -> Vec<Case> {
         let unknown = long.replacen("kk", "kx", 1);
         add("long kid, unknown", &long_kid, good, sign(&unknown, "{}"), 2.0);
 
-        // The payload is read only of a token whose signature held.
+        // The payload is parsed only after the signature has been verified.
         let good = sign(&header, &members("", 44_000, "last"));
         add("large, bad signature", &one, good.clone(), badly_signed(&good), 2.0);
         let twice = sign(&header, &members("", 44_000, "m0"));
@@ -171,7 +171,7 @@ pub(crate) fn cases(many: usize) -> Vec<Case> {
         assert!(good.len() < MAX_TOKEN_LEN && oversized.len() > 1024 * 1024);
         add("of a megabyte", &one, plain.clone(), oversized, 2.0);
 
-        // Among providers the payload is read first, to find its issuer.
+        // With several providers the payload is read before, to find the issuer.
         let provider = Policy {
             keys: vec![Arc::new(KeySet::new(vec![key(algorithm, Some("key"))]))],
             requirements: vec![Requirements {
@@ -203,7 +203,7 @@ pub(crate) fn cases(many: usize) -> Vec<Case> {
         let keys =
             |first: Key| trust(std::iter::once(first).chain((1..several).map(filled)).collect());
         let set = keys(key(algorithm, Some("key")));
-        // At the bound itself but for what is read beside the signature: some noise is allowed for.
+        // This is at the limit itself, plus what is read besides the signature; some noise is allowed.
         assert_eq!(MAX_CANDIDATES, 2);
         let bound = 2.1;
         let name = format!("no kid, {several} keys");
@@ -211,7 +211,7 @@ pub(crate) fn cases(many: usize) -> Vec<Case> {
         let unknown = sign(&header.replacen("key", "kez", 1), "{}");
         add(&format!("unknown kid, {several} keys"), &set, plain.clone(), unknown, 2.0);
 
-        // Against good ones of the same size that are quick to read: one long string.
+        // Compared with good tokens of the same size that are cheap to read: one long string.
         let text = |start: &str, len: usize| format!("{{{start}\"x\":\"{}\"}}", "x".repeat(len));
         let good = sign(&text(&start, 5_900), "{}");
         let slow = |item: &str, around: [&str; 2]| {

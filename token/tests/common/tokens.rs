@@ -1,5 +1,5 @@
-//! Tokens of each algorithm, and what judges them: what the benchmark of the stages and the count of
-//! instructions work on.
+//! Tokens of each algorithm and a policy for them, for the benchmark of the stages and the count of
+//! instructions.
 
 use std::sync::Arc;
 
@@ -75,7 +75,7 @@ pub(crate) fn key(algorithm: Algorithm) -> Key {
     load_keys(file.as_bytes(), Some(&kid)).unwrap().keys.remove(0)
 }
 
-/// What accepts tokens of these algorithms: their keys, an issuer and an audience.
+/// Accepts tokens of these algorithms: their keys, an issuer and an audience.
 pub(crate) fn trust(algorithms: &[Algorithm]) -> Trust {
     let keys = vec![Arc::new(KeySet::new(algorithms.iter().copied().map(key).collect()))];
     let requirements = Requirements {

@@ -131,7 +131,7 @@ fn an_unknown_key_is_set_beside_the_known_ones() {
     assert!(said.contains("Verdict: unknown_key\n"), "{said}");
     assert!(said.contains("The token names kid \"main\"; the keys are \"Main\"."), "{said}");
     assert!(said.contains("compared byte for byte"), "{said}");
-    // A secret that is a public key's text never meets that key.
+    // A token signed with a public key's text as secret is never verified with that key.
     let public = made.text("pub.pem");
     let token = printed(&["jwt", "--secret", &public, "--kid=Main", "--exp=1700000060"]);
     let said = refused(&token, &["--keys", &made.name("jwks.json")]);
