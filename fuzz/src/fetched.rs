@@ -1,8 +1,8 @@
-//! The target `answer`: what an upstream answers to a fetch, and the request line of one.
+//! The target `answer`: an upstream's answer to a fetch, and the request line of a fetch.
 
 use token::http::{Answer, AnswerReader, request_target};
 
-/// No answer of a fuzzing run is larger.
+/// The largest answer in a fuzzing run.
 const LIMIT: usize = 4096;
 
 /// Reads an answer that arrives in pieces of `size` bytes.
@@ -16,8 +16,8 @@ fn read(answer: &[u8], size: usize) -> Result<Answer, String> {
     reader.finish().map_err(|error| error.to_string())
 }
 
-/// An answer must read the same however it arrives; a URI must give a request line of one request,
-/// whose path stays below where it begins.
+/// An answer must give the same result whatever the pieces that it arrives in. A URI must give a request
+/// line of exactly one request, whose path does not climb.
 pub fn answer(input: &[u8]) {
     let whole = read(input, input.len().max(1));
     for size in [1, 2, 7, 1000] {
@@ -34,6 +34,6 @@ pub fn answer(input: &[u8]) {
     let Some(target) = request_target(input) else { return };
     assert!(target.starts_with(b"/"));
     assert!(target.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'#'));
-    // What is encoded once is not encoded again, and is accepted still.
+    // An encoded target is accepted and not encoded again.
     assert_eq!(request_target(&target), Some(target));
 }

@@ -1,5 +1,5 @@
-//! What the fuzz targets do with an input. Beside not to panic, each demands something of what the
-//! core answers, most often what a naive recomputation gives.
+//! What the fuzz targets do with an input. Each checks that the core does not panic, and that its answer
+//! is right, mostly by computing it again in a naive way.
 
 // A finding is a panic.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -17,8 +17,8 @@ use sha2::Sha256;
 use token::credential::{self, Found};
 use token::json::{Document, Number, Value};
 use token::{
-    AlgorithmSet, Beside, Cache, ClaimPath, ClaimRule, Demands, Key, KeySet, Link, LinkAlgorithm,
-    LinkPolicy, LinkSecret, Loaded, Loan, MAX_PUBLISHED_KEYS, MAX_TOKEN_LEN, Operator, Policy,
+    AlgorithmSet, LocationPolicy, Cache, ClaimPath, ClaimRule, Requirements, Key, KeySet, Link, LinkAlgorithm,
+    LinkPolicy, LinkSecret, Loaded, LiveInputs, MAX_PUBLISHED_KEYS, MAX_TOKEN_LEN, Operator, Policy,
     Providers, Refusal, Reject, Revocation, RevokedList, Trust, Verified, load_keys, load_kids,
     load_published_keys,
 };
@@ -28,7 +28,7 @@ pub use fetched::answer;
 const NOW: i64 = 1_800_000_000;
 const SECRET: &[u8] = b"a secret that fuzzing knows, long enough for HS256";
 
-/// The parts of an input: it is split at bytes that stand in nothing a client or a person sends.
+/// The parts of an input, separated by bytes that never occur in valid input.
 fn parts<const N: usize>(input: &[u8]) -> [&[u8]; N] {
     let mut parts = [&b""[..]; N];
     for (part, text) in parts.iter_mut().zip(input.splitn(N, |byte| *byte == 0xfe)) {
@@ -50,9 +50,9 @@ fn key_set(files: &[&str]) -> Vec<Arc<KeySet>> {
     sets
 }
 
-fn demands(issuer: Option<&str>) -> Demands {
+fn requirements(issuer: Option<&str>) -> Requirements {
     let list = |texts: &[&str]| texts.iter().map(|text| Box::from(*text)).collect();
-    Demands {
+    Requirements {
         issuers: issuer.iter().map(|issuer| Box::from(*issuer)).collect(),
         audiences: list(&["api"]),
         types: list(&["at+jwt", "JWT"]),
@@ -65,12 +65,12 @@ struct Judges {
     plain: Policy,
     strict: Policy,
     providers: Trust,
-    /// Once more, each with a cache.
+    /// Each policy again, with a cache.
     cached: [Trust; 2],
 }
 
 thread_local! {
-    /// So small that tokens soon make room for others; both judges know their tokens by it.
+    /// A cache that is soon full, used by both judges.
     static CACHE: Cache = Cache::new(64 * 1024).expect("random numbers");
 }
 
@@ -88,13 +88,13 @@ static JUDGES: LazyLock<Judges> = LazyLock::new(|| {
     let policy = |issuer| Policy {
         keys: key_set(&files),
         leeway: 10,
-        demands: vec![demands(issuer)],
+        requirements: vec![requirements(issuer)],
         revoked: vec![revoked()],
         ..Policy::default()
     };
     let providers = Providers::new(["a", "b"].map(|issuer| policy(Some(issuer))));
     let providers = Arc::new(providers.expect("issuers of their own"));
-    let providers = || Trust::Providers(Arc::clone(&providers), Beside::default());
+    let providers = || Trust::Providers(Arc::clone(&providers), LocationPolicy::default());
     Judges {
         plain: Policy { keys: key_set(&files), ..Policy::default() },
         strict: policy(None),
@@ -103,13 +103,13 @@ static JUDGES: LazyLock<Judges> = LazyLock::new(|| {
     }
 });
 
-/// All that there is to say of an answer.
+/// Everything that a result contains.
 fn told(answer: &Result<Verified, Refusal>) -> Result<(usize, &str, &str), &Refusal> {
     answer.as_ref().map(|it| (it.provider, it.header.text(), it.payload.text()))
 }
 
-/// A token as it is, or header and payload that are signed here, so that both get through to what
-/// reads them.
+/// A token as it is, or a header and a payload that are signed here, so that they reach the parsers after
+/// the signature.
 pub fn token(input: &[u8]) {
     let judges = &*JUDGES;
     let [header, payload] = parts(input);
@@ -122,18 +122,18 @@ pub fn token(input: &[u8]) {
     let token = signed.as_deref().unwrap_or(input);
     let plain = judges.plain.check(token, NOW);
     let strict = judges.strict.check(token, NOW);
-    let provider = judges.providers.check(token, NOW, |_| Loan::default());
+    let provider = judges.providers.check(token, NOW, |_| LiveInputs::default());
     let jws = judges.plain.verify_jws(token, NOW);
     for (trust, answer) in judges.cached.iter().zip([&strict, &provider]) {
-        // The second time it is known, if it can be at all.
+        // The second time the cache knows it, if it was accepted.
         for _ in 0..2 {
             let again = CACHE
-                .with(|cache| trust.check_cached(token, NOW, |_| Loan::default(), Some(cache)));
+                .with(|cache| trust.check_cached(token, NOW, |_| LiveInputs::default(), Some(cache)));
             assert_eq!(told(&again), told(answer));
         }
     }
     if let Ok(verified) = &plain {
-        // Nothing but what was signed here can hold, and of it nothing but strict JSON.
+        // Only what was signed here can be accepted, and only if it is strict JSON.
         assert!(signed.is_some() && token.len() <= MAX_TOKEN_LEN);
         assert_eq!(verified.payload.text().as_bytes(), payload);
         assert_eq!(verified.header.text().as_bytes(), header);
@@ -159,7 +159,7 @@ pub fn token(input: &[u8]) {
         known(verified, None);
     }
     if let Ok(verified) = &provider {
-        assert!(strict.is_ok(), "a provider accepts what its keys and demands alone do not");
+        assert!(strict.is_ok(), "a provider accepts what its keys and requirements alone do not");
         known(verified, Some(["a", "b"][verified.provider]));
     }
     for refusal in [plain.err(), strict.err(), provider.err(), jws.err()].into_iter().flatten() {
@@ -173,7 +173,7 @@ pub fn token(input: &[u8]) {
 
 // --- keys -------------------------------------------------------------------------------------
 
-/// A key file, and whatever a configuration says of it.
+/// A key file, and what a configuration may say about it.
 pub fn keys(input: &[u8]) {
     for kid in [None, Some("kid")] {
         match load_keys(input, kid) {
@@ -238,7 +238,7 @@ pub fn kids(input: &[u8]) {
         }
         Err(error) => {
             assert!(loaded.keys.is_empty());
-            // The message says nothing of the secret: for another one it is the same.
+            // The message does not depend on the secret.
             let another: Vec<u8> = secret.iter().map(|byte| byte ^ 1).collect();
             if let Err(other) = loaded.add_secret(kid, &another, &options)
                 && std::mem::discriminant(&other.fault) == std::mem::discriminant(&error.fault)
@@ -280,7 +280,7 @@ pub fn rules(input: &[u8]) {
             assert_eq!(ordering, b.compare(*a).reverse());
             assert!(Number::parse(a.as_str().as_bytes()).expect("a number").compare(*a).is_eq());
             let double = |it: &Number<'_>| it.as_str().parse::<f64>().expect("a number");
-            // Rounding may make two numbers one, and never turns them round.
+            // Rounding may make two numbers equal, but never changes their order.
             let rounded = double(a).partial_cmp(&double(b)).expect("finite");
             assert!(rounded == ordering || rounded.is_eq(), "{a} and {b}");
         }
@@ -306,7 +306,7 @@ pub fn rules(input: &[u8]) {
             Err(error) => drop(error.to_string()),
         }
     }
-    // A rule and its opposite never hold both.
+    // A rule and its negation are never both satisfied.
     let opposite = match operator {
         Operator::Equal => Operator::NotEqual,
         Operator::Prefix => Operator::NotPrefix,
@@ -334,14 +334,14 @@ static LINKS: LazyLock<[LinkPolicy; 3]> = LazyLock::new(|| {
     [policy(&[]), policy(&[LinkAlgorithm::HmacSha256]), LinkPolicy::Expression]
 });
 
-/// A query and the value that links of it are signed over. The naive half computes every link that
-/// could be meant and compares its text.
+/// A query and the signed value of its link. The naive half computes every possible link and compares
+/// the text.
 pub fn link(input: &[u8]) {
     let [query, value, resign] = parts(input);
     let (found, expiry) = (credential::argument(query, b"st"), credential::argument(query, b"e"));
     let (Found::One(given), Found::One(expires)) = (found, expiry) else { return };
     let signed = match resign.first() {
-        // Most inputs would never get past the signature otherwise.
+        // Otherwise hardly any input would have a right signature.
         Some(b'm') => naive_md5(b"mysecret", value, expires),
         Some(b'h') => naive_hmac(b"new", value, expires),
         Some(b'x') => URL_SAFE_NO_PAD.encode(Md5::digest(value)),
@@ -419,7 +419,7 @@ pub fn authorization(input: &[u8]) {
     assert_eq!(argument.or_absent() == Found::Absent, {
         matches!(argument, Found::Absent | Found::One(b""))
     });
-    // Naively, for a name that could be one.
+    // Computed in a naive way, for a name that can be one.
     if !name.is_empty() && name.iter().all(|byte| byte.is_ascii_alphanumeric()) {
         let values = |separators: &[u8], is_it: &dyn Fn(&[u8]) -> bool| -> Vec<Vec<u8>> {
             let pairs = query.split(|byte| separators.contains(byte));
@@ -467,7 +467,7 @@ pub fn revoked(input: &[u8]) {
         let is_it = |line: &&String| {
             Number::parse(line.as_bytes()).is_some_and(|it| it.compare(number).is_eq())
         };
-        // The other way round does not hold: what is quoted is no number.
+        // The opposite is not true: a quoted value is not a number.
         assert!(!list.contains_number(number) || lines.iter().any(|line| is_it(&line)));
     }
     let Ok(payload) = std::str::from_utf8(payload) else { return };

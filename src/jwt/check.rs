@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use token::schedule::Terms;
-use token::{KeySet, Lent, Revocation, Trust};
+use token::{KeySet, LivePolicy, Revocation, Trust};
 
 use super::rules::Rule;
 use super::sources::TokenSource;
@@ -18,9 +18,9 @@ pub(crate) struct JwtCheck {
     pub(super) switch: SwitchValue,
     pub(super) trust: Trust,
     /// What each policy of `trust` adds, by its number.
-    pub(super) policies: Rc<[LivePolicy]>,
+    pub(super) policies: Rc<[PolicySources]>,
     /// The lists of the location itself, beside those of its providers.
-    pub(super) lists: LiveLists,
+    pub(super) lists: LocationLists,
     /// The location's own rules, judged after those of the policy.
     pub(super) rules: Rc<[Rc<Rule>]>,
     /// Where a token is looked for; the first that has one counts.
@@ -48,19 +48,19 @@ pub(super) struct Provider {
 /// What a policy of the core has beside it here: where it comes from, and its keys and lists that
 /// change at run time. A provider's is shared by all locations that judge by the same providers.
 #[derive(Default)]
-pub(super) struct LivePolicy {
+pub(super) struct PolicySources {
     /// The provider that it is; `None` for the location's own keys.
     pub(super) provider: Option<Rc<Provider>>,
-    pub(super) live: Live,
+    pub(super) live: LiveSources,
     /// How long fetched keys serve where their directive does not say, in milliseconds.
     pub(super) valid: u64,
     /// What the keys and lists were last, for as long as they are the same.
-    pub(super) last: RefCell<Option<Rc<Lent>>>,
+    pub(super) last: RefCell<Option<Rc<LivePolicy>>>,
 }
 
 /// Lists of a location that change at run time.
 #[derive(Default)]
-pub(super) struct LiveLists {
+pub(super) struct LocationLists {
     pub(super) revoked: Box<[Rc<Watched<Revocation>>]>,
     /// What they were last, for as long as they are the same.
     pub(super) last: RefCell<Option<Rc<[Arc<Revocation>]>>>,
@@ -68,7 +68,7 @@ pub(super) struct LiveLists {
 
 /// Where keys and lists come from that change at run time.
 #[derive(Default, Clone)]
-pub(super) struct Live {
+pub(super) struct LiveSources {
     pub(super) keys: Vec<Rc<KeySource>>,
     pub(super) revoked: Vec<Rc<Watched<Revocation>>>,
 }
@@ -93,7 +93,7 @@ pub(super) struct KeyFile {
 /// `jwks_request`: keys that are fetched.
 pub(super) struct KeyRequest {
     pub(super) uri: ComplexValue,
-    /// `valid=`, in milliseconds; where it is not there, that of the [`LivePolicy`].
+    /// `valid=`, in milliseconds; where it is not there, that of the [`PolicySources`].
     pub(super) valid: Option<u64>,
     /// `stale=` and `timeout=`, in milliseconds.
     pub(super) stale: u64,
@@ -102,13 +102,13 @@ pub(super) struct KeyRequest {
 }
 
 impl KeyRequest {
-    pub(super) fn terms(&self, policy: &LivePolicy) -> Terms {
+    pub(super) fn terms(&self, policy: &PolicySources) -> Terms {
         let valid = self.valid.unwrap_or(policy.valid);
         Terms { valid, stale: self.stale, timeout: self.timeout }
     }
 }
 
-impl Live {
+impl LiveSources {
     /// Whether what keys they give depends on the request.
     pub(super) fn keys_depend_on_variables(&self) -> bool {
         self.keys.iter().any(|source| source.depends_on_variables())

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use token::{Loan, Refusal, Verified};
+use token::{LiveInputs, Refusal, Verified};
 
 use super::check::JwtCheck;
 
@@ -39,7 +39,7 @@ struct Judgement {
 }
 
 /// The number of a policy, and what it was lent.
-pub(super) type LentTo = (usize, Loan);
+pub(super) type LentTo = (usize, LiveInputs);
 
 impl FoundTokens {
     /// What was found of `token` by `check` at `time`, with the same keys and lists in force as
@@ -49,7 +49,7 @@ impl FoundTokens {
         check: &Rc<JwtCheck>,
         token: &[u8],
         time: i64,
-        lend: impl FnOnce(usize) -> Loan,
+        lend: impl FnOnce(usize) -> LiveInputs,
     ) -> Option<Result<Verified, Refusal>> {
         let by_check = |one: &&Judgement| Rc::ptr_eq(&one.check, check) && one.time == time;
         let is_it = |known: &&Known| *known.token == *token;
@@ -97,14 +97,14 @@ impl FoundTokens {
 }
 
 /// Whether two loans are of the very same keys and lists.
-fn is_same(one: &Loan, other: &Loan) -> bool {
+fn is_same(one: &LiveInputs, other: &LiveInputs) -> bool {
     let of_policy = match (&one.policy, &other.policy) {
         (Some(one), Some(other)) => {
             are_same(&one.keys, &other.keys) && are_same(&one.revoked, &other.revoked)
         }
         (one, other) => one.is_none() && other.is_none(),
     };
-    let lists = |loan: &Loan| loan.revoked.clone().unwrap_or_default();
+    let lists = |loan: &LiveInputs| loan.revoked.clone().unwrap_or_default();
     of_policy && are_same(&lists(one), &lists(other))
 }
 

@@ -6,10 +6,10 @@ use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use token::{KeySet, Lent, Loan, Refusal, Reject, Revocation, Verified};
+use token::{KeySet, LiveInputs, LivePolicy, Refusal, Reject, Revocation, Verified};
 
 use super::case::TokenCase;
-use super::check::{JwtCheck, KeyFile, KeyRequest, KeySource, LiveLists, LivePolicy};
+use super::check::{JwtCheck, KeyFile, KeyRequest, KeySource, LocationLists, PolicySources};
 use crate::check::NoVerdict;
 use crate::live::{Fetching, Source, Watched};
 use crate::nginx::{ComplexValue, Request};
@@ -89,17 +89,17 @@ impl TokenCase<'_> {
         lookup: &Lookup,
     ) -> Result<Verified, Refusal> {
         let time = self.case.time();
-        let lend = |policy| self.in_force(check, policy, lookup);
-        if let Some(found) = self.kept.found.find(check, token, time, lend) {
+        let in_force = |policy| self.in_force(check, policy, lookup);
+        if let Some(found) = self.kept.found.find(check, token, time, in_force) {
             return found;
         }
         let lent = RefCell::new(None);
-        let lend = |policy| {
-            let loan = lend(policy);
-            lent.replace(Some((policy, loan.clone())));
-            loan
+        let in_force = |policy| {
+            let inputs = in_force(policy);
+            lent.replace(Some((policy, inputs.clone())));
+            inputs
         };
-        let mut found = check.trust.check_cached(token, time, lend, self.http.cache());
+        let mut found = check.trust.check_cached(token, time, in_force, self.http.cache());
         // The cache of the worker is as good.
         if !found.as_ref().is_ok_and(|verified| verified.cached) {
             self.kept.found.note(check, token, time, lent.into_inner(), &mut found);
@@ -134,17 +134,17 @@ impl TokenCase<'_> {
     }
 
     /// What the policy of this number, and the location beside it, go by now.
-    fn in_force(self, check: &JwtCheck, number: usize, lookup: &Lookup) -> Loan {
+    fn in_force(self, check: &JwtCheck, number: usize, lookup: &Lookup) -> LiveInputs {
         lookup.policy.set(Some(number));
         let policy = check.policies.get(number);
-        Loan {
+        LiveInputs {
             policy: policy.and_then(|policy| self.of_policy(policy, lookup)),
             revoked: self.of_location(&check.lists),
         }
     }
 
     /// The same as last time is not put together again.
-    fn of_policy(self, policy: &LivePolicy, lookup: &Lookup) -> Option<Rc<Lent>> {
+    fn of_policy(self, policy: &PolicySources, lookup: &Lookup) -> Option<Rc<LivePolicy>> {
         let live = &policy.live;
         if live.keys.is_empty() && live.revoked.is_empty() {
             return None;
@@ -158,13 +158,13 @@ impl TokenCase<'_> {
         {
             return Some(last);
         }
-        let lent = Rc::new(Lent { keys: keys().collect(), revoked: revoked().collect() });
+        let lent = Rc::new(LivePolicy { keys: keys().collect(), revoked: revoked().collect() });
         policy.last.replace(Some(Rc::clone(&lent)));
         Some(lent)
     }
 
     /// As [`TokenCase::of_policy`].
-    fn of_location(self, lists: &LiveLists) -> Option<Rc<[Arc<Revocation>]>> {
+    fn of_location(self, lists: &LocationLists) -> Option<Rc<[Arc<Revocation>]>> {
         if lists.revoked.is_empty() {
             return None;
         }
@@ -183,7 +183,7 @@ impl TokenCase<'_> {
     /// The keys of a source now; none while there are none.
     fn keys_of(
         self,
-        policy: &LivePolicy,
+        policy: &PolicySources,
         source: &KeySource,
         lookup: &Lookup,
     ) -> Option<Arc<KeySet>> {

@@ -5,9 +5,9 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use token::{AlgorithmSet, Demands, KeySet, Policy, Revocation};
+use token::{AlgorithmSet, KeySet, Policy, Requirements, Revocation};
 
-use super::check::{KeySource, Live, LivePolicy, Provider};
+use super::check::{KeySource, LiveSources, PolicySources, Provider};
 use super::rules::Rule;
 use crate::check::inherit;
 use crate::live::Watched;
@@ -101,24 +101,24 @@ impl PolicySettings {
             keys: self.keys.as_ref().map(|keys| keys.sets.clone()).unwrap_or_default(),
             algorithms: self.algorithms,
             leeway: self.leeway.unwrap_or(0),
-            demands: vec![self.demands()],
+            requirements: vec![self.requirements()],
             revoked: self.lists(),
         }
     }
 
     /// What goes with [`PolicySettings::policy`].
-    pub(super) fn live_policy(&self, provider: Option<Rc<Provider>>) -> LivePolicy {
-        let live = Live {
+    pub(super) fn policy_sources(&self, provider: Option<Rc<Provider>>) -> PolicySources {
+        let live = LiveSources {
             keys: self.keys.as_ref().map(|keys| keys.sources.clone()).unwrap_or_default(),
             revoked: self.watched_lists(),
         };
         let valid = self.key_cache.unwrap_or(VALID);
-        LivePolicy { provider, live, valid, last: RefCell::default() }
+        PolicySources { provider, live, valid, last: RefCell::default() }
     }
 
     /// What the registered parts of a token must be.
-    pub(super) fn demands(&self) -> Demands {
-        Demands {
+    pub(super) fn requirements(&self) -> Requirements {
+        Requirements {
             issuers: self.issuers.clone().unwrap_or_default(),
             audiences: self.audiences.clone().unwrap_or_default(),
             types: self.types.clone().unwrap_or_default(),

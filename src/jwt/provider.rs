@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::check::{LivePolicy, Provider};
+use super::check::{PolicySources, Provider};
 use super::policy::PolicySettings;
 use crate::nginx::{ConfError, Result};
 
@@ -37,7 +37,7 @@ pub(super) struct ProviderList {
 pub(super) struct Listed {
     pub(super) policies: Arc<token::Providers>,
     /// What goes with each of the policies, by its number.
-    pub(super) live: Rc<[LivePolicy]>,
+    pub(super) live: Rc<[PolicySources]>,
     pub(super) keys_on_variables: bool,
 }
 
@@ -100,7 +100,7 @@ impl Listed {
                     "\"jwt\" names two providers of issuer \"{issuer}\", by which they are told apart,"
                 )
             })?;
-            live.push(block.settings.live_policy(Some(Rc::clone(&block.provider))));
+            live.push(block.settings.policy_sources(Some(Rc::clone(&block.provider))));
         }
         let keys_on_variables = live.iter().any(|one| one.live.keys_depend_on_variables());
         Ok(Self { policies: Arc::new(policies), live: live.into(), keys_on_variables })

@@ -3,9 +3,9 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use token::{Beside, Trust};
+use token::{LocationPolicy, Trust};
 
-use super::check::{JwtCheck, LiveLists};
+use super::check::{JwtCheck, LocationLists};
 use super::http_level::HttpLevel;
 use super::policy::{Keys, PolicySettings};
 use super::provider::ProviderList;
@@ -82,13 +82,13 @@ impl Settings for JwtSettings {
             (None, Some(Keys { switch_on: true, .. })) => SwitchValue::Fixed(Mode::On),
             (None, _) => return Ok(None),
         };
-        let policy = self.policy.live_policy(None);
+        let policy = self.policy.policy_sources(None);
         Ok(Some(JwtCheck {
             switch,
             trust: Trust::Keys(self.policy.policy()),
             keys_on_variables: policy.live.keys_depend_on_variables(),
             policies: Rc::new([policy]),
-            lists: LiveLists::default(),
+            lists: LocationLists::default(),
             rules: self.policy.rules(),
             sources: self.sources(),
             realm: self.realm,
@@ -129,18 +129,18 @@ impl JwtSettings {
     ) -> Result<JwtCheck, MergeError> {
         let mistake = |what| MergeError { what, position: Rc::clone(&switch.position) };
         let listed = list.resolve(&http.providers).map_err(mistake)?;
-        let beside = Beside {
+        let location = LocationPolicy {
             algorithms: self.policy.algorithms,
             leeway: self.policy.leeway,
-            demands: self.policy.demands(),
+            requirements: self.policy.requirements(),
             revoked: self.policy.lists(),
         };
         let revoked = self.policy.watched_lists().into();
         Ok(JwtCheck {
             switch: switch.value,
-            trust: Trust::Providers(Arc::clone(&listed.policies), beside),
+            trust: Trust::Providers(Arc::clone(&listed.policies), location),
             policies: Rc::clone(&listed.live),
-            lists: LiveLists { revoked, ..LiveLists::default() },
+            lists: LocationLists { revoked, ..LocationLists::default() },
             rules: self.policy.rules(),
             sources: self.sources(),
             realm: self.realm,

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use token::credential::may_be_called;
+use token::credential::is_spelling;
 use token::{LinkAlgorithm, LinkSecret};
 
 use super::check::LinkArgs;
@@ -67,7 +67,7 @@ pub(crate) fn secure_token_args(conf: &mut LinkSettings, setting: &mut Setting<'
     conf.base.asked.note("secure_token_args", setting, Severity::Error);
     let (signature, expires) = (setting.first(), setting.arg(2).unwrap_or_default());
     // Names that some reader takes for one would make each argument a second one of the other.
-    let are_one = may_be_called(signature, expires) || may_be_called(expires, signature);
+    let are_one = is_spelling(signature, expires) || is_spelling(expires, signature);
     if are_one || signature.is_empty() || expires.is_empty() {
         return Err(ConfError::value(
             expires,

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
-use token::schedule::{Age, Claim, Purpose, Record, Terms};
+use token::schedule::{Age, FetchDecision, FetchReason, Record, Terms};
 
 use crate::nginx::{
     Answer, Asker, Server, ServerNames, Ticker, Waker, Word, Zone, clock, is_alive, start_fetch,
@@ -216,7 +216,7 @@ impl<T: 'static> Source<T> {
         match self.age(terms, now) {
             Age::Fresh => {}
             Age::Never | Age::Due | Age::Expired => {
-                self.fetch(server, Purpose::Age, terms, now);
+                self.fetch(server, FetchReason::Age, terms, now);
             }
         }
         let usable = !matches!(self.age(terms, now), Age::Never | Age::Expired);
@@ -236,7 +236,7 @@ impl<T: 'static> Source<T> {
         terms: &Terms,
         now: u64,
     ) -> bool {
-        self.fetch(server, Purpose::UnknownKid, terms, now)
+        self.fetch(server, FetchReason::UnknownKid, terms, now)
     }
 
     fn age(&self, terms: &Terms, now: u64) -> Age {
@@ -247,7 +247,7 @@ impl<T: 'static> Source<T> {
     fn fetch(
         self: &Rc<Self>,
         server: Server<'_>,
-        purpose: Purpose,
+        purpose: FetchReason,
         terms: &Terms,
         now: u64,
     ) -> bool {
@@ -264,14 +264,14 @@ impl<T: 'static> Source<T> {
                 let mut held = self.held.borrow_mut();
                 // What another worker fetches does not come here any more.
                 held.record.given_up();
-                held.record.claim(purpose, terms, now)
+                held.record.try_begin(purpose, terms, now)
             }
         };
-        if claim == Claim::Fetch {
+        if claim == FetchDecision::Fetch {
             self.held.borrow_mut().fetching = true;
             start_fetch(server, Rc::clone(self) as Rc<dyn Asker>, terms.timeout);
         }
-        claim != Claim::NotNow
+        claim != FetchDecision::NotNow
     }
 
     /// Whether keys are on their way, to this worker or to another that shares them and lives.

@@ -9,7 +9,7 @@ use ngx::ffi::{
     ngx_http_variable_value_t, ngx_list_push, ngx_log_t, ngx_pnalloc, ngx_str_t, ngx_table_elt_t,
     ngx_time, ngx_uint_t,
 };
-use token::credential::{self, Found, is_header};
+use token::credential::{self, Found, is_header_spelling};
 
 use super::conf::{self, core_location, core_main, core_server};
 use super::event;
@@ -160,7 +160,7 @@ impl<'r> Request<'r> {
                 // its name; of one that another module has added it may be null.
                 let found = unsafe { slice::from_raw_parts(line.lowcase_key, line.key.len) };
                 // SAFETY: a header's value lives as long as the request.
-                is_header(found, name).then(|| (found, unsafe { bytes(line.value) }))
+                is_header_spelling(found, name).then(|| (found, unsafe { bytes(line.value) }))
             },
         )
     }

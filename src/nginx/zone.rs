@@ -11,7 +11,7 @@ use ngx::ffi::{
     ngx_conf_t, ngx_int_t, ngx_shared_memory_add, ngx_shm_zone_t, ngx_shmtx_lock, ngx_shmtx_unlock,
     ngx_slab_alloc_locked, ngx_slab_free_locked, ngx_slab_pool_t,
 };
-use token::schedule::{Claim, Purpose, Record, Terms};
+use token::schedule::{FetchDecision, FetchReason, Record, Terms};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use super::conf::module;
@@ -156,17 +156,17 @@ impl Zone {
     pub(crate) fn claim(
         self,
         name: &[u8],
-        purpose: Purpose,
+        purpose: FetchReason,
         terms: &Terms,
         now: u64,
-    ) -> Option<Claim> {
+    ) -> Option<FetchDecision> {
         let mut locked = self.lock()?;
         let record = &mut locked.find_or_add(name)?.record;
         if record.fetcher().is_some_and(|worker| !is_alive(worker)) {
             record.given_up();
         }
-        let claim = record.claim(purpose, terms, now);
-        if claim == Claim::Fetch {
+        let claim = record.try_begin(purpose, terms, now);
+        if claim == FetchDecision::Fetch {
             record.set_fetcher(std::process::id());
         }
         Some(claim)

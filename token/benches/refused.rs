@@ -1,5 +1,5 @@
-//! What it costs to refuse a token, beside what it costs to accept a good one of the same
-//! algorithm, size and shape.
+//! The cost of refusing a token, compared with accepting a good one of the same algorithm, size and
+//! shape.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
 use criterion::{Criterion, criterion_group, criterion_main};

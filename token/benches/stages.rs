@@ -1,4 +1,4 @@
-//! What each stage of a judgement costs, and all of them together, with and without the cache.
+//! The cost of each stage of a judgement, and of the whole, with and without the cache.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::hint::black_box;
@@ -6,7 +6,7 @@ use std::hint::black_box;
 use criterion::{Criterion, criterion_group, criterion_main};
 use token::base64url::decode;
 use token::json::Document;
-use token::{Cache, Link, LinkAlgorithm, LinkPolicy, LinkSecret, Loan};
+use token::{Cache, Link, LinkAlgorithm, LinkPolicy, LinkSecret, LiveInputs};
 
 #[path = "../tests/common/tokens.rs"]
 mod tokens;
@@ -24,11 +24,11 @@ fn reading(criterion: &mut Criterion) {
             b.iter(|| Document::parse(black_box(&text).clone()));
         });
     }
-    // What is cut before anything is read.
+    // Tokens that are refused before anything is parsed.
     let trust = trust(&ALGORITHMS);
     for (name, bad) in [("two sections", "a.b"), ("no JSON", "YQ.YQ.YQ")] {
         group.bench_function(name, |b| {
-            b.iter(|| trust.check(bad.as_bytes(), NOW, |_| Loan::default()));
+            b.iter(|| trust.check(bad.as_bytes(), NOW, |_| LiveInputs::default()));
         });
     }
     group.finish();
@@ -53,21 +53,25 @@ fn judging(criterion: &mut Criterion) {
     for algorithm in ALGORITHMS {
         let one = token(algorithm, 0);
         group.bench_function(format!("{algorithm}, no cache"), |b| {
-            b.iter(|| trust.check(black_box(&one), NOW, |_| Loan::default()).unwrap());
+            b.iter(|| trust.check(black_box(&one), NOW, |_| LiveInputs::default()).unwrap());
         });
-        // Room for a few of them only, so that each makes room and none is known.
+        // A cache with room for a few of them only, so that it never knows the next token.
         let many: Vec<_> = (0..64).map(|n| token(algorithm, n)).collect();
         let (small, mut next) = (Cache::new(32 << 10).unwrap(), 0);
         group.bench_function(format!("{algorithm}, never seen"), |b| {
             b.iter(|| {
                 next = (next + 1) % many.len();
-                trust.check_cached(&many[next], NOW, |_| Loan::default(), Some(&small)).unwrap()
+                trust
+                    .check_cached(&many[next], NOW, |_| LiveInputs::default(), Some(&small))
+                    .unwrap()
             });
         });
         let cache = Cache::new(1 << 20).unwrap();
         group.bench_function(format!("{algorithm}, seen before"), |b| {
             b.iter(|| {
-                trust.check_cached(black_box(&one), NOW, |_| Loan::default(), Some(&cache)).unwrap()
+                trust
+                    .check_cached(black_box(&one), NOW, |_| LiveInputs::default(), Some(&cache))
+                    .unwrap()
             });
         });
     }
@@ -76,7 +80,7 @@ fn judging(criterion: &mut Criterion) {
 
 fn rules_and_links(criterion: &mut Criterion) {
     let verified =
-        trust(&ALGORITHMS).check(&token(ALGORITHMS[0], 0), NOW, |_| Loan::default()).unwrap();
+        trust(&ALGORITHMS).check(&token(ALGORITHMS[0], 0), NOW, |_| LiveInputs::default()).unwrap();
     let rule = rule();
     criterion.bench_function("rule on a claim", |b| {
         b.iter(|| assert!(rule.holds(black_box(&verified.payload), &["read"])));

@@ -1,12 +1,12 @@
-//! The signature algorithms (RFC 7518 section 3.1, RFC 8037 section 3.1) in one table: to add one
-//! is to add a variant, its row, and its place in [`Algorithm::ALL`].
+//! The signature algorithms (RFC 7518 section 3.1, RFC 8037 section 3.1) in one table. A new one needs
+//! a variant, a row, and its place in [`Algorithm::ALL`].
 
 use std::fmt;
 
 use aws_lc_rs::rsa::RsaParameters;
 use aws_lc_rs::signature as lc;
 
-/// A value of the `alg` header that can be accepted. `none` has no place here.
+/// An accepted value of the `alg` header; `none` is not one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs)] // the names are the documentation
 pub enum Algorithm {
@@ -33,12 +33,12 @@ pub(crate) enum Hash {
     Sha512,
 }
 
-/// What verifies an algorithm, and so which type of key it needs.
+/// How an algorithm verifies signatures, and which type of key it needs.
 #[derive(Clone, Copy)]
 pub(crate) enum Scheme {
     Hmac(Hash),
     Rsa(&'static RsaParameters),
-    /// Signatures are r and s, fixed length, one after the other (RFC 7518 section 3.4).
+    /// A signature is r followed by s, each of fixed length (RFC 7518 section 3.4).
     Ec(Curve, &'static lc::EcdsaVerificationAlgorithm),
     Ed25519,
 }
@@ -62,7 +62,7 @@ impl Curve {
         }
     }
 
-    /// Bytes of one coordinate.
+    /// The length of one coordinate, in bytes.
     pub fn coordinate_len(self) -> usize {
         match self {
             Self::P256 => 32,
@@ -118,7 +118,7 @@ impl Algorithm {
         self.row().1
     }
 
-    /// The algorithm of that exact name; names are case-sensitive (RFC 7515 section 4.1.1).
+    /// The algorithm of that name; names are case-sensitive (RFC 7515 section 4.1.1).
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
     }
@@ -140,37 +140,37 @@ impl fmt::Display for Algorithm {
 pub struct AlgorithmSet(u16);
 
 impl AlgorithmSet {
-    /// Every algorithm that there is.
+    /// The set of all algorithms.
     pub const ALL: Self = Self((1 << Algorithm::ALL.len()) - 1);
 
-    /// Whether `algorithm` is one of them.
+    /// Whether `algorithm` is in the set.
     pub fn contains(self, algorithm: Algorithm) -> bool {
         self.0 & (1 << algorithm.index()) != 0
     }
 
-    /// Those that are in both sets.
+    /// The algorithms that are in both sets.
     #[must_use]
     pub fn intersection(self, other: Self) -> Self {
         Self(self.0 & other.0)
     }
 
-    /// Those that are in either set.
+    /// The algorithms that are in either set.
     #[must_use]
     pub fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// Whether there is none.
+    /// Whether the set is empty.
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// Each of them, in the order of [`Algorithm::ALL`].
+    /// The algorithms in the order of [`Algorithm::ALL`].
     pub fn iter(self) -> impl Iterator<Item = Algorithm> {
         Algorithm::ALL.into_iter().filter(move |algorithm| self.contains(*algorithm))
     }
 
-    /// Those whose scheme `accepts`.
+    /// The algorithms for whose scheme `accepts` is true.
     pub(crate) fn of(accepts: impl Fn(Scheme) -> bool) -> Self {
         Algorithm::ALL.into_iter().filter(|algorithm| accepts(algorithm.scheme())).collect()
     }

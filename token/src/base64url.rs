@@ -1,22 +1,22 @@
-//! base64url without padding, as JOSE writes it (RFC 7515 section 2), and nothing else.
+//! base64url without padding (RFC 7515 section 2), in its canonical form only.
 
 use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-/// Decodes `text`, or gives `None` for padding, white space, a foreign character, an impossible
-/// length or trailing bits that are not zero: one byte string has exactly one accepted spelling.
+/// Decodes `text`. `None` for padding, white space, other characters, an impossible length, or trailing
+/// bits that are not zero: each byte string has exactly one accepted encoding.
 pub fn decode(text: &[u8]) -> Option<Vec<u8>> {
-    // Of exactly the length that there will be: it is kept as it is.
+    // Exactly the decoded length: the vector is kept and must not be too large.
     let mut bytes = vec![0; text.len() / 4 * 3 + text.len() % 4 * 3 / 4];
     decode_exact(text, &mut bytes).then_some(bytes)
 }
 
-/// Room for what a signature decodes to, up to that of an RSA key of 4096 bits.
+/// Bytes for a decoded signature of an RSA key of up to 4096 bits, rounded up to whole groups.
 pub(crate) const BUFFER: usize = 4096 / 8 + 4;
 
-/// [`decode`], into `buffer` where it fits there.
+/// As [`decode`], but into `buffer` if it fits, without an allocation.
 pub(crate) fn decode_into<'b>(text: &[u8], buffer: &'b mut [u8; BUFFER]) -> Option<Cow<'b, [u8]>> {
     if text.len().div_ceil(4) * 3 > BUFFER {
         return decode(text).map(Cow::Owned);
@@ -25,7 +25,7 @@ pub(crate) fn decode_into<'b>(text: &[u8], buffer: &'b mut [u8; BUFFER]) -> Opti
     buffer.get(..len).map(Cow::Borrowed)
 }
 
-/// Decodes into `out` when `text` stands for exactly `out.len()` bytes; false otherwise.
+/// Decodes into `out`; false unless `text` encodes exactly `out.len()` bytes.
 pub(crate) fn decode_exact(text: &[u8], out: &mut [u8]) -> bool {
     URL_SAFE_NO_PAD.decode_slice(text, out) == Ok(out.len())
 }

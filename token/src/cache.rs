@@ -1,9 +1,9 @@
-//! Memory of tokens that have verified, so that a token seen before costs no signature.
+//! A cache of verified tokens: the signature of a token that it knows need not be verified again.
 //!
-//! A token is known by all of its bytes. What is remembered is only what can never change for
-//! them: what the token says, and that its signature held with a certain key. That is a [`Proof`],
-//! and it counts for the very key sets that it was found with, by identity, so keys that were
-//! replaced take with them what they have vouched for. Everything else is judged anew each time.
+//! A token is identified by all of its bytes. The cache stores only facts that cannot change: the
+//! token's content, and which key verified its signature (a [`Proof`]). A proof is valid only for
+//! exactly the same key sets, compared by identity; if one of them is replaced, the signature is
+//! verified again. Everything else is judged each time.
 
 mod index;
 
@@ -14,34 +14,34 @@ use std::rc::Rc;
 use siphasher::sip::SipHasher13;
 
 use crate::content::Content;
-use crate::keyset::Place;
+use crate::keyset::KeyIndex;
 use index::{Buckets, Expiry, INDEX_BYTES, Recency, Slot, room_for};
 
-/// No entry is charged less: what bounds the number of entries, and so the index.
+/// The smallest cost of an entry, in bytes. It limits the number of entries, and so the index.
 const MIN_COST: usize = 512;
 
-/// One token may take this part of the cache at most, so that none drives out all others.
+/// One token may take at most this fraction (1/8) of the cache, so that it cannot push out all others.
 const LARGEST_PART: usize = 8;
 
-/// How many bytes at a token's end its hash is over. They are of the signature, which is another
-/// for each token that has verified.
+/// How many bytes at the end of a token are hashed. They belong to the signature, which differs for
+/// each verified token.
 const HASHED: usize = 64;
 
-/// How many lists of key sets a token is remembered to be good for.
+/// How many proofs are kept for a token: it may be used with different key sets.
 const MAX_PROOFS: usize = 8;
 
-/// What the allocator keeps beside each block of memory.
+/// The allocator's own bytes for each block of memory.
 const BLOCK: usize = 16;
 
-/// Verified tokens, in memory bounded in bytes; for one thread.
+/// Verified tokens in a limited number of bytes, for one thread.
 pub struct Cache(RefCell<Store>);
 
 struct Store {
-    /// What hashes are keyed with, so that nobody can tell which tokens meet in one bucket.
+    /// The random key of the hash, so that nobody can predict which tokens share a bucket.
     key: (u64, u64),
     limit: usize,
     used: usize,
-    /// By slot; empty where `free` says so.
+    /// The entries by slot; `None` for the slots in `free`.
     entries: Vec<Option<Entry>>,
     free: Vec<Slot>,
     buckets: Buckets,
@@ -56,14 +56,14 @@ struct Entry {
     proofs: Vec<Proof>,
 }
 
-/// That a token's signature held.
+/// The fact that a key has verified a token's signature.
 pub(crate) struct Proof {
-    /// The identities of all key sets that were in force, in their order.
+    /// The identities of all key sets that were used, in their order.
     pub(crate) sets: Box<[u64]>,
-    /// The key that verified it.
-    pub(crate) key: Place,
-    /// When. From then on keys may have expired, but none has become valid: the key that is named
-    /// here is the first that verifies the token for as long as it is valid itself.
+    /// The key that verified the signature.
+    pub(crate) key: KeyIndex,
+    /// The time of the verification. Since then keys may have expired, but none has become valid: so
+    /// for as long as `key` is valid, it is still the first that verifies the token.
     pub(crate) since: i64,
 }
 
@@ -74,8 +74,8 @@ pub(crate) struct Known {
 }
 
 impl Cache {
-    /// An empty cache that takes `limit` bytes of memory at most; `None` where there is no memory
-    /// for its index, which is set aside at once, or no source of random numbers.
+    /// An empty cache of at most `limit` bytes. `None` if there is not enough memory for the index,
+    /// which is allocated at once, or no source of random numbers.
     pub fn new(limit: usize) -> Option<Self> {
         let mut seed = [0; 16];
         getrandom::fill(&mut seed).ok()?;
@@ -110,7 +110,7 @@ impl Cache {
         self.len() == 0
     }
 
-    /// The token, if it is known, which makes it the one used last.
+    /// Finds a token and marks it as the most recently used.
     pub(crate) fn find(&self, token: &[u8]) -> Option<Known> {
         let mut store = self.0.try_borrow_mut().ok()?;
         let slot = store.slot_of(store.hash(token), token)?;
@@ -118,27 +118,26 @@ impl Cache {
         Some(Known { slot, content: Rc::clone(&store.entry(slot)?.content) })
     }
 
-    /// The key that verified a known token, if that still counts: `sets` are those in force now,
-    /// all of them and no others.
+    /// The key that verified a known token, if a proof is still valid. `sets` are the identities of all
+    /// key sets in use now, in their order.
     pub(crate) fn proof(
         &self,
         known: &Known,
         sets: impl Iterator<Item = u64> + Clone,
         now: i64,
-    ) -> Option<Place> {
+    ) -> Option<KeyIndex> {
         let store = self.0.try_borrow().ok()?;
-        // Since it was found the token may have had to make room for others.
+        // The slot may have been given to another token since `find`.
         let entry = store.entry(known.slot)?;
         if !Rc::ptr_eq(&entry.content, &known.content) {
             return None;
         }
-        let counts =
+        let is_valid =
             |proof: &&Proof| proof.since <= now && proof.sets.iter().copied().eq(sets.clone());
-        entry.proofs.iter().find(counts).map(|proof| proof.key)
+        entry.proofs.iter().find(is_valid).map(|proof| proof.key)
     }
 
-    /// Remembers a token that has satisfied all that was asked of it, if there can be room for it;
-    /// tells whether there is.
+    /// Stores an accepted token; returns false if there is no room for it.
     pub(crate) fn remember(
         &self,
         token: &[u8],
@@ -149,7 +148,7 @@ impl Cache {
         let Ok(mut store) = self.0.try_borrow_mut() else { return false };
         let hash = store.hash(token);
         let mut entry = match store.slot_of(hash, token) {
-            // Another proof may cost more room, which is made with the entry out of the way.
+            // One more proof may need more room: take the entry out and put it back.
             Some(slot) => match store.take(slot) {
                 Some(entry) => entry,
                 None => return false,
@@ -198,8 +197,8 @@ impl Store {
         Some(entry)
     }
 
-    /// Puts an entry in, for which others make room: those that have expired, then those that were
-    /// not used for the longest time.
+    /// Puts an entry in. To make room, expired entries are removed first, then the least recently used
+    /// ones.
     fn put(&mut self, entry: Entry, now: i64) -> bool {
         let cost = entry.cost();
         if cost > self.limit / LARGEST_PART {
@@ -234,13 +233,13 @@ impl Store {
 }
 
 impl Entry {
-    /// All memory that there is because of the entry.
+    /// All memory that the entry takes, in bytes.
     fn cost(&self) -> usize {
         let proofs = self.proofs.capacity() * size_of::<Proof>() + BLOCK;
         let sets: usize = self.proofs.iter().map(|it| size_of_val(&*it.sets) + BLOCK).sum();
         let own = size_of::<Option<Self>>() + size_of::<Slot>() + INDEX_BYTES;
         let token = self.token.len() + BLOCK;
-        // Two counters are beside what an Rc holds.
+        // An Rc has two counters.
         let content = self.content.bytes(BLOCK) + 2 * size_of::<usize>() + BLOCK;
         (own + token + content + proofs + sets).max(MIN_COST)
     }
@@ -264,10 +263,10 @@ mod tests {
     }
 
     fn proof(set: u64, since: i64) -> Proof {
-        Proof { sets: [set].into(), key: Place { set: 0, key: 0 }, since }
+        Proof { sets: [set].into(), key: KeyIndex { set: 0, key: 0 }, since }
     }
 
-    /// A cache that holds nothing but the tokens 0 to 9, of which number 5 expires first.
+    /// A full cache with the tokens 0 to 9, of which token 5 expires first.
     fn full() -> Cache {
         let one = Cache::new(1 << 20).unwrap();
         let empty = one.used();

@@ -2,8 +2,8 @@
 
 use crate::reject::Reject;
 
-/// The header's value: the realm where one is configured, and the error only when a token was
-/// presented, as RFC 6750 section 3.1 asks: `insufficient_scope` with 403, else
+/// The value of the header: the realm if one is configured, and an error only if there was a token
+/// (RFC 6750 section 3.1). The error is `insufficient_scope` if `forbidden` (status 403), otherwise
 /// `invalid_token`.
 ///
 /// The realm becomes a quoted-string (RFC 9110 section 5.6.4); control characters are left out.

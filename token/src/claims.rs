@@ -1,4 +1,4 @@
-//! The registered claims (RFC 7519 section 4.1), judged once the signature has held.
+//! The registered claims (RFC 7519 section 4.1), judged after the signature has been verified.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -6,19 +6,19 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 
-use crate::json::{Document, Place, Value};
+use crate::json::{Document, NodeIndex, Value};
 use crate::number::Rounded;
 use crate::reject::Reject;
 
-/// The registered claims of a payload, with their types checked: of numbers what comparing them with
-/// the time needs, anything else by its place in the document, so that they can be kept beside it.
+/// The registered claims of a payload, with their types checked. Numbers are kept as far as comparing
+/// them with the time needs, the rest as indices into the document, so that both can be kept together.
 ///
-/// A claim of the wrong type is refused also where no rule asks for it: a token that does not
-/// follow RFC 7519 was not made by who should have made it.
+/// A claim of the wrong type is always refused, even if no rule uses it: a token that does not follow
+/// RFC 7519 does not come from a correct issuer.
 #[derive(Debug, Default)]
 pub(crate) struct Claims {
-    issuer: Option<Place>,
-    audience: Option<Place>,
+    issuer: Option<NodeIndex>,
+    audience: Option<NodeIndex>,
     expires: Option<Rounded>,
     not_before: Option<Rounded>,
     issued_at: Option<Rounded>,
@@ -32,9 +32,9 @@ impl Claims {
             let text = || value.as_str().ok_or(Reject::Malformed);
             let number = || value.as_rounded().ok_or(Reject::Malformed);
             match name {
-                "iss" => claims.issuer = text().map(|_| Some(value.place()))?,
+                "iss" => claims.issuer = text().map(|_| Some(value.index()))?,
                 "sub" | "jti" => drop(text()?),
-                "aud" => claims.audience = Some(audience(value)?.place()),
+                "aud" => claims.audience = Some(audience(value)?.index()),
                 "exp" => claims.expires = Some(number()?),
                 "nbf" => claims.not_before = Some(number()?),
                 "iat" => claims.issued_at = Some(number()?),
@@ -44,13 +44,13 @@ impl Claims {
         Ok(claims)
     }
 
-    /// When the token expires, saturated.
+    /// The claim `exp` without its fraction, limited to what an `i64` holds.
     pub(crate) fn expires(&self) -> Option<i64> {
         self.expires.map(Rounded::saturating_i64)
     }
 
-    /// Refuses a token before `nbf` or from `exp` on, each moved by `leeway` seconds. The error
-    /// carries how many seconds away the token's time is.
+    /// Refuses a token before `nbf` or from `exp` on, with `leeway` seconds of tolerance. The error
+    /// has the seconds since `exp` or until `nbf`.
     pub(crate) fn check_time(&self, now: i64, leeway: i64) -> Result<(), (Reject, i64)> {
         if let Some(expires) = self.expires
             && expires.cmp_int(now.saturating_sub(leeway)) != Ordering::Greater
@@ -65,8 +65,8 @@ impl Claims {
         Ok(())
     }
 
-    /// Refuses a token without `exp` where one is required, and one whose `exp` is more than `max`
-    /// seconds after its `iat`, or after `now` where it has none.
+    /// Refuses a token without `exp` if one is required, and a token whose `exp` is more than `max`
+    /// seconds after its `iat`, or after `now` if it has no `iat`.
     pub(crate) fn check_lifetime(
         &self,
         now: i64,
@@ -75,7 +75,7 @@ impl Claims {
     ) -> Result<(), Reject> {
         match (self.expires, max) {
             (None, None) if !require_exp => Ok(()),
-            // A token that never expires lives longer than any maximum.
+            // A token that never expires exceeds every maximum.
             (None, _) => Err(Reject::BadLifetime),
             (Some(_), None) => Ok(()),
             (Some(expires), Some(max)) => {
@@ -88,17 +88,17 @@ impl Claims {
         }
     }
 
-    /// The issuer in the `payload` that this was read from.
+    /// The claim `iss`; `payload` must be the document that this was read from.
     pub(crate) fn issuer<'d>(&self, payload: &'d Document) -> Option<&'d str> {
         self.issuer.and_then(|at| payload.at(at).as_str())
     }
 
-    /// Whether the token of this `payload` is from one of `accepted`.
+    /// Whether the issuer is one of `accepted`; `payload` as for [`Claims::issuer`].
     pub(crate) fn is_from(&self, payload: &Document, accepted: &[Box<str>]) -> bool {
         self.issuer(payload).is_some_and(|issuer| accepted.iter().any(|one| **one == *issuer))
     }
 
-    /// Whether the token of this `payload` is for one of `accepted`.
+    /// Whether the audience contains one of `accepted`; `payload` as for [`Claims::issuer`].
     pub(crate) fn is_for(&self, payload: &Document, accepted: &[Box<str>]) -> bool {
         let is_accepted = |value: Value<'_>| {
             value.as_str().is_some_and(|name| accepted.iter().any(|one| **one == *name))
@@ -110,15 +110,15 @@ impl Claims {
     }
 }
 
-/// A string, or an array of nothing but strings (RFC 7519 section 4.1.3).
+/// An audience: a string, or an array of strings only (RFC 7519 section 4.1.3).
 fn audience(value: Value<'_>) -> Result<Value<'_>, Reject> {
     let valid = value.as_str().is_some()
         || value.items().is_some_and(|mut items| items.all(|item| item.as_str().is_some()));
     if valid { Ok(value) } else { Err(Reject::Malformed) }
 }
 
-/// Whether `typ` is one of `accepted`, without case and with `application/` optional on both
-/// sides (RFC 7515 section 4.1.9).
+/// Whether `typ` is one of `accepted`. Case does not matter, and neither does a leading
+/// `application/` on either side (RFC 7515 section 4.1.9).
 pub(crate) fn is_typ(typ: Option<&str>, accepted: &[Box<str>]) -> bool {
     fn short(typ: &str) -> &str {
         match typ.split_at_checked("application/".len()) {
@@ -129,22 +129,22 @@ pub(crate) fn is_typ(typ: Option<&str>, accepted: &[Box<str>]) -> bool {
     typ.is_some_and(|typ| accepted.iter().any(|one| short(one).eq_ignore_ascii_case(short(typ))))
 }
 
-/// The issuer that a payload names, with nothing read behind it: what is not verified yet is worth
-/// no more than finding out whose keys to try.
+/// The issuer of a payload that is not verified yet, to select whose keys to try. Nothing after it is
+/// parsed.
 pub(crate) fn issuer_of(payload: &[u8]) -> Result<Option<Cow<'_, str>>, Reject> {
     let mut issuer = None;
     let mut deserializer = serde_json::Deserializer::from_slice(payload);
     let read = deserializer.deserialize_map(FindIssuer(&mut issuer));
     match (issuer, read) {
-        // Who stops in the middle of an object is told that the rest of it is missing.
+        // Stopping in the middle of an object is an error for serde_json, but the issuer is known.
         (Some(issuer), _) => Ok(Some(issuer)),
         (None, Ok(())) => Ok(None),
         (None, Err(_)) => Err(Reject::Malformed),
     }
 }
 
-/// Among how many members the issuer must be, where it has to be found before anything vouches for
-/// the token.
+/// The issuer must be among so many first members if it is read before the signature is verified: this
+/// limits the work for an unverified token.
 const MAX_BEFORE_ISSUER: usize = 256;
 
 struct FindIssuer<'a, 'de>(&'a mut Option<Cow<'de, str>>);
@@ -169,7 +169,7 @@ impl<'de> Visitor<'de> for FindIssuer<'_, 'de> {
     }
 }
 
-/// A string, lent where it holds no escape.
+/// A string, borrowed from the text unless it contains escapes.
 struct Text<'t>(Cow<'t, str>);
 
 impl<'de> Deserialize<'de> for Text<'de> {

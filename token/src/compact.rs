@@ -1,25 +1,26 @@
 //! The JWS compact serialization (RFC 7515 section 7.1).
 
-/// The largest token that is looked at, in bytes. nginx takes header lines of 8 KiB unless
-/// `large_client_header_buffers` says otherwise; this bounds the work where it does.
+/// The largest token that is read, in bytes. By default nginx accepts header lines of up to 8 KiB;
+/// this limits the work where `large_client_header_buffers` allows longer ones.
 pub const MAX_TOKEN_LEN: usize = 64 * 1024;
 
-/// The largest header section, in characters: it is parsed before the signature has held.
+/// The largest header section, in characters. It is small because the header is parsed before the
+/// signature is verified.
 const MAX_HEADER_LEN: usize = 8 * 1024;
 
-/// The sections of a token, still encoded.
+/// The three sections of a token, still encoded.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Compact<'t> {
     pub(crate) header: &'t [u8],
     pub(crate) payload: &'t [u8],
     pub(crate) signature: &'t [u8],
-    /// What the signature is over: header, dot, payload, as they stand in the token.
+    /// What is signed: the encoded header, a dot and the encoded payload, exactly as in the token.
     pub(crate) signing_input: &'t [u8],
 }
 
 impl<'t> Compact<'t> {
-    /// Splits a token into its three sections, none of which may be empty: an empty signature is
-    /// an unsecured token, an empty payload detached content, and five sections are a JWE.
+    /// Splits a token into its three sections. None may be empty: a token with an empty signature is
+    /// unsecured, one with an empty payload has detached content. Five sections are a JWE.
     pub(crate) fn split(token: &'t [u8]) -> Option<Self> {
         if token.len() > MAX_TOKEN_LEN {
             return None;

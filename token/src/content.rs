@@ -1,4 +1,4 @@
-//! What a token says: its header and its claims, read once and kept together.
+//! The content of a token: its header and its claims, parsed once and kept together.
 
 use crate::claims::Claims;
 use crate::header::Header;
@@ -11,25 +11,26 @@ pub struct Content {
     pub header: Document,
     /// The claims.
     pub payload: Document,
-    /// What the header's own members are.
+    /// The members of the header that the judgement needs.
     pub(crate) head: Header,
-    /// Where the registered claims are in the payload.
+    /// The registered claims of the payload.
     pub(crate) claims: Claims,
 }
 
 impl Content {
-    /// The issuer.
+    /// The claim `iss`.
     pub(crate) fn issuer(&self) -> Option<&str> {
         self.claims.issuer(&self.payload)
     }
 
-    /// When the token expires: the first second in which no policy without leeway accepts it.
+    /// The claim `exp`, in seconds since the epoch, limited to what an `i64` holds: the first second in
+    /// which a policy without leeway refuses the token.
     pub(crate) fn expires(&self) -> Option<i64> {
         self.claims.expires()
     }
 
-    /// The memory that it takes, where the allocator keeps `block` bytes beside each block.
-    pub(crate) fn bytes(&self, block: usize) -> usize {
-        size_of::<Self>() + self.header.heap_bytes(block) + self.payload.heap_bytes(block)
+    /// The memory that it takes, in bytes; the allocator needs another `overhead` for each block.
+    pub(crate) fn bytes(&self, overhead: usize) -> usize {
+        size_of::<Self>() + self.header.heap_bytes(overhead) + self.payload.heap_bytes(overhead)
     }
 }

@@ -2,25 +2,25 @@
 
 use crate::alg::Algorithm;
 use crate::base64url;
-use crate::json::{Document, Place};
+use crate::json::{Document, NodeIndex};
 use crate::reject::Reject;
 
-/// How many names and values a header may hold in all: it is parsed before anything vouches for the
-/// token, at a cost that grows with them. A key or a chain of certificates in it has room.
+/// How many names and values a header may hold in total. It is parsed before the signature is
+/// verified, and the cost grows with their number. An embedded key or a chain of certificates fits.
 const MAX_NODES: usize = 256;
 
-/// The members of a header that decide which key verifies the token, by their places in the
-/// document, so that they can be kept beside it.
+/// The members of a header that select the key, and `typ`. Strings are kept as indices into the
+/// document, so that both can be kept together.
 ///
-/// `jwk`, `jku`, `x5u` and `x5c` are data like any other member: nothing here follows them.
+/// `jwk`, `jku`, `x5u` and `x5c` are ignored: a token never brings its own key.
 #[derive(Debug)]
 pub(crate) struct Header {
     pub(crate) algorithm: Algorithm,
-    kid: Option<Place>,
-    typ: Option<Place>,
+    kid: Option<NodeIndex>,
+    typ: Option<NodeIndex>,
 }
 
-/// Decodes the encoded header.
+/// Decodes and parses the encoded header.
 pub(crate) fn document(encoded: &[u8]) -> Result<Document, Reject> {
     let text = base64url::decode(encoded).ok_or(Reject::Malformed)?;
     let document = Document::parse_bounded(text, MAX_NODES).map_err(|_| Reject::Malformed)?;
@@ -28,18 +28,17 @@ pub(crate) fn document(encoded: &[u8]) -> Result<Document, Reject> {
 }
 
 impl Header {
-    /// Reads the members in one pass over them.
+    /// Reads the members in one pass.
     pub(crate) fn read(document: &Document) -> Result<Self, Reject> {
         let (mut alg, mut kid, mut typ) = (None, None, None);
         for (name, value) in document.root().members().ok_or(Reject::Malformed)? {
             let text = || value.as_str().ok_or(Reject::Malformed);
             match name {
                 "alg" => alg = Some(text()?),
-                "kid" => kid = text().map(|_| Some(value.place()))?,
-                "typ" => typ = text().map(|_| Some(value.place()))?,
-                // No extension is understood here, so any that is critical must be refused
-                // (RFC 7515 section 4.1.11); `b64` (RFC 7797) is refused also where a signer
-                // forgot to list it.
+                "kid" => kid = text().map(|_| Some(value.index()))?,
+                "typ" => typ = text().map(|_| Some(value.index()))?,
+                // No extension is supported, so a critical one must be refused (RFC 7515 section
+                // 4.1.11). `b64` (RFC 7797) is refused even if the signer did not list it in `crit`.
                 "crit" => return Err(Reject::Malformed),
                 "b64" if value.as_bool() != Some(true) => return Err(Reject::Malformed),
                 _ => {}
@@ -49,12 +48,12 @@ impl Header {
         Ok(Self { algorithm: algorithm.ok_or(Reject::BadAlgorithm)?, kid, typ })
     }
 
-    /// The kid in the `document` that this was read from.
+    /// The kid; `document` must be the one that this was read from.
     pub(crate) fn kid<'d>(&self, document: &'d Document) -> Option<&'d str> {
         self.kid.and_then(|at| document.at(at).as_str())
     }
 
-    /// The typ in the `document` that this was read from.
+    /// The typ; `document` must be the one that this was read from.
     pub(crate) fn typ<'d>(&self, document: &'d Document) -> Option<&'d str> {
         self.typ.and_then(|at| document.at(at).as_str())
     }

@@ -8,29 +8,21 @@ use crate::alg::{Algorithm, AlgorithmSet, Curve};
 use crate::base64url;
 use crate::json::{Document, Value};
 use crate::key::{Key, KeyError};
-use crate::keyfile::MAX_PUBLISHED_KEYS;
-use crate::loaded::{Fault, LoadError, Loaded, Shown, shortened};
+use crate::loaded::{Fault, LoadError, Loaded, Quoted, shortened};
+use crate::published::{FaultyKeys, MAX_PUBLISHED_KEYS, RSA_COST};
 
-/// What to do with a key of a set that is at fault.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Faulty {
-    /// It is an error: whoever wrote the file is there to mend it.
-    Refuse,
-    /// It is left out with a warning, as RFC 7517 section 5 wants of a set that others publish.
-    LeaveOut,
-}
-
-/// How many names and values a set may hold that others publish: many for each key that is read.
+/// How many names and values a published set may have: 32 for each key that is read.
 const MAX_PUBLISHED_NODES: usize = 32 * MAX_PUBLISHED_KEYS;
 
-/// As how many keys an RSA key counts among these.
-pub(crate) const RSA_COST: usize = 4;
-
-/// Reads a JWK Set, or a single JWK. `kid` names a single JWK that has none.
-pub(crate) fn load(text: &[u8], kid: Option<&str>, faulty: Faulty) -> Result<Loaded, LoadError> {
+/// Reads a JWK Set or a single JWK. `kid` is used for a single JWK that has none.
+pub(crate) fn load(
+    text: &[u8],
+    kid: Option<&str>,
+    faulty: FaultyKeys,
+) -> Result<Loaded, LoadError> {
     let max_nodes = match faulty {
-        Faulty::Refuse => usize::MAX,
-        Faulty::LeaveOut => MAX_PUBLISHED_NODES,
+        FaultyKeys::Refuse => usize::MAX,
+        FaultyKeys::Skip => MAX_PUBLISHED_NODES,
     };
     let document = Document::parse_bounded(text.to_vec(), max_nodes);
     let document = Zeroizing::new(document.map_err(|e| LoadError::json(text, &e))?);
@@ -41,22 +33,22 @@ pub(crate) fn load(text: &[u8], kid: Option<&str>, faulty: Faulty) -> Result<Loa
         if kid.is_some() {
             return Err(LoadError::new("keys", Fault::KidOfSet));
         }
-        // Counts those that take time: what has no type, or is not for signatures, does not.
+        // Only keys that are parsed count, as they take time: not those that are skipped before.
         let mut budget = match faulty {
-            Faulty::Refuse => usize::MAX,
-            Faulty::LeaveOut => MAX_PUBLISHED_KEYS,
+            FaultyKeys::Refuse => usize::MAX,
+            FaultyKeys::Skip => MAX_PUBLISHED_KEYS,
         };
         for (i, item) in items.enumerate() {
-            let members = Members { jwk: item, place: Place::InSet(i) };
+            let members = Members { jwk: item, place: Position::InSet(i) };
             match one(members, None, &mut budget, &mut loaded) {
-                Err(error) if faulty == Faulty::LeaveOut => {
+                Err(error) if faulty == FaultyKeys::Skip => {
                     loaded.warn(|| format!("{}; the key is not used", members.error(error)));
                 }
                 read => read.map_err(|error| members.error(error))?,
             }
         }
     } else if root.get("kty").is_some() {
-        let members = Members { jwk: root, place: Place::Alone };
+        let members = Members { jwk: root, place: Position::Alone };
         let read = one(members, kid, &mut { RSA_COST }, &mut loaded);
         read.map_err(|error| members.error(error))?;
     } else {
@@ -65,11 +57,11 @@ pub(crate) fn load(text: &[u8], kid: Option<&str>, faulty: Faulty) -> Result<Loa
     Ok(loaded)
 }
 
-/// A member, and what is wrong with it; the key as a whole where the member is empty. It is put into
-/// words only where it is told.
+/// A member's name and what is wrong with it; an empty name stands for the whole key. The message is
+/// made only if it is needed.
 type MemberFault = (&'static str, Fault);
 
-/// Reads one JWK into `loaded`, as a key or as the warning why it is not used.
+/// Reads one JWK and adds it to `loaded`: as a key, or as a warning why it is not used.
 fn one(
     members: Members<'_>,
     given_kid: Option<&str>,
@@ -82,7 +74,7 @@ fn one(
     if let Some(purpose) = members.optional("use")?
         && purpose != "sig"
     {
-        loaded.warn(|| unused(&format!("use is {}, not \"sig\"", Shown(purpose))));
+        loaded.warn(|| unused(&format!("use is {}, not \"sig\"", Quoted(purpose))));
         return Ok(());
     }
     if !may_verify(members)? {
@@ -94,13 +86,13 @@ fn one(
         Some(name) => match Algorithm::from_name(name) {
             Some(algorithm) => [algorithm].into_iter().collect(),
             None => {
-                let name = Shown(name);
+                let name = Quoted(name);
                 loaded.warn(|| unused(&format!("alg {name} is no signature algorithm known here")));
                 return Ok(());
             }
         },
     };
-    // There is one parsed key for each algorithm, and RSA has six.
+    // A key is parsed once for each of its algorithms, and RSA has six.
     let cost = if members.required("kty")? == "RSA" { RSA_COST } else { 1 };
     let Some(left) = budget.checked_sub(cost) else {
         loaded.warn(|| unused(&format!("it comes after the first {MAX_PUBLISHED_KEYS}")));
@@ -121,8 +113,8 @@ fn material(
     if kty != "oct" && members.jwk.get("d").is_some() {
         loaded.warn(|| {
             format!(
-                "{label}: holds a private key (member d), which has no place here: keep its \
-                 public members only"
+                "{label}: holds a private key (member d), which should not be in this file: keep \
+                 only its public members"
             )
         });
     }
@@ -150,28 +142,29 @@ fn material(
         },
         other => return unknown("kty", other),
     };
-    // An algorithm at odds with the key is a fault of `alg`, whichever member was read last.
+    // If the algorithm does not fit the key, `alg` is at fault, whichever member was read last.
     key.map_err(|(member, fault)| match fault {
         Fault::Key(KeyError::Mismatch { .. }) => ("alg", fault),
         _ => (member, fault),
     })
 }
 
-/// Whether `key_ops`, if there, lets the key verify signatures (RFC 7517 section 4.3).
+/// Whether the key may verify signatures: it has no `key_ops`, or one that contains `verify`
+/// (RFC 7517 section 4.3).
 fn may_verify(members: Members<'_>) -> Result<bool, MemberFault> {
     let Some(ops) = members.jwk.get("key_ops") else { return Ok(true) };
     let mut ops = ops.items().ok_or(("key_ops", Fault::Want("an array of strings")))?;
     Ok(ops.any(|op| op.as_str() == Some("verify")))
 }
 
-/// Where a JWK stands in its file.
+/// The position of a JWK in its file.
 #[derive(Clone, Copy)]
-enum Place {
+enum Position {
     Alone,
     InSet(usize),
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Alone => Ok(()),
@@ -180,10 +173,10 @@ impl fmt::Display for Place {
     }
 }
 
-/// What a key is called in a warning.
+/// How a warning names a key.
 #[derive(Clone, Copy)]
 struct Label<'d> {
-    place: Place,
+    place: Position,
     kid: Option<&'d str>,
 }
 
@@ -191,7 +184,7 @@ impl fmt::Display for Label<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.place.fmt(f)?;
         match self.kid {
-            Some(kid) => write!(f, " (kid {})", Shown(kid)),
+            Some(kid) => write!(f, " (kid {})", Quoted(kid)),
             None => Ok(()),
         }
     }
@@ -201,7 +194,7 @@ impl fmt::Display for Label<'_> {
 #[derive(Clone, Copy)]
 struct Members<'d> {
     jwk: Value<'d>,
-    place: Place,
+    place: Position,
 }
 
 impl<'d> Members<'d> {

@@ -1,7 +1,7 @@
-//! One verification key, bound to its type and algorithms when it is loaded.
+//! A key that verifies signatures. Its type and algorithms are fixed when it is loaded.
 //!
-//! The header of a token only ever chooses among the algorithms that its key was loaded for
-//! (RFC 8725 section 3.1): a public key can never be taken for an HMAC secret.
+//! The header of a token can only choose among the algorithms of its key (RFC 8725 section 3.1), so a
+//! public key can never be used as an HMAC secret.
 
 use std::fmt;
 
@@ -18,7 +18,7 @@ pub const RSA_MIN_BITS: usize = 2048;
 pub const RSA_MAX_BITS: usize = 8192;
 /// Smallest RSA public exponent (NIST SP 800-56B section 6.2).
 const RSA_MIN_EXPONENT: u64 = 65_537;
-/// Largest RSA public exponent, 33 bits, as BoringSSL and ring have it.
+/// Largest RSA public exponent, 33 bits, the limit of BoringSSL and ring.
 const RSA_MAX_EXPONENT: u64 = (1 << 33) - 1;
 
 /// What is wrong with a key.
@@ -57,11 +57,12 @@ pub struct Key {
 
 enum Material {
     Hmac(Box<HmacKeys>),
-    /// The parsed key once for each algorithm: parsing costs more than some verifications.
+    /// The key, parsed once for each algorithm: parsing costs more than some verifications.
     Public(Vec<(Algorithm, ParsedPublicKey)>),
 }
 
-/// The keyed states, so that a verification begins after the key block. They are zeroised on drop.
+/// HMAC states that have already processed the key, which saves time at each verification. They are
+/// zeroised on drop.
 struct HmacKeys {
     sha256: Option<Hmac<Sha256>>,
     sha384: Option<Hmac<Sha384>>,
@@ -69,7 +70,7 @@ struct HmacKeys {
 }
 
 impl Key {
-    /// An HMAC key. `algorithms` narrows what it may verify; every HS* otherwise.
+    /// An HMAC key. Of `algorithms`, it verifies those that are HMACs.
     pub fn hmac(secret: &[u8], algorithms: AlgorithmSet) -> Result<Self, KeyError> {
         if secret.is_empty() {
             return Err(KeyError::EmptySecret);
@@ -179,7 +180,7 @@ impl Key {
         self
     }
 
-    /// From `time` on (seconds since the epoch) the key is not accepted any more.
+    /// Sets the time (seconds since the epoch) from which on the key is not accepted any more.
     #[must_use]
     pub fn with_expires(mut self, time: Option<i64>) -> Self {
         self.expires = time;
@@ -191,7 +192,7 @@ impl Key {
         self.kid.as_deref()
     }
 
-    /// What it may verify.
+    /// The algorithms that it verifies.
     pub fn algorithms(&self) -> AlgorithmSet {
         self.algorithms
     }
@@ -206,8 +207,8 @@ impl Key {
         matches!(self.material, Material::Hmac(_))
     }
 
-    /// Whether `signature` is `algorithm`'s over `message` with this key. False for an algorithm
-    /// that the key was not loaded for. HMACs are compared in constant time.
+    /// Whether `signature` is this key's signature of `message` with `algorithm`. False if `algorithm`
+    /// is not one of the key's. HMACs are compared in constant time.
     pub fn verify(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
         match (&self.material, algorithm.scheme()) {
             (Material::Hmac(keys), Scheme::Hmac(hash)) => keys.verify(hash, message, signature),
@@ -221,7 +222,7 @@ impl Key {
 }
 
 impl fmt::Debug for Key {
-    // Never the material.
+    // The key material is never printed.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Key")
             .field("kid", &self.kid)
@@ -243,7 +244,7 @@ impl HmacKeys {
     }
 }
 
-/// The algorithms both `fitting` for the key's type and `wanted` of it.
+/// The algorithms that are both possible for the key's type (`fitting`) and `wanted`.
 fn narrow(
     kind: &'static str,
     fitting: AlgorithmSet,
@@ -262,9 +263,9 @@ fn without_leading_zeros(bytes: &[u8]) -> &[u8] {
     bytes.get(zeros..).unwrap_or_default()
 }
 
-/// Whether the y coordinate is one of a point of order 1, 2, 4 or 8, or not below 2^255 - 19.
+/// Whether the y coordinate belongs to a point of order 1, 2, 4 or 8, or is not below 2^255 - 19.
 ///
-/// With a public key of low order, signatures exist that hold for every message.
+/// For a public key of low order there are signatures that are valid for every message.
 fn is_low_order_or_not_canonical(mut point: [u8; 32]) -> bool {
     /// The y coordinates of the two pairs of points of order 8, little-endian.
     const ORDER_8: [[u8; 32]; 2] = [

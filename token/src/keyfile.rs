@@ -1,39 +1,35 @@
-//! Key files: JWK Sets, single JWKs and PEM.
+//! Key files of any format: JWK Sets, single JWKs and PEM.
 
 use sha2::{Digest as _, Sha256};
 
-use crate::jwk::Faulty;
-use crate::loaded::{Fault, LoadError, Loaded};
+use crate::loaded::{Fault, LoadError, Loaded, without_byte_order_mark};
+use crate::published::FaultyKeys;
 use crate::{jwk, pem};
-
-/// How many keys of a set that others publish are read, where an RSA key counts as four: making one
-/// out takes some microseconds, and a worker serves nobody meanwhile.
-pub const MAX_PUBLISHED_KEYS: usize = 2048;
 
 /// Reads a JWK Set, a single JWK, or PEM blocks (public keys or certificates).
 ///
-/// `kid` is the identifier for a single key that brings none of its own.
+/// `kid` is used for a single key that has none of its own.
 ///
 /// # Errors
-/// The first fault, also of a single key of a set.
+/// The first fault, even if it concerns only one key of a set.
 pub fn load_keys(text: &[u8], kid: Option<&str>) -> Result<Loaded, LoadError> {
-    load(text, kid, Faulty::Refuse)
+    load(text, kid, FaultyKeys::Refuse)
 }
 
-/// [`load_keys`] for a set that others publish: a key that is at fault, or of a kind that is not
-/// known here, is left out with a warning (RFC 7517 section 5).
+/// As [`load_keys`], but for a set that others publish: faulty keys and keys of an unknown type are
+/// skipped with a warning (RFC 7517 section 5).
 ///
-/// Whatever a text of 1 MiB holds, reading it takes no more than 16 MiB and some 50 ms: of keys that
-/// look like ones, [`MAX_PUBLISHED_KEYS`] are read.
+/// At most [`MAX_PUBLISHED_KEYS`](crate::MAX_PUBLISHED_KEYS) are read, so that a text of 1 MiB takes at
+/// most 16 MiB of memory and about 50 ms, whatever it contains.
 ///
 /// # Errors
-/// What is wrong with the whole, or that no key is left.
+/// A fault of the text as a whole, or that no key is left.
 pub fn load_published_keys(text: &[u8]) -> Result<Loaded, LoadError> {
-    load(text, None, Faulty::LeaveOut)
+    load(text, None, FaultyKeys::Skip)
 }
 
-fn load(text: &[u8], kid: Option<&str>, faulty: Faulty) -> Result<Loaded, LoadError> {
-    let text = without_mark(text);
+fn load(text: &[u8], kid: Option<&str>, faulty: FaultyKeys) -> Result<Loaded, LoadError> {
+    let text = without_byte_order_mark(text);
     match text.trim_ascii_start() {
         [b'{' | b'[', ..] | [] => jwk::load(text, kid, faulty),
         trimmed if pem::begun(trimmed).next().is_some() => pem::load(trimmed, kid, faulty),
@@ -42,14 +38,8 @@ fn load(text: &[u8], kid: Option<&str>, faulty: Faulty) -> Result<Loaded, LoadEr
     .finish()
 }
 
-/// A text without the byte order mark that some editors put before it: nothing in it is changed by
-/// that, and it would be no JSON.
-pub(crate) fn without_mark(text: &[u8]) -> &[u8] {
-    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
-}
-
-/// What tells the text of one key file from that of another (SHA-256), so that what is read again
-/// and has not changed need not be parsed again.
+/// The SHA-256 of a key file's text: a file that is read again and has not changed need not be parsed
+/// again.
 pub fn fingerprint(text: &[u8]) -> [u8; 32] {
     Sha256::digest(text).into()
 }

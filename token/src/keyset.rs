@@ -1,4 +1,4 @@
-//! The keys of one source, and which of them a token may be verified with.
+//! The keys of one source, indexed by kid and by algorithm.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -7,17 +7,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::alg::Algorithm;
 use crate::key::Key;
 
-/// How many signatures are tried for one token, over all key sources: what a token without a kid
-/// can cost stays bounded whatever the number of keys.
+/// How many keys are tried for one token, over all key sets. It limits what a token without a kid can
+/// cost, whatever the number of keys.
 pub const MAX_CANDIDATES: usize = 2;
 
-/// How many keys of an algorithm are considered for a token that names none. More than are tried,
-/// so that keys past their `expires` do not hide the current ones behind them.
+/// How many keys of each algorithm are indexed for tokens without a kid. More than are tried, so that
+/// keys that have expired do not hide the current ones after them.
 const MAX_UNNAMED: usize = 16;
 
-/// Where a key is among several sets.
+/// The position of a key in a list of key sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct KeyIndex {
     /// The number of the set.
     pub(crate) set: usize,
     /// The number of the key in it.
@@ -27,14 +27,15 @@ pub(crate) struct Place {
 /// The keys of one source, indexed.
 #[derive(Debug)]
 pub struct KeySet {
-    /// Another for each set that this process has made.
+    /// A number that no other set of this process has.
     id: u64,
-    /// Sorted by kid, those without one first; the order of the source among equals.
+    /// Sorted by kid, keys without one first; keys with the same kid in the order of the source.
     keys: Box<[Key]>,
     by_kid: HashMap<Box<str>, Range<usize>>,
-    /// How many keys have no kid: they may verify any token.
+    /// How many keys have no kid: they are tried for any token.
     without_kid: usize,
-    /// For each algorithm the first keys that verify it, in the order of the source.
+    /// For each algorithm the first keys that verify it (at most [`MAX_UNNAMED`]), in the order of the
+    /// source.
     by_algorithm: [Box<[usize]>; Algorithm::ALL.len()],
 }
 
@@ -42,7 +43,7 @@ impl KeySet {
     /// Indexes `keys`.
     pub fn new(keys: Vec<Key>) -> Self {
         let mut ordered: Vec<(usize, Key)> = keys.into_iter().enumerate().collect();
-        // Stable, and None sorts before any Some.
+        // The sort is stable, and None comes before Some.
         ordered.sort_by(|(_, a), (_, b)| a.kid().cmp(&b.kid()));
         let by_algorithm = Algorithm::ALL.map(|algorithm| {
             let mut fitting: Vec<(usize, usize)> = ordered
@@ -67,33 +68,33 @@ impl KeySet {
         Self { id, keys, by_kid, without_kid, by_algorithm }
     }
 
-    /// What tells this set from every other, of the same keys, too: sets never change, so what was
-    /// found with it once is so for as long as it is in force.
+    /// The set's identity; another set has another one even if its keys are the same. Sets never
+    /// change, so a result that was found with a set stays right while that set is used.
     pub(crate) fn id(&self) -> u64 {
         self.id
     }
 
-    /// The key of that number.
+    /// The key with that number.
     pub(crate) fn key(&self, number: usize) -> Option<&Key> {
         self.keys.get(number)
     }
 
-    /// The numbers of the keys called `kid`.
+    /// The numbers of the keys with this kid.
     pub(crate) fn named(&self, kid: &str) -> Range<usize> {
         self.by_kid.get(kid).cloned().unwrap_or_default()
     }
 
-    /// The numbers of the keys that have no kid.
+    /// The numbers of the keys without a kid.
     pub(crate) fn unnamed(&self) -> Range<usize> {
         0..self.without_kid
     }
 
-    /// The numbers of the first keys that verify `algorithm`, whatever they are called.
+    /// The numbers of the first keys that verify `algorithm`, with any kid or none.
     pub(crate) fn verifying(&self, algorithm: Algorithm) -> &[usize] {
         self.by_algorithm.get(algorithm.index()).map(|fitting| &**fitting).unwrap_or_default()
     }
 
-    /// The first key here that has a kid and an algorithm in common with one of `other`.
+    /// The first key of this set for which `other` has a key of the same kid and algorithm.
     pub fn conflict<'a>(&'a self, other: &Self) -> Option<&'a Key> {
         self.keys.iter().find(|key| {
             let same = |it: &Key| !it.algorithms().intersection(key.algorithms()).is_empty();
@@ -107,7 +108,7 @@ impl KeySet {
         self.keys.len()
     }
 
-    /// Whether there is no key at all.
+    /// Whether there is no key.
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }

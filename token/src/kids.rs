@@ -1,4 +1,4 @@
-//! HMAC secrets by key id: the entries of a `jwt_kids` block and of a `jwt_kids_file`.
+//! HMAC secrets by kid: the entries of a `jwt_kids` block and of a `jwt_kids_file`.
 
 use base64::Engine as _;
 use base64::alphabet::{STANDARD, URL_SAFE};
@@ -10,16 +10,15 @@ use zeroize::Zeroizing;
 use crate::alg::{Algorithm, AlgorithmSet};
 use crate::json::{Document, Value};
 use crate::key::Key;
-use crate::keyfile::without_mark;
-use crate::loaded::{Fault, LoadError, Loaded, Shown};
+use crate::loaded::{Fault, LoadError, Loaded, Quoted, without_byte_order_mark};
 
-/// Reads kid/secret pairs: `{"KID": "secret", …}`, Azion's `{"kids": {…}}`, or that in an array,
-/// as Azion's JSON Args have it. The bytes of the string are the secret.
+/// Reads pairs of kid and secret: `{"KID": "secret", …}`, Azion's `{"kids": {…}}`, or an array of
+/// the latter, as in Azion's JSON Args. The UTF-8 bytes of the string are the secret.
 ///
 /// # Errors
 /// The first fault.
 pub fn load_kids(text: &[u8]) -> Result<Loaded, LoadError> {
-    let text = without_mark(text);
+    let text = without_byte_order_mark(text);
     let document = Document::parse(text.to_vec()).map_err(|e| LoadError::json(text, &e))?;
     let document = Zeroizing::new(document);
     let root = document.root();
@@ -56,11 +55,11 @@ fn pairs(kids: Value<'_>, place: &str, loaded: &mut Loaded) -> Result<(), LoadEr
 }
 
 impl Loaded {
-    /// Adds one pair with its options: `encoding=base64|base64url|hex` of the secret (its raw bytes
-    /// otherwise), `alg=` (HS256, HS384 and HS512 otherwise), `expires=` an RFC 3339 time.
+    /// Adds one pair with its options: `encoding=base64|base64url|hex` of the secret (default: its raw
+    /// bytes), `alg=` (default: HS256, HS384 and HS512), `expires=` an RFC 3339 time.
     ///
     /// # Errors
-    /// Names the kid, and never shows the secret or what may be a part of it.
+    /// The error names the kid, and never contains the secret or a part of it.
     pub fn add_secret(
         &mut self,
         kid: &[u8],
@@ -103,13 +102,13 @@ impl Loaded {
                 .ok_or_else(|| fault(Fault::Encoding(encoding.name())))?,
         };
         let key = Key::hmac(&secret, algorithms).map_err(|e| fault(e.into()))?;
-        self.warn_short_secret(format_args!("kid {}", Shown(kid)), &secret, algorithms);
+        self.warn_short_secret(format_args!("kid {}", Quoted(kid)), &secret, algorithms);
         let key = key.with_kid(Some(kid)).with_expires(expires);
         self.push(key, "jwt_kids").map_err(|fault| LoadError::new("jwt_kids", fault))
     }
 }
 
-/// How a secret is written.
+/// How a secret is encoded.
 #[derive(Clone, Copy)]
 enum Encoding {
     Base64,
@@ -130,7 +129,7 @@ impl Encoding {
         }
     }
 
-    /// Secrets are pasted by people, so padding may be there or not.
+    /// Decodes a secret. People copy secrets from elsewhere, so padding is optional.
     fn decode(self, text: &[u8]) -> Option<Vec<u8>> {
         const ANY_PADDING: GeneralPurposeConfig =
             GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);

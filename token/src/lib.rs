@@ -1,12 +1,32 @@
-//! Verification of JSON Web Tokens and signed URLs, without I/O and without nginx.
+//! Verification of JSON Web Tokens and signed links, without I/O and without nginx. The time is always
+//! an argument.
 //!
-//! The data flows as the modules are listed: key files become [`Key`]s in [`KeySet`]s when a
-//! configuration is read, or come by [`http`]; a request's [`credential`] is then judged by a [`Trust`] or a
-//! [`LinkPolicy`], which answers with what was verified or with a [`Reject`], told to the client
-//! as a [`challenge`]. The time is always an argument.
+//! The data flows through these modules, from top to bottom; each imports only modules above it:
+//!
+//! 1. Basics that import nothing: `base64url`, `number`, `alg`, `compact` (the three sections of a
+//!    token), `reject` (the reasons for a refusal), `cache::index`, `http` (reads an answer),
+//!    `schedule` (when to fetch), `credential` (finds a token or a link's arguments in a request).
+//! 2. `json`: a parsed text.
+//! 3. Keys: `key`, `keyset`; and their files: `loaded` (keys, warnings, errors), `published` (limits),
+//!    `jwk`, `pem`, `keyfile` (either of the two), `kids` (secrets).
+//! 4. Content of a token: `header`, `claims`, `content`.
+//! 5. What it is judged by: `rules`, `revoked`, `policy` (as configured), `refusal`, `effective` (the
+//!    policy for one token), `providers` (one policy for each issuer).
+//! 6. The judgement: `cache`, `trust`. For links: `signed_url`.
+//! 7. `challenge`: the refusal as a header.
 #![forbid(unsafe_code)]
 
 mod alg;
+pub mod base64url;
+mod compact;
+pub mod credential;
+pub mod http;
+mod number;
+mod reject;
+pub mod schedule;
+
+pub mod json;
+
 mod jwk;
 mod key;
 mod keyfile;
@@ -14,40 +34,38 @@ mod keyset;
 mod kids;
 mod loaded;
 mod pem;
-pub mod schedule;
+mod published;
 
-pub mod http;
-
-mod cache;
 mod claims;
-mod compact;
 mod content;
-pub mod credential;
 mod header;
+
+mod effective;
 mod policy;
 mod providers;
+mod refusal;
 mod revoked;
 mod rules;
+
+mod cache;
 mod signed_url;
 mod trust;
 
-pub mod base64url;
 pub mod challenge;
-pub mod json;
-mod number;
-mod reject;
 
 pub use alg::{Algorithm, AlgorithmSet, Curve};
 pub use cache::Cache;
 pub use compact::MAX_TOKEN_LEN;
 pub use content::Content;
 pub use key::{Key, KeyError, RSA_MAX_BITS, RSA_MIN_BITS};
-pub use keyfile::{MAX_PUBLISHED_KEYS, fingerprint, load_keys, load_published_keys};
+pub use keyfile::{fingerprint, load_keys, load_published_keys};
 pub use keyset::{KeySet, MAX_CANDIDATES};
 pub use kids::load_kids;
 pub use loaded::{Fault, LoadError, Loaded};
-pub use policy::{Beside, Demands, Lent, Loan, Policy, Refusal};
+pub use policy::{LiveInputs, LivePolicy, LocationPolicy, Policy, Requirements};
 pub use providers::Providers;
+pub use published::MAX_PUBLISHED_KEYS;
+pub use refusal::Refusal;
 pub use reject::Reject;
 pub use revoked::{ListError, Revocation, RevokedList};
 pub use rules::{ClaimPath, ClaimRule, Operator, RuleError};

@@ -1,6 +1,6 @@
-//! What reading any key file gives: keys and warnings, or an error.
+//! The result of reading a key file: keys and warnings, or an error.
 //!
-//! Every error names the member at fault, for the person who wrote the file; none holds a secret.
+//! Every error names the faulty member, for the person who wrote the file. None contains a secret.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -9,24 +9,24 @@ use crate::alg::{Algorithm, AlgorithmSet};
 use crate::json::JsonError;
 use crate::key::{Key, KeyError};
 
-/// What a key file held.
+/// The content of a key file.
 #[derive(Debug, Default)]
 pub struct Loaded {
     /// The usable keys, in the order of the file.
     pub keys: Vec<Key>,
-    /// What the person who wrote the file should know, though it is no error: the first of it, and
-    /// once it is [finished](Loaded::finish) how much more there is.
+    /// What the person who wrote the file should know although it is no error. At most
+    /// ten; [`Loaded::finish`] adds how many more there are.
     pub warnings: Vec<String>,
-    /// How many more there are: a file that others write must not cost more than its size.
-    untold: usize,
-    /// The algorithms that each kid stands for so far.
-    seen: HashMap<String, AlgorithmSet>,
+    /// How many warnings were left out: memory must stay in proportion to the file.
+    omitted: usize,
+    /// The algorithms of each kid so far.
+    by_kid: HashMap<String, AlgorithmSet>,
 }
 
 /// Why a key file was refused.
 #[derive(Debug)]
 pub struct LoadError {
-    /// The path of the member at fault, such as `keys[1].n`; empty for the whole file.
+    /// The path of the faulty member, such as `keys[1].n`; empty for the whole file.
     pub member: String,
     /// What is wrong there.
     pub fault: Fault,
@@ -66,19 +66,19 @@ pub enum Fault {
     Expires(String),
 }
 
-/// How many warnings are told of one file.
+/// How many warnings are kept for one file.
 const MAX_WARNINGS: usize = 10;
 
-/// A name from a file for a message, quoted, of which no more is shown than it is recognised by.
-pub(crate) struct Shown<'t>(pub(crate) &'t str);
+/// A name from a file as it is written in a message: quoted and shortened.
+pub(crate) struct Quoted<'t>(pub(crate) &'t str);
 
-impl fmt::Display for Shown<'_> {
+impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", shortened(self.0))
     }
 }
 
-/// At most 64 characters of a name.
+/// The first 64 characters of a name.
 pub(crate) fn shortened(name: &str) -> String {
     const SHOWN: usize = 64;
     match name.char_indices().nth(SHOWN) {
@@ -87,12 +87,18 @@ pub(crate) fn shortened(name: &str) -> String {
     }
 }
 
+/// `text` without a byte order mark (U+FEFF), which some editors write at the beginning and JSON does
+/// not allow.
+pub(crate) fn without_byte_order_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
+}
+
 impl LoadError {
     pub(crate) fn new(member: impl Into<String>, fault: Fault) -> Self {
         Self { member: member.into(), fault }
     }
 
-    /// A JSON error, told plainly where a word processor's quotes are the cause.
+    /// A JSON error. If the text has a word processor's quotes, the message says so.
     pub(crate) fn json(text: &[u8], error: &JsonError) -> Self {
         let quoted = typographic_quote(text).map(|(quote, line)| {
             format!(
@@ -124,29 +130,30 @@ fn typographic_quote(text: &[u8]) -> Option<(char, usize)> {
 }
 
 impl Loaded {
-    /// Notes a warning, which is put into words only if it is one of those that are told.
+    /// Adds a warning. Its text is made only if it is kept.
     pub(crate) fn warn(&mut self, warning: impl FnOnce() -> String) {
         if self.warnings.len() < MAX_WARNINGS {
             self.warnings.push(warning());
         } else {
-            self.untold += 1;
+            self.omitted += 1;
         }
     }
 
-    /// Adds a key read at `place`, unless the set would hold two keys of one kid and one type.
+    /// Adds a key that was read at `place`. Two keys with the same kid and a common algorithm are an
+    /// error.
     ///
-    /// RFC 7517 section 4.5 lets keys of different types share a kid, as alternatives; two of the
-    /// same type would make it a guess which one a token means.
+    /// RFC 7517 section 4.5 allows keys of different types to share a kid, as alternatives. With two
+    /// keys of the same type it would be unclear which one a token means.
     pub(crate) fn push(&mut self, key: Key, place: impl fmt::Display) -> Result<(), Fault> {
         if let Some(kid) = key.kid() {
-            let seen = self.seen.entry(kid.to_owned()).or_default();
-            if !seen.intersection(key.algorithms()).is_empty() {
+            let algorithms = self.by_kid.entry(kid.to_owned()).or_default();
+            if !algorithms.intersection(key.algorithms()).is_empty() {
                 return Err(Fault::DuplicateKid(shortened(kid)));
             }
-            let is_another = !seen.is_empty();
-            *seen = seen.union(key.algorithms());
+            let is_another = !algorithms.is_empty();
+            *algorithms = algorithms.union(key.algorithms());
             if is_another {
-                let kid = Shown(kid);
+                let kid = Quoted(kid);
                 self.warn(|| format!("{place}: kid {kid} stands for more than one key"));
             }
         }
@@ -154,7 +161,7 @@ impl Loaded {
         Ok(())
     }
 
-    /// Refuses a source without keys, and warns of one that mixes secrets with public keys.
+    /// Refuses a file without keys, and warns if it has both secrets and public keys.
     ///
     /// # Errors
     /// [`Fault::NoKey`].
@@ -163,8 +170,8 @@ impl Loaded {
         if secrets != 0 && secrets != self.keys.len() {
             self.warnings.push("holds shared secrets beside public keys".to_owned());
         }
-        if self.untold > 0 {
-            self.warnings.push(format!("and {} more", std::mem::take(&mut self.untold)));
+        if self.omitted > 0 {
+            self.warnings.push(format!("and {} more", std::mem::take(&mut self.omitted)));
         }
         if self.keys.is_empty() {
             return Err(LoadError::new(
@@ -178,14 +185,14 @@ impl Loaded {
         Ok(self)
     }
 
-    /// Warns of a secret shorter than the hash that it keys (RFC 7518 section 3.2).
+    /// Warns if a secret is shorter than the output of its hash (RFC 7518 section 3.2).
     pub(crate) fn warn_short_secret(
         &mut self,
         label: impl fmt::Display,
         secret: &[u8],
         algorithms: AlgorithmSet,
     ) {
-        // Without a narrower choice HS256 is what it will be used for.
+        // A secret without `alg` is most likely used for HS256.
         let (name, want) = [(Algorithm::HS256, 32), (Algorithm::HS384, 48), (Algorithm::HS512, 64)]
             .into_iter()
             .find(|(algorithm, _)| algorithms.contains(*algorithm))

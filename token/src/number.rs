@@ -1,13 +1,12 @@
-//! Numbers as JSON has them (RFC 8259 section 6): as they are written, of any size and precision.
+//! JSON numbers (RFC 8259 section 6) of any size and precision, kept as they are written.
 //!
-//! JSON sets no bound to a number, and who is told apart by numbers must be told apart here, too:
-//! nothing is rounded, so that no two accounts become one.
+//! Nothing is rounded: two accounts whose large numbers differ in the last digit must stay two.
 
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::Hasher;
 
-/// How many digits an exponent may have: what is sized by it fits 64 bits.
+/// How many digits an exponent may have, so that computing with it fits into 64 bits.
 pub(crate) const MAX_EXPONENT_DIGITS: usize = 18;
 
 /// A JSON number, as it is written.
@@ -15,8 +14,8 @@ pub(crate) const MAX_EXPONENT_DIGITS: usize = 18;
 pub struct Number<'t>(&'t str);
 
 impl<'t> Number<'t> {
-    /// Reads a number as JSON writes it. One that is too large for an IEEE 754 double is none, as
-    /// in a JSON text.
+    /// Parses a JSON number. A number that is too large for an IEEE 754 double is refused, as it is in
+    /// a JSON text.
     pub fn parse(text: &'t [u8]) -> Option<Self> {
         let digits = |text: &[u8]| text.iter().take_while(|byte| byte.is_ascii_digit()).count();
         let text = std::str::from_utf8(text).ok()?;
@@ -51,14 +50,14 @@ impl<'t> Number<'t> {
         (at == unsigned.len() && (is_small || fits())).then_some(number)
     }
 
-    /// Takes a literal that a JSON parser has accepted.
+    /// Takes a number that a JSON parser has accepted.
     pub(crate) fn of_literal(literal: &'t str) -> Self {
         Self(literal)
     }
 
-    /// Whether the exponent can be reckoned with.
+    /// Whether the exponent has at most [`MAX_EXPONENT_DIGITS`] digits.
     pub(crate) fn has_exponent_in_bounds(self) -> bool {
-        // One that is as short as usual begins near the end.
+        // A short exponent begins near the end.
         let end = self.0.as_bytes().iter().rev().take(MAX_EXPONENT_DIGITS + 1);
         if end.into_iter().any(|byte| matches!(byte, b'e' | b'E')) {
             return true;
@@ -85,12 +84,12 @@ impl<'t> Number<'t> {
         self.rounded().cmp_int(other)
     }
 
-    /// The number without its fraction, saturated to what an `i64` holds.
+    /// The number without its fraction, limited to what an `i64` holds.
     pub fn saturating_i64(self) -> i64 {
         self.rounded().whole
     }
 
-    /// What comparing with integers needs.
+    /// The form in which a number is compared with integers.
     pub(crate) fn rounded(self) -> Rounded {
         match self.small() {
             Some(whole) => Rounded { whole, rest: Ordering::Equal },
@@ -98,7 +97,7 @@ impl<'t> Number<'t> {
         }
     }
 
-    /// Feeds `hasher` the same for all spellings of one value.
+    /// Feeds the value to `hasher`; the same for every way of writing it.
     pub(crate) fn hash_value(self, hasher: &mut impl Hasher) {
         let decimal = Decimal::of(self.0);
         hasher.write_u8(u8::from(decimal.negative));
@@ -106,7 +105,7 @@ impl<'t> Number<'t> {
         let mut digits = decimal.digits();
         loop {
             let some = digits.by_ref().take(16);
-            // A digit is never nothing, so that a short last group differs from one with zeros.
+            // A digit is 1 to 10 here, so that a short last group differs from one with zeros.
             match some.fold(0, |group, digit| group << 4 | u64::from(digit - b'0' + 1)) {
                 0 => break,
                 group => hasher.write_u64(group),
@@ -114,7 +113,7 @@ impl<'t> Number<'t> {
         }
     }
 
-    /// The value, where it is written as an integer of a few digits.
+    /// The value, if it is written as an integer of at most 18 digits.
     fn small(self) -> Option<i64> {
         let unsigned = self.0.strip_prefix('-').unwrap_or(self.0);
         if unsigned.len() > 18 {
@@ -144,13 +143,12 @@ impl fmt::Debug for Number<'_> {
     }
 }
 
-/// What is left of a number for comparing it with integers: no more than that, so that it can be
-/// kept apart from the text.
+/// A number reduced to what comparing it with integers needs, so that it can be kept without the text.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rounded {
-    /// Without the fraction, saturated.
+    /// The number without its fraction, limited to what an `i64` holds.
     whole: i64,
-    /// On which side of `whole` the number is.
+    /// How the number compares with `whole`.
     rest: Ordering,
 }
 
@@ -170,11 +168,11 @@ impl Rounded {
     }
 }
 
-/// A number taken apart: `0.DIGITS` times ten to the power of `point`, where the digits begin and
-/// end with one that is not 0. Zero has no digits.
+/// A number as `0.DIGITS` times ten to the power of `point`. The first and the last digit are not 0;
+/// zero has no digits.
 struct Decimal<'t> {
     negative: bool,
-    /// The digits, in the two parts that a point may have parted.
+    /// The digits, in up to two parts: before and after a decimal point.
     digits: [&'t [u8]; 2],
     point: i64,
 }
@@ -183,7 +181,7 @@ impl<'t> Decimal<'t> {
     fn of(literal: &'t str) -> Self {
         let unsigned = literal.strip_prefix('-').unwrap_or(literal);
         let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
-            // Whoever made the number has looked at the length of its exponent.
+            // The length of the exponent was checked when the number was made.
             Some((mantissa, exponent)) => (mantissa, exponent.parse().unwrap_or_default()),
             None => (unsigned, 0_i64),
         };
@@ -251,7 +249,7 @@ impl<'t> Decimal<'t> {
         }
         let signed = if self.negative { -whole } else { whole };
         match i64::try_from(signed) {
-            // What is left does not end in 0.
+            // The rest does not end in 0, so it is not zero.
             Ok(whole) if digits.next().is_some() => Rounded { whole, rest: side },
             Ok(whole) => Rounded { whole, rest: Ordering::Equal },
             Err(_) => beyond,
@@ -309,7 +307,7 @@ mod tests {
 
     #[test]
     fn numbers_compare_by_value_at_any_size() {
-        // Each line in ascending order; what stands on one place of it is equal.
+        // Each line is in ascending order; the numbers of one group are equal.
         let lines: [&[&[&str]]; 6] = [
             &[
                 &["-1e300"],

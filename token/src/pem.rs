@@ -7,10 +7,9 @@ use x509_cert::der::{Any, Decode as _};
 use x509_cert::spki::SubjectPublicKeyInfo;
 
 use crate::alg::{AlgorithmSet, Curve};
-use crate::jwk::{Faulty, RSA_COST};
 use crate::key::{Key, KeyError};
-use crate::keyfile::MAX_PUBLISHED_KEYS;
 use crate::loaded::{Fault, LoadError, Loaded};
+use crate::published::{FaultyKeys, MAX_PUBLISHED_KEYS, RSA_COST};
 
 // RFC 3279 section 2.3, RFC 5480 section 2.1, RFC 8410 section 3.
 const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
@@ -22,30 +21,34 @@ const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 
 type Spki = SubjectPublicKeyInfo<Any, BitString>;
 
-/// Any block may be an RSA key.
+/// How many PEM blocks are read from a published file: each may be an RSA key.
 const MAX_PUBLISHED_BLOCKS: usize = MAX_PUBLISHED_KEYS / RSA_COST;
 
-/// Where blocks begin.
+/// The offsets where blocks begin.
 pub(crate) fn begun(text: &[u8]) -> impl Iterator<Item = usize> {
     let begins = text.windows(11).enumerate().filter(|(_, part)| *part == b"-----BEGIN ");
     begins.map(|(at, _)| at)
 }
 
-/// Reads every block; `kid` names the key where there is only one.
-pub(crate) fn load(text: &[u8], kid: Option<&str>, faulty: Faulty) -> Result<Loaded, LoadError> {
+/// Reads every block. `kid` is used for the key if there is only one.
+pub(crate) fn load(
+    text: &[u8],
+    kid: Option<&str>,
+    faulty: FaultyKeys,
+) -> Result<Loaded, LoadError> {
     let count = begun(text).count();
-    if faulty == Faulty::LeaveOut && count > MAX_PUBLISHED_BLOCKS {
+    if faulty == FaultyKeys::Skip && count > MAX_PUBLISHED_BLOCKS {
         let fault = format!("PEM: {count} blocks; at most {MAX_PUBLISHED_BLOCKS} are read");
         return Err(LoadError::new("", Fault::Pem(fault)));
     }
     let blocks =
         ::pem::parse_many(text).map_err(|e| LoadError::new("", Fault::Pem(format!("PEM: {e}"))))?;
-    // The parser passes over a block that it cannot make out; a key must not get lost so.
+    // The parser ignores a block that it cannot read, so a key could get lost unnoticed.
     if blocks.len() != count {
         let fault = format!("PEM: {count} blocks begin, {} are complete", blocks.len());
         return Err(LoadError::new("", Fault::Pem(fault)));
     }
-    // openssl writes the curve beside a key of its own; the key names it again.
+    // OpenSSL writes a block with the curve before an EC key, which names the curve as well.
     let keys = || blocks.iter().enumerate().filter(|(_, block)| block.tag() != "EC PARAMETERS");
     if keys().count() > 1 && kid.is_some() {
         return Err(LoadError::new("PEM block 2", Fault::KidOfSet));
@@ -71,8 +74,8 @@ fn key(block: &::pem::Pem) -> Result<Key, Fault> {
     match block.tag() {
         "PUBLIC KEY" => spki(&Spki::from_der(der).map_err(|e| fault("key", &e))?),
         "CERTIFICATE" => {
-            // Only the key counts: whether the certificate is in date or trusted was decided by
-            // whoever put it into the configuration.
+            // Only the key is used. Whether the certificate is valid was decided by the person who
+            // put it into the configuration.
             let certificate = Certificate::from_der(der).map_err(|e| fault("certificate", &e))?;
             spki(certificate.tbs_certificate().subject_public_key_info())
         }
@@ -81,7 +84,7 @@ fn key(block: &::pem::Pem) -> Result<Key, Fault> {
             "is a private key; give its public half (openssl pkey -in FILE -pubout)".to_owned(),
         )),
         _ => Err(Fault::Pem(
-            "is no key: PUBLIC KEY, RSA PUBLIC KEY and CERTIFICATE are read".to_owned(),
+            "is not a key: only PUBLIC KEY, RSA PUBLIC KEY and CERTIFICATE are read".to_owned(),
         )),
     }
 }
@@ -117,5 +120,5 @@ fn rsa(pkcs1: &[u8]) -> Result<Key, Fault> {
 }
 
 fn fault(what: &str, error: &x509_cert::der::Error) -> Fault {
-    Fault::Pem(format!("holds a {what} that is not DER as it should be: {error}"))
+    Fault::Pem(format!("holds a {what} that is not DER: {error}"))
 }

@@ -1,290 +1,85 @@
-//! What a location demands of a token, and whether a token satisfies it.
+//! What a token must satisfy, as it is configured and as it changes at run time.
 
-use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::alg::{Algorithm, AlgorithmSet};
-use crate::base64url;
+use crate::alg::AlgorithmSet;
 use crate::claims::is_typ;
-use crate::compact::Compact;
 use crate::content::Content;
-use crate::header::{self, Header};
-use crate::json::Document;
-use crate::key::Key;
-use crate::keyset::{KeySet, MAX_CANDIDATES, Place};
+use crate::keyset::KeySet;
 use crate::reject::Reject;
 use crate::revoked::Revocation;
 
-/// What a token must satisfy.
+/// The keys and requirements that a token is judged by: those of a location, or of one provider.
 #[derive(Debug, Default)]
 pub struct Policy {
-    /// Where keys come from. A kid is looked up in all of them, in this order.
+    /// The key sets. A kid is searched for in all of them, in this order.
     pub keys: Vec<Arc<KeySet>>,
-    /// The accepted values of `alg`; `None` for every one that the selected key allows.
+    /// The accepted values of `alg`; `None` accepts every algorithm that the selected key allows.
     pub algorithms: Option<AlgorithmSet>,
     /// Clock skew allowed for `exp` and `nbf`, in seconds.
     pub leeway: i64,
-    /// What the header and the claims must be; all of it. Of a provider, the first names its
-    /// issuers.
-    pub demands: Vec<Demands>,
-    /// Which tokens are revoked.
+    /// A token must meet all of these. The first one of a provider names the provider's issuers.
+    pub requirements: Vec<Requirements>,
+    /// The lists of revoked tokens.
     pub revoked: Vec<Arc<Revocation>>,
 }
 
-/// What the registered parts of a token must be.
+/// What the `typ` header and the registered claims (RFC 7519 section 4.1) must be.
 #[derive(Debug, Default, Clone)]
-pub struct Demands {
-    /// The accepted values of `iss`; empty for any, or none.
+pub struct Requirements {
+    /// The accepted values of `iss`; if empty, any value or none is accepted.
     pub issuers: Box<[Box<str>]>,
-    /// The accepted values of `aud`; empty for any, or none.
+    /// The accepted values of `aud`; if empty, any value or none is accepted.
     pub audiences: Box<[Box<str>]>,
-    /// The accepted values of the `typ` header; empty for any, or none.
+    /// The accepted values of the `typ` header; if empty, any value or none is accepted.
     pub types: Box<[Box<str>]>,
-    /// Whether a token must expire.
+    /// Whether a token must have `exp`.
     pub require_exp: bool,
     /// The longest accepted time from `iat` to `exp`, in seconds.
     pub max_lifetime: Option<i64>,
 }
 
-/// What a location demands beside the policies of the providers that it trusts. It is kept apart
-/// from them so that any number of locations can share them.
+/// What a location requires in addition to the policies of its providers. It is separate from them,
+/// so that many locations can share the same providers.
 #[derive(Debug, Default)]
-pub struct Beside {
-    /// The accepted values of `alg`, of those that a policy accepts; `None` for all of them.
+pub struct LocationPolicy {
+    /// The accepted values of `alg`: the provider must accept them as well. `None` restricts nothing.
     pub algorithms: Option<AlgorithmSet>,
-    /// Clock skew allowed instead of what a policy allows, in seconds.
+    /// Clock skew allowed for `exp` and `nbf`, in seconds; `None` takes the provider's.
     pub leeway: Option<i64>,
-    /// What the header and the claims must be, too.
-    pub demands: Demands,
-    /// Further lists of what is revoked.
+    /// Further requirements, in addition to the provider's.
+    pub requirements: Requirements,
+    /// Further lists of revoked tokens.
     pub revoked: Vec<Arc<Revocation>>,
 }
 
-/// What a [`Policy`] goes by beside what the configuration fixes: keys and lists that change while
-/// requests flow.
+/// Keys and lists that change at run time, added to the policy's own.
 #[derive(Debug, Default)]
-pub struct Lent {
-    /// Further key sources, tried after the policy's own.
+pub struct LivePolicy {
+    /// Further key sets, tried after the policy's own.
     pub keys: Vec<Arc<KeySet>>,
-    /// Further lists of what is revoked.
+    /// Further lists of revoked tokens.
     pub revoked: Vec<Arc<Revocation>>,
 }
 
-/// All that is lent for one judgement.
+/// All keys and lists that change at run time, as they are for one judgement.
 #[derive(Debug, Default, Clone)]
-pub struct Loan {
-    /// To the policy; `None` for nothing.
-    pub policy: Option<Rc<Lent>>,
-    /// Lists of what is revoked that a location goes by [beside](Beside); `None` for none.
+pub struct LiveInputs {
+    /// Added to the policy; `None` adds nothing.
+    pub policy: Option<Rc<LivePolicy>>,
+    /// Lists of revoked tokens, added to the [`LocationPolicy`]'s; `None` adds nothing.
     pub revoked: Option<Rc<[Arc<Revocation>]>>,
 }
 
-impl From<Rc<Lent>> for Loan {
-    fn from(lent: Rc<Lent>) -> Self {
-        Self { policy: Some(lent), revoked: None }
+impl From<Rc<LivePolicy>> for LiveInputs {
+    fn from(policy: Rc<LivePolicy>) -> Self {
+        Self { policy: Some(policy), revoked: None }
     }
 }
 
-/// Why a token was refused, and what the log may say of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
-    /// The reason.
-    pub reason: Reject,
-    /// The kid that the token claims, which nothing vouches for.
-    pub kid: Option<Box<str>>,
-    /// Seconds since `exp`, or until `nbf`.
-    pub age: Option<i64>,
-}
-
-impl Refusal {
-    /// Of a token with this header. Nothing vouches for the kid there: it is a hint for the log.
-    pub(crate) fn of(header: &Document, (reason, age): Why) -> Self {
-        let kid = header.root().get("kid").and_then(super::json::Value::as_str).map(Into::into);
-        Self { reason, kid, age }
-    }
-}
-
-impl From<Reject> for Refusal {
-    fn from(reason: Reject) -> Self {
-        Self { reason, kid: None, age: None }
-    }
-}
-
-impl fmt::Display for Refusal {
-    /// The reason and, where there are any, the age and the kid, on one line whatever the token's
-    /// sender put into the kid.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        /// Enough to recognise a kid by; a longer one is most likely an attack.
-        const SHOWN: usize = 64;
-        self.reason.fmt(f)?;
-        if let Some(age) = self.age {
-            match self.reason {
-                Reject::NotYetValid => write!(f, " for {age}s")?,
-                _ => write!(f, " {age}s ago")?,
-            }
-        }
-        if let Some(kid) = &self.kid {
-            let dots = if kid.chars().count() > SHOWN { "..." } else { "" };
-            let shown: String = kid.chars().take(SHOWN).collect();
-            write!(f, ", kid \"{}{dots}\"", shown.escape_default())?;
-        }
-        Ok(())
-    }
-}
-
-/// The reason of a refusal, with how far away a token's time is where it is one of time.
-pub(crate) type Why = (Reject, Option<i64>);
-
-/// A reason that has to do with no time.
-fn plain(reason: Reject) -> Why {
-    (reason, None)
-}
-
-impl Policy {
-    /// The signature of a JWS alone (RFC 7515 section 5.2), whatever its payload is, which is
-    /// given decoded.
-    ///
-    /// # Errors
-    /// As [`Trust::check`](crate::Trust::check).
-    pub fn verify_jws(&self, token: &[u8], now: i64) -> Result<Vec<u8>, Refusal> {
-        let compact = Compact::split(token).ok_or(Reject::Malformed)?;
-        let document = header::document(compact.header)?;
-        let verify = || {
-            let head = Header::read(&document)?;
-            let kid = head.kid(&document);
-            InForce { policy: self, beside: None, loan: &Loan::default() }.verify(
-                &compact,
-                head.algorithm,
-                kid,
-                now,
-            )?;
-            base64url::decode(compact.payload).ok_or(Reject::Malformed)
-        };
-        verify().map_err(|reason| Refusal::of(&document, plain(reason)))
-    }
-}
-
-/// A policy with what comes to it: all that a token is judged by.
-#[derive(Clone, Copy)]
-pub(crate) struct InForce<'p> {
-    pub(crate) policy: &'p Policy,
-    pub(crate) beside: Option<&'p Beside>,
-    pub(crate) loan: &'p Loan,
-}
-
-impl<'p> InForce<'p> {
-    fn sets(self) -> impl Iterator<Item = &'p KeySet> + Clone {
-        let lent = self.loan.policy.as_ref().map(|lent| &*lent.keys).unwrap_or_default();
-        self.policy.keys.iter().chain(lent).map(AsRef::as_ref)
-    }
-
-    /// The identities of all key sets.
-    pub(crate) fn set_ids(self) -> impl Iterator<Item = u64> + Clone {
-        self.sets().map(KeySet::id)
-    }
-
-    /// The key at a place, if `algorithm` is still accepted of it.
-    pub(crate) fn key(self, at: Place, algorithm: Algorithm, now: i64) -> Option<&'p Key> {
-        let key = self.sets().nth(at.set)?.key(at.key)?;
-        (self.accepts(algorithm) && key.is_current(now)).then_some(key)
-    }
-
-    fn accepts(self, algorithm: Algorithm) -> bool {
-        let accepts = |of: Option<AlgorithmSet>| of.is_none_or(|it| it.contains(algorithm));
-        accepts(self.policy.algorithms)
-            && self.beside.is_none_or(|beside| accepts(beside.algorithms))
-    }
-
-    /// The key that the signature holds with.
-    pub(crate) fn verify(
-        self,
-        compact: &Compact<'_>,
-        algorithm: Algorithm,
-        kid: Option<&str>,
-        now: i64,
-    ) -> Result<(Place, &'p Key), Reject> {
-        if self.sets().next().is_none() {
-            return Err(Reject::NoKeys);
-        }
-        if !self.accepts(algorithm) {
-            return Err(Reject::BadAlgorithm);
-        }
-        let mut buffer = [0; base64url::BUFFER];
-        let signature = base64url::decode_into(compact.signature, &mut buffer);
-        let signature = signature.ok_or(Reject::Malformed)?;
-        let (mut known, mut tried) = (false, 0);
-        for (place, key) in self.candidates(kid, algorithm) {
-            if !key.is_current(now) {
-                continue;
-            }
-            known = true;
-            if !key.algorithms().contains(algorithm) {
-                continue;
-            }
-            if key.verify(algorithm, compact.signing_input, &signature) {
-                return Ok((place, key));
-            }
-            tried += 1;
-            if tried == MAX_CANDIDATES {
-                break;
-            }
-        }
-        Err(match (tried, known || kid.is_none()) {
-            (0, false) => Reject::UnknownKey,
-            (0, true) => Reject::BadAlgorithm,
-            _ => Reject::BadSignature,
-        })
-    }
-
-    /// The keys that may have signed: those of the token's kid, then those that have none; for a
-    /// token without kid the first of its algorithm. The iterator is bounded in what it yields by
-    /// the keys of one kid, which are one for each type, and by what [`KeySet`] indexes.
-    fn candidates(
-        self,
-        kid: Option<&str>,
-        algorithm: Algorithm,
-    ) -> impl Iterator<Item = (Place, &'p Key)> {
-        let sets = move || self.sets().enumerate();
-        let at = |number, set: &'p KeySet, key| Some((Place { set: number, key }, set.key(key)?));
-        let named = kid.into_iter().flat_map(move |kid| {
-            sets().flat_map(move |(n, set)| set.named(kid).filter_map(move |key| at(n, set, key)))
-        });
-        let unnamed = kid.into_iter().flat_map(move |_| {
-            sets().flat_map(move |(n, set)| set.unnamed().filter_map(move |key| at(n, set, key)))
-        });
-        let any = kid.is_none().then(move || {
-            sets().flat_map(move |(n, set)| {
-                set.verifying(algorithm).iter().filter_map(move |key| at(n, set, *key))
-            })
-        });
-        named.chain(unnamed).chain(any.into_iter().flatten())
-    }
-
-    /// Judges what a token says that `key` has verified.
-    pub(crate) fn check_content(self, content: &Content, key: &Key, now: i64) -> Result<(), Why> {
-        let leeway = self.beside.and_then(|beside| beside.leeway).unwrap_or(self.policy.leeway);
-        let time = content.claims.check_time(now, leeway);
-        time.map_err(|(reason, age)| (reason, Some(age)))?;
-        for demands in &self.policy.demands {
-            demands.check(content, now).map_err(plain)?;
-        }
-        if let Some(beside) = self.beside {
-            beside.demands.check(content, now).map_err(plain)?;
-        }
-        let revokes =
-            |it: &Arc<Revocation>| it.revokes(&content.header, &content.payload, key.kid());
-        let any = |lists: &[Arc<Revocation>]| lists.iter().any(revokes);
-        let revoked = any(&self.policy.revoked)
-            || self.beside.is_some_and(|beside| any(&beside.revoked))
-            || self.loan.policy.as_ref().is_some_and(|lent| any(&lent.revoked))
-            || self.loan.revoked.as_deref().is_some_and(any);
-        if revoked { Err(plain(Reject::Revoked)) } else { Ok(()) }
-    }
-}
-
-impl Demands {
-    fn check(&self, content: &Content, now: i64) -> Result<(), Reject> {
+impl Requirements {
+    pub(crate) fn check(&self, content: &Content, now: i64) -> Result<(), Reject> {
         let Content { header, payload, head, claims } = content;
         if !self.types.is_empty() && !is_typ(head.typ(header), &self.types) {
             return Err(Reject::BadType);

@@ -1,34 +1,39 @@
-//! Several policies, one for each issuer.
+//! Several providers, each with its issuers and its policy.
 
 use std::collections::HashMap;
 
 use crate::policy::Policy;
 
-/// Policies that are told apart by the issuer that a token names.
+/// The policies of several providers. A token's issuer selects one.
 #[derive(Debug, Default)]
 pub struct Providers {
     policies: Vec<Policy>,
-    /// The number of the policy that is an issuer's, so that none has to be searched for.
+    /// For each issuer the number of its policy.
     by_issuer: HashMap<Box<str>, usize>,
 }
 
 impl Providers {
-    /// These policies, each for the issuers that the first of its demands names.
+    /// Collects these policies. The first [`Requirements`](crate::Requirements) of a policy name its
+    /// issuers.
     ///
     /// # Errors
-    /// An issuer that two of them name.
+    /// An issuer that two policies name.
     pub fn new(policies: impl IntoIterator<Item = Policy>) -> Result<Self, Box<str>> {
         let mut providers = Self::default();
         policies.into_iter().try_for_each(|policy| providers.add(policy))?;
         Ok(providers)
     }
 
-    /// Adds a policy, as [`Providers::new`].
+    /// Adds a policy.
     ///
     /// # Errors
-    /// An issuer that a policy before names as well; then nothing is added.
+    /// An issuer that another policy names already; then nothing is added.
     pub fn add(&mut self, policy: Policy) -> Result<(), Box<str>> {
-        let issuers = policy.demands.first().map(|demands| &*demands.issuers).unwrap_or_default();
+        let issuers = policy
+            .requirements
+            .first()
+            .map(|requirements| &*requirements.issuers)
+            .unwrap_or_default();
         if let Some(issuer) = issuers.iter().find(|issuer| self.by_issuer.contains_key(*issuer)) {
             return Err(issuer.clone());
         }
@@ -48,26 +53,26 @@ impl Providers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::Demands;
+    use crate::policy::Requirements;
 
     fn policy(leeway: i64, issuers: &[&str]) -> Policy {
         let issuers = issuers.iter().map(|issuer| Box::from(*issuer)).collect();
-        let demands = vec![Demands { issuers, ..Demands::default() }];
-        Policy { leeway, demands, ..Policy::default() }
+        let requirements = vec![Requirements { issuers, ..Requirements::default() }];
+        Policy { leeway, requirements, ..Policy::default() }
     }
 
     #[test]
     fn each_issuer_has_its_policy() {
-        let other = Demands { issuers: [Box::from("e")].into(), ..Demands::default() };
+        let other = Requirements { issuers: [Box::from("e")].into(), ..Requirements::default() };
         let mut last = policy(2, &["d", "d"]);
-        last.demands.push(other);
+        last.requirements.push(other);
         let all = [policy(0, &["a", "b"]), policy(1, &["c"]), last, Policy::default()];
         let providers = Providers::new(all).unwrap();
         for (issuer, number) in [("a", 0), ("b", 0), ("c", 1), ("d", 2)] {
             let (found, policy) = providers.of_issuer(issuer).unwrap();
             assert_eq!((found, policy.leeway), (number, i64::try_from(number).unwrap()));
         }
-        // Neither what is demanded beside nor what is not there at all is anyone's issuer.
+        // Issuers come from the first requirements only, and are compared exactly.
         for issuer in ["e", "", "A", "a ", "ab"] {
             assert!(providers.of_issuer(issuer).is_none(), "{issuer}");
         }

@@ -1,42 +1,42 @@
-//! Every reason for which a token or a link is refused.
+//! The reasons for which a token or a link is refused.
 
 use std::fmt;
 
-/// Why a token or a link was refused: the one list of reasons.
+/// Why a token or a link was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reject {
-    /// None was presented.
+    /// There is no token, or no link arguments.
     Missing,
-    /// Not of the form that RFC 7515 and RFC 7519, or the link's format, demand.
+    /// Not of the form that RFC 7515 and RFC 7519, or the link's format, require.
     Malformed,
-    /// No key of that kid.
+    /// No key has the token's kid.
     UnknownKey,
-    /// `alg` is unknown, not accepted here, or not what the key is for.
+    /// `alg` is unknown, not accepted here, or not one of the key's algorithms.
     BadAlgorithm,
-    /// The signature does not hold.
+    /// The signature is wrong.
     BadSignature,
     /// Past `exp`, or past the link's expiry.
     Expired,
     /// Before `nbf`.
     NotYetValid,
-    /// `iss` is not one of those accepted.
+    /// `iss` is not accepted.
     BadIssuer,
-    /// `aud` names none of those accepted.
+    /// `aud` contains no accepted value.
     BadAudience,
-    /// `typ` is not one of those accepted.
+    /// `typ` is not accepted.
     BadType,
-    /// No `exp` where one is required, or one too far away.
+    /// `exp` is required and missing, or too far in the future.
     BadLifetime,
-    /// In a list of what is revoked.
+    /// In a list of revoked tokens.
     Revoked,
-    /// A rule on the claims does not hold.
+    /// The claims do not satisfy a rule.
     Denied,
-    /// There is no key to judge by.
+    /// There is no key at all, or none yet.
     NoKeys,
 }
 
 impl Reject {
-    /// The word for it in `$jwt_status`, `$secure_token_status` and the log.
+    /// The word for the reason in `$jwt_status`, `$secure_token_status` and the log.
     pub fn status(self) -> &'static str {
         match self {
             Self::Missing => "missing",

@@ -1,4 +1,4 @@
-//! Lists of what is revoked: token identifiers, subjects, keys, or any other claim.
+//! Lists of revoked tokens: by token identifier, subject, key, or any other claim.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,23 +7,24 @@ use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use crate::json::{Document, Number, Value};
 use crate::rules::ClaimPath;
 
-/// The values of one list file: one a line, white space around them dropped; empty lines and lines
-/// that begin with `#` do not count. A line that begins with a double quote is a JSON string, so
+/// The values of one list file: one on each line, without the white space around it. Empty lines and
+/// lines that begin with `#` are ignored. A line that begins with a double quote is a JSON string, so
 /// that every value can be written.
 ///
-/// A claim that is a string is compared with a value as text, one that is a number with the values
-/// that are numbers (and not quoted), by their value.
+/// A claim that is a string is compared with the values as text. A claim that is a number is compared
+/// by value with those that are numbers and not quoted.
 pub struct RevokedList {
     text: Box<str>,
-    /// A hash table with linear probing: where in the text values begin, or [`EMPTY`]. A million
-    /// identifiers cost eight bytes each beside the text, and one look-up a few places that are
-    /// not in the processor's cache; sorted, it would be twenty, one after the other.
+    /// A hash table with linear probing. Each place has the offset in the text where a value begins, or
+    /// [`EMPTY`]. It needs eight bytes for each value in addition to the text. Searching a million
+    /// values reads a few places that are not in the processor's cache; a sorted list would read
+    /// twenty.
     places: Box<[u32]>,
     hasher: RandomState,
     len: usize,
 }
 
-/// Why a list makes no sense.
+/// Why a list is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs)] // the messages are the documentation
 pub enum ListError {
@@ -40,21 +41,22 @@ pub enum ListError {
     Quoted(usize),
 }
 
-/// No value. No text is so long that one begins there.
+/// A place without a value. No text is long enough for a value to begin at this offset.
 const EMPTY: u32 = u32::MAX;
 
-/// How many places there are for each value: every other one is empty, so that a probe ends soon.
+/// Places for each value: half of them are empty, so that a search ends soon.
 const PLACES: usize = 2;
 
-/// A value as it stands in the list.
+/// A value of the list.
 struct Entry<'l> {
-    /// As it is compared: without quotes and escapes.
+    /// The value that is compared, without quotes and escapes.
     value: Cow<'l, str>,
     is_quoted: bool,
 }
 
 impl<'l> Entry<'l> {
-    /// Reads a line without white space around it; `None` if its quotes make no sense.
+    /// Parses a line without white space around it; `None` if it begins with a double quote and is no
+    /// JSON string.
     fn read(line: &'l str) -> Option<Self> {
         let Some(inner) = line.strip_prefix('"') else {
             return Some(Self { value: Cow::Borrowed(line), is_quoted: false });
@@ -75,14 +77,14 @@ impl<'l> Entry<'l> {
     }
 }
 
-/// What stands before and behind a value: white space, and the byte order mark that some editors put
-/// at the beginning of a file, which is in the middle where files were put together.
+/// Removes white space around a value, and a byte order mark before it: some editors write one at the
+/// beginning of a file, and concatenated files have it in the middle.
 fn trim(line: &str) -> &str {
     line.trim_start_matches('\u{feff}').trim()
 }
 
 impl RevokedList {
-    /// Reads a list.
+    /// Parses a list.
     ///
     /// # Errors
     /// [`ListError`].
@@ -104,7 +106,7 @@ impl RevokedList {
                 continue;
             }
             Entry::read(line).ok_or(ListError::Quoted(1 + number))?;
-            // It fits, as the length of the text does.
+            // It fits, since the length of the text does.
             values.push((line.as_ptr() as usize - start) as u32);
         }
         let mut list = Self {
@@ -115,7 +117,7 @@ impl RevokedList {
         };
         for value in values {
             let Some(entry) = list.entry(value) else { continue };
-            // One that is there already is not put in again: its copies would be probed in turn.
+            // A value that occurs again is not added: a search would pass every copy.
             let is_same =
                 |it: &Entry<'_>| it.value == entry.value && it.is_quoted == entry.is_quoted;
             if let Err(Some(place)) = list.find(list.hash(&entry.value), is_same)
@@ -127,27 +129,27 @@ impl RevokedList {
         Ok(list)
     }
 
-    /// Whether the list holds a claim that is this string.
+    /// Whether a claim with this string is in the list.
     pub fn contains(&self, value: &str) -> bool {
         self.find(self.hash(value), |entry| entry.value == value).is_ok()
     }
 
-    /// Whether the list holds a claim that is this number.
+    /// Whether a claim with this number is in the list.
     pub fn contains_number(&self, number: Number<'_>) -> bool {
         self.find(self.hash_number(number), |entry| entry.is_number(number)).is_ok()
     }
 
-    /// How many values there are; one that is there twice counts twice.
+    /// How many values there are; repeated ones count each time.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether there is none.
+    /// Whether there is no value.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// A text that is a number hashes as its value does, however it is written.
+    /// The hash of a text. If the text is a number, it is the hash of its value.
     fn hash(&self, value: &str) -> u64 {
         match Number::parse(value.as_bytes()) {
             Some(number) => self.hash_number(number),
@@ -161,10 +163,11 @@ impl RevokedList {
         hasher.finish()
     }
 
-    /// `Ok` if there is an entry of this hash that is it, or else the place that it would take.
+    /// Searches for an entry with this hash for which `is_it` is true. If there is none, the error has
+    /// the place where it would be added.
     fn find(&self, hash: u64, is_it: impl Fn(&Entry<'_>) -> bool) -> Result<(), Option<usize>> {
         let places = self.places.len();
-        // The hash scaled to the number of places, for which that need not be a power of two.
+        // Scales the hash to the number of places, which need not be a power of two.
         let home = ((u128::from(hash) * places as u128) >> u64::BITS) as usize;
         for place in (home..places).chain(0..home) {
             match self.places.get(place) {
@@ -178,7 +181,7 @@ impl RevokedList {
         Err(None)
     }
 
-    /// The value that begins at `start` of the text: what is left of its line.
+    /// The value that begins at offset `start` and ends with its line.
     fn entry(&self, start: u32) -> Option<Entry<'_>> {
         let rest = self.text.get(start as usize..)?;
         Entry::read(rest.split('\n').next()?.trim_end())
@@ -191,8 +194,8 @@ impl fmt::Debug for RevokedList {
     }
 }
 
-/// Which claim is looked up in which list. Revocation goes by what a token says, never by its
-/// bytes: the same claims can be spelt in more than one token.
+/// A claim and the list of its revoked values. Tokens are revoked by their claims, never by their
+/// bytes: many different tokens can have the same claims.
 #[derive(Debug)]
 pub struct Revocation {
     claim: ClaimPath,
@@ -200,14 +203,14 @@ pub struct Revocation {
 }
 
 impl Revocation {
-    /// Revokes the tokens whose `claim` is in `list`; `kid` means the key's, as the header names it
-    /// and as the key that verified the token is called: whoever has a stolen key would leave its
-    /// name out.
+    /// Revokes the tokens whose `claim` is in `list`. For `kid`, both the kid in the header and the
+    /// kid of the key that verified the token are checked: somebody with a stolen key would leave it
+    /// out of the header.
     pub fn new(claim: ClaimPath, list: RevokedList) -> Self {
         Self { claim, list }
     }
 
-    /// Whether the token is revoked. Of an array each element counts.
+    /// Whether the token is revoked. If the claim is an array, one listed element is enough.
     pub(crate) fn revokes(
         &self,
         header: &Document,
@@ -313,7 +316,7 @@ mod tests {
         ] {
             assert!(number(listed), "{listed}");
         }
-        // What is quoted is a string.
+        // Quoted values are strings.
         for other in [
             "3",
             "5",

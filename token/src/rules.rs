@@ -1,4 +1,4 @@
-//! Rules on claims: a path, an operator, values.
+//! Rules on claims: each has a path, an operator, and values.
 
 use std::cmp::Ordering;
 
@@ -6,10 +6,10 @@ use regex::{Regex, RegexBuilder};
 
 use crate::json::{Document, Number, Value};
 
-/// How many dots a path may hold: each is a place where the next name may begin.
+/// How many dots a path may contain. The next name may begin after each, so they multiply the work.
 const MAX_DOTS: usize = 16;
 
-/// Where a claim is: the name of a member, or names joined by dots.
+/// The path of a claim: the name of a member, or names joined by dots.
 #[derive(Debug, Clone)]
 pub struct ClaimPath {
     path: Box<str>,
@@ -17,15 +17,15 @@ pub struct ClaimPath {
 }
 
 impl ClaimPath {
-    /// Takes a path; `None` if it is empty or holds more than 16 dots.
+    /// Parses a path; `None` if it is empty or contains more than 16 dots.
     pub fn new(path: &str) -> Option<Self> {
         let dots: Box<[usize]> = path.match_indices('.').map(|(at, _)| at).collect();
         (!path.is_empty() && dots.len() <= MAX_DOTS).then(|| Self { path: path.into(), dots })
     }
 
-    /// The value at the path. The exact name comes first, so that names that hold dots themselves
-    /// are found (`https://example.com/roles`); then the longest part that names a member, and
-    /// within that the rest.
+    /// The value at the path. A member with exactly this name comes first, since names may contain dots
+    /// themselves (`https://example.com/roles`). Otherwise the longest part of the path that names a
+    /// member is taken, and the rest is searched for in its value.
     pub fn find<'d>(&self, root: Value<'d>) -> Option<Value<'d>> {
         self.find_from(root, 0, &self.dots)
     }
@@ -40,13 +40,13 @@ impl ClaimPath {
         })
     }
 
-    /// The path as it was given.
+    /// The path as it was written.
     pub fn as_str(&self) -> &str {
         &self.path
     }
 }
 
-/// What a rule asks of the claim.
+/// How a rule compares the claim with its values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)] // the table below is the documentation
 pub enum Operator {
@@ -67,7 +67,7 @@ pub enum Operator {
 }
 
 impl Operator {
-    /// The operators as they are written.
+    /// The operators and how they are written.
     const TABLE: [(&str, Self); 17] = [
         ("=", Self::Equal),
         ("!=", Self::NotEqual),
@@ -88,7 +88,7 @@ impl Operator {
         (">=", Self::GreaterOrEqual),
     ];
 
-    /// The operator that is written so.
+    /// The operator with that name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::TABLE.iter().find(|(written, _)| *written == name).map(|(_, operator)| *operator)
     }
@@ -99,12 +99,12 @@ impl Operator {
         table.find(|(_, operator)| *operator == self).map_or("", |(written, _)| written)
     }
 
-    /// All of them as they are written, for messages.
+    /// The names of all operators, for messages.
     pub fn names() -> String {
         Self::TABLE.map(|(name, _)| name).join(" ")
     }
 
-    /// Whether its values are patterns, fixed when the configuration is read.
+    /// Whether its values are patterns, which are compiled when the configuration is read.
     pub fn takes_patterns(self) -> bool {
         matches!(self, Self::Match { .. })
     }
@@ -118,7 +118,7 @@ pub struct ClaimRule {
     patterns: Vec<Regex>,
 }
 
-/// Why a rule makes no sense.
+/// Why a rule is refused.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)] // the messages are the documentation
 pub enum RuleError {
@@ -128,15 +128,15 @@ pub enum RuleError {
     Values(&'static str, &'static str),
     #[error("pattern {0:?}: {1}")]
     Pattern(String, String),
-    #[error("an empty prefix is one of every string")]
+    #[error("every string begins with an empty prefix")]
     EmptyPrefix,
     #[error("{0:?} is not a number")]
     Number(String),
 }
 
 impl ClaimRule {
-    /// Makes a rule. `values` are as configured, with `None` for one that is known only when a
-    /// request is there; patterns are compiled here.
+    /// Makes a rule. `values` are the configured ones; `None` is a value with variables, which is known
+    /// only for each request. Patterns are compiled here.
     ///
     /// # Errors
     /// [`RuleError`].
@@ -179,18 +179,18 @@ impl ClaimRule {
         self.path.as_str()
     }
 
-    /// [`ClaimRule::holds`] with values that hold variables. An empty one is of a variable that is
-    /// not set: the claim is bound to nothing by it, so it is no choice among several, and a rule
-    /// that asks something of each value does not hold.
+    /// As [`ClaimRule::holds`], for values with variables. An empty value means that a variable is not
+    /// set. It is then ignored by operators that need only one of several values; all other operators
+    /// fail.
     pub fn holds_bound(&self, payload: &Document, values: &[&[u8]]) -> bool {
         let set: Vec<&[u8]> = values.iter().copied().filter(|value| !value.is_empty()).collect();
         let choice = matches!(self.operator, Operator::Equal | Operator::Prefix | Operator::Any);
         (choice || set.len() == values.len()) && self.holds(payload, &set)
     }
 
-    /// Whether the rule holds for `payload`, with the values as they are for this request. An
-    /// operator that cannot apply to what it finds does not hold, and of an absent claim only
-    /// `!exists` does.
+    /// Whether `payload` satisfies the rule with the values of this request. If the operator does not
+    /// fit the claim's type, the rule fails, even when negated. If there is no claim, only `!exists` is
+    /// satisfied.
     pub fn holds<V: AsRef<[u8]>>(&self, payload: &Document, values: &[V]) -> bool {
         let found = self.path.find(payload.root());
         if matches!(self.operator, Operator::Exists | Operator::NotExists) {
@@ -203,7 +203,7 @@ impl ClaimRule {
             matches!((claim.as_number(), value), (Some(a), Some(b)) if accepted(a.compare(b)))
         };
         match self.operator {
-            Operator::Exists | Operator::NotExists => false, // judged above
+            Operator::Exists | Operator::NotExists => false, // handled above
             Operator::Equal => contains_any(claim, texts()) == Some(true),
             Operator::NotEqual => contains_any(claim, texts()) == Some(false),
             Operator::Prefix => has_prefix(claim, texts()) == Some(true),
@@ -224,14 +224,14 @@ impl ClaimRule {
 
 fn compile(pattern: &str, ignore_case: bool) -> Result<Regex, RuleError> {
     RegexBuilder::new(pattern).case_insensitive(ignore_case).build().map_err(|error| {
-        // The library draws the place over several lines, the last of which says what is wrong.
+        // The library's message has several lines; the last one says what is wrong.
         let error = error.to_string();
         let what = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
         RuleError::Pattern(pattern.to_owned(), what.to_owned())
     })
 }
 
-/// Whether a claim that is no object is, or as an array contains, one of `texts`.
+/// Whether a claim equals one of `texts`, or is an array that contains one; `None` for an object.
 fn contains_any<'v>(claim: Value<'_>, mut texts: impl Iterator<Item = &'v [u8]>) -> Option<bool> {
     if claim.is_object() {
         return None;
@@ -242,15 +242,15 @@ fn contains_any<'v>(claim: Value<'_>, mut texts: impl Iterator<Item = &'v [u8]>)
     }))
 }
 
-/// Whether a claim that is a string begins with one of `texts`. Nothing begins with an empty text,
-/// which is what a variable gives that is not set.
+/// Whether a string begins with one of `texts`; `None` for other types. Nothing begins with an empty
+/// text: that is the value of a variable that is not set.
 fn has_prefix<'v>(claim: Value<'_>, mut texts: impl Iterator<Item = &'v [u8]>) -> Option<bool> {
     let claim = claim.as_str()?.as_bytes();
     Some(texts.any(|text| !text.is_empty() && claim.starts_with(text)))
 }
 
-/// What tells whether a text is in a claim that is a set: an array, or a string of words separated
-/// by spaces, as `scope` is (RFC 8693 section 4.2).
+/// A test whether a text is in a claim that is a set: an array, or a string of words separated by
+/// spaces, such as `scope` (RFC 8693 section 4.2); `None` for other types.
 fn in_set<'d>(claim: Value<'d>) -> Option<impl Fn(&[u8]) -> bool + 'd> {
     let words = claim.as_str();
     (words.is_some() || claim.items().is_some()).then_some(move |text: &[u8]| match words {
@@ -259,7 +259,8 @@ fn in_set<'d>(claim: Value<'d>) -> Option<impl Fn(&[u8]) -> bool + 'd> {
     })
 }
 
-/// Strings byte for byte, numbers as numbers, `true`, `false` and `null` by name.
+/// Whether a value equals a text: strings byte for byte, numbers by value, `true`, `false` and `null` by
+/// name.
 fn equals(value: Value<'_>, text: &[u8]) -> bool {
     if let Some(string) = value.as_str() {
         string.as_bytes() == text

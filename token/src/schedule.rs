@@ -1,87 +1,93 @@
-//! When keys that come over the network are fetched, how long they serve, and who fetches them.
+//! When keys of a provider are fetched, how long they are used, and who fetches them.
 //!
-//! Every time is in milliseconds of one clock that only goes forward; 0 stands for "never", so
-//! that a [`Record`] of zeros is that of a source which nobody has asked yet.
+//! Every time is in milliseconds of a clock that never goes back; 0 means "never". So a [`Record`] of
+//! zeros belongs to a source that was never fetched.
 
-/// How long nothing is fetched for the sake of an unknown kid after such a fetch has ended.
+/// The pause between two fetches because of an unknown kid, from the end of one to the next.
 pub const UNKNOWN_KID_INTERVAL: u64 = 10_000;
 
-/// How long requests are refused at once after keys that nobody has could not be fetched.
+/// The pause after a failed fetch while there are no keys; requests are refused at once meanwhile.
 const COLD_RETRY: u64 = 1_000;
 
-/// The longest time that passes before a failed refresh is tried again.
+/// The longest pause after a failed refresh while the old keys are still used.
 const REFRESH_RETRY: u64 = 10_000;
 
-/// The shortest time that keys serve before they are refreshed, whatever the provider says.
+/// The shortest time before keys are refreshed, whatever the provider says.
 const MIN_VALID: u64 = 1_000;
 
-/// What one use of a source says of time.
+/// The configured times of one use of a source: the parameters of `jwks_request`.
 #[derive(Debug, Clone, Copy)]
 pub struct Terms {
-    /// How long keys serve before they are refreshed.
+    /// How long keys are used before they are refreshed.
     pub valid: u64,
-    /// How much longer they serve while no refresh succeeds.
+    /// How much longer they are used while no refresh succeeds.
     pub stale: u64,
     /// How long one fetch may take.
     pub timeout: u64,
 }
 
-/// What all who fetch from one source know of it.
+/// The state of one source.
 ///
-/// It lies in memory that workers of other builds share: whoever changes its layout gives that
-/// memory another name (`NAME` in the module's `keys/zone.rs`, which asserts the size).
+/// Its layout is shared memory: worker processes of different builds of the module use the same
+/// records at the same time, since the memory survives a reload. Whoever changes a field here must
+/// also change the name of that memory, which has a number for the layout (`NAME` next to the module's
+/// `Zone`), so that older workers do not read the new layout.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Record {
-    /// When the keys came.
+    /// When the keys were fetched.
     fetched: u64,
-    /// How long the provider lets them be kept; 0 where it does not say.
+    /// How long the provider allows to keep them; 0 if it does not say.
     max_age: u64,
-    /// When somebody began the fetch that is under way, and how long it may take.
+    /// When the fetch that is under way began; 0 if there is none.
     began: u64,
+    /// How long that fetch may take.
     timeout: u64,
-    /// When a fetch last failed, if none has succeeded since.
+    /// When a fetch last failed; 0 if one has succeeded since.
     failed: u64,
-    /// When one that was made for the sake of an unknown kid last ended.
+    /// When a fetch because of an unknown kid last ended.
     unknown: u64,
-    /// Who makes the one that is under way, by whatever number its user gives.
+    /// Who makes the fetch that is under way: a number of the caller's, such as a process id.
     fetcher: u32,
-    /// Whether it is made for the sake of an unknown kid.
+    /// Whether the fetch that is under way was made because of an unknown kid.
     for_kid: bool,
-    /// Whether the keys are to be refreshed whatever their age.
+    /// Whether the keys must be refreshed at their next use, whatever their age.
     due: bool,
 }
 
-/// How old keys are.
+// See above: another size is another layout.
+const _: () = assert!(size_of::<Record>() == 56 && align_of::<Record>() == 8);
+
+/// How old keys are, compared with the configured times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Age {
-    /// None ever came.
+    /// No keys were ever fetched.
     Never,
-    /// They serve.
+    /// They are used.
     Fresh,
-    /// They serve, and are to be refreshed.
+    /// They are used, and must be refreshed.
     Due,
-    /// They serve no longer.
+    /// They are not used any more.
     Expired,
 }
 
-/// What a fetch is wanted for.
+/// Why somebody wants to fetch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
-    /// The keys are not there, no longer good, or due.
+pub enum FetchReason {
+    /// There are no keys, or their [age](Age) requires it.
     Age,
-    /// A token names a kid that is not among them.
+    /// A token names a kid that none of the keys has.
     UnknownKid,
 }
 
-/// The answer to who wants to fetch.
+/// Whether somebody who wants to fetch may do so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Claim {
-    /// Fetch, and tell what became of it by [`Record::succeeded`] or [`Record::failed`].
+pub enum FetchDecision {
+    /// Yes. The caller must fetch, and then call [`Record::succeeded`] or [`Record::failed`].
     Fetch,
-    /// Somebody does already.
+    /// No: a fetch is under way already.
     UnderWay,
-    /// It is not wanted, or it is too early to try again.
+    /// No: it is not necessary, or too early to try again.
     NotNow,
 }
 
@@ -101,7 +107,8 @@ impl Record {
         }
     }
 
-    /// The provider may shorten the time, never lengthen it.
+    /// How long the keys are used before they are refreshed. The provider can shorten the configured
+    /// time, but not extend it.
     fn valid(&self, terms: &Terms) -> u64 {
         match self.max_age {
             0 => terms.valid,
@@ -109,47 +116,48 @@ impl Record {
         }
     }
 
-    /// Whether somebody is fetching. One who has died meanwhile does not hold it up for ever.
+    /// Whether a fetch is under way. It ends with its timeout, so a process that has died does not block
+    /// fetches for ever.
     pub fn is_under_way(&self, now: u64) -> bool {
         self.began != 0 && now.saturating_sub(self.began) <= self.timeout.saturating_add(1_000)
     }
 
-    /// Asks to be the one who fetches.
-    pub fn claim(&mut self, purpose: Purpose, terms: &Terms, now: u64) -> Claim {
+    /// Begins a fetch, if one is necessary and none is under way.
+    pub fn try_begin(&mut self, reason: FetchReason, terms: &Terms, now: u64) -> FetchDecision {
         if self.is_under_way(now) {
-            return Claim::UnderWay;
+            return FetchDecision::UnderWay;
         }
         let age = self.age(terms, now);
         let within = |since: u64, time: u64| since != 0 && now.saturating_sub(since) < time;
-        let refused = match (purpose, age) {
+        let refused = match (reason, age) {
             (_, Age::Never | Age::Expired) => within(self.failed, COLD_RETRY),
-            (Purpose::UnknownKid, _) => within(self.unknown, UNKNOWN_KID_INTERVAL),
-            (Purpose::Age, Age::Due) => {
+            (FetchReason::UnknownKid, _) => within(self.unknown, UNKNOWN_KID_INTERVAL),
+            (FetchReason::Age, Age::Due) => {
                 let pause = self.valid(terms).clamp(MIN_VALID, REFRESH_RETRY);
                 within(self.failed, pause)
             }
-            (Purpose::Age, Age::Fresh) => true,
+            (FetchReason::Age, Age::Fresh) => true,
         };
         if refused {
-            return Claim::NotNow;
+            return FetchDecision::NotNow;
         }
         self.began = now;
         self.timeout = terms.timeout;
-        self.for_kid = purpose == Purpose::UnknownKid;
-        Claim::Fetch
+        self.for_kid = reason == FetchReason::UnknownKid;
+        FetchDecision::Fetch
     }
 
-    /// Notes who was told to [`Claim::Fetch`].
+    /// Sets who makes the fetch, after [`FetchDecision::Fetch`].
     pub fn set_fetcher(&mut self, fetcher: u32) {
         self.fetcher = fetcher;
     }
 
-    /// Who makes the fetch that is under way, if one is.
+    /// Who makes the fetch that is under way.
     pub fn fetcher(&self) -> Option<u32> {
         (self.began != 0).then_some(self.fetcher)
     }
 
-    /// Notes that the fetch has brought keys, which the provider lets be kept for `max_age`.
+    /// Ends the fetch: it has brought keys, which the provider allows to keep for `max_age`.
     pub fn succeeded(&mut self, max_age: Option<u64>, now: u64) {
         self.fetched = now;
         self.max_age = max_age.map_or(0, |age| age.max(MIN_VALID));
@@ -157,15 +165,15 @@ impl Record {
         self.ended(now);
     }
 
-    /// Notes that it has brought none.
+    /// Ends the fetch: it has failed.
     pub fn failed(&mut self, now: u64) {
         self.failed = now;
         self.ended(now);
     }
 
-    /// Pauses count from here, not from when the fetch began: one that takes longer than the pause
-    /// would otherwise be followed by the next at once, and requests would wait for one after the
-    /// other.
+    /// Pauses are counted from the end of a fetch. If they were counted from its beginning, a fetch
+    /// that takes longer than the pause would be followed by the next at once, and requests would
+    /// wait for one after the other.
     fn ended(&mut self, now: u64) {
         self.began = 0;
         if std::mem::take(&mut self.for_kid) {
@@ -173,36 +181,23 @@ impl Record {
         }
     }
 
-    /// Whether the last fetch that ended has failed.
+    /// Whether the last fetch has failed.
     pub fn has_failed(&self) -> bool {
         self.failed != 0
     }
 
-    /// Forgets the fetch that is under way, given up or begun by somebody who will not tell what
-    /// comes of it: another may begin at once, whatever it was wanted for.
+    /// Forgets the fetch that is under way: it was given up, or nobody will report its end. Another may
+    /// begin at once.
     pub fn given_up(&mut self) {
         (self.began, self.for_kid) = (0, false);
     }
 
-    /// Has keys refreshed at their next use, and forgets who is fetching: what holds for a
-    /// configuration that has just been read, where the provider may be another.
+    /// For a new configuration, which may have another provider: forgets the fetch that is under way,
+    /// and has the keys refreshed at their next use.
     pub fn renew(&mut self) {
         self.given_up();
         (self.failed, self.due) = (0, true);
     }
-}
-
-/// How long an answer may be kept by its `Cache-Control` and `Age` headers (RFC 9111 sections
-/// 5.2.2.1 and 5.1), in milliseconds; `None` where it names no `max-age`.
-pub fn max_age(cache_control: &[u8], age: &[u8]) -> Option<u64> {
-    let seconds = |text: &str| text.trim().trim_matches('"').parse::<u64>().ok();
-    let directives = core::str::from_utf8(cache_control).ok()?.split(',');
-    let max_age = directives
-        .filter_map(|directive| directive.split_once('='))
-        .find(|(name, _)| name.trim().eq_ignore_ascii_case("max-age"))
-        .and_then(|(_, value)| seconds(value))?;
-    let age = core::str::from_utf8(age).ok().and_then(seconds).unwrap_or(0);
-    Some(max_age.saturating_sub(age).saturating_mul(1_000))
 }
 
 #[cfg(test)]
@@ -214,7 +209,7 @@ mod tests {
 
     fn fetched() -> Record {
         let mut record = Record::default();
-        assert_eq!(record.claim(Purpose::Age, &TERMS, NOW), Claim::Fetch);
+        assert_eq!(record.try_begin(FetchReason::Age, &TERMS, NOW), FetchDecision::Fetch);
         record.succeeded(None, NOW);
         record
     }
@@ -233,53 +228,83 @@ mod tests {
     #[test]
     fn one_fetches_and_the_others_wait_for_it() {
         let mut record = Record::default();
-        assert_eq!(record.claim(Purpose::Age, &TERMS, NOW), Claim::Fetch);
-        assert_eq!(record.claim(Purpose::Age, &TERMS, NOW + 10_999), Claim::UnderWay);
-        assert_eq!(record.claim(Purpose::UnknownKid, &TERMS, NOW), Claim::UnderWay);
-        // Its worker may have died.
-        assert_eq!(record.claim(Purpose::Age, &TERMS, NOW + 11_001), Claim::Fetch);
+        assert_eq!(record.try_begin(FetchReason::Age, &TERMS, NOW), FetchDecision::Fetch);
+        assert_eq!(
+            record.try_begin(FetchReason::Age, &TERMS, NOW + 10_999),
+            FetchDecision::UnderWay
+        );
+        assert_eq!(record.try_begin(FetchReason::UnknownKid, &TERMS, NOW), FetchDecision::UnderWay);
+        // The worker may have died.
+        assert_eq!(record.try_begin(FetchReason::Age, &TERMS, NOW + 11_001), FetchDecision::Fetch);
         record.succeeded(None, NOW + 12_000);
-        assert_eq!(record.claim(Purpose::Age, &TERMS, NOW + 12_001), Claim::NotNow);
+        assert_eq!(record.try_begin(FetchReason::Age, &TERMS, NOW + 12_001), FetchDecision::NotNow);
     }
 
     #[test]
     fn an_unknown_kid_has_keys_fetched_once_in_ten_seconds_from_the_end_of_the_last_fetch() {
         let mut record = fetched();
-        assert_eq!(record.claim(Purpose::UnknownKid, &TERMS, NOW + 1), Claim::Fetch);
+        assert_eq!(
+            record.try_begin(FetchReason::UnknownKid, &TERMS, NOW + 1),
+            FetchDecision::Fetch
+        );
         record.succeeded(None, NOW + 2);
-        assert_eq!(record.claim(Purpose::UnknownKid, &TERMS, NOW + 10_001), Claim::NotNow);
-        assert_eq!(record.claim(Purpose::UnknownKid, &TERMS, NOW + 10_002), Claim::Fetch);
+        assert_eq!(
+            record.try_begin(FetchReason::UnknownKid, &TERMS, NOW + 10_001),
+            FetchDecision::NotNow
+        );
+        assert_eq!(
+            record.try_begin(FetchReason::UnknownKid, &TERMS, NOW + 10_002),
+            FetchDecision::Fetch
+        );
         record.failed(NOW + 20_000);
-        assert_eq!(record.claim(Purpose::UnknownKid, &TERMS, NOW + 29_999), Claim::NotNow);
-        assert_eq!(record.claim(Purpose::UnknownKid, &TERMS, NOW + 30_000), Claim::Fetch);
+        assert_eq!(
+            record.try_begin(FetchReason::UnknownKid, &TERMS, NOW + 29_999),
+            FetchDecision::NotNow
+        );
+        assert_eq!(
+            record.try_begin(FetchReason::UnknownKid, &TERMS, NOW + 30_000),
+            FetchDecision::Fetch
+        );
     }
 
     #[test]
     fn a_fetch_for_another_reason_does_not_hold_up_the_one_for_an_unknown_kid() {
         let mut record = fetched();
-        assert_eq!(record.claim(Purpose::UnknownKid, &TERMS, NOW + 1), Claim::Fetch);
+        assert_eq!(
+            record.try_begin(FetchReason::UnknownKid, &TERMS, NOW + 1),
+            FetchDecision::Fetch
+        );
         record.given_up();
-        assert_eq!(record.claim(Purpose::Age, &TERMS, NOW + 60_000), Claim::Fetch);
+        assert_eq!(record.try_begin(FetchReason::Age, &TERMS, NOW + 60_000), FetchDecision::Fetch);
         record.succeeded(None, NOW + 60_001);
-        assert_eq!(record.claim(Purpose::UnknownKid, &TERMS, NOW + 60_002), Claim::Fetch);
+        assert_eq!(
+            record.try_begin(FetchReason::UnknownKid, &TERMS, NOW + 60_002),
+            FetchDecision::Fetch
+        );
     }
 
     #[test]
     fn what_has_failed_is_tried_again_after_a_pause() {
         let mut record = Record::default();
-        assert_eq!(record.claim(Purpose::Age, &TERMS, NOW), Claim::Fetch);
+        assert_eq!(record.try_begin(FetchReason::Age, &TERMS, NOW), FetchDecision::Fetch);
         record.failed(NOW + 5);
-        assert_eq!(record.claim(Purpose::Age, &TERMS, NOW + 1_004), Claim::NotNow);
-        assert_eq!(record.claim(Purpose::Age, &TERMS, NOW + 1_005), Claim::Fetch);
+        assert_eq!(record.try_begin(FetchReason::Age, &TERMS, NOW + 1_004), FetchDecision::NotNow);
+        assert_eq!(record.try_begin(FetchReason::Age, &TERMS, NOW + 1_005), FetchDecision::Fetch);
 
         for (valid, pause) in [(60_000, 10_000), (5_000, 5_000), (200, 1_000)] {
             let terms = Terms { valid, ..TERMS };
             let (mut record, due) = (fetched(), NOW + valid);
-            assert_eq!(record.claim(Purpose::Age, &terms, due), Claim::Fetch);
+            assert_eq!(record.try_begin(FetchReason::Age, &terms, due), FetchDecision::Fetch);
             record.failed(due);
             assert_eq!(record.age(&terms, due), Age::Due);
-            assert_eq!(record.claim(Purpose::Age, &terms, due + pause - 1), Claim::NotNow);
-            assert_eq!(record.claim(Purpose::Age, &terms, due + pause), Claim::Fetch);
+            assert_eq!(
+                record.try_begin(FetchReason::Age, &terms, due + pause - 1),
+                FetchDecision::NotNow
+            );
+            assert_eq!(
+                record.try_begin(FetchReason::Age, &terms, due + pause),
+                FetchDecision::Fetch
+            );
         }
     }
 
@@ -296,12 +321,21 @@ mod tests {
     #[test]
     fn a_fetch_that_was_given_up_may_be_begun_anew() {
         let mut record = fetched();
-        assert_eq!(record.claim(Purpose::UnknownKid, &TERMS, NOW + 1), Claim::Fetch);
+        assert_eq!(
+            record.try_begin(FetchReason::UnknownKid, &TERMS, NOW + 1),
+            FetchDecision::Fetch
+        );
         record.given_up();
-        assert_eq!(record.claim(Purpose::UnknownKid, &TERMS, NOW + 2), Claim::Fetch);
+        assert_eq!(
+            record.try_begin(FetchReason::UnknownKid, &TERMS, NOW + 2),
+            FetchDecision::Fetch
+        );
         record.succeeded(None, NOW + 3);
         record.given_up();
-        assert_eq!(record.claim(Purpose::UnknownKid, &TERMS, NOW + 4), Claim::NotNow);
+        assert_eq!(
+            record.try_begin(FetchReason::UnknownKid, &TERMS, NOW + 4),
+            FetchDecision::NotNow
+        );
     }
 
     #[test]
@@ -309,22 +343,6 @@ mod tests {
         let mut record = fetched();
         record.renew();
         assert_eq!(record.age(&TERMS, NOW), Age::Due);
-        assert_eq!(record.claim(Purpose::Age, &TERMS, NOW), Claim::Fetch);
-    }
-
-    #[test]
-    fn cache_control_is_read_as_rfc_9111_writes_it() {
-        for (header, age, want) in [
-            ("max-age=300", "", Some(300_000)),
-            ("public, Max-Age=300, must-revalidate", "100", Some(200_000)),
-            ("max-age=\"300\"", "", Some(300_000)),
-            ("max-age=10", "20", Some(0)),
-            ("s-maxage=10", "", None),
-            ("no-cache, no-store", "", None),
-            ("max-age=ten", "", None),
-            ("", "", None),
-        ] {
-            assert_eq!(super::max_age(header.as_bytes(), age.as_bytes()), want, "{header}");
-        }
+        assert_eq!(record.try_begin(FetchReason::Age, &TERMS, NOW), FetchDecision::Fetch);
     }
 }

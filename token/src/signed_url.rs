@@ -1,4 +1,4 @@
-//! Signed URLs ("secure token"): a hash over a value and an expiry, both in the query.
+//! Signed links ("secure token"): the query has an expiry and a signature over a value and the expiry.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ pub enum LinkAlgorithm {
 }
 
 impl LinkAlgorithm {
-    /// Both of them.
+    /// All algorithms.
     pub const ALL: [Self; 2] = [Self::Md5, Self::HmacSha256];
 
     /// The name in configurations.
@@ -45,7 +45,7 @@ pub struct LinkSecret {
 }
 
 impl LinkSecret {
-    /// Takes the bytes of a secret; `None` for an empty one, which would sign nothing.
+    /// Takes the bytes of a secret; `None` if it is empty, which would protect nothing.
     pub fn new(secret: &[u8]) -> Option<Self> {
         if secret.is_empty() {
             return None;
@@ -54,7 +54,7 @@ impl LinkSecret {
         Some(Self { raw: Zeroizing::new(secret.into()), keyed })
     }
 
-    /// The signature over `value` and `expires`, as it stands in a link.
+    /// The signature over `value` and `expires`, in base64url as a link has it.
     pub fn sign(&self, algorithm: LinkAlgorithm, value: &[u8], expires: &[u8]) -> String {
         match algorithm {
             LinkAlgorithm::Md5 => base64url::encode(self.md5(value, expires)),
@@ -79,22 +79,22 @@ impl std::fmt::Debug for LinkSecret {
     }
 }
 
-/// What the links of a location are signed with.
+/// How the links of a location are signed.
 #[derive(Debug)]
 pub enum LinkPolicy {
-    /// One of several secrets, newest first, by one of the accepted algorithms, over a value.
+    /// With a secret, over a value.
     Secrets {
-        /// The secrets.
+        /// The accepted secrets, newest first.
         secrets: Arc<[LinkSecret]>,
-        /// The accepted algorithms; none means all.
+        /// The accepted algorithms; if empty, all are.
         accepted: Vec<LinkAlgorithm>,
     },
-    /// The MD5 of an expression of the user's own that holds the secret and the expiry, as
-    /// nginx's `secure_link_md5` has it.
+    /// With the MD5 of a configured expression that contains the secret and the expiry, as for nginx's
+    /// `secure_link_md5`.
     Expression,
 }
 
-/// The two query arguments of a link, still text.
+/// The two query arguments of a link: the signature, still encoded, and the expiry.
 #[derive(Debug, Clone, Copy)]
 pub struct Link<'r> {
     signature: &'r [u8],
@@ -105,8 +105,8 @@ pub struct Link<'r> {
 impl<'r> Link<'r> {
     /// Takes the two arguments.
     ///
-    /// `expires` must be exactly ten digits without a leading zero: the MD5 form has no separator
-    /// before it, so digits could otherwise move between the path and the expiry.
+    /// `expires` must be Unix time of exactly ten digits without a leading zero. The MD5 form has no
+    /// separator before it, so otherwise digits could be moved between the path and the expiry.
     ///
     /// # Errors
     /// [`Reject::Malformed`].
@@ -119,19 +119,19 @@ impl<'r> Link<'r> {
         Ok(Self { signature, expires_text: expires, expires: value })
     }
 
-    /// The digits as they stand in the link.
+    /// The digits of the expiry.
     pub fn expires_text(&self) -> &'r [u8] {
         self.expires_text
     }
 }
 
 impl LinkPolicy {
-    /// Judges a link at `now`, in seconds since the epoch. `signed` is the value that the secrets
-    /// sign, or the whole expression. The expiry is looked at only after the signature has held;
-    /// a link is good through the second that it names, as nginx's `secure_link` has it.
+    /// Judges a link at `now`, in seconds since the epoch. `signed` is the signed value, or the whole
+    /// expression. The expiry is compared only after the signature has been verified. The link is still
+    /// valid in the second of its expiry, as with nginx's `secure_link`.
     ///
     /// # Errors
-    /// `Malformed`, `BadSignature`, or `Expired`, which alone vouches for the signature.
+    /// `Malformed`, `BadSignature`, or `Expired`; only with the last one the signature is right.
     pub fn check(&self, link: Link<'_>, signed: &[u8], now: i64) -> Result<(), Reject> {
         let (mut md5, mut mac) = ([0; 16], [0; 32]);
         let algorithm = if base64url::decode_exact(link.signature, &mut md5) {

@@ -1,5 +1,5 @@
-//! The judgement: one way through it for every token, whether one policy counts or the issuer
-//! decides which does, and whether the token was seen before or not.
+//! The judgement of a token. Every token takes the same path, whether there is one policy or one for
+//! each issuer, and whether the cache knows the token or not.
 
 use std::ops::Deref;
 use std::rc::Rc;
@@ -10,35 +10,38 @@ use crate::cache::{Cache, Known, Proof};
 use crate::claims::{self, Claims};
 use crate::compact::Compact;
 use crate::content::Content;
+use crate::effective::EffectivePolicy;
 use crate::header::{self, Header};
 use crate::json::Document;
-use crate::keyset::Place;
-use crate::policy::{Beside, InForce, Loan, Policy, Refusal};
+use crate::keyset::KeyIndex;
+use crate::policy::{LiveInputs, LocationPolicy, Policy};
 use crate::providers::Providers;
+use crate::refusal::Refusal;
 use crate::reject::Reject;
 
-/// Whose tokens are accepted.
+/// Which tokens are accepted.
 #[derive(Debug)]
 pub enum Trust {
-    /// Those that the keys of one policy verify.
+    /// Tokens that satisfy this policy.
     Keys(Policy),
-    /// Those of several providers. The issuer that a token names decides which: keys of one never
-    /// vouch for an issuer of another. What is demanded beside is demanded of them all.
-    Providers(Arc<Providers>, Beside),
+    /// Tokens of several providers. The token's issuer selects the provider, so the keys of one
+    /// provider never verify a token of another's issuer. Every token must satisfy the location's
+    /// policy as well.
+    Providers(Arc<Providers>, LocationPolicy),
 }
 
-/// A token that satisfied a [`Policy`].
+/// A token that was accepted.
 #[derive(Debug, Clone)]
 pub struct Verified {
     content: Rc<Content>,
-    /// Which of the [`Trust::Providers`] it is from; 0 where there are only keys.
+    /// The number of its provider among the [`Trust::Providers`]; 0 for [`Trust::Keys`].
     pub provider: usize,
-    /// Whether a cache knows it now, so that the same keys need not verify it again.
+    /// Whether the cache has it now, so that its signature need not be verified again.
     pub cached: bool,
 }
 
 impl Verified {
-    /// Shares what another token says that has the very same bytes.
+    /// Takes the content of `same`, a token of exactly the same bytes, so that one copy is kept.
     pub fn share(&mut self, same: &Self) {
         self.content = Rc::clone(&same.content);
     }
@@ -47,7 +50,7 @@ impl Verified {
 impl Deref for Verified {
     type Target = Content;
 
-    /// What the token says.
+    /// The token's header and claims.
     fn deref(&self) -> &Content {
         &self.content
     }
@@ -56,11 +59,11 @@ impl Deref for Verified {
 impl Trust {
     /// Judges `token` at `now`, in seconds since the epoch.
     ///
-    /// The order is form, header, key and algorithm, signature, and only then type, claims and
-    /// revocation. Among several providers the issuer is read before, for nothing but choosing
-    /// whose keys are tried.
+    /// The order is: form, header, key and algorithm, signature, and only then type, claims and
+    /// revocation. With several providers the issuer is read before the signature is verified, only
+    /// to select the provider.
     ///
-    /// `lend` gives what a policy, by its number, goes by beside its own.
+    /// `live` returns the keys and lists that change at run time for the policy of that number.
     ///
     /// # Errors
     /// The first reason for which the token is refused.
@@ -68,12 +71,12 @@ impl Trust {
         &self,
         token: &[u8],
         now: i64,
-        lend: impl Fn(usize) -> Loan,
+        live: impl Fn(usize) -> LiveInputs,
     ) -> Result<Verified, Refusal> {
-        self.check_cached(token, now, lend, None)
+        self.check_cached(token, now, live, None)
     }
 
-    /// [`Trust::check`], with the same answer, for less where `cache` knows the token.
+    /// As [`Trust::check`], with the same result, but cheaper if `cache` knows the token.
     ///
     /// # Errors
     /// As [`Trust::check`].
@@ -81,59 +84,59 @@ impl Trust {
         &self,
         token: &[u8],
         now: i64,
-        lend: impl Fn(usize) -> Loan,
+        live: impl Fn(usize) -> LiveInputs,
         cache: Option<&Cache>,
     ) -> Result<Verified, Refusal> {
-        let among = match self {
-            Self::Keys(policy) => Among::One(policy),
-            Self::Providers(providers, beside) => Among::Issuers(providers, beside),
+        let policies = match self {
+            Self::Keys(policy) => Policies::One(policy),
+            Self::Providers(providers, location) => Policies::ByIssuer(providers, location),
         };
-        Judge { among, lend, cache, now }.check(token)
+        Judge { policies, live, cache, now }.check(token)
     }
 }
 
 impl Policy {
-    /// [`Trust::check`] by this policy alone, with the keys that it holds.
+    /// [`Trust::check`] with this policy alone and nothing that changes at run time.
     ///
     /// # Errors
     /// As [`Trust::check`].
     pub fn check(&self, token: &[u8], now: i64) -> Result<Verified, Refusal> {
-        let lend = |_| Loan::default();
-        Judge { among: Among::One(self), lend, cache: None, now }.check(token)
+        let live = |_| LiveInputs::default();
+        Judge { policies: Policies::One(self), live, cache: None, now }.check(token)
     }
 }
 
-/// What one token is judged with.
+/// The inputs of one judgement.
 struct Judge<'p, L> {
-    among: Among<'p>,
-    lend: L,
+    policies: Policies<'p>,
+    live: L,
     cache: Option<&'p Cache>,
     now: i64,
 }
 
-/// What there is to choose a policy from.
+/// The policies to choose from.
 #[derive(Clone, Copy)]
-enum Among<'p> {
+enum Policies<'p> {
     One(&'p Policy),
-    /// The issuer decides.
-    Issuers(&'p Providers, &'p Beside),
+    /// The token's issuer selects one.
+    ByIssuer(&'p Providers, &'p LocationPolicy),
 }
 
-/// The policy that counts.
+/// The policy for this token.
 struct Chosen<'p> {
     number: usize,
     policy: &'p Policy,
-    beside: Option<&'p Beside>,
-    loan: Loan,
+    location: Option<&'p LocationPolicy>,
+    live: LiveInputs,
 }
 
 impl Chosen<'_> {
-    fn in_force(&self) -> InForce<'_> {
-        InForce { policy: self.policy, beside: self.beside, loan: &self.loan }
+    fn effective(&self) -> EffectivePolicy<'_> {
+        EffectivePolicy { policy: self.policy, location: self.location, live: &self.live }
     }
 }
 
-impl<'p, L: Fn(usize) -> Loan> Judge<'p, L> {
+impl<'p, L: Fn(usize) -> LiveInputs> Judge<'p, L> {
     fn check(&self, token: &[u8]) -> Result<Verified, Refusal> {
         match self.cache.and_then(|cache| Some((cache, cache.find(token)?))) {
             Some((cache, known)) => self.check_known(token, cache, &known),
@@ -141,23 +144,23 @@ impl<'p, L: Fn(usize) -> Loan> Judge<'p, L> {
         }
     }
 
-    /// A token that the cache does not know.
+    /// Judges a token that the cache does not know.
     fn check_new(&self, token: &[u8]) -> Result<Verified, Refusal> {
         let compact = Compact::split(token).ok_or(Reject::Malformed)?;
         let header = header::document(compact.header)?;
         let refused = |reason| Refusal::of(&header, (reason, None));
         let head = Header::read(&header).map_err(refused)?;
         let mut text = None;
-        let chosen = match self.among {
-            Among::One(policy) => self.only(policy),
-            Among::Issuers(providers, beside) => {
+        let chosen = match self.policies {
+            Policies::One(policy) => self.only(policy),
+            Policies::ByIssuer(providers, location) => {
                 let text = text.insert(payload_text(&compact).map_err(refused)?);
                 let issuer = claims::issuer_of(text).map_err(refused)?;
-                self.of_issuer(issuer.as_deref(), providers, beside).map_err(refused)?
+                self.of_issuer(issuer.as_deref(), providers, location).map_err(refused)?
             }
         };
-        let (place, key) = chosen
-            .in_force()
+        let (index, key) = chosen
+            .effective()
             .verify(&compact, head.algorithm, head.kid(&header), self.now)
             .map_err(refused)?;
         let text = text.map_or_else(|| payload_text(&compact), Ok).map_err(refused)?;
@@ -165,44 +168,44 @@ impl<'p, L: Fn(usize) -> Loan> Judge<'p, L> {
         let claims = Claims::read(&payload).map_err(refused)?;
         let content = Content { header, payload, head, claims };
         chosen
-            .in_force()
+            .effective()
             .check_content(&content, key, self.now)
             .map_err(|why| Refusal::of(&content.header, why))?;
         let content = Rc::new(content);
-        let remember = |cache| self.remember(cache, token, &content, &chosen, place);
+        let remember = |cache| self.remember(cache, token, &content, &chosen, index);
         let cached = self.cache.is_some_and(remember);
         Ok(Verified { content, provider: chosen.number, cached })
     }
 
-    /// A token that the cache knows: it need not be read again, nor verified where the same keys
-    /// are in force, but everything else is judged.
+    /// Judges a token that the cache knows. It is not parsed again, and its signature is not verified
+    /// again if the key sets are still the same; everything else is checked as for a new token.
     fn check_known(&self, token: &[u8], cache: &Cache, known: &Known) -> Result<Verified, Refusal> {
         let content = &known.content;
         let refused = |reason| Refusal::of(&content.header, (reason, None));
-        let chosen = match self.among {
-            Among::One(policy) => self.only(policy),
-            Among::Issuers(providers, beside) => {
-                self.of_issuer(content.issuer(), providers, beside).map_err(refused)?
+        let chosen = match self.policies {
+            Policies::One(policy) => self.only(policy),
+            Policies::ByIssuer(providers, location) => {
+                self.of_issuer(content.issuer(), providers, location).map_err(refused)?
             }
         };
-        let force = chosen.in_force();
+        let effective = chosen.effective();
         let algorithm = content.head.algorithm;
         let proven = cache
-            .proof(known, force.set_ids(), self.now)
-            .and_then(|place| force.key(place, algorithm, self.now));
+            .proof(known, effective.set_ids(), self.now)
+            .and_then(|index| effective.key(index, algorithm, self.now));
         let (key, new) = match proven {
             Some(key) => (key, None),
             None => {
                 let compact = Compact::split(token).ok_or(Reject::Malformed)?;
                 let kid = content.head.kid(&content.header);
-                let verified = force.verify(&compact, algorithm, kid, self.now);
-                let (place, key) = verified.map_err(refused)?;
-                (key, Some(place))
+                let verified = effective.verify(&compact, algorithm, kid, self.now);
+                let (index, key) = verified.map_err(refused)?;
+                (key, Some(index))
             }
         };
-        let judged = force.check_content(content, key, self.now);
+        let judged = effective.check_content(content, key, self.now);
         judged.map_err(|why| Refusal::of(&content.header, why))?;
-        let cached = new.is_none_or(|place| self.remember(cache, token, content, &chosen, place));
+        let cached = new.is_none_or(|index| self.remember(cache, token, content, &chosen, index));
         Ok(Verified { content: Rc::clone(content), provider: chosen.number, cached })
     }
 
@@ -212,27 +215,27 @@ impl<'p, L: Fn(usize) -> Loan> Judge<'p, L> {
         token: &[u8],
         content: &Rc<Content>,
         chosen: &Chosen<'_>,
-        key: Place,
+        key: KeyIndex,
     ) -> bool {
-        let sets = chosen.in_force().set_ids().collect();
+        let sets = chosen.effective().set_ids().collect();
         cache.remember(token, content, Proof { sets, key, since: self.now }, self.now)
     }
 
-    /// The one policy that there is.
+    /// The only policy.
     fn only(&self, policy: &'p Policy) -> Chosen<'p> {
-        Chosen { number: 0, policy, beside: None, loan: (self.lend)(0) }
+        Chosen { number: 0, policy, location: None, live: (self.live)(0) }
     }
 
-    /// The policy of the provider whose issuer this is, which nothing vouches for yet.
+    /// The policy of the provider that has this issuer. The issuer is not verified yet.
     fn of_issuer(
         &self,
         issuer: Option<&str>,
         providers: &'p Providers,
-        beside: &'p Beside,
+        location: &'p LocationPolicy,
     ) -> Result<Chosen<'p>, Reject> {
         let found = issuer.and_then(|issuer| providers.of_issuer(issuer));
         let (number, policy) = found.ok_or(Reject::BadIssuer)?;
-        Ok(Chosen { number, policy, beside: Some(beside), loan: (self.lend)(number) })
+        Ok(Chosen { number, policy, location: Some(location), live: (self.live)(number) })
     }
 }
 

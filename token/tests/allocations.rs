@@ -1,5 +1,5 @@
-//! How often memory is allocated for one token: never for one that was seen before, and for a new
-//! one a few times, whatever the number of keys, kids, sets and providers.
+//! How often memory is allocated for one token: never if the cache knows it, and for a new one a few
+//! times, whatever the number of keys, kids, sets and providers.
 
 // The helpers below are test code, though outside a #[test] function.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
@@ -12,13 +12,14 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use token::base64url::encode;
 use token::{
-    AlgorithmSet, Beside, Cache, ClaimPath, ClaimRule, Demands, Key, KeySet, Link, LinkAlgorithm,
-    LinkPolicy, LinkSecret, Loan, Operator, Policy, Providers, Revocation, RevokedList, Trust,
+    AlgorithmSet, Cache, ClaimPath, ClaimRule, Key, KeySet, Link, LinkAlgorithm, LinkPolicy,
+    LinkSecret, LiveInputs, LocationPolicy, Operator, Policy, Providers, Requirements, Revocation,
+    RevokedList, Trust,
 };
 
 const NOW: i64 = 1_800_000_000;
-/// Text and nodes of header and payload, both of them together, the token's bytes, the identities
-/// of the key sets, the list of proofs.
+/// The text and the nodes of header and payload, the content that has both, the token's bytes, the
+/// identities of the key sets, and the list of proofs.
 const A_HANDFUL: usize = 10;
 
 thread_local! {
@@ -27,8 +28,8 @@ thread_local! {
 
 struct Counting;
 
-// SAFETY: everything is the system's allocator, which is one; counting touches no memory of its
-// own but a thread-local that needs no allocation.
+// SAFETY: every call goes on to the system's allocator, which keeps the contract. Counting uses only
+// a thread-local that needs no allocation.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.set(ALLOCATIONS.get() + 1);
@@ -70,7 +71,7 @@ fn token(n: usize) -> Vec<u8> {
     format!("{message}.{}", encode(mac.finalize().into_bytes())).into_bytes()
 }
 
-/// A policy of so many sets of so many keys, the first of which has signed.
+/// A policy with `sets` sets of `keys` keys; the first key has signed.
 fn policy(sets: usize, keys: usize, issuer: &str) -> Policy {
     let set = |n: usize| {
         let key = |i: usize| {
@@ -79,7 +80,7 @@ fn policy(sets: usize, keys: usize, issuer: &str) -> Policy {
         };
         Arc::new(KeySet::new((0..keys).map(key).collect()))
     };
-    let demands = Demands {
+    let requirements = Requirements {
         issuers: [Box::from(issuer)].into(),
         audiences: [Box::from("web")].into(),
         types: [Box::from("jwt")].into(),
@@ -89,7 +90,7 @@ fn policy(sets: usize, keys: usize, issuer: &str) -> Policy {
     let list = RevokedList::parse(b"gone\n7\n".to_vec()).unwrap();
     Policy {
         keys: (0..sets).map(set).collect(),
-        demands: vec![demands.clone(), demands],
+        requirements: vec![requirements.clone(), requirements],
         revoked: vec![Arc::new(Revocation::new(ClaimPath::new("jti").unwrap(), list))],
         ..Policy::default()
     }
@@ -102,9 +103,10 @@ fn trusts() -> Vec<(&'static str, Trust)> {
     let provider = |n: usize| policy(1, 1, &format!("https://other.example/{n}"));
     let many = (0..50).map(provider).chain([policy(30, 100, ISSUER)]).collect();
     let providers = |policies: Vec<Policy>| {
-        let demands = Demands { require_exp: true, ..Demands::default() };
-        let beside = Beside { demands, leeway: Some(5), ..Beside::default() };
-        Trust::Providers(Arc::new(Providers::new(policies).unwrap()), beside)
+        let requirements = Requirements { require_exp: true, ..Requirements::default() };
+        let location =
+            LocationPolicy { requirements, leeway: Some(5), ..LocationPolicy::default() };
+        Trust::Providers(Arc::new(Providers::new(policies).unwrap()), location)
     };
     vec![
         ("one key", Trust::Keys(policy(1, 1, ISSUER))),
@@ -119,9 +121,10 @@ fn a_token_seen_before_allocates_nothing() {
     for (name, trust) in trusts() {
         let cache = Cache::new(1 << 20).unwrap();
         let token = token(1);
-        trust.check_cached(&token, NOW, |_| Loan::default(), Some(&cache)).unwrap();
-        let (count, verified) =
-            allocations(|| trust.check_cached(&token, NOW + 1, |_| Loan::default(), Some(&cache)));
+        trust.check_cached(&token, NOW, |_| LiveInputs::default(), Some(&cache)).unwrap();
+        let (count, verified) = allocations(|| {
+            trust.check_cached(&token, NOW + 1, |_| LiveInputs::default(), Some(&cache))
+        });
         assert_eq!(count, 0, "{name}");
         assert_eq!(
             verified.unwrap().payload.root().get("sub").unwrap().as_str(),
@@ -139,7 +142,7 @@ fn a_new_token_allocates_a_handful_whatever_there_is_of_keys_and_providers() {
         let most = (0..2_000).map(|n| {
             let token = token(n);
             let (count, verified) = allocations(|| {
-                trust.check_cached(&token, NOW, |_| Loan::default(), Some(&cache)).is_ok()
+                trust.check_cached(&token, NOW, |_| LiveInputs::default(), Some(&cache)).is_ok()
             });
             assert!(verified, "{name}");
             count
@@ -156,7 +159,7 @@ fn a_new_token_allocates_a_handful_whatever_there_is_of_keys_and_providers() {
 #[test]
 fn rules_and_links_allocate_nothing() {
     let trust = Trust::Keys(policy(1, 1, ISSUER));
-    let verified = trust.check(&token(1), NOW, |_| Loan::default()).unwrap();
+    let verified = trust.check(&token(1), NOW, |_| LiveInputs::default()).unwrap();
     for (path, operator, values) in [
         ("scope", "any", &["write", "admin"][..]),
         ("scope", "all", &["read", "write"]),

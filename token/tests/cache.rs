@@ -1,4 +1,4 @@
-//! A judgement with the cache is the judgement without it, whatever was remembered before.
+//! A judgement with the cache gives the same result as without it, whatever the cache contains.
 
 // The helpers below are test code, though outside a #[test] function.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
@@ -16,8 +16,8 @@ use proptest::prelude::*;
 use sha2::Sha256;
 use token::base64url::encode;
 use token::{
-    Algorithm, AlgorithmSet, Beside, Cache, ClaimPath, Demands, Key, KeySet, Lent, Loan, Policy,
-    Providers, Refusal, Reject, Revocation, RevokedList, Trust, Verified,
+    Algorithm, AlgorithmSet, Cache, ClaimPath, Key, KeySet, LiveInputs, LivePolicy, LocationPolicy,
+    Policy, Providers, Refusal, Reject, Requirements, Revocation, RevokedList, Trust, Verified,
 };
 
 const NOW: i64 = 1_800_000_000;
@@ -48,17 +48,18 @@ fn of_keys(keys: Vec<Arc<KeySet>>) -> Trust {
 }
 
 fn issuer(issuer: &str, keys: Vec<Arc<KeySet>>) -> Policy {
-    let demands = Demands { issuers: [Box::from(issuer)].into(), ..Demands::default() };
-    Policy { keys, demands: vec![demands], ..Policy::default() }
+    let requirements =
+        Requirements { issuers: [Box::from(issuer)].into(), ..Requirements::default() };
+    Policy { keys, requirements: vec![requirements], ..Policy::default() }
 }
 
 fn providers(first: Policy, second: Policy) -> Trust {
-    beneath(first, second, Beside::default())
+    at_location(first, second, LocationPolicy::default())
 }
 
-/// Two providers, with what a location demands beside.
-fn beneath(first: Policy, second: Policy, beside: Beside) -> Trust {
-    Trust::Providers(Arc::new(Providers::new([first, second]).unwrap()), beside)
+/// Two providers, with what a location requires in addition.
+fn at_location(first: Policy, second: Policy, location: LocationPolicy) -> Trust {
+    Trust::Providers(Arc::new(Providers::new([first, second]).unwrap()), location)
 }
 
 fn revoked(list: &str) -> Arc<Revocation> {
@@ -66,26 +67,26 @@ fn revoked(list: &str) -> Arc<Revocation> {
     Arc::new(Revocation::new(ClaimPath::new("jti").unwrap(), list))
 }
 
-/// Judges with `cache`, and asserts that the answer is the one without it.
-fn judge_lent(
+/// Judges with `cache`, and asserts that the result is the same without it.
+fn judge_live(
     trust: &Trust,
     cache: &Cache,
     token: &[u8],
     now: i64,
-    lend: impl Fn(usize) -> Loan,
+    live: impl Fn(usize) -> LiveInputs,
 ) -> Result<usize, Reject> {
     let told = |judged: Result<Verified, Refusal>| {
         let said =
             |it: Verified| (it.header.text().to_owned(), it.payload.text().to_owned(), it.provider);
         judged.map(said)
     };
-    let cached = told(trust.check_cached(token, now, &lend, Some(cache)));
-    assert_eq!(cached, told(trust.check(token, now, &lend)));
+    let cached = told(trust.check_cached(token, now, &live, Some(cache)));
+    assert_eq!(cached, told(trust.check(token, now, &live)));
     cached.map(|(_, _, provider)| provider).map_err(|refusal| refusal.reason)
 }
 
 fn judge(trust: &Trust, cache: &Cache, token: &[u8], now: i64) -> Result<usize, Reject> {
-    judge_lent(trust, cache, token, now, |_| Loan::default())
+    judge_live(trust, cache, token, now, |_| LiveInputs::default())
 }
 
 #[test]
@@ -115,18 +116,18 @@ fn the_same_token_in_another_location() {
         assert_eq!(judge(&other, &cache, &good, NOW), Err(Reject::UnknownKey));
         assert_eq!(judge(&of_keys(vec![b.clone(), a.clone()]), &cache, &good, NOW), Ok(0));
         assert_eq!(judge(&of_keys(vec![]), &cache, &good, NOW), Err(Reject::NoKeys));
-        let demand = |demands| {
+        let demand = |requirements| {
             Trust::Keys(Policy {
                 keys: vec![a.clone()],
-                demands: vec![demands],
+                requirements: vec![requirements],
                 ..Policy::default()
             })
         };
-        let web = Demands { audiences: [Box::from("web")].into(), ..Demands::default() };
+        let web = Requirements { audiences: [Box::from("web")].into(), ..Requirements::default() };
         assert_eq!(judge(&demand(web), &cache, &good, NOW), Err(Reject::BadAudience));
-        let typ = Demands { types: [Box::from("at+jwt")].into(), ..Demands::default() };
+        let typ = Requirements { types: [Box::from("at+jwt")].into(), ..Requirements::default() };
         assert_eq!(judge(&demand(typ), &cache, &good, NOW), Err(Reject::BadType));
-        let exp = Demands { require_exp: true, ..Demands::default() };
+        let exp = Requirements { require_exp: true, ..Requirements::default() };
         assert_eq!(judge(&demand(exp), &cache, &good, NOW), Err(Reject::BadLifetime));
         let other_algorithm = Trust::Keys(Policy {
             keys: vec![a.clone()],
@@ -156,7 +157,7 @@ fn the_same_token_of_another_provider() {
 }
 
 #[test]
-fn the_same_token_in_locations_beneath_the_same_providers() {
+fn the_same_token_in_locations_of_the_same_providers() {
     let cache = Cache::new(ROOMY).unwrap();
     let good = token(&format!(r#"{{"iss":"me","aud":"api","jti":"t","exp":{}}}"#, NOW - 3));
     let own = set(vec![key("a")]);
@@ -166,39 +167,48 @@ fn the_same_token_in_locations_beneath_the_same_providers() {
         leeway: 5,
         ..issuer("me", vec![own.clone()])
     };
-    let aud = |name: &str| Demands { audiences: [Box::from(name)].into(), ..Demands::default() };
-    let nothing = Beside::default;
-    for (beside, want) in [
+    let aud = |name: &str| Requirements {
+        audiences: [Box::from(name)].into(),
+        ..Requirements::default()
+    };
+    let nothing = LocationPolicy::default;
+    for (location, want) in [
         (nothing(), Ok(1)),
-        (Beside { algorithms: only(Algorithm::HS256), ..nothing() }, Ok(1)),
-        (Beside { algorithms: only(Algorithm::HS384), ..nothing() }, Err(Reject::BadAlgorithm)),
-        (Beside { algorithms: Some(AlgorithmSet::ALL), ..nothing() }, Ok(1)),
-        (Beside { leeway: Some(0), ..nothing() }, Err(Reject::Expired)),
-        (Beside { leeway: Some(3), ..nothing() }, Err(Reject::Expired)),
-        (Beside { leeway: Some(4), ..nothing() }, Ok(1)),
-        (Beside { demands: aud("api"), ..nothing() }, Ok(1)),
-        (Beside { demands: aud("web"), ..nothing() }, Err(Reject::BadAudience)),
-        (Beside { revoked: vec![revoked("x")], ..nothing() }, Ok(1)),
-        (Beside { revoked: vec![revoked("x"), revoked("t")], ..nothing() }, Err(Reject::Revoked)),
+        (LocationPolicy { algorithms: only(Algorithm::HS256), ..nothing() }, Ok(1)),
+        (
+            LocationPolicy { algorithms: only(Algorithm::HS384), ..nothing() },
+            Err(Reject::BadAlgorithm),
+        ),
+        (LocationPolicy { algorithms: Some(AlgorithmSet::ALL), ..nothing() }, Ok(1)),
+        (LocationPolicy { leeway: Some(0), ..nothing() }, Err(Reject::Expired)),
+        (LocationPolicy { leeway: Some(3), ..nothing() }, Err(Reject::Expired)),
+        (LocationPolicy { leeway: Some(4), ..nothing() }, Ok(1)),
+        (LocationPolicy { requirements: aud("api"), ..nothing() }, Ok(1)),
+        (LocationPolicy { requirements: aud("web"), ..nothing() }, Err(Reject::BadAudience)),
+        (LocationPolicy { revoked: vec![revoked("x")], ..nothing() }, Ok(1)),
+        (
+            LocationPolicy { revoked: vec![revoked("x"), revoked("t")], ..nothing() },
+            Err(Reject::Revoked),
+        ),
     ] {
-        let told = format!("{beside:?}");
-        let trust = beneath(issuer("you", vec![own.clone()]), me(), beside);
+        let told = format!("{location:?}");
+        let trust = at_location(issuer("you", vec![own.clone()]), me(), location);
         for _ in 0..2 {
             assert_eq!(judge(&trust, &cache, &good, NOW), want, "{told}");
         }
-        // Lists that are lent come to all of that.
+        // Lists that change at run time are added to all of that.
         for (list, want) in [("x", want), ("t", want.and(Err(Reject::Revoked)))] {
-            let loan = Loan { policy: None, revoked: Some(Rc::new([revoked(list)])) };
-            let judged = judge_lent(&trust, &cache, &good, NOW, |_| loan.clone());
+            let loan = LiveInputs { policy: None, revoked: Some(Rc::new([revoked(list)])) };
+            let judged = judge_live(&trust, &cache, &good, NOW, |_| loan.clone());
             assert_eq!(judged, want, "{list}, {told}");
         }
     }
-    // What the provider demands is judged first.
+    // The requirements of the provider are judged first.
     for (max_lifetime, want) in [(Some(-60), Reject::BadLifetime), (None, Reject::BadAudience)] {
         let mut first = me();
-        first.demands[0].max_lifetime = max_lifetime;
-        let beside = Beside { demands: aud("web"), ..nothing() };
-        let trust = beneath(first, issuer("you", vec![]), beside);
+        first.requirements[0].max_lifetime = max_lifetime;
+        let location = LocationPolicy { requirements: aud("web"), ..nothing() };
+        let trust = at_location(first, issuer("you", vec![]), location);
         assert_eq!(judge(&trust, &cache, &good, NOW), Err(want));
     }
 }
@@ -208,25 +218,28 @@ fn after_its_key_is_removed() {
     let cache = Cache::new(ROOMY).unwrap();
     let trust = Trust::Keys(Policy::default());
     let good = token("{}");
-    let lend = |keys: Vec<Key>| {
-        let lent = Rc::new(Lent { keys: vec![set(keys)], revoked: Vec::new() });
-        move |_| lent.clone().into()
+    let live = |keys: Vec<Key>| {
+        let live = Rc::new(LivePolicy { keys: vec![set(keys)], revoked: Vec::new() });
+        move |_| live.clone().into()
     };
-    assert_eq!(judge_lent(&trust, &cache, &good, NOW, lend(vec![key("a")])), Ok(0));
-    let removed = judge_lent(&trust, &cache, &good, NOW, lend(vec![key("b")]));
+    assert_eq!(judge_live(&trust, &cache, &good, NOW, live(vec![key("a")])), Ok(0));
+    let removed = judge_live(&trust, &cache, &good, NOW, live(vec![key("b")]));
     assert_eq!(removed, Err(Reject::UnknownKey));
     let replaced = Key::hmac(b"new", AlgorithmSet::ALL).unwrap().with_kid(Some("a"));
-    let replaced = judge_lent(&trust, &cache, &good, NOW, lend(vec![replaced]));
+    let replaced = judge_live(&trust, &cache, &good, NOW, live(vec![replaced]));
     assert_eq!(replaced, Err(Reject::BadSignature));
-    assert_eq!(judge_lent(&trust, &cache, &good, NOW, |_| Loan::default()), Err(Reject::NoKeys));
-    assert_eq!(judge_lent(&trust, &cache, &good, NOW, lend(vec![key("a")])), Ok(0));
+    assert_eq!(
+        judge_live(&trust, &cache, &good, NOW, |_| LiveInputs::default()),
+        Err(Reject::NoKeys)
+    );
+    assert_eq!(judge_live(&trust, &cache, &good, NOW, live(vec![key("a")])), Ok(0));
 }
 
 #[test]
 fn a_judgement_tells_whether_the_cache_knows_the_token() {
     let trust = of_keys(vec![set(vec![key("a")])]);
     let known = |token: &[u8], cache: Option<&Cache>| {
-        trust.check_cached(token, NOW, |_| Loan::default(), cache).unwrap().cached
+        trust.check_cached(token, NOW, |_| LiveInputs::default(), cache).unwrap().cached
     };
     let (cache, small) = (Cache::new(ROOMY).unwrap(), Cache::new(4096).unwrap());
     let token = token(r#"{"sub":"x"}"#);
@@ -238,7 +251,7 @@ fn a_judgement_tells_whether_the_cache_knows_the_token() {
 #[test]
 fn what_two_judgements_of_one_token_say_can_be_shared() {
     let trust = of_keys(vec![set(vec![key("a")])]);
-    let judge = || trust.check(&token(r#"{"sub":"x"}"#), NOW, |_| Loan::default()).unwrap();
+    let judge = || trust.check(&token(r#"{"sub":"x"}"#), NOW, |_| LiveInputs::default()).unwrap();
     let (first, mut second) = (judge(), judge());
     assert!(!std::ptr::eq(first.payload.text(), second.payload.text()));
     second.share(&first);
@@ -249,9 +262,9 @@ fn what_two_judgements_of_one_token_say_can_be_shared() {
 fn old_key_sets_are_not_kept_alive() {
     let (trust, cache) = (Trust::Keys(Policy::default()), Cache::new(ROOMY).unwrap());
     let keys = set(vec![key("a")]);
-    let lent = Rc::new(Lent { keys: vec![keys.clone()], revoked: Vec::new() });
-    trust.check_cached(&token("{}"), NOW, |_| lent.clone().into(), Some(&cache)).unwrap();
-    drop(lent);
+    let live = Rc::new(LivePolicy { keys: vec![keys.clone()], revoked: Vec::new() });
+    trust.check_cached(&token("{}"), NOW, |_| live.clone().into(), Some(&cache)).unwrap();
+    drop(live);
     assert_eq!((cache.len(), Arc::strong_count(&keys)), (1, 1));
 }
 
@@ -276,8 +289,8 @@ fn after_its_revocation() {
     let good = token(r#"{"jti":"t-1"}"#);
     let lists = ["", "t-2", "t-1", "t-2"];
     for (list, want) in lists.into_iter().zip([Ok(0), Ok(0), Err(Reject::Revoked), Ok(0)]) {
-        let lent = Rc::new(Lent { keys: Vec::new(), revoked: vec![revoked(list)] });
-        let judged = judge_lent(&trust, &cache, &good, NOW, |_| lent.clone().into());
+        let live = Rc::new(LivePolicy { keys: Vec::new(), revoked: vec![revoked(list)] });
+        let judged = judge_live(&trust, &cache, &good, NOW, |_| live.clone().into());
         assert_eq!(judged, want, "{list}");
     }
 }
@@ -333,14 +346,14 @@ fn one_large_token_does_not_drive_out_all_others() {
 
 // --- The property ------------------------------------------------------------------------------
 
-/// What happens to the world.
+/// What happens, one after the other.
 #[derive(Clone, Debug)]
 enum Event {
-    /// A token is judged by a trust, so many seconds after the event before.
+    /// A token is judged, so many seconds after the previous event.
     Judge { token: usize, trust: usize, later: i64 },
-    /// A policy is lent these keys: by number, some of which expire, some without kid.
+    /// The keys of a policy change to these, by number: some expire, some have no kid.
     Lend { policy: usize, keys: Vec<(usize, Option<i64>, bool)> },
-    /// A policy is lent this list of what is revoked; or locations are, beside all policies.
+    /// The revocation list of a policy changes to this one; without a policy, that of the locations.
     Revoke { policy: Option<usize>, list: usize },
 }
 
@@ -358,7 +371,7 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-/// Tokens of every kind that the policies tell apart.
+/// Tokens of every kind that the policies treat differently.
 fn tokens() -> Vec<Vec<u8>> {
     let mut tokens = Vec::new();
     for (i, kid) in [Some("a"), Some("b"), Some("c"), None].into_iter().enumerate() {
@@ -378,7 +391,7 @@ fn tokens() -> Vec<Vec<u8>> {
     tokens
 }
 
-/// Policies in five ways; what changes is lent to them.
+/// Five ways to configure policies; keys and lists are added at run time.
 fn trusts() -> Vec<Trust> {
     let own = set(vec![key("c").with_expires(Some(NOW + 30))]);
     let strict = || Policy {
@@ -386,15 +399,16 @@ fn trusts() -> Vec<Trust> {
         algorithms: Some([Algorithm::HS256].into_iter().collect()),
         ..issuer("you", Vec::new())
     };
-    let aud = Demands { audiences: [Box::from("api")].into(), ..Demands::default() };
-    let beside = Beside { leeway: Some(2), demands: aud.clone(), ..Beside::default() };
-    let api = Policy { demands: vec![aud], ..Policy::default() };
+    let aud = Requirements { audiences: [Box::from("api")].into(), ..Requirements::default() };
+    let location =
+        LocationPolicy { leeway: Some(2), requirements: aud.clone(), ..LocationPolicy::default() };
+    let api = Policy { requirements: vec![aud], ..Policy::default() };
     vec![
         of_keys(vec![own.clone()]),
         Trust::Keys(api),
         providers(issuer("me", vec![own.clone()]), strict()),
         providers(strict(), issuer("me", vec![own.clone()])),
-        beneath(issuer("me", vec![own]), strict(), beside),
+        at_location(issuer("me", vec![own]), strict(), location),
     ]
 }
 
@@ -413,19 +427,20 @@ fn a_cached_judgement_is_the_uncached_one_whatever_happens() {
     let judged = RefCell::new((0_u32, 0_u32));
     property::check(400, vec(event(), 1..200), |events| {
         let caches = [ROOMY, 6_000, 20_000].map(|limit| Cache::new(limit).unwrap());
-        let (mut now, mut lent) = (NOW, [Rc::new(Lent::default()), Rc::new(Lent::default())]);
-        let mut beside: Rc<[_]> = Rc::new([]);
+        let (mut now, mut live) =
+            (NOW, [Rc::new(LivePolicy::default()), Rc::new(LivePolicy::default())]);
+        let mut location: Rc<[_]> = Rc::new([]);
         for event in events {
             match event {
                 Event::Judge { token, trust, later } => {
                     now += later;
                     for cache in &caches {
                         let token = &tokens[token % tokens.len()];
-                        let lend = |policy: usize| Loan {
-                            policy: Some(lent[policy].clone()),
-                            revoked: Some(beside.clone()),
+                        let live = |policy: usize| LiveInputs {
+                            policy: Some(live[policy].clone()),
+                            revoked: Some(location.clone()),
                         };
-                        let ok = judge_lent(&trusts[trust], cache, token, now, lend).is_ok();
+                        let ok = judge_live(&trusts[trust], cache, token, now, live).is_ok();
                         let mut judged = judged.borrow_mut();
                         judged.0 += u32::from(ok);
                         judged.1 += u32::from(!ok);
@@ -433,14 +448,14 @@ fn a_cached_judgement_is_the_uncached_one_whatever_happens() {
                 }
                 Event::Lend { policy, keys } => {
                     let keys = vec![lent_keys(&keys)];
-                    let revoked = lent[policy].revoked.clone();
-                    lent[policy] = Rc::new(Lent { keys, revoked });
+                    let revoked = live[policy].revoked.clone();
+                    live[policy] = Rc::new(LivePolicy { keys, revoked });
                 }
-                Event::Revoke { policy: None, list } => beside = Rc::new([revoked(LISTS[list])]),
+                Event::Revoke { policy: None, list } => location = Rc::new([revoked(LISTS[list])]),
                 Event::Revoke { policy: Some(policy), list } => {
-                    let keys = lent[policy].keys.clone();
+                    let keys = live[policy].keys.clone();
                     let revoked = vec![revoked(LISTS[list])];
-                    lent[policy] = Rc::new(Lent { keys, revoked });
+                    live[policy] = Rc::new(LivePolicy { keys, revoked });
                 }
             }
         }

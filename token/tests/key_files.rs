@@ -1,4 +1,4 @@
-//! Key files: what is read, what is refused and what is said of it.
+//! Key files: what is read, what is refused, and with which messages.
 
 // The helpers below are test code, though outside a #[test] function.
 #![allow(clippy::unwrap_used)]
@@ -184,7 +184,7 @@ fn entries_of_a_block_have_options() {
     }
     assert!(add("raw", raw, &[]).unwrap_err().contains("duplicate kid \"raw\""));
     assert!(loaded.warnings.is_empty());
-    // One secret in four spellings: each verifies the same signature.
+    // One secret in four encodings: each verifies the same signature.
     let tag = aws_lc_rs::hmac::sign(
         &aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, raw),
         b"message",

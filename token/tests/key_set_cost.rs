@@ -1,5 +1,5 @@
-//! What reading a key set of 1 MiB costs that is as dear as one can be made: at most 16 MiB beside
-//! the text and 50 ms, since a worker serves nobody meanwhile.
+//! What the most expensive key sets of 1 MiB cost: reading one takes at most 16 MiB in addition to the
+//! text, and 50 ms, in which a worker serves no other request.
 
 // The helpers below are test code, though outside a #[test] function.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
@@ -29,8 +29,8 @@ impl Counting {
     }
 }
 
-// SAFETY: everything is the system's allocator, which is one; counting touches no memory of its
-// own but thread-locals that need no allocation.
+// SAFETY: every call goes on to the system's allocator, which keeps the contract. Counting uses only
+// thread-locals that need no allocation.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         Self::count(layout.size(), 0);
@@ -45,7 +45,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // The old block and the new one may be there at once.
+        // The old and the new block may exist at the same time.
         Self::count(size, 0);
         Self::count(0, layout.size());
         // SAFETY: by the contract of this function.
@@ -67,8 +67,8 @@ fn cost<T>(what: impl FnOnce() -> T) -> (usize, Duration, T) {
     (MOST.get() - before, time, result)
 }
 
-/// How long this thread has been on a processor, where Linux tells it: what else the machine does
-/// counts less then.
+/// How long this thread has run, from Linux if possible: then other load on the machine has less
+/// influence.
 fn on_processor() -> Option<Duration> {
     let told = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
     Some(Duration::from_nanos(told.split(' ').next()?.parse().ok()?))
@@ -91,7 +91,7 @@ fn filled(head: &str, tail: &str, separator: &str, each: impl Fn(usize) -> Strin
     text.into_bytes()
 }
 
-/// A set of such keys.
+/// A set of as many of these keys as fit into 1 MiB.
 fn keys(each: impl Fn(usize) -> String) -> Vec<u8> {
     filled(r#"{"keys":["#, "]}", ",", each)
 }
@@ -199,7 +199,7 @@ fn any_published_key_set_is_read_within_bounds() {
         assert!(text.len() <= SIZE && text.len() > SIZE - 4096, "{name}: {}", text.len());
         let mut best = Duration::MAX;
         let mut most = 0;
-        // A machine that does other things as well is tried again before it is believed.
+        // Other load on the machine disturbs the measurement, so it is repeated before it fails.
         for _ in 0..6 {
             let (memory, time, count) = cost(|| {
                 let loaded = load_published_keys(&text).map_err(|error| {
@@ -258,7 +258,7 @@ fn keys_that_come_after_the_first_are_left_out_and_told() {
     let rsa = load_published_keys(format!(r#"{{"keys":[{}]}}"#, keys.join(",")).as_bytes());
     let rsa = rsa.unwrap();
     assert_eq!((rsa.keys.len(), rsa.warnings.len()), (512, 1));
-    // A file is its reader's own.
+    // A local file has no such limit.
     let own = token::load_keys(set(MAX_PUBLISHED_KEYS + 2).as_bytes(), None).unwrap();
     assert_eq!(own.keys.len(), MAX_PUBLISHED_KEYS + 2);
 }

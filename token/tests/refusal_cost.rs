@@ -1,5 +1,5 @@
-//! Refusing a token costs no more than twice what accepting a good one of the same algorithm, size
-//! and shape costs, whatever is wrong with it.
+//! Refusing a token costs at most twice as much as accepting a good one of the same algorithm, size and
+//! shape, whatever is wrong with it.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
@@ -27,12 +27,12 @@ fn median(case: &Case, is_refused: bool, runs: usize) -> Duration {
 fn refusing_costs_no_more_than_twice_accepting() {
     let mut dear = Vec::new();
     for case in refused::cases(10_000) {
-        // A machine that does other things as well is tried again before it is believed.
+        // Other load on the machine disturbs the measurement, so it is repeated before it fails.
         let mut best = f64::INFINITY;
         for attempt in 0..6 {
             let runs = 21 + 20 * attempt;
             let (good, refused) = (median(&case, false, runs), median(&case, true, runs));
-            // Below this, what the clock itself costs is measured.
+            // Shorter times are mostly the cost of the clock itself.
             let floor = Duration::from_micros(2);
             let ratio = refused.as_secs_f64() / good.max(floor).as_secs_f64();
             best = best.min(ratio);

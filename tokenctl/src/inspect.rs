@@ -1,19 +1,21 @@
-//! `tokenctl inspect`: what a token or a link says, and whether and why it would be refused.
+//! `tokenctl inspect`: what a token or a link contains, and whether and why it would be refused.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
-use token::{Algorithm, AlgorithmSet, Demands, Key, Policy, Refusal, Reject};
+use token::{Algorithm, AlgorithmSet, Key, Policy, Refusal, Reject, Requirements};
 
-use crate::explain::{self, Opened};
+use crate::explain;
 use crate::files;
-use crate::inspect_link::{self, Asked};
-use crate::jwt::algorithm;
+use crate::form;
+use crate::inspect_link::{self, LinkOptions};
 use crate::keyring::Keys;
+use crate::options::{LinkNames, algorithm};
+use crate::output;
 use crate::secret::SecretArgs;
+use crate::sections::Sections;
 use crate::time::{self, Moment};
-use crate::url::Names;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -69,13 +71,13 @@ pub(crate) struct Args {
         help_heading = "Rules")]
     at: Option<Moment>,
     #[command(flatten, next_help_heading = "Links")]
-    names: Names,
+    names: LinkNames,
     /// What the link's signature is over; default: the path, percent-decoded
     #[arg(long, value_name = "STRING", allow_hyphen_values = true, help_heading = "Links")]
     value: Option<String>,
 }
 
-/// Inspects and prints; the exit status tells the verdict.
+/// Inspects and prints; the exit status depends on the verdict.
 pub(crate) fn run(args: &Args, now: i64) -> Result<ExitCode> {
     let target = match args.target.as_str() {
         "-" => String::from_utf8(files::read(Path::new("-"))?)
@@ -88,15 +90,20 @@ pub(crate) fn run(args: &Args, now: i64) -> Result<ExitCode> {
         link if inspect_link::is_link(link) => {
             reject_token_options(args)?;
             let (alg, names, value) = (&args.alg, &args.names, args.value.as_deref());
-            inspect_link::report(Asked { alg, names, value }, link, args.secret.bytes()?, now)?
+            inspect_link::report(
+                LinkOptions { alg, names, value },
+                link,
+                args.secret.bytes()?,
+                now,
+            )?
         }
         token => report(args, without_scheme(token), now)?,
     };
-    files::print(&files::printable(&text))?;
+    output::print(&output::printable(&text))?;
     Ok(ExitCode::from(u8::from(!accepted)))
 }
 
-/// A token as it stands in a header line, without what comes before it.
+/// A token without the name of the header and the scheme, if it was copied from a header line.
 fn without_scheme(text: &str) -> &str {
     fn after<'t>(text: &'t str, prefix: &str) -> &'t str {
         match text.split_at_checked(prefix.len()) {
@@ -152,7 +159,7 @@ fn policy(args: &Args, keys: &Keys) -> Result<Policy> {
         || !args.typ.is_empty()
         || args.require_exp
         || args.max_lifetime.is_some();
-    let demands = Demands {
+    let requirements = Requirements {
         issuers: args.issuer.clone().into(),
         audiences: args.audience.clone().into(),
         types: args.typ.clone().into(),
@@ -163,7 +170,7 @@ fn policy(args: &Args, keys: &Keys) -> Result<Policy> {
         keys: keys.sets.clone(),
         algorithms: (!algorithms.is_empty()).then(|| algorithms.into_iter().collect()),
         leeway: args.leeway,
-        demands: vec![demands],
+        requirements: vec![requirements],
         revoked: Vec::new(),
     };
     if policy.keys.is_empty() && rules {
@@ -172,16 +179,16 @@ fn policy(args: &Args, keys: &Keys) -> Result<Policy> {
     Ok(policy)
 }
 
-/// What to print of a token, and whether it was accepted or only shown.
+/// The text to print for a token, and whether it was accepted or only shown.
 fn report(args: &Args, token: &str, now: i64) -> Result<(String, bool)> {
     let keys = load(args)?;
     let policy = policy(args, &keys)?;
-    let opened = Opened::new(token);
-    let malformed = opened.faults(token);
+    let sections = Sections::new(token);
+    let malformed = form::faults(token, &sections);
     let judged = match () {
         () if token.is_empty() => Some(Err(Refusal::from(Reject::Missing))),
         () if !policy.keys.is_empty() => Some(policy.check(token.as_bytes(), now).map(drop)),
-        // Without a key nothing else can be said of it.
+        // Without a key only its form can be judged.
         () if !malformed.is_empty() => Some(Err(Refusal::from(Reject::Malformed))),
         () => None,
     };
@@ -192,13 +199,13 @@ fn report(args: &Args, token: &str, now: i64) -> Result<(String, bool)> {
         _ => "NOT VERIFIED",
     };
     let mut text = String::new();
-    if let Some(header) = opened.header.shown() {
+    if let Some(header) = sections.header.shown() {
         text.push_str(&format!("Header\n{header}\n\n"));
     }
-    if let Some(payload) = opened.payload.shown() {
+    if let Some(payload) = sections.payload.shown() {
         text.push_str(&format!("Payload ({note})\n{payload}\n\n"));
     }
-    let times = opened.times(now);
+    let times = sections.times(now);
     if !times.is_empty() {
         text.push_str(&format!("Times\n{times}\n"));
     }
@@ -208,7 +215,7 @@ fn report(args: &Args, token: &str, now: i64) -> Result<(String, bool)> {
         Some(Err(refusal)) => {
             let reason = refusal.reason;
             text.push_str(&format!("Verdict: {reason}\n  {}.\n", reason.description()));
-            let mut why = explain::why(reason, token, &opened, &policy, &keys, now);
+            let mut why = explain::why(reason, token, &sections, &policy, &keys, now);
             if matches!(reason, Reject::Malformed | Reject::BadSignature) {
                 why.extend(malformed);
             }
@@ -235,7 +242,7 @@ mod tests {
         assert_eq!(without_scheme(""), "");
     }
 
-    /// What the core calls malformed has an explanation, and nothing else has one.
+    /// A token is explained as malformed exactly if the core refuses it as malformed.
     #[test]
     fn explanations_agree_with_the_verdict() {
         let key = Key::hmac(b"s", AlgorithmSet::ALL).unwrap();
@@ -243,7 +250,10 @@ mod tests {
         let secret = crate::private::Private::Secret(b"s".to_vec());
         let verdict = |token: &str| {
             let refused = policy.check(token.as_bytes(), 0).err().map(|refusal| refusal.reason);
-            (refused == Some(Reject::Malformed), !Opened::new(token).faults(token).is_empty())
+            (
+                refused == Some(Reject::Malformed),
+                !form::faults(token, &Sections::new(token)).is_empty(),
+            )
         };
         let agree = |token: &str| {
             let (malformed, explained) = verdict(token);
@@ -277,7 +287,7 @@ mod tests {
         }
         let good = signed(r#"{"alg":"HS256"}"#, "{}");
         agree(&good);
-        // Where the signature does not hold either, that is the verdict.
+        // If the signature is wrong as well, the verdict is bad_signature.
         let explained = |token: &str| {
             let (malformed, explained) = verdict(token);
             assert!(explained || !malformed, "{token}");

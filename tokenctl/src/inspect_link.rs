@@ -1,42 +1,50 @@
-//! The half of `tokenctl inspect` that is about signed links.
+//! `tokenctl inspect` for signed links.
 
 use anyhow::{Context as _, Result};
 use token::credential::{Found, argument};
 use token::{Link, LinkPolicy, LinkSecret, Reject, base64url};
 
-use crate::files;
 use crate::link::LinkText;
+use crate::options::{LinkNames, link_algorithm};
+use crate::output;
 use crate::time;
-use crate::url::{Names, algorithm};
 
-/// What the command line says of links.
+/// The options for links.
 #[derive(Clone, Copy)]
-pub(crate) struct Asked<'a> {
-    /// The accepted algorithms; none for all.
+pub(crate) struct LinkOptions<'a> {
+    /// The accepted algorithms; if empty, all are.
     pub(crate) alg: &'a [String],
-    pub(crate) names: &'a Names,
-    /// What the signature is over, if not the path.
+    pub(crate) names: &'a LinkNames,
+    /// What is signed, if it is not the path.
     pub(crate) value: Option<&'a str>,
 }
+
+/// An argument that occurs several times, or in a spelling that only some programs understand.
+const UNUSABLE: &str = "stands more than once, or in another spelling";
+
+/// Browsers do not send the fragment. nginx accepts a `#` in a request, but ends `$args` there, while
+/// upstreams may read on: so the module judges no link in such a request.
+const IN_REQUEST: &str = "(a browser does not send it; a request with # in it is malformed)";
 
 /// Whether this is a link rather than a token.
 pub(crate) fn is_link(text: &str) -> bool {
     text.starts_with('/') || text.contains("://")
 }
 
-/// What to print of a link, and whether it was accepted or only shown.
+/// The text to print for a link, and whether it was accepted or only shown.
 pub(crate) fn report(
-    asked: Asked<'_>,
+    options: LinkOptions<'_>,
     text: &str,
     secret: Option<Vec<u8>>,
     now: i64,
 ) -> Result<(String, bool)> {
     let link = LinkText::parse(text)?;
-    let value = match asked.value {
+    let value = match options.value {
         Some(value) => value.as_bytes().to_vec(),
         None => link.uri()?,
     };
-    let accepted = asked.alg.iter().map(|name| algorithm(name)).collect::<Result<Vec<_>, _>>();
+    let accepted =
+        options.alg.iter().map(|name| link_algorithm(name)).collect::<Result<Vec<_>, _>>();
     let accepted = accepted.map_err(|want| anyhow::anyhow!("--alg of a link: want {want}"))?;
     let secrets = secret
         .map(|secret| LinkSecret::new(&secret).context("the secret is empty"))
@@ -45,7 +53,7 @@ pub(crate) fn report(
         .collect::<Vec<_>>();
 
     let query = link.query.unwrap_or_default().as_bytes();
-    let names = asked.names;
+    let names = options.names;
     let signature = argument(query, names.sig_arg.as_bytes());
     let expires = argument(query, names.expires_arg.as_bytes());
     let parsed = match (signature, expires) {
@@ -68,19 +76,22 @@ pub(crate) fn report(
     };
     let mut out = format!("Link ({note})\n");
     let mut line = |name: &str, text: &str| {
-        out.push_str(&format!("  {}  {}\n", files::line(name), files::line(text)));
+        out.push_str(&format!("  {}  {}\n", output::one_line(name), output::one_line(text)));
     };
     line("signed value", &String::from_utf8_lossy(&value));
     line(&names.sig_arg, &shown(signature, |text| form(text).to_owned()));
     line(&names.expires_arg, &shown(expires, |text| instant(text, now)));
+    if !link.fragment.is_empty() {
+        line("fragment", &format!("{}  {IN_REQUEST}", link.fragment));
+    }
     out.push('\n');
     match judged {
         None => out.push_str("Verdict: none, as no secret was given (--secret)\n"),
         Some(Ok(())) => out.push_str("Verdict: ok\n"),
         Some(Err(reason)) => {
             out.push_str(&format!("Verdict: {reason}\n"));
-            for why in why(reason, asked, signature, expires, now) {
-                out.push_str(&format!("  {}\n", files::line(&why)));
+            for why in why(reason, options, signature, expires, now) {
+                out.push_str(&format!("  {}\n", output::one_line(&why)));
             }
             return Ok((out, false));
         }
@@ -88,16 +99,16 @@ pub(crate) fn report(
     Ok((out, true))
 }
 
-/// An argument with what is to be said of it.
+/// An argument and a remark about it.
 fn shown(found: Found<'_>, about: impl Fn(&[u8]) -> String) -> String {
     match found {
-        Found::Absent => "is not there".to_owned(),
-        Found::Unusable => "stands more than once".to_owned(),
+        Found::Absent => "is missing".to_owned(),
+        Found::Unusable => UNUSABLE.to_owned(),
         Found::One(text) => format!("{}  {}", String::from_utf8_lossy(text), about(text)),
     }
 }
 
-/// The algorithm by the length of the signature.
+/// The algorithm, known by the length of the signature.
 fn form(signature: &[u8]) -> &'static str {
     match base64url::decode(signature).map(|bytes| bytes.len()) {
         Some(16) => "(md5)",
@@ -115,21 +126,23 @@ fn instant(text: &[u8], now: i64) -> String {
 
 fn why(
     reason: Reject,
-    asked: Asked<'_>,
+    options: LinkOptions<'_>,
     signature: Found<'_>,
     expires: Found<'_>,
     now: i64,
 ) -> Vec<String> {
-    let (sig_arg, expires_arg) = (&asked.names.sig_arg, &asked.names.expires_arg);
+    let (sig_arg, expires_arg) = (&options.names.sig_arg, &options.names.expires_arg);
     let mut why = Vec::new();
     match reason {
         Reject::Missing => {
             why.push(format!("The arguments {sig_arg} and {expires_arg} must both be there."));
         }
         Reject::Malformed => {
-            let twice = |found| found == Found::Unusable;
-            if twice(signature) || twice(expires) {
-                why.push("An argument that stands twice could mean two things.".to_owned());
+            if [signature, expires].contains(&Found::Unusable) {
+                why.push(
+                    "Two programs could read two different values, so the link is refused."
+                        .to_owned(),
+                );
             }
             if let Found::One(text) = expires
                 && Link::new(b"", text).is_err()
@@ -138,10 +151,10 @@ fn why(
             }
             if let Found::One(text) = signature {
                 match base64url::decode(text).map(|bytes| bytes.len()) {
-                    Some(16 | 32) if asked.alg.is_empty() || !why.is_empty() => {}
+                    Some(16 | 32) if options.alg.is_empty() || !why.is_empty() => {}
                     Some(16 | 32) => why.push(format!(
                         "{sig_arg} is not of an accepted form; accepted: {}.",
-                        asked.alg.join(", ")
+                        options.alg.join(", ")
                     )),
                     _ => why.push(format!(
                         "{sig_arg} must be base64url without padding: 22 characters (md5) or 43 \

@@ -1,4 +1,4 @@
-//! `tokenctl jwks`: public keys of any form as one JWK Set.
+//! `tokenctl jwks`: public keys of any format as one JWK Set.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -9,8 +9,8 @@ use token::Algorithm;
 use token::json::Document;
 
 use crate::files;
-use crate::jwt::algorithm;
-use crate::keys::pretty;
+use crate::options::algorithm;
+use crate::output;
 use crate::pem_file;
 use crate::public::{self, Jwk, thumbprint};
 
@@ -48,11 +48,11 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     if args.kid.is_some() && keys.len() != 1 {
         bail!("--kid is for a single key; the files hold {}", keys.len());
     }
-    let text = pretty(&json!({ "keys": keys }));
-    // The module must take what is printed here.
+    let text = output::pretty_json(&json!({ "keys": keys }));
+    // The module must accept what is printed.
     let loaded = token::load_keys(text.as_bytes(), None).context("the set is refused")?;
-    loaded.warnings.iter().for_each(|warning| files::warn(warning));
-    files::print(&text)?;
+    loaded.warnings.iter().for_each(|warning| output::warn(warning));
+    output::print(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -71,7 +71,7 @@ fn read(path: &Path, text: &[u8], args: &Args) -> Result<Vec<Value>> {
 /// The keys of a JWK Set or the single JWK.
 fn from_json(text: &[u8]) -> Result<Vec<Jwk>> {
     if let Err(error) = Document::parse(text.to_vec()) {
-        // The loader has more to say, of typographic quotes for one.
+        // The loader's message is better, for example about typographic quotes.
         token::load_keys(text, None)?;
         return Err(error.into());
     }
@@ -90,7 +90,7 @@ fn from_json(text: &[u8]) -> Result<Vec<Jwk>> {
     }
 }
 
-/// The public half with kid, algorithm and use.
+/// The public key with its kid, alg and use.
 fn finish(key: &Jwk, args: &Args) -> Result<Value> {
     let mut members = key.clone();
     if let Some(kid) = &args.kid {

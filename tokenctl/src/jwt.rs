@@ -8,8 +8,11 @@ use token::json::Document;
 use token::{Algorithm, base64url};
 
 use crate::files;
+use crate::key_file;
 use crate::members::{Json, Members};
-use crate::private::{self, KeyFile, Private};
+use crate::options::algorithm;
+use crate::output;
+use crate::private::{KeyFile, Private};
 use crate::secret::SecretArgs;
 use crate::time::{self, Moment};
 
@@ -80,7 +83,7 @@ pub(crate) struct Args {
     iat: Option<Moment>,
 }
 
-/// An `exp` as asked for.
+/// The value of `--exp`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Expiry {
     None,
@@ -93,13 +96,13 @@ const DEFAULT_LIFETIME: i64 = 3600;
 pub(crate) fn run(args: &Args, now: i64) -> Result<ExitCode> {
     let file = key_file(args)?;
     let token = mint(args, &file, now)?;
-    files::print(&format!("{token}\n"))?;
+    output::print(&format!("{token}\n"))?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn key_file(args: &Args) -> Result<KeyFile> {
     if let Some(path) = &args.key {
-        return private::load(path);
+        return key_file::load(path);
     }
     let Some(secret) = args.secret.bytes()? else {
         bail!("what signs? Give --secret, --secret-file or --key");
@@ -110,7 +113,9 @@ fn key_file(args: &Args) -> Result<KeyFile> {
 fn mint(args: &Args, file: &KeyFile, now: i64) -> Result<String> {
     let algorithm = args.alg.or(file.algorithm).unwrap_or_else(|| file.key.default_algorithm());
     if let Some(of_key) = file.algorithm.filter(|of_key| *of_key != algorithm) {
-        files::warn(&format!("the key is for {of_key}; a verifier may refuse {algorithm} by it"));
+        output::warn(&format!(
+            "the key is for {of_key}; a verifier may refuse {algorithm} with it"
+        ));
     }
     let header = header(args, file, algorithm)?;
     let claims = claims(args, now)?;
@@ -119,7 +124,7 @@ fn mint(args: &Args, file: &KeyFile, now: i64) -> Result<String> {
         let number = matches!(name, "exp" | "nbf" | "iat");
         if (text && !value.is_string()) || (number && !value.is_number()) {
             let want = if text { "a string" } else { "a number" };
-            files::warn(&format!(
+            output::warn(&format!(
                 "{name} is {value}, not {want}: the token is malformed (RFC 7519 section 4.1)"
             ));
         }
@@ -182,7 +187,7 @@ fn claims(args: &Args, now: i64) -> Result<Members> {
     Ok(claims)
 }
 
-/// Sets what the option `option` names, each once.
+/// Sets the members that were given with `option`; each may be given once.
 fn set_once(members: &mut Members, option: &str, given: &[(String, Json)]) -> Result<()> {
     for (i, (name, value)) in given.iter().enumerate() {
         if given.iter().take(i).any(|(before, _)| before == name) {
@@ -196,14 +201,6 @@ fn set_once(members: &mut Members, option: &str, given: &[(String, Json)]) -> Re
 fn read_claims(text: Vec<u8>) -> Result<Members> {
     let document = Document::parse(text)?;
     Members::of(document.root()).context("it is JSON, but not an object")
-}
-
-/// Reads the name of an algorithm.
-pub(crate) fn algorithm(name: &str) -> Result<Algorithm, String> {
-    Algorithm::from_name(name).ok_or_else(|| {
-        let names: Vec<_> = Algorithm::ALL.into_iter().map(Algorithm::name).collect();
-        format!("one of {}", names.join(", "))
-    })
 }
 
 fn member(text: &str) -> Result<(String, Json), String> {
@@ -296,12 +293,12 @@ mod tests {
             let error = payload(&["--claim", twice]).unwrap_err().to_string();
             assert!(error.contains("stands twice"), "{error}");
         }
-        // No verifier of ours reads this, so it is neither a number nor silently a string.
+        // The module refuses such a number, so it is an error here, not silently a string.
         let error = payload(&["--claim=a=1e400"]).unwrap_err().to_string();
         assert!(error.contains("number out of range"), "{error}");
         assert!(read_claims(br#"{"a":1,"a":2}"#.to_vec()).is_err());
         assert!(read_claims(b"[1]".to_vec()).is_err());
-        // What is no JSON is a string.
+        // A text that is not JSON is a string.
         for text in ["1,2", "1]", "01", "{", "\"", "a\"b", "nul", "1e"] {
             let json = serde_json::json!({ "a": text }).to_string();
             assert_eq!(payload(&["--claim", &format!("a={text}")]).unwrap(), json);

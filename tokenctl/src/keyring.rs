@@ -7,15 +7,15 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use token::{AlgorithmSet, Key, KeySet, Loaded};
 
-use crate::files;
+use crate::output;
 
-/// What there is to verify with.
+/// The keys to verify with.
 #[derive(Default)]
 pub(crate) struct Keys {
     pub(crate) sets: Vec<Arc<KeySet>>,
-    /// For messages: each key's kid and what it verifies.
+    /// The kid and the algorithms of each key, for messages.
     pub(crate) known: Vec<(Option<Box<str>>, AlgorithmSet)>,
-    /// The secret of the command line, for hints.
+    /// The secret of the command line, for hints about its encoding.
     pub(crate) secret: Option<Vec<u8>>,
 }
 
@@ -32,13 +32,13 @@ impl Keys {
     ) -> Result<()> {
         let loaded = loaded.with_context(|| path.display().to_string())?;
         for warning in &loaded.warnings {
-            files::warn(&format!("{}: {warning}", path.display()));
+            output::warn(&format!("{}: {warning}", path.display()));
         }
         self.add(loaded.keys);
         Ok(())
     }
 
-    /// The kids, each once.
+    /// The different kids.
     pub(crate) fn kids(&self) -> BTreeSet<&str> {
         self.known.iter().filter_map(|(kid, _)| kid.as_deref()).collect()
     }

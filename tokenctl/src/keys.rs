@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use token::Algorithm;
 
 use crate::files;
-use crate::jwt::algorithm;
+use crate::options::algorithm;
+use crate::output;
 use crate::private::Private;
 use crate::public::{Jwk, thumbprint};
 
@@ -55,7 +56,7 @@ pub(crate) struct Args {
 struct Output {
     path: PathBuf,
     contents: String,
-    /// Whether it is for its owner only.
+    /// Whether only its owner may read it.
     secret: bool,
     what: &'static str,
 }
@@ -87,11 +88,11 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             fs::remove_file(&output.path).with_context(|| output.path.display().to_string())?;
         }
         files::create(&output.path, &output.contents, output.secret)?;
-        let path = files::line(&output.path.display().to_string());
+        let path = output::one_line(&output.path.display().to_string());
         said.push_str(&format!("{path}  {}\n", output.what));
     }
-    said.push_str(&format!("kid {}\n", files::line(&kid)));
-    files::print(&said)?;
+    said.push_str(&format!("kid {}\n", output::one_line(&kid)));
+    output::print(&said)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -113,14 +114,14 @@ fn outputs(args: &Args, key: &Private, kid: &str) -> Result<Vec<Output>> {
     };
     let jwk = file(
         "jwk.json",
-        pretty(&Value::Object(described(key.jwk()?, kid, args.alg))),
+        output::pretty_json(&Value::Object(described(key.jwk()?, kid, args.alg))),
         true,
         if matches!(key, Private::Secret(_)) { "secret, JWK" } else { "private key, JWK" },
     );
     if let Private::Secret(secret) = key {
-        // What is generated here is text.
+        // A generated secret is text.
         let text = String::from_utf8_lossy(secret);
-        let kids = pretty(&json!({ kid: text }));
+        let kids = output::pretty_json(&json!({ kid: text }));
         return Ok(vec![jwk, file("kids.json", kids, true, "secret by kid, for jwt_kids_file")]);
     }
     let (private, public) = key.pem()?.context("the key has no PEM form")?;
@@ -129,7 +130,7 @@ fn outputs(args: &Args, key: &Private, kid: &str) -> Result<Vec<Output>> {
         file("pem", private, true, "private key, PEM"),
         jwk,
         file("pub.pem", public, false, "public key, PEM"),
-        file("jwks.json", pretty(&set), false, "public key, JWK Set for jwks_file"),
+        file("jwks.json", output::pretty_json(&set), false, "public key, JWK Set for jwks_file"),
     ])
 }
 
@@ -141,18 +142,13 @@ fn path(out: &Path, suffix: &str) -> PathBuf {
     path.into()
 }
 
-/// The key with what RFC 7517 section 4 says about it, behind its type.
+/// The key with kid, alg and use (RFC 7517 section 4) after its type.
 fn described(key: Jwk, kid: &str, algorithm: Algorithm) -> Jwk {
     let about = [("kid", kid), ("alg", algorithm.name()), ("use", "sig")];
     let mut members = key.into_iter();
     let first = members.next();
     let about = about.into_iter().map(|(name, value)| (name.to_owned(), value.into()));
     first.into_iter().chain(about).chain(members).collect()
-}
-
-/// Indented, with a line break at its end.
-pub(crate) fn pretty(value: &Value) -> String {
-    files::printable_json(&format!("{value:#}\n"))
 }
 
 fn key_size(text: &str) -> Result<KeySize, String> {

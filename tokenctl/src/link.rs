@@ -1,4 +1,4 @@
-//! A link taken apart, and its path as nginx's `$uri` has it.
+//! A link taken apart, and its path as nginx's `$uri`.
 
 use anyhow::{Context as _, Result, bail};
 
@@ -7,11 +7,11 @@ use anyhow::{Context as _, Result, bail};
 pub(crate) struct LinkText<'t> {
     /// Scheme and host of a URL; empty for a path.
     pub(crate) origin: &'t str,
-    /// The path as it stands in the link, `/` at least.
+    /// The path, not decoded; at least `/`.
     pub(crate) path: &'t str,
     /// The query, without its question mark.
     pub(crate) query: Option<&'t str>,
-    /// The fragment with its `#`, or nothing.
+    /// The fragment with its `#`; empty if there is none. Browsers do not send it.
     pub(crate) fragment: &'t str,
 }
 
@@ -38,7 +38,7 @@ impl<'t> LinkText<'t> {
         Ok(Self { origin, path: if path.is_empty() { "/" } else { path }, query, fragment })
     }
 
-    /// What nginx's `$uri` is for it: percent-decoded, dot segments resolved, slashes merged.
+    /// The path as nginx's `$uri`: percent-decoded, dot segments resolved, slashes merged.
     pub(crate) fn uri(&self) -> Result<Vec<u8>> {
         let decoded = percent_decode(self.path.as_bytes())?;
         let mut segments: Vec<&[u8]> = Vec::new();
@@ -62,7 +62,7 @@ impl<'t> LinkText<'t> {
         Ok(uri)
     }
 
-    /// The link with `arguments` put behind its query.
+    /// The link with `arguments` added to its query.
     pub(crate) fn with_arguments(&self, arguments: &str) -> String {
         let Self { origin, path, fragment, .. } = self;
         match self.query {
@@ -85,7 +85,7 @@ fn is_http(scheme: &str) -> bool {
     ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known))
 }
 
-/// `text` up to `mark`, and from it on.
+/// `text` before `mark`, and the rest beginning with `mark`.
 fn split_before(text: &str, mark: char) -> (&str, &str) {
     let at = text.find(mark).unwrap_or(text.len());
     text.split_at_checked(at).unwrap_or((text, ""))

@@ -1,23 +1,37 @@
 //! `tokenctl`: mint, inspect and explain tokens, signed links and keys.
 //!
-//! One module for each subcommand; `private`, `public`, `pem_file` and `keyring` hold what they share about keys,
-//! `link` about signed links, `time`, `secret` and `files` the rest.
+//! Each module imports only modules above it:
+//!
+//! 1. Input and output: `stdout` (was it closed?), `output`, `files`, `time`, `secret`, `options`.
+//! 2. Content: `members` (JSON that keeps its numbers), `link` (a link taken apart), `sections` (a token
+//!    taken apart), `form` (faults of its form).
+//! 3. Keys: `public`, `private`, `private_pem`, `private_jwk`, `key_file` (the key that signs),
+//!    `pem_file` (public keys in PEM), `keyring` (the keys that verify).
+//! 4. Verdicts: `explain` (of a token), `inspect_link` (of a link).
+//! 5. One module for each subcommand: `jwt`, `url`, `keys`, `jwks`, `inspect`.
 #![deny(unsafe_code)]
 
 mod explain;
 mod files;
+mod form;
 mod inspect;
 mod inspect_link;
 mod jwks;
 mod jwt;
+mod key_file;
 mod keyring;
 mod keys;
 mod link;
 mod members;
+mod options;
+mod output;
 mod pem_file;
 mod private;
+mod private_jwk;
+mod private_pem;
 mod public;
 mod secret;
+mod sections;
 mod stdout;
 mod time;
 mod url;
@@ -26,7 +40,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// The exit status of an error in the call or in a file; 1 is a refused token or link.
+/// The exit status for an error in the call or in a file. A refused token or link has status 1.
 const FAILED: u8 = 2;
 
 const EXAMPLES: &str = "\
@@ -73,18 +87,19 @@ fn main() -> ExitCode {
 }
 
 fn failed(error: &anyhow::Error) -> ExitCode {
-    files::complain(&format!("{error:#}"));
+    output::error(&format!("{error:#}"));
     ExitCode::from(FAILED)
 }
 
-/// Help where it was asked for, or what is wrong with the words of the call, which it quotes.
+/// Prints the help or the version, if they were asked for, or what is wrong with the call. Such an error
+/// quotes words of the call, so it is made printable.
 fn instead_of_a_command(said: &clap::Error) -> ExitCode {
-    let text = files::printable(&said.render().to_string());
+    let text = output::printable(&said.render().to_string());
     if said.use_stderr() {
-        files::tell(&text);
+        output::to_stderr(&text);
         return ExitCode::from(FAILED);
     }
-    match files::print(&text) {
+    match output::print(&text) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error),
     }

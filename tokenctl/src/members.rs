@@ -1,5 +1,5 @@
-//! JSON that is written as it was read: `serde_json::Value` changes numbers beyond what a machine
-//! counts with, and takes the last of two equal names.
+//! JSON that is written as it was read. `serde_json::Value` would change large numbers, and silently
+//! take the last of two members with the same name.
 
 use std::fmt;
 
@@ -11,10 +11,10 @@ use token::json::{Document, Value};
 pub(crate) struct Json(String);
 
 impl Json {
-    /// Takes a text for JSON where it is JSON, for a string otherwise.
+    /// Reads a text as JSON if it is JSON, otherwise as a string.
     ///
     /// # Errors
-    /// JSON that no verifier accepts, as where an object has a name twice.
+    /// JSON that verifiers refuse, such as an object with the same name twice.
     pub(crate) fn read(text: &str) -> Result<Self, String> {
         if serde_json::from_str::<IgnoredAny>(text).is_err() {
             return Ok(Self::string(text));
@@ -61,13 +61,13 @@ impl fmt::Display for Json {
 pub(crate) struct Members(Vec<(String, Json)>);
 
 impl Members {
-    /// The members of a value; `None` where it is no object.
+    /// The members of a value; `None` if it is not an object.
     pub(crate) fn of(object: Value<'_>) -> Option<Self> {
         let members = object.members()?;
         Some(Self(members.map(|(name, value)| (name.to_owned(), Json::of(value))).collect()))
     }
 
-    /// Gives a member its value, in the place of the one that it had.
+    /// Sets the value of a member. A member that exists keeps its position.
     pub(crate) fn set(&mut self, name: &str, value: Json) {
         match self.0.iter_mut().find(|(known, _)| known == name) {
             Some((_, old)) => *old = value,

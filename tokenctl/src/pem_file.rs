@@ -1,4 +1,4 @@
-//! The keys of a PEM text.
+//! Public keys in PEM.
 
 use anyhow::{Context as _, Result, bail};
 use x509_cert::Certificate;
@@ -13,7 +13,7 @@ pub(crate) fn public_keys(text: &[u8]) -> Result<Vec<Jwk>> {
     let blocks = pem::parse_many(text).context("PEM")?;
     blocks
         .iter()
-        // OpenSSL writes these before an EC key, which names its curve itself.
+        // OpenSSL writes such a block before an EC key, which names the curve as well.
         .filter(|block| block.tag() != "EC PARAMETERS")
         .enumerate()
         .map(|(i, block)| {

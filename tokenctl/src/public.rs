@@ -9,7 +9,7 @@ use x509_cert::der::Any;
 use x509_cert::der::asn1::{BitString, ObjectIdentifier};
 use x509_cert::spki::SubjectPublicKeyInfo;
 
-/// The members of a JWK, in the order in which they are written.
+/// The members of a JWK in their order.
 pub(crate) type Jwk = Map<String, Value>;
 
 // RFC 3279 section 2.3, RFC 5480 section 2.1, RFC 8410 section 3.
@@ -20,7 +20,7 @@ const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7
 const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
 const P521: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.35");
 
-/// The public members that a JWK may have; whatever else it holds is not passed on.
+/// The public members of a JWK; all others are dropped.
 const PUBLIC_MEMBERS: [&str; 13] =
     ["kty", "kid", "alg", "use", "crv", "n", "e", "x", "y", "x5u", "x5c", "x5t", "x5t#S256"];
 
@@ -79,7 +79,7 @@ pub(crate) fn of_jwk(key: &Jwk) -> Result<Jwk> {
         .into_iter()
         .filter_map(|name| Some((name.to_owned(), key.get(name)?.clone())))
         .collect();
-    // The operations of a private key are not those of its public half.
+    // The operations of a private key are not those of its public key.
     if let Some(operations) = key.get("key_ops").filter(|_| !key.contains_key("d")) {
         public.insert("key_ops".to_owned(), operations.clone());
     }
@@ -116,7 +116,7 @@ pub(crate) fn spki(info: &SubjectPublicKeyInfo<Any, BitString>) -> Result<Jwk> {
     }
 }
 
-/// The curve of that name.
+/// The curve with that identifier.
 pub(crate) fn curve(name: Option<ObjectIdentifier>) -> Result<Curve> {
     match name {
         Some(P256) => Ok(Curve::P256),

@@ -1,4 +1,4 @@
-//! Shared secrets as given on the command line.
+//! Shared secrets on the command line.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use crate::files;
 
-/// How the text of a secret stands for its bytes; the names are those of `jwt_kids`.
+/// How a secret is encoded; the names are those of `jwt_kids`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Encoding {
     /// The bytes of the text itself
@@ -24,7 +24,7 @@ pub(crate) enum Encoding {
 }
 
 impl Encoding {
-    /// The bytes of a secret. An error never quotes it.
+    /// Decodes a secret. An error never contains a part of it.
     pub(crate) fn decode(self, text: &[u8]) -> Result<Vec<u8>> {
         let lenient =
             GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
@@ -90,7 +90,7 @@ impl SecretArgs {
     }
 }
 
-/// Editors and `echo` end a file with a line break that is not meant.
+/// Removes one line break at the end, which editors and `echo` write.
 pub(crate) fn without_line_break(mut text: Vec<u8>) -> Vec<u8> {
     if text.last() == Some(&b'\n') {
         text.pop();

@@ -1,30 +1,32 @@
 //! Whether standard output was closed when the program began.
 //!
-//! Rust's runtime opens `/dev/null` in its place before `main`, so that writing succeeds and nobody
-//! is told that the token has gone nowhere. It has to be looked at before that.
+//! In that case Rust's runtime opens `/dev/null` in its place before `main`. Writing then succeeds, and
+//! nobody notices that the output is lost. So this is checked before the runtime starts.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 static CLOSED: AtomicBool = AtomicBool::new(false);
 
-/// Whether there was nowhere to print to.
+/// Whether standard output was closed at the start.
 pub(crate) fn was_closed() -> bool {
     CLOSED.load(Ordering::Relaxed)
 }
 
-/// What the loader calls before the runtime begins.
+/// A function that the loader calls before the runtime starts.
 #[cfg(target_os = "linux")]
 #[allow(unsafe_code)]
 mod before_main {
-    use super::{CLOSED, Ordering};
+    use std::sync::atomic::Ordering;
 
-    // SAFETY: a section of functions that take nothing and give nothing, each of which the loader
-    // calls once (System V ABI); this one needs nothing of the runtime.
+    use crate::stdout::CLOSED;
+
+    // SAFETY: the section is a list of functions without arguments and result, each of which the loader
+    // calls once (System V ABI); this one does not use the runtime.
     #[used]
     #[unsafe(link_section = ".init_array")]
-    static LOOK: extern "C" fn() = look;
+    static CHECK: extern "C" fn() = check;
 
-    extern "C" fn look() {
+    extern "C" fn check() {
         let closed = rustix::io::fcntl_getfd(rustix::stdio::stdout()).is_err();
         CLOSED.store(closed, Ordering::Relaxed);
     }

@@ -1,4 +1,4 @@
-//! Times as people write and read them.
+//! Times and durations as people write and read them.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -8,7 +8,7 @@ const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
 
-/// nginx's units of time; a month and a year are what nginx takes them for.
+/// nginx's units of time, in seconds. As in nginx, a month has 30 days and a year 365.
 const UNITS: [(char, i64); 7] = [
     ('y', 365 * DAY),
     ('M', 30 * DAY),
@@ -25,8 +25,8 @@ pub(crate) fn now() -> i64 {
     since(SystemTime::now()).and_then(|passed| i64::try_from(passed.as_secs()).ok()).unwrap_or(0)
 }
 
-/// Reads a duration such as `5m`, `1h30m`, `7d` or `-1h`, in seconds. As in nginx a number
-/// without a unit is seconds.
+/// Reads a duration such as `5m`, `1h30m`, `7d` or `-1h`, in seconds. As in nginx, a number without a
+/// unit is in seconds.
 pub(crate) fn duration(text: &str) -> Result<i64, String> {
     let (sign, digits) = match text.strip_prefix('-') {
         Some(rest) => (-1, rest),
@@ -37,7 +37,7 @@ pub(crate) fn duration(text: &str) -> Result<i64, String> {
         .ok_or_else(|| "want a time such as 90s, 5m, 1h30m, 7d, or -1h".to_owned())
 }
 
-/// A duration that is not negative.
+/// Reads a duration that is not negative.
 pub(crate) fn positive_duration(text: &str) -> Result<i64, String> {
     match duration(text)? {
         seconds if seconds < 0 => Err("cannot be negative".to_owned()),
@@ -62,7 +62,7 @@ fn total(text: &str) -> Option<i64> {
     }
 }
 
-/// A point in time as given on the command line.
+/// A point in time on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Moment {
     /// Seconds since the epoch.
@@ -99,17 +99,17 @@ impl Moment {
     }
 }
 
-/// `time` in RFC 3339, where its year has four digits.
+/// `time` in RFC 3339; `None` unless it is in the years 1970 to 9999.
 pub(crate) fn rfc3339(time: i64) -> Option<String> {
     let time = Timestamp::from_second(time).ok().filter(|_| (0..253_402_300_800).contains(&time));
     time.map(|time| time.to_string())
 }
 
-/// The size of a span in its two largest units: `3h 5m`.
+/// The length of a time span in its two largest units: `3h 5m`.
 pub(crate) fn span(seconds: i64) -> String {
     let all = seconds.unsigned_abs();
     let mut rest = all;
-    // Months are left out: how long one is, is a matter of opinion.
+    // Without months, which have different lengths, and weeks.
     let parts: Vec<String> = UNITS
         .iter()
         .filter(|(name, _)| !matches!(name, 'M' | 'w'))
@@ -125,7 +125,7 @@ pub(crate) fn span(seconds: i64) -> String {
     if parts.is_empty() { "0s".to_owned() } else { parts.join(" ") }
 }
 
-/// `time` seen from `now`: `in 5m`, `3h 5m ago`, `now`.
+/// `time` relative to `now`: `in 5m`, `3h 5m ago`, `now`.
 pub(crate) fn relative(time: i64, now: i64) -> String {
     match time.saturating_sub(now) {
         0 => "now".to_owned(),

@@ -5,8 +5,9 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, bail};
 use token::{Link, LinkAlgorithm, LinkSecret};
 
-use crate::files;
 use crate::link::LinkText;
+use crate::options::{LinkNames, link_algorithm};
+use crate::output;
 use crate::secret::SecretArgs;
 use crate::time;
 
@@ -27,7 +28,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     secret: SecretArgs,
     /// md5 is Azion's form: md5(secret + value + expires); hmac-sha256 the stronger one
-    #[arg(long, value_name = "md5|hmac-sha256", value_parser = algorithm, default_value = "md5")]
+    #[arg(long, value_name = "md5|hmac-sha256", value_parser = link_algorithm, default_value = "md5")]
     alg: LinkAlgorithm,
     /// From now to the expiry: 90s, 5m, 1h30m, 7d; -1h for a link that has expired. Default: 1h
     #[arg(long, value_name = "TIME", value_parser = time::duration, allow_hyphen_values = true,
@@ -37,7 +38,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "UNIX")]
     expires: Option<String>,
     #[command(flatten)]
-    names: Names,
+    names: LinkNames,
     /// What is signed, as secure_token_value makes it; default: the path
     #[arg(long, value_name = "STRING", allow_hyphen_values = true)]
     value: Option<String>,
@@ -46,23 +47,12 @@ pub(crate) struct Args {
     link: String,
 }
 
-/// The names of the two arguments.
-#[derive(clap::Args)]
-pub(crate) struct Names {
-    /// The query argument of the signature
-    #[arg(long, value_name = "NAME", default_value = "st")]
-    pub(crate) sig_arg: String,
-    /// The query argument of the expiry
-    #[arg(long, value_name = "NAME", default_value = "e")]
-    pub(crate) expires_arg: String,
-}
-
 const DEFAULT_LIFETIME: i64 = 3600;
 
 /// Signs and prints.
 pub(crate) fn run(args: &Args, now: i64) -> Result<ExitCode> {
     let link = sign(args, now)?;
-    files::print(&format!("{link}\n"))?;
+    output::print(&format!("{link}\n"))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -80,14 +70,14 @@ fn sign(args: &Args, now: i64) -> Result<String> {
         );
     }
     let link = LinkText::parse(&args.link)?;
-    let Names { sig_arg, expires_arg } = &args.names;
+    let LinkNames { sig_arg, expires_arg } = &args.names;
     for name in [sig_arg, expires_arg] {
         let separates = |c: char| c.is_whitespace() || c.is_control() || "&=;#?%+".contains(c);
         if name.is_empty() || name.contains(separates) {
             bail!("{name:?} cannot be the name of an argument");
         }
     }
-    // nginx looks for arguments without regard to case.
+    // nginx ignores the case of an argument's name.
     let taken = link
         .argument_names()
         .find(|name| [sig_arg, expires_arg].iter().any(|ours| ours.eq_ignore_ascii_case(name)));
@@ -100,11 +90,6 @@ fn sign(args: &Args, now: i64) -> Result<String> {
     };
     let signature = secret.sign(args.alg, &value, expires.as_bytes());
     Ok(link.with_arguments(&format!("{sig_arg}={signature}&{expires_arg}={expires}")))
-}
-
-/// Reads the name of an algorithm of links.
-pub(crate) fn algorithm(name: &str) -> Result<LinkAlgorithm, String> {
-    LinkAlgorithm::from_name(name).ok_or_else(|| "md5 or hmac-sha256".to_owned())
 }
 
 #[cfg(test)]

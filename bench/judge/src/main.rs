@@ -6,14 +6,14 @@ use std::env;
 use std::hint::black_box;
 
 use token::base64url::decode;
-use token::{Algorithm, Cache, Link, LinkAlgorithm, LinkPolicy, LinkSecret, Loan};
+use token::{Algorithm, Cache, Link, LinkAlgorithm, LinkPolicy, LinkSecret, LiveInputs};
 
 #[path = "../../../token/tests/common/tokens.rs"]
 mod tokens;
 
 use tokens::{NOW, key, rule, token, trust};
 
-/// How many different tokens there are of those that no cache has seen.
+/// How many different tokens are used where the cache must not know them.
 const DIFFERENT: usize = 64;
 
 fn main() {
@@ -23,12 +23,12 @@ fn main() {
     judge(&what, times);
 }
 
-/// What is made before is made whatever `times` is, so that the difference of two runs is what the
-/// judgements take.
+/// The preparation is the same whatever `times` is, so the difference of two runs is the cost of the
+/// judgements.
 fn judge(what: &str, times: usize) {
     let algorithm = Algorithm::HS256;
     match what {
-        // The part of it all that is not ours.
+        // The part that the library does.
         "signature" => {
             let (token, key) = (token(algorithm, 0), key(algorithm));
             let dot = token.iter().rposition(|byte| *byte == b'.').unwrap();
@@ -44,11 +44,15 @@ fn judge(what: &str, times: usize) {
             let tokens: Vec<_> = (0..count).map(|n| token(algorithm, n)).collect();
             let cache = Cache::new(room).unwrap();
             for token in &tokens {
-                trust.check_cached(token, NOW, |_| Loan::default(), Some(&cache)).unwrap();
+                trust.check_cached(token, NOW, |_| LiveInputs::default(), Some(&cache)).unwrap();
             }
             for token in tokens.iter().cycle().take(times) {
-                let token =
-                    trust.check_cached(black_box(token), NOW, |_| Loan::default(), Some(&cache));
+                let token = trust.check_cached(
+                    black_box(token),
+                    NOW,
+                    |_| LiveInputs::default(),
+                    Some(&cache),
+                );
                 assert!(rule.holds(&token.unwrap().payload, &["read"]));
             }
         }

@@ -1,12 +1,12 @@
-//! What tells which entry of the cache is where, which was used last, and which expires first.
+//! The three indices of the cache: by hash, by last use, and by expiry.
 //!
-//! Each of the three is a few numbers for each slot, in memory that is set aside when it is made
-//! and never moved: a full cache makes room for one token at a time, at the same cost for each.
+//! Each has a few numbers for each slot. Its memory is allocated once and never moved, so that adding
+//! a token to a full cache always costs the same.
 
-/// The number of a place for an entry.
+/// The number of an entry's place in the cache.
 pub(super) type Slot = u32;
 
-/// What the three keep for each slot, in bytes.
+/// The bytes that the three indices need for each slot.
 pub(super) const INDEX_BYTES: usize = 2 * size_of::<Slot>() // Buckets, whose chains are short
     + size_of::<(Slot, Slot)>()
     + size_of::<(i64, Slot)>()
@@ -25,22 +25,22 @@ fn set<T>(of: &mut [T], at: Slot, value: T) {
     }
 }
 
-/// An empty list that can take so many without an allocation; `None` where there is no memory for
-/// it, which must not end the process.
+/// An empty list with room for `count` elements; `None` if there is not enough memory, which must not
+/// end the process.
 pub(super) fn room_for<T>(count: usize) -> Option<Vec<T>> {
     let mut list = Vec::new();
     list.try_reserve_exact(count).ok()?;
     Some(list)
 }
 
-/// Chains of the slots whose hashes fall into one bucket.
+/// Finds slots by hash: for each bucket a chain of the slots whose hashes belong to it.
 pub(super) struct Buckets {
     first: Box<[Slot]>,
     next: Vec<Slot>,
 }
 
 impl Buckets {
-    /// For so many slots at most; `None` where there is no memory.
+    /// With room for `slots`; `None` if there is not enough memory.
     pub(super) fn new(slots: usize) -> Option<Self> {
         let next = room_for(slots)?;
         let mut first = room_for(slots.next_power_of_two())?;
@@ -49,11 +49,11 @@ impl Buckets {
     }
 
     fn bucket(&self, hash: u64) -> Slot {
-        // Of a power of two, so the low bits; the number of buckets fits in what numbers slots.
+        // The number of buckets is a power of two, so the low bits select one; it fits into a `Slot`.
         (hash & (self.first.len() as u64 - 1)) as Slot
     }
 
-    /// The slots that may hold what hashes so.
+    /// The slots of the bucket that `hash` belongs to.
     pub(super) fn slots(&self, hash: u64) -> impl Iterator<Item = Slot> {
         let first = get(&self.first, self.bucket(hash)).filter(|slot| *slot != NONE);
         std::iter::successors(first, |slot| get(&self.next, *slot).filter(|next| *next != NONE))
@@ -82,24 +82,24 @@ impl Buckets {
 
 /// The slots in the order of their last use.
 pub(super) struct Recency {
-    /// Of each slot the one used before it and the one used after it.
+    /// For each slot the one used just before it and the one used just after it.
     links: Vec<(Slot, Slot)>,
     oldest: Slot,
     newest: Slot,
 }
 
 impl Recency {
-    /// For so many slots at most; `None` where there is no memory.
+    /// With room for `slots`; `None` if there is not enough memory.
     pub(super) fn new(slots: usize) -> Option<Self> {
         Some(Self { links: room_for(slots)?, oldest: NONE, newest: NONE })
     }
 
-    /// The one not used for the longest time.
+    /// The least recently used slot.
     pub(super) fn oldest(&self) -> Option<Slot> {
         (self.oldest != NONE).then_some(self.oldest)
     }
 
-    /// Adds a slot that is in use now.
+    /// Adds a slot as the most recently used.
     pub(super) fn insert(&mut self, slot: Slot) {
         if self.links.len() <= slot as usize {
             self.links.resize(slot as usize + 1, (NONE, NONE));
@@ -124,7 +124,7 @@ impl Recency {
         }
     }
 
-    /// Notes that a slot is in use now.
+    /// Marks a slot as the most recently used.
     pub(super) fn touch(&mut self, slot: Slot) {
         if self.newest != slot {
             self.remove(slot);
@@ -133,20 +133,21 @@ impl Recency {
     }
 }
 
-/// The slots that expire, the first on top: a binary heap that knows where each slot stands.
+/// The slots that expire, as a binary heap with the earliest on top. It knows the position of each
+/// slot, so that any slot can be removed.
 pub(super) struct Expiry {
     heap: Vec<(i64, Slot)>,
-    /// Where in the heap each slot is.
+    /// The position of each slot in the heap.
     places: Vec<Slot>,
 }
 
 impl Expiry {
-    /// For so many slots at most; `None` where there is no memory.
+    /// With room for `slots`; `None` if there is not enough memory.
     pub(super) fn new(slots: usize) -> Option<Self> {
         Some(Self { heap: room_for(slots)?, places: room_for(slots)? })
     }
 
-    /// The slot that expires first, and when.
+    /// The earliest expiry and its slot.
     pub(super) fn first(&self) -> Option<(i64, Slot)> {
         self.heap.first().copied()
     }
@@ -159,7 +160,7 @@ impl Expiry {
         self.raise(self.heap.len() - 1);
     }
 
-    /// Takes a slot out, if it is in.
+    /// Removes a slot, if it is in the heap.
     pub(super) fn remove(&mut self, slot: Slot) {
         let Some(place) = get(&self.places, slot).filter(|place| *place != NONE) else { return };
         set(&mut self.places, slot, NONE);
@@ -187,7 +188,7 @@ impl Expiry {
         self.note(b);
     }
 
-    /// Moves what stands at `place` up to where it belongs.
+    /// Moves the element at `place` up to its right position, and returns that.
     fn raise(&mut self, mut place: usize) -> usize {
         while place > 0 && self.time(place) < self.time((place - 1) / 2) {
             self.swap(place, (place - 1) / 2);
@@ -197,7 +198,7 @@ impl Expiry {
         place
     }
 
-    /// Moves what stands at `place` down to where it belongs.
+    /// Moves the element at `place` down to its right position.
     fn lower(&mut self, mut place: usize) {
         loop {
             let children = [2 * place + 1, 2 * place + 2];

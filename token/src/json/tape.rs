@@ -1,16 +1,16 @@
-//! Writing the nodes of a text onto a tape, as serde_json reads them.
+//! The parser: writes the nodes of a text onto a tape, in the order in which serde_json reads them.
 
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
-use super::{MAX_DEPTH, Node, Number, Span, digits};
-use crate::number::MAX_EXPONENT_DIGITS;
+use super::node::{MAX_DEPTH, Node, Span, digits};
+use crate::number::{MAX_EXPONENT_DIGITS, Number};
 
-/// Up to so many, comparing every pair of names is faster than sorting them.
+/// Up to this number of members, comparing every pair of names is faster than sorting them.
 const FEW_MEMBERS: usize = 16;
 
-/// The strings of a text that held escapes, unescaped, and all of its nodes.
+/// The unescaped strings of a text and all of its nodes.
 pub(super) fn write(
     text: &str,
     max_nodes: usize,
@@ -23,8 +23,8 @@ pub(super) fn write(
     Ok((tape.unescaped.into_boxed_str(), tape.nodes))
 }
 
-/// A bound of how many nodes a text has, close to it where strings hold little punctuation: each but
-/// the first follows one of these.
+/// An upper limit for the number of nodes: each but the first follows one of these characters. It is
+/// close unless strings contain many of them.
 fn most_nodes(text: &[u8]) -> usize {
     1 + text.iter().filter(|byte| matches!(byte, b',' | b':' | b'[' | b'{')).count()
 }
@@ -35,7 +35,7 @@ struct Tape<'t> {
     unescaped: String,
     nodes: Vec<Node>,
     max_nodes: usize,
-    /// Where in the text the last string or number ended whose place is known.
+    /// The offset after the last string or number whose position is known.
     read: usize,
 }
 
@@ -63,10 +63,10 @@ impl Tape<'_> {
         Ok(())
     }
 
-    /// A string that stands in the text without an escape.
+    /// Adds a string without escapes.
     fn push_plain<E: serde::de::Error>(&mut self, part: &str) -> Result<(), E> {
-        // `part` was lent by the parser from `text`, so the difference of the addresses is its
-        // offset; a part from elsewhere would read as an empty string, never out of bounds.
+        // The parser borrowed `part` from `text`, so the difference of the addresses is its offset. For
+        // any other `part` the result would be an empty string, never an access out of bounds.
         let start = (part.as_ptr() as usize).saturating_sub(self.text.as_ptr() as usize);
         self.read = start + part.len() + 1;
         self.push(Node::Plain(span(start, part.len())))
@@ -78,9 +78,8 @@ impl Tape<'_> {
         self.push(Node::Unescaped(span(start, part.len())))
     }
 
-    /// Where the number is written that the parser has just read. It gives the value only, which is
-    /// not all that is written: the number is what comes next in the text, perhaps behind strings
-    /// that held escapes.
+    /// The offset of the number that the parser has just read. The parser passes the value only, not
+    /// how it is written. The number is the next one in the text, perhaps after strings with escapes.
     fn find_number(&self) -> usize {
         let mut at = self.read;
         let text = self.text.as_bytes();
@@ -94,20 +93,20 @@ impl Tape<'_> {
         at
     }
 
-    /// An integer that is not negative, of which JSON has one spelling.
+    /// Adds an integer that is not negative; JSON has exactly one way to write it.
     fn push_integer<E: serde::de::Error>(&mut self, value: u32) -> Result<(), E> {
         let at = self.find_number();
         self.read = at + digits(value) as usize;
         self.push(Node::Integer { start: u32::try_from(at).unwrap_or(u32::MAX), value })
     }
 
-    /// A number that may be written in any way.
+    /// Adds any other number.
     fn push_number<E: serde::de::Error>(&mut self) -> Result<(), E> {
         let at = self.find_number();
         let rest = self.text.as_bytes().get(at..).unwrap_or_default();
         let len = rest.iter().take_while(|byte| is_in_number(**byte)).count();
         self.read = at + len;
-        // Of a short one so is the exponent.
+        // The exponent of a short number is short as well.
         if len > MAX_EXPONENT_DIGITS
             && let Some(literal) = self.text.get(at..at + len)
             && !Number::of_literal(literal).has_exponent_in_bounds()
@@ -127,13 +126,13 @@ impl Tape<'_> {
         text.get(span.start as usize..span.end as usize).unwrap_or_default()
     }
 
-    /// Where the next node will stand. The text is shorter than 4 GiB and a node takes a byte of
-    /// it at least, so this fits.
+    /// The index of the next node. It fits: the text is shorter than 4 GiB and each node takes at least
+    /// one byte of it.
     fn here(&self) -> u32 {
         u32::try_from(self.nodes.len()).unwrap_or(u32::MAX)
     }
 
-    /// Closes the container that was opened at `at`.
+    /// Sets the end of the array or object at `at`.
     fn close(&mut self, at: u32, node: impl FnOnce(u32) -> Node) {
         let end = self.here();
         if let Some(slot) = self.nodes.get_mut(at as usize) {
@@ -141,7 +140,7 @@ impl Tape<'_> {
         }
     }
 
-    /// The first name that stands twice among `names`.
+    /// A name that occurs twice in `names`.
     fn repeated(&self, names: &Names) -> Option<&str> {
         if names.further.is_empty() {
             let known = names.few.get(..names.count).unwrap_or_default();
@@ -162,10 +161,10 @@ impl Tape<'_> {
     }
 }
 
-/// The places of an object's names; of few members without an allocation.
+/// The indices of an object's names; without an allocation if there are few.
 #[derive(Default)]
 struct Names {
-    /// Each with what two that are equal have in common, and most others have not.
+    /// A tag and an index for each name. Equal names have equal tags, most other names do not.
     few: [(u32, u32); FEW_MEMBERS],
     count: usize,
     further: Vec<u32>,
@@ -186,7 +185,7 @@ impl Names {
     }
 }
 
-/// How long a string is, from behind its first quote to behind its last.
+/// The length of a string from after its first quote to after its last; `text` begins after the first.
 fn quoted_len(text: &[u8]) -> usize {
     let mut at = 0;
     loop {
@@ -203,7 +202,7 @@ fn span(start: usize, len: usize) -> Span {
     Span { start: at(start), end: at(start + len) }
 }
 
-/// Writes one value, `depth` containers down, onto the tape.
+/// Writes one value onto the tape; `depth` arrays and objects are around it.
 struct Seed<'a, 't> {
     tape: &'a mut Tape<'t>,
     depth: usize,

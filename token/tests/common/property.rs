@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
-/// The same cases every time, so that a run says something of the change that it tests; new ones
-/// where their number is asked for.
+/// The same cases every time, so that a failure comes from the change under test; new ones if their
+/// number is set.
 fn runner(config: Config, anew: bool) -> TestRunner {
     if anew {
         return TestRunner::new(config);

@@ -1,5 +1,5 @@
-//! Tokens that are refused, each beside a good one of its algorithm, its size and its shape: what
-//! the benchmark and the test of the cost of refusing judge.
+//! Refused tokens, each with a good one of the same algorithm, size and shape, for the benchmark and the
+//! test of the cost of refusing.
 
 use std::sync::Arc;
 
@@ -11,8 +11,8 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use token::base64url::{decode, encode};
 use token::{
-    Algorithm, AlgorithmSet, Beside, Demands, Key, KeySet, Loan, MAX_CANDIDATES, MAX_TOKEN_LEN,
-    Policy, Providers, Trust, load_keys,
+    Algorithm, AlgorithmSet, Key, KeySet, LiveInputs, LocationPolicy, MAX_CANDIDATES,
+    MAX_TOKEN_LEN, Policy, Providers, Requirements, Trust, load_keys,
 };
 
 const NOW: i64 = 1_800_000_000;
@@ -33,7 +33,7 @@ impl Case {
     /// Judges one of the two, and asserts that the verdict is the right one.
     pub(crate) fn judge(&self, refused: bool) {
         let token = if refused { &self.refused } else { &self.good };
-        let judged = self.trust.check(token.as_bytes(), NOW, |_| Loan::default());
+        let judged = self.trust.check(token.as_bytes(), NOW, |_| LiveInputs::default());
         assert_eq!(judged.is_err(), refused, "{}: {judged:?}", self.name);
     }
 }
@@ -141,8 +141,8 @@ pub(crate) fn cases(many: usize) -> Vec<Case> {
         add("bad signature", &one, plain.clone(), badly_signed(&plain), 2.0);
         add("expired", &one, plain.clone(), sign(&header, r#"{"exp":1799999999}"#), 2.0);
 
-        // The header is the one part that is read before the signature: as many members as it may
-        // have are read, and then no more.
+        // Only the header is parsed before the signature is verified, up to the allowed number of
+        // members.
         let start = format!(r#""alg":"{algorithm}","kid":"key","#);
         let wide = |last: &str| members(&start, 1_000, last);
         let good = sign(&wide("last"), "{}");
@@ -162,7 +162,7 @@ pub(crate) fn cases(many: usize) -> Vec<Case> {
         let unknown = long.replacen("kk", "kx", 1);
         add("long kid, unknown", &long_kid, good, sign(&unknown, "{}"), 2.0);
 
-        // The payload is read only of a token whose signature held.
+        // The payload is parsed only after the signature has been verified.
         let good = sign(&header, &members("", 44_000, "last"));
         add("large, bad signature", &one, good.clone(), badly_signed(&good), 2.0);
         let twice = sign(&header, &members("", 44_000, "m0"));
@@ -171,14 +171,17 @@ pub(crate) fn cases(many: usize) -> Vec<Case> {
         assert!(good.len() < MAX_TOKEN_LEN && oversized.len() > 1024 * 1024);
         add("of a megabyte", &one, plain.clone(), oversized, 2.0);
 
-        // Among providers the payload is read first, to find its issuer.
+        // With several providers the payload is read before, to find the issuer.
         let provider = Policy {
             keys: vec![Arc::new(KeySet::new(vec![key(algorithm, Some("key"))]))],
-            demands: vec![Demands { issuers: [Box::from("me")].into(), ..Demands::default() }],
+            requirements: vec![Requirements {
+                issuers: [Box::from("me")].into(),
+                ..Requirements::default()
+            }],
             ..Policy::default()
         };
         let providers = Arc::new(Providers::new([provider]).unwrap());
-        let providers = Arc::new(Trust::Providers(providers, Beside::default()));
+        let providers = Arc::new(Trust::Providers(providers, LocationPolicy::default()));
         let payload = |last: &str| members("\"iss\":\"me\",", 44_000, last);
         let good = sign(&header, &payload("last"));
         add("of a provider, bad signature", &providers, good.clone(), badly_signed(&good), 2.0);
@@ -200,7 +203,7 @@ pub(crate) fn cases(many: usize) -> Vec<Case> {
         let keys =
             |first: Key| trust(std::iter::once(first).chain((1..several).map(filled)).collect());
         let set = keys(key(algorithm, Some("key")));
-        // At the bound itself but for what is read beside the signature: some noise is allowed for.
+        // This is at the limit itself, plus what is read besides the signature; some noise is allowed.
         assert_eq!(MAX_CANDIDATES, 2);
         let bound = 2.1;
         let name = format!("no kid, {several} keys");
@@ -208,7 +211,7 @@ pub(crate) fn cases(many: usize) -> Vec<Case> {
         let unknown = sign(&header.replacen("key", "kez", 1), "{}");
         add(&format!("unknown kid, {several} keys"), &set, plain.clone(), unknown, 2.0);
 
-        // Against good ones of the same size that are quick to read: one long string.
+        // Compared with good tokens of the same size that are cheap to read: one long string.
         let text = |start: &str, len: usize| format!("{{{start}\"x\":\"{}\"}}", "x".repeat(len));
         let good = sign(&text(&start, 5_900), "{}");
         let slow = |item: &str, around: [&str; 2]| {

@@ -1,5 +1,5 @@
-//! Tokens of each algorithm, and what judges them: what the benchmark of the stages and the count of
-//! instructions work on.
+//! Tokens of each algorithm and a policy for them, for the benchmark of the stages and the count of
+//! instructions.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use aws_lc_rs::signature::{
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use token::base64url::{decode, encode};
-use token::{Algorithm, ClaimRule, Demands, Key, KeySet, Operator, Policy, Trust, load_keys};
+use token::{Algorithm, ClaimRule, Key, KeySet, Operator, Policy, Requirements, Trust, load_keys};
 
 pub(crate) const NOW: i64 = 1_800_000_000;
 pub(crate) const SECRET: &[u8] = b"the secret of the benchmark, long enough for HS256";
@@ -75,15 +75,15 @@ pub(crate) fn key(algorithm: Algorithm) -> Key {
     load_keys(file.as_bytes(), Some(&kid)).unwrap().keys.remove(0)
 }
 
-/// What accepts tokens of these algorithms: their keys, an issuer and an audience.
+/// Accepts tokens of these algorithms: their keys, an issuer and an audience.
 pub(crate) fn trust(algorithms: &[Algorithm]) -> Trust {
     let keys = vec![Arc::new(KeySet::new(algorithms.iter().copied().map(key).collect()))];
-    let demands = Demands {
+    let requirements = Requirements {
         issuers: [Box::from("https://issuer.example")].into(),
         audiences: [Box::from("api")].into(),
-        ..Demands::default()
+        ..Requirements::default()
     };
-    Trust::Keys(Policy { keys, demands: vec![demands], ..Policy::default() })
+    Trust::Keys(Policy { keys, requirements: vec![requirements], ..Policy::default() })
 }
 
 /// The rule that the tokens satisfy, for the value `read`.

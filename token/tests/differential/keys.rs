@@ -19,7 +19,7 @@ pub(crate) struct Pair {
     pub(crate) jwk: String,
     pub(crate) sign: Sign,
     pub(crate) verify: Verify,
-    /// How `jsonwebtoken` calls the algorithm, and its key; it knows no ES512.
+    /// `jsonwebtoken`'s name for the algorithm, and its key; it has no ES512.
     pub(crate) second: Option<(second::Algorithm, second::DecodingKey)>,
 }
 

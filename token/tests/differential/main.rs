@@ -1,9 +1,9 @@
 //! The core against a second implementation: RustCrypto's primitives, under `jsonwebtoken` or by
 //! themselves, and a naive reading of the token written here.
 //!
-//! Tokens are generated, signed and mutated. Of each the model below says what must become of it,
-//! to the reason; `jsonwebtoken` says whether it would accept it. Where the two implementations
-//! disagree, one of the reasons of [`Stricter`] must explain it.
+//! Tokens are generated, signed and mutated. For each token the model predicts the result with its
+//! reason, and `jsonwebtoken` says whether it accepts the token. If the two implementations disagree,
+//! one of the reasons of [`Stricter`] must explain it.
 //!
 //! `PROPTEST_CASES` sets how many cases there are of each property; a failure prints the smallest
 //! input that it was seen with.
@@ -186,7 +186,7 @@ fn parts_of_different_tokens_never_hold_together() {
     });
 }
 
-/// A byte string built from another: what a forger of signatures would try.
+/// A byte string made from another one, as a forger of signatures would try.
 #[derive(Debug, Clone)]
 enum Forged {
     Changed(Vec<Change>),
@@ -212,7 +212,8 @@ fn forged() -> impl Strategy<Value = Forged> {
     ]
 }
 
-/// The number whose multiples mean nothing to a signature: an order, or the modulus of RSA.
+/// The number that can be added to a part of a signature without effect: the order of the curve, or the
+/// modulus of RSA.
 fn modulus(algorithm: Algorithm) -> Option<Vec<u8>> {
     let hex = match algorithm {
         Algorithm::ES256 => "ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551",
@@ -224,7 +225,7 @@ fn modulus(algorithm: Algorithm) -> Option<Vec<u8>> {
             "01fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffa\
              51868783bf2f966b7fcc0148f709a5d03bb5c9b8899c47aebb6fb71e91386409"
         }
-        // Little-endian, as RFC 8032 has it.
+        // Little-endian (RFC 8032).
         Algorithm::EdDSA => "edd3f55c1a631258d69cf7a2def9de1400000000000000000000000000000010",
         Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512 => return None,
         _ => {
@@ -304,13 +305,13 @@ fn signatures_are_judged_as_a_second_implementation_does() {
         let signature = forged.of(*algorithm, &good);
         let ours = keys[which].verify(*algorithm, message.as_bytes(), &signature);
         let theirs = (pair(*algorithm).verify)(message.as_bytes(), &signature);
-        // RFC 8017 section 5.2.2 has RSA signatures of n and above refused. The `rsa` crate takes
-        // s + n for s where that fits into the length, which depends on the salt of the day.
+        // RFC 8017 section 5.2.2 refuses RSA signatures of n and above. The `rsa` crate accepts s + n if
+        // it fits into the length, which depends on the random salt.
         let beyond =
             modulus(*algorithm).is_some_and(|n| n.len() == signature.len() && signature >= n);
         let theirs = theirs && !beyond;
         assert_eq!(ours, theirs, "{algorithm} {}", hex::encode(&signature));
-        // s and n - s both hold in ECDSA; nothing else does but the signature itself.
+        // In ECDSA n - s is as right as s; no other change leaves the signature right.
         let negated = Forged::Part { half: Some(false), by: 5 }.of(*algorithm, &good);
         let malleable = matches!(algorithm, Algorithm::ES256 | Algorithm::ES384 | Algorithm::ES512);
         assert_eq!(ours, signature == good || (malleable && signature == negated));
@@ -370,8 +371,8 @@ fn ed25519_keys_are_judged_as_a_second_implementation_does() {
     let (message, signature) = good.rsplit_once('.').unwrap();
     let signature = decode(signature.as_bytes()).unwrap();
     let off = RefCell::new(0);
-    // Half of all byte strings are no y of a point. aws-lc finds that out when it verifies, not
-    // when it loads the key: such a key loads here, and nothing holds with it.
+    // Half of all byte strings are not the y of a point. aws-lc detects this when it verifies, not when
+    // it loads the key: such a key can be loaded, but verifies nothing.
     check(400, proptest::array::uniform32(any::<u8>()), |point| {
         let key = Key::ed25519(&point, AlgorithmSet::ALL).unwrap();
         assert!(!key.verify(Algorithm::EdDSA, message.as_bytes(), &signature));

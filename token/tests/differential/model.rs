@@ -1,8 +1,8 @@
-//! The model: what must become of a token.
+//! The model: which result a token must have.
 
 use jsonwebtoken as second;
 use token::base64url::encode;
-use token::{Algorithm, Demands, Policy, Reject};
+use token::{Algorithm, Policy, Reject, Requirements};
 
 use crate::keys::{KEYS, PAIRS, pair};
 use crate::tree::Tree;
@@ -10,25 +10,25 @@ use crate::tree::Tree;
 /// Why the two implementations may disagree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Stricter {
-    /// Here a member name may stand once only; there the last one counts.
+    /// Here a repeated member is refused; there the last one counts.
     Duplicates,
     /// Here nesting ends at 32 levels, there at 128.
     Depth,
-    /// `crit` and `b64` are refused here, as no extension is understood; there they are read past.
+    /// `crit` and `b64` are refused here, as no extension is supported; there they are ignored.
     Critical,
-    /// A member that is null is of the wrong type here, and absent there.
+    /// A member that is null has the wrong type here; there it counts as absent.
     NullMember,
-    /// The registered claims have their types here also where no rule asks for them.
+    /// Here registered claims must have the right types even if no rule uses them.
     ClaimTypes,
-    /// Which claims are demanded is the policy's; there it was asked for none.
-    Demands,
-    /// A kid chooses the key here; there the caller does.
+    /// Here the policy requires claims; there none are required.
+    Requirements,
+    /// Here the kid selects the key; there the caller does.
     KeyChoice,
     /// There: `jwk`, `jku`, `x5c` and others must have their types though nothing reads them.
     UnusedMembers,
 }
 
-/// What the policy of the properties below demands.
+/// What the policy of the properties below requires.
 #[derive(Debug, Clone)]
 pub(crate) struct Wanted {
     pub(crate) leeway: i64,
@@ -54,7 +54,7 @@ impl Wanted {
             keys: vec![KEYS.clone()],
             algorithms: self.algorithms.as_ref().map(|list| list.iter().copied().collect()),
             leeway: self.leeway,
-            demands: vec![Demands {
+            requirements: vec![Requirements {
                 issuers: one(self.issuer, ISSUER),
                 audiences: one(self.audience, AUDIENCE),
                 types: one(self.typ, TYP),
@@ -65,8 +65,8 @@ impl Wanted {
         }
     }
 
-    /// What must become of a token of these parts at [`NOW`], and what may explain that another
-    /// implementation sees it otherwise.
+    /// The result that a token of these parts must have at [`NOW`], and the reasons why another
+    /// implementation may disagree.
     pub(crate) fn expect(&self, parts: &Parts) -> (Result<(), Reject>, Vec<Stricter>) {
         let mut why = Vec::new();
         let result = self.judge(parts, &mut why);
@@ -105,7 +105,7 @@ impl Wanted {
         let alg = header.text("alg").ok_or(Reject::Malformed)?;
         let alg = Algorithm::from_name(alg).ok_or(Reject::BadAlgorithm)?;
         if self.algorithms.as_ref().is_some_and(|accepted| !accepted.contains(&alg)) {
-            why.push(Stricter::Demands);
+            why.push(Stricter::Requirements);
             return Err(Reject::BadAlgorithm);
         }
         // Every alternative has one key of its own kid; P-256 and RSA have one without a kid.
@@ -141,7 +141,7 @@ impl Wanted {
         }
         self.judge_claims(&header, &payload).inspect_err(|reject| {
             let malformed = *reject == Reject::Malformed;
-            why.push(if malformed { Stricter::ClaimTypes } else { Stricter::Demands });
+            why.push(if malformed { Stricter::ClaimTypes } else { Stricter::Requirements });
         })
     }
 
@@ -208,7 +208,7 @@ impl Parts {
     }
 }
 
-/// What `jsonwebtoken` says of a token that is to be verified with the key of `algorithm`.
+/// Whether `jsonwebtoken` accepts a token, with the key of `algorithm`.
 pub(crate) fn second_opinion(token: &[u8], algorithm: Algorithm) -> Option<serde_json::Value> {
     let (name, key) = pair(algorithm).second.as_ref()?;
     let mut validation = second::Validation::new(*name);

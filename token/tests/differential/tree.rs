@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
-/// JSON with every member that was written, so also those that are written twice.
+/// JSON with every member, also repeated ones.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Tree {
     Null,

@@ -91,12 +91,12 @@ fn cookies_and_arguments_are_found_as_the_rule_says() {
     });
 }
 
-/// A value is what each of these readers finds, and nothing is there where none of them finds any.
+/// If there is a value, each of these readers finds it; if there is none, none of them finds one.
 fn agree(found: Found<'_>, readings: &[Vec<String>]) {
     match found {
         Found::One(value) => {
             let value = std::str::from_utf8(value).unwrap();
-            // What a token cannot hold is refused by its form.
+            // Characters that a token cannot contain are refused later, by its form.
             let is_token = !value.contains(|char: char| " \t=,;[]+%".contains(char));
             assert!(!is_token || readings.iter().all(|it| *it == [value]), "{value} {readings:?}");
         }
@@ -108,7 +108,7 @@ fn agree(found: Found<'_>, readings: &[Vec<String>]) {
     }
 }
 
-/// What `$cookie_tok` shows, as nginx looks for it: the first.
+/// The value of `$cookie_tok`: nginx takes the first.
 fn nginx_cookie(lines: &[String]) -> Vec<String> {
     for line in lines {
         let mut rest = line.as_str();
@@ -118,7 +118,7 @@ fn nginx_cookie(lines: &[String]) -> Vec<String> {
                 if let Some(value) = rest.strip_prefix('=') {
                     return vec![value.trim_start_matches(' ').split(';').next().unwrap().into()];
                 }
-                // It goes on behind the character that it has looked at, which may be a separator.
+                // It continues after the character that it has compared, which may be a separator.
                 rest = rest.get(1..).unwrap_or_default();
             }
             rest = rest.find([';', ',']).map_or("", |at| rest[at + 1..].trim_start_matches(' '));
@@ -127,7 +127,7 @@ fn nginx_cookie(lines: &[String]) -> Vec<String> {
     Vec::new()
 }
 
-/// RFC 6265, as a server with its own parser reads it: all of them.
+/// RFC 6265 as other servers parse it: all values.
 fn plain_cookies(lines: &[String]) -> Vec<String> {
     let pairs = lines.iter().flat_map(|line| line.split(';'));
     let pairs = pairs.filter_map(|pair| pair.split_once('='));
@@ -148,7 +148,7 @@ fn lax_cookies(lines: &[String]) -> Vec<String> {
     pairs.filter(|(name, _)| lax_name(name)).map(|(_, it)| it.trim().to_owned()).collect()
 }
 
-/// What `$arg_tok` shows: the first.
+/// The value of `$arg_tok`: the first.
 fn nginx_argument(query: &str) -> Vec<String> {
     let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
     let mut values = pairs.filter(|(name, _)| name.eq_ignore_ascii_case("tok"));

@@ -96,7 +96,7 @@ fn every_value_can_be_written_into_a_list() {
 
 #[test]
 fn a_long_list_holds_what_a_sorted_set_does() {
-    // Few enough that many are there twice, and that what is looked up is often there.
+    // Few different values, so that many are repeated and searches often succeed.
     let value = (0..3_000_u32).prop_map(|value| format!("id-{value}"));
     let values = vec(value.clone(), 0..2_000);
     check(60, (values, vec(value, 200), select(vec!["\n", "\r\n", " \n\n"])), |it| {

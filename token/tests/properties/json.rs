@@ -10,7 +10,7 @@ use token::json::{Document, MAX_DEPTH, Number, Value};
 
 use crate::property::check;
 
-/// A JSON text, valid but for what the parser is stricter about.
+/// A JSON text that is valid, except perhaps for the stricter rules of this parser.
 fn json_text() -> impl Strategy<Value = String> {
     let string = prop_oneof![
         4 => select(vec![r#""a""#, r#""b""#, r#""\u0061""#, r#""""#, r#""a.b""#, r#""é\n\"\\""#]),
@@ -92,7 +92,7 @@ fn literal() -> impl Strategy<Value = String> {
     ("-?(0|[1-9][0-9]{0,30})", fraction, exponent).prop_map(|(a, b, c)| format!("{a}{b}{c}"))
 }
 
-/// The numbers of a text, found without a parser: what is left where strings are taken out.
+/// The numbers of a text, found without a parser, by removing strings.
 fn literals(text: &str) -> Vec<String> {
     let mut outside = String::new();
     let mut rest = text;
@@ -116,8 +116,8 @@ fn numbers(value: Value<'_>, found: &mut Vec<String>) {
     value.members().into_iter().flatten().for_each(|(_, value)| numbers(value, found));
 }
 
-/// Whether the text, which is JSON, nests too deep or has a member twice: by counting, without
-/// looking at how a parser does it.
+/// Whether a JSON text nests too deeply or has a repeated member; by counting, independently of the
+/// parser.
 fn stricter_here(text: &str) -> bool {
     let mut open: Vec<Option<HashSet<String>>> = Vec::new();
     let mut rest = text;
@@ -157,7 +157,7 @@ fn json_is_read_as_serde_json_reads_it_or_refused_for_a_reason() {
         match (Document::parse(text.clone()), serde) {
             (Ok(document), Ok(value)) => {
                 assert_eq!(as_serde(document.root()), value);
-                // What it writes reads back as the same.
+                // The written text is read back as the same value.
                 let mut written = String::new();
                 document.root().write_json(&mut written);
                 assert!(!written.contains(char::is_control));
@@ -184,8 +184,8 @@ fn json_is_read_as_serde_json_reads_it_or_refused_for_a_reason() {
     assert!(accepted.get() > 100 && stricter.get() > 10);
 }
 
-/// A number that orders as its value does: written out with so many digits on both sides of the
-/// point that every exponent here has room, each digit negated where the number is negative.
+/// A list of digits that compares like the value of the number: enough digits on both sides of the point
+/// for every exponent in these tests, each digit negated if the number is negative.
 fn naive(literal: &str) -> Vec<i8> {
     const ROOM: i32 = 450;
     let (mantissa, exponent) = literal.split_once(['e', 'E']).unwrap_or((literal, "0"));
@@ -215,7 +215,7 @@ fn numbers_compare_as_their_values_do() {
         any::<f64>().prop_filter("finite", |n| n.is_finite()).prop_map(|n| format!("{n:e}")),
         literal(),
     ];
-    // The same value in another spelling, and its neighbours, far behind the point.
+    // The same value written differently, and numbers that differ only far after the point.
     let near = (literal(), 0..9_usize).prop_map(|(a, how)| {
         let (mantissa, exponent) = a.split_at(a.find(['e', 'E']).unwrap_or(a.len()));
         let point = if mantissa.contains('.') { "" } else { "." };

@@ -111,7 +111,7 @@ fn every_verdict_and_its_reason() {
         (mint(&["--claim=exp=4000000000"]), vec![s, "--max-lifetime=1d"], "bad_lifetime", "72y"),
         (mint(&["--header=crit=[\"b64\"]"]), vec![s], "malformed", "crit asks"),
         (String::new(), vec![s], "missing", "The token is missing."),
-        ("hello".to_owned(), vec![s], "malformed", "parted by dots"),
+        ("hello".to_owned(), vec![s], "malformed", "separated by dots"),
         ("a.b".to_owned(), vec![], "malformed", "2 sections"),
     ] {
         let said = refused(&token, &more);
@@ -131,7 +131,7 @@ fn an_unknown_key_is_set_beside_the_known_ones() {
     assert!(said.contains("Verdict: unknown_key\n"), "{said}");
     assert!(said.contains("The token names kid \"main\"; the keys are \"Main\"."), "{said}");
     assert!(said.contains("compared byte for byte"), "{said}");
-    // A secret that is a public key's text never meets that key.
+    // A token signed with a public key's text as secret is never verified with that key.
     let public = made.text("pub.pem");
     let token = printed(&["jwt", "--secret", &public, "--kid=Main", "--exp=1700000060"]);
     let said = refused(&token, &["--keys", &made.name("jwks.json")]);

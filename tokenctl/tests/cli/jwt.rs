@@ -16,7 +16,7 @@ fn now() -> i64 {
     since.unwrap().as_secs().try_into().unwrap()
 }
 
-/// `None` for ES512, which the peer does not know.
+/// `None` for ES512, which `jsonwebtoken` does not have.
 fn peer(algorithm: Algorithm) -> Option<Peer> {
     algorithm.name().parse().ok()
 }
@@ -27,7 +27,7 @@ fn peer_claims(token: &str, key: &DecodingKey, algorithm: Peer) -> Value {
     decode::<Value>(token, key, &validation).unwrap().claims
 }
 
-/// The key of a one-key set or of a lone JWK, for the peer.
+/// The key of a set with one key, or of a single JWK, for `jsonwebtoken`.
 fn peer_key(text: &str) -> DecodingKey {
     let value: Value = serde_json::from_str(text).unwrap();
     let jwk: Jwk =

@@ -31,7 +31,7 @@ fn nothing_is_overwritten_unasked() {
     let said = failed(&["keys", "--alg", "EdDSA", "--out", &out]);
     assert!(said.contains("k.pem exists; --force"), "{said}");
     assert_eq!(made.text("pem"), before);
-    // What is there may be readable by all; what comes in its place must not be.
+    // The old file may be readable by everybody; the new one must not be.
     let open = std::fs::Permissions::from_mode(0o644);
     std::fs::set_permissions(made.path("pem"), open).unwrap();
     printed(&["keys", "--alg", "EdDSA", "--out", &out, "--force"]);

@@ -1,5 +1,5 @@
-//! Drives the binary as a person does. What it signs is verified by the core, which is what the
-//! module runs, and by `jsonwebtoken` over RustCrypto, which shares no code with what signs.
+//! Runs the program as a person does. What it signs is verified by the core, as in the module, and by
+//! `jsonwebtoken` with RustCrypto, which shares no code with the signing.
 // The lints exempt test functions, and here their helpers are meant as well.
 #![allow(clippy::indexing_slicing, clippy::unwrap_used)]
 
@@ -34,7 +34,7 @@ fn with_input<S: AsRef<str>>(words: &[S], input: &[u8]) -> Call {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // One that does not read its input may be gone by now.
+    // A call that does not read its input may have ended already.
     drop(child.stdin.take().unwrap().write_all(input));
     let output = child.wait_with_output().unwrap();
     Call {
@@ -44,14 +44,14 @@ fn with_input<S: AsRef<str>>(words: &[S], input: &[u8]) -> Call {
     }
 }
 
-/// What a call that must succeed without a word on standard error prints, but its line break.
+/// The output, without its line break, of a call that must succeed and write nothing to standard error.
 fn printed<S: AsRef<str>>(words: &[S]) -> String {
     let call = tokenctl(words);
     assert_eq!((call.status, call.err.as_str()), (0, ""), "{}", call.out);
     call.out.trim_end().to_owned()
 }
 
-/// What a call that must fail says.
+/// The message of a call that must fail.
 fn failed<S: AsRef<str>>(words: &[S]) -> String {
     let call = tokenctl(words);
     assert_eq!((call.status, call.out.as_str()), (2, ""), "{}", call.err);

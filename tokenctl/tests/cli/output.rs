@@ -1,4 +1,4 @@
-//! Where output goes wrong, and input that would like to write to the terminal by itself.
+//! Output that fails, and input that could control the terminal.
 
 use std::fs::{self, File};
 use std::process::{Command, Stdio};
@@ -7,7 +7,7 @@ use crate::{Made, tokenctl, with_input};
 
 const TOKENCTL: &str = env!("CARGO_BIN_EXE_tokenctl");
 
-/// Calls that print something, each with the words of its own.
+/// Calls that print something.
 fn calls(made: &Made) -> Vec<Vec<String>> {
     let jwks = made.name("jwks.json");
     let fresh = made.path("fresh").display().to_string();
@@ -32,7 +32,7 @@ fn calls(made: &Made) -> Vec<Vec<String>> {
 fn output_that_cannot_be_written_is_a_failure() {
     let made = Made::new("ES256", &[]);
     for words in calls(&made) {
-        // Full, gone, and never there.
+        // A full device, a reader that has ended, and an output that was closed from the start.
         let full = File::options().write(true).open("/dev/full").unwrap();
         let output = Command::new(TOKENCTL).args(&words).stdout(full).output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
@@ -52,7 +52,7 @@ fn output_that_cannot_be_written_is_a_failure() {
         assert_eq!(output.status.code(), Some(2), "{words:?}: {said}");
         assert!(said.contains("standard output: it is closed"), "{words:?}: {said}");
 
-        // What is not wanted is not closed.
+        // /dev/null is not a closed output.
         let silent = Command::new(TOKENCTL).args(&words).stdout(Stdio::null()).output().unwrap();
         assert!(silent.status.code().is_some_and(|code| code < 2), "{words:?}");
         let both = File::options().read(true).write(true).open("/dev/null").unwrap();
@@ -112,13 +112,13 @@ fn nothing_that_comes_from_outside_reaches_the_terminal_raw() {
         let call = tokenctl(&words);
         assert!(!steers(&call.out) && !steers(&call.err), "{words:?}: {call:?}");
         assert!(!format!("{}{}", call.out, call.err).is_empty(), "{words:?}");
-        // No line of its own, either.
+        // Input cannot add a line of its own.
         let forged = |line: &str| line.starts_with("kid forged") || line == "Verdict: ok";
         assert!(!call.out.lines().chain(call.err.lines()).any(forged), "{words:?}: {call:?}");
     }
 }
 
-/// What is escaped on the terminal is still what was asked for.
+/// Escapes do not change the value.
 #[test]
 fn a_key_set_says_the_kid_as_it_was_given() {
     let made = Made::new("ES256", &[]);

@@ -41,7 +41,7 @@ fn every_verdict() {
         ("/a?st=AAAAAAAAAAAAAAAAAAAAAA", "missing", "must both be there"),
         ("/a?st=x&e=1", "malformed", "22 characters"),
         ("/a?st=x&e=0470055000", "malformed", "must be ten digits"),
-        (&format!("{good}&e=1470055000"), "malformed", "stands twice"),
+        (&format!("{good}&e=1470055000"), "malformed", "stands more than once"),
         (&format!("/b?{arguments}"), "bad_signature", "another path"),
     ] {
         let call = tokenctl(&["inspect", link, "--secret=s"]);
@@ -53,6 +53,23 @@ fn every_verdict() {
     assert!(pinned.out.contains("Verdict: malformed\n"), "{}", pinned.out);
     let shown = printed(&["inspect", &good]);
     assert!(shown.contains("NOT VERIFIED: no secret was given"), "{shown}");
+}
+
+/// A browser drops the fragment, so the link is judged without it; the module refuses a request that
+/// has a `#`.
+#[test]
+fn a_fragment_is_told() {
+    let signed = printed(&["url", "--secret=s", "/a#t=10"]);
+    let (link, _) = signed.split_once('#').unwrap();
+    let (path, arguments) = link.split_once('?').unwrap();
+    let hidden = format!("{path}#t=10?{arguments}");
+    for (link, verdict) in [(&signed, "ok"), (&hidden, "missing")] {
+        let said = tokenctl(&["inspect", link, "--secret=s"]).out;
+        assert!(said.contains("  fragment  #t=10") && said.contains("with # in it is malformed"));
+        assert!(said.contains(&format!("Verdict: {verdict}\n")), "{said}");
+    }
+    let plain = printed(&["inspect", link, "--secret=s"]);
+    assert!(!plain.contains("fragment"), "{plain}");
 }
 
 #[test]

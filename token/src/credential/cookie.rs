@@ -1,0 +1,196 @@
+//! Tokens in cookies.
+
+use super::found::Found;
+use super::pairs::one_reading;
+use super::spelling::{is_blank, is_spelling};
+
+/// The value of cookie `name` in the `Cookie` lines: `name=value` between semicolons (RFC 6265 section
+/// 5.4). If there is one, nginx's `$cookie_name` has the same value.
+///
+/// nginx also separates cookies by commas, allows spaces before `=` and ignores case. Other programs
+/// trim more than spaces, decode names, separate cookies by white space, or respect quotes.
+pub fn cookie<'r>(lines: impl Iterator<Item = &'r [u8]> + Clone, name: &[u8]) -> Found<'r> {
+    let pairs = lines.clone().flat_map(|line| {
+        line.split(|byte| *byte == b';').enumerate().map(|(place, pair)| {
+            // nginx skips spaces after a separator, but not at the beginning of a line.
+            let spaces = pair.iter().take_while(|byte| place > 0 && **byte == b' ').count();
+            pair.get(spaces..).unwrap_or_default()
+        })
+    });
+    let found = one_reading(pairs, b',', name);
+    match (found, occurrences(lines, name)) {
+        (Found::One(_), Occurrences::One) => found.or_absent(),
+        (Found::Absent, Occurrences::None) => Found::Absent,
+        _ => Found::Unusable,
+    }
+}
+
+/// How often some program may find a cookie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Occurrences {
+    None,
+    One,
+    /// Several times, or once, but perhaps inside the quoted value of another cookie.
+    Many,
+}
+
+/// How often cookie `name` occurs if everything that may be a separator is one.
+fn occurrences<'r>(lines: impl Iterator<Item = &'r [u8]>, name: &[u8]) -> Occurrences {
+    let mut found = Occurrences::None;
+    // Some programs join the lines before they parse them.
+    let mut quotes = Quotes::default();
+    for line in lines {
+        quotes.pass(b';');
+        let mut rest = line;
+        while !rest.is_empty() {
+            let len = rest.iter().take_while(|byte| !ends_name(**byte)).count();
+            let (word, after) = rest.split_at_checked(len).unwrap_or_default();
+            let blanks = after.iter().take_while(|byte| len > 0 && is_blank(**byte)).count();
+            let has_value = len > 0 && after.get(blanks) == Some(&b'=');
+            if has_value && is_spelling(word, name) {
+                if found != Occurrences::None || quotes.held_semicolon {
+                    return Occurrences::Many;
+                }
+                found = Occurrences::One;
+            }
+            // After `=` there is a value, up to the next separator.
+            let len = match after.first() {
+                Some(b'=') => len + after.iter().take_while(|byte| !separates(**byte)).count(),
+                _ => len,
+            };
+            let (passed, next) = rest.split_at_checked(len.max(1)).unwrap_or_default();
+            passed.iter().for_each(|byte| quotes.pass(*byte));
+            rest = next;
+        }
+    }
+    found
+}
+
+fn separates(byte: u8) -> bool {
+    matches!(byte, b';' | b',' | b'"') || is_blank(byte)
+}
+
+fn ends_name(byte: u8) -> bool {
+    byte == b'=' || separates(byte)
+}
+
+/// Detects a semicolon inside a quoted string, both for programs that know escapes in quotes and for
+/// those that do not.
+#[derive(Default)]
+struct Quotes {
+    plain: bool,
+    escaping: bool,
+    is_escaped: bool,
+    held_semicolon: bool,
+}
+
+impl Quotes {
+    fn pass(&mut self, byte: u8) {
+        let is_escaped = std::mem::take(&mut self.is_escaped);
+        match byte {
+            b'"' => {
+                self.plain = !self.plain;
+                self.escaping = self.escaping == is_escaped;
+            }
+            b'\\' => self.is_escaped = self.escaping && !is_escaped,
+            b';' => self.held_semicolon |= self.plain || self.escaping,
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cookie_is_one_that_all_readers_agree_on() {
+        let of = |line: &str| match cookie(line.split('\n').map(str::as_bytes), b"tok") {
+            Found::Absent => "-".to_owned(),
+            Found::Unusable => "?".to_owned(),
+            Found::One(value) => String::from_utf8(value.to_vec()).unwrap(),
+        };
+        let (absent, unusable) = ("-", "?");
+        for (line, found) in [
+            // All programs agree.
+            ("tok=a", "a"),
+            ("a=1; tok=x.y.z; b=2", "x.y.z"),
+            // Cookies of others, as analytics and shops set them.
+            ("tok=a; pref={\"a\":\"b c\"}; x=\"quoted value\"", "a"),
+            ("pref={\"a\":\"b c\"}; x=\"quoted value\"; tok=a", "a"),
+            ("a=b c d; tok=a; _ga=GA1.2.3=4==; e=f=g", "a"),
+            ("x=\"a\\\"b\\\"\"; tok=a", "a"),
+            ("x={\"tok\":\"b\"}; tok=a; y=tok b", "a"),
+            ("tok=a; x=\"a;b\"", "a"),
+            ("tok=a; x=\"", "a"),
+            ("a=1;tok=a;b=2", "a"),
+            ("a=1;   tok=a", "a"),
+            ("a=1\ntok=a", "a"),
+            ("a=1, b=2; tok=a", "a"),
+            ("a=\"1\"; tok=a; $Path=/", "a"),
+            ("tok=", absent),
+            ("", absent),
+            ("xtok=1;tokx=2; to=3; tok%=4; t.ok=5", absent),
+            ("tok; a=1", absent),
+            ("a=tok; b=x=tok", absent),
+            // The value is taken literally; a token has neither spaces nor quotes.
+            ("tok= a", " a"),
+            ("tok=a ; b=1", "a "),
+            ("tok=\"a\"", "\"a\""),
+            // More than one.
+            ("tok=a; tok=a", unusable),
+            ("tok=a; tok=", unusable),
+            ("tok=; tok=a", unusable),
+            ("tok=a\ntok=b", unusable),
+            ("tok =a; tok=b", unusable),
+            ("TOK=a; tok=b", unusable),
+            ("tok=b; Tok=a", unusable),
+            ("x=1, tok=a; tok=b", unusable),
+            ("tok=b; x=1,tok=a", unusable),
+            ("x=\"; tok=a; y=\"; tok=b", unusable),
+            ("\ttok=a; tok=b", unusable),
+            ("x=1;\u{a0}tok=a; tok=b", unusable),
+            ("%74ok=a; tok=b", unusable),
+            ("tok[]=a; tok=b", unusable),
+            ("tok%00x=a; tok=b", unusable),
+            // nginx stops searching a line at the name without a value.
+            ("tok; tok=a", unusable),
+            ("tok , tok=a", unusable),
+            // White space and quotes are separators for some.
+            ("tok=a; x=1 tok=b", unusable),
+            ("tok=a; x=1\ttok=b", unusable),
+            ("tok=a; x=1 TOK = b", unusable),
+            ("tok=a; x=1 %74ok=b", unusable),
+            ("tok=a; x=\"1\" tok=b", unusable),
+            ("tok=a; x=\"1\"tok=b", unusable),
+            ("tok=a; x=\"tok=b\"", unusable),
+            ("tok=a\nx=1 tok=b", unusable),
+            ("x=1 tok=b\ntok=a", unusable),
+            ("tok=a; b= tok=c", unusable),
+            ("tok=a tok=b", unusable),
+            // Some programs respect quotes around a semicolon, with or without escapes, some do not.
+            ("x=\"a; tok=a; b\"", unusable),
+            ("x=\"a;b\"; tok=a", unusable),
+            ("x=\"a\\\"; tok=a; y=\"b\"", unusable),
+            ("x=a\"; y=\"; tok=a; z=1\"", unusable),
+            ("x=\"a\ntok=a\ny=\"", unusable),
+            ("x=\"; tok=a", unusable),
+            ("x=\"a\\\"b\"; tok=a", unusable),
+            // Some programs find it, some do not.
+            ("x=1 tok=a", unusable),
+            ("x=\"tok=a\"", unusable),
+            ("?tok=a", unusable),
+            ("tok =a", unusable),
+            ("tok\t=a", unusable),
+            ("TOK=a", unusable),
+            ("x=1, tok=a", unusable),
+            ("tok=a, x=1", unusable),
+            (" tok=a", unusable),
+            ("x=1;\ttok=a", unusable),
+            ("t%6fk=a", unusable),
+            ("tok[x]=a", unusable),
+        ] {
+            assert_eq!(of(line), found, "{line:?}");
+        }
+    }
+}

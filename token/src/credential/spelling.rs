@@ -1,0 +1,116 @@
+//! Different spellings that some program takes for the same name.
+
+/// Whether some program takes `found` for `name`. Programs ignore case (nginx, ASP.NET), decode names,
+/// trim everything but visible ASCII, take `.` or a space for `_`, end a name at a NUL or at the `[` of
+/// an array (PHP, Rails, Express), or drop a `?` at the beginning of the query.
+pub fn is_spelling(found: &[u8], name: &[u8]) -> bool {
+    let is_before = |byte: &u8| is_blank(*byte) || *byte == b'?';
+    let mut found = Letters(found).skip_while(is_before);
+    let mut name = Letters(name).skip_while(is_before);
+    let same = |a: u8, b: u8| {
+        let fold = |byte| if matches!(byte, b'.' | b' ') { b'_' } else { byte };
+        fold(a) == fold(b)
+    };
+    loop {
+        match (found.next(), name.next()) {
+            (Some(a), Some(b)) if same(a, b) => {}
+            (None, None) => return true,
+            (Some(a), None) => return is_blank(a) && found.all(is_blank),
+            _ => return false,
+        }
+    }
+}
+
+pub(super) fn is_blank(byte: u8) -> bool {
+    !byte.is_ascii_graphic()
+}
+
+/// The decoded bytes of a name in lower case, up to a NUL or a `[`.
+struct Letters<'n>(&'n [u8]);
+
+impl Iterator for Letters<'_> {
+    type Item = u8;
+
+    fn next(&mut self) -> Option<u8> {
+        let hex = |digit: u8| Some(char::from(digit).to_digit(16)? as u8);
+        let pair = |high, low| Some(hex(high)? << 4 | hex(low)?);
+        let (byte, len) = match *self.0 {
+            [] => return None,
+            [b'%', high, low, ..] if pair(high, low).is_some() => (pair(high, low)?, 3),
+            // ASP's `%u0041`.
+            [b'%', b'u' | b'U', b'0', b'0', high, low, ..] if pair(high, low).is_some() => {
+                (pair(high, low)?, 6)
+            }
+            [b'+', ..] => (b' ', 1),
+            [byte, ..] => (byte, 1),
+        };
+        if matches!(byte, b'\0' | b'[') {
+            self.0 = b"";
+            return None;
+        }
+        self.0 = self.0.get(len..).unwrap_or_default();
+        Some(byte.to_ascii_lowercase())
+    }
+}
+
+/// Whether some program takes a header line named `found` for header `name`. With CGI or WSGI `X-Token`
+/// and `X_Token` are the same, with some programs any other character instead of the dash is as well.
+pub fn is_header_spelling(found: &[u8], name: &[u8]) -> bool {
+    let same = |a: &u8, b: &u8| {
+        let is_dash = |byte: &u8| !byte.is_ascii_alphanumeric();
+        a.eq_ignore_ascii_case(b) || is_dash(a) && is_dash(b)
+    };
+    found.len() == name.len() && found.iter().zip(name).all(|(a, b)| same(a, b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_counts_in_every_spelling_that_some_reader_takes_for_it() {
+        let called = |found: &str| is_spelling(found.as_bytes(), b"a_Tok");
+        for it in [
+            "a_Tok",
+            "A_TOK",
+            " a_tok",
+            "a_tok\t",
+            "a.tok",
+            "a tok",
+            "a+tok",
+            "a%20tok",
+            "a%2Etok",
+            "%61_tok",
+            "%u0061_tok",
+            "a_tok[",
+            "a_tok[]",
+            "a_tok%5B1%5D",
+            "a_tok%00",
+            "+a_tok",
+            "a_tok%20",
+            "a_tok\u{200b}",
+            "\u{feff}a_tok",
+            "?a_tok",
+            "??a_tok",
+            "%3Fa_tok",
+        ] {
+            assert!(called(it), "{it:?}");
+        }
+        for other in ["", "a", "a_to", "a_toks", "xa_tok", "a-tok", "a__tok", "a_tok x", "%"] {
+            assert!(!called(other), "{other:?}");
+        }
+        for any in ["", "%", "%4", "%zz", "%u00", "é", "a b", "[", "tok"] {
+            assert!(is_spelling(any.as_bytes(), any.as_bytes()), "{any:?}");
+        }
+    }
+
+    #[test]
+    fn headers_are_told_apart_by_letters_and_digits_only() {
+        for same in ["x-tok2", "X-Tok2", "x_tok2", "x.tok2"] {
+            assert!(is_header_spelling(same.as_bytes(), b"x-tok2"), "{same}");
+        }
+        for other in ["x-tok", "xtok2", "x-tok3", "x-tok2-", "xatok2"] {
+            assert!(!is_header_spelling(other.as_bytes(), b"x-tok2"), "{other}");
+        }
+    }
+}

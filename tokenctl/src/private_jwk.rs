@@ -1,0 +1,118 @@
+//! Private keys from JWKs and to JWKs.
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use aws_lc_rs::encoding::{AsBigEndian as _, AsDer as _};
+use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeyPairComponents, PublicKeyComponents};
+use aws_lc_rs::signature::{EcdsaKeyPair, Ed25519KeyPair};
+use serde_json::Value;
+use token::{Algorithm, Curve, base64url};
+use x509_cert::der::asn1::UintRef;
+use x509_cert::der::{self, Reader as _, SliceReader};
+
+use crate::private::{KeyFile, Private, ecdsa};
+use crate::private_pem::pkcs8;
+use crate::public::{Jwk, jwk};
+
+/// Reads a secret or private JWK.
+pub(crate) fn from_jwk(text: &[u8]) -> Result<KeyFile> {
+    // The strict parser refuses repeated members: with them it would be unclear which key signs.
+    token::json::Document::parse(text.to_vec())?;
+    let members: Jwk = serde_json::from_slice(text)?;
+    if members.contains_key("keys") {
+        bail!("is a JWK Set; give the one private JWK that signs");
+    }
+    let member = |name: &str| members.get(name).and_then(Value::as_str);
+    let bytes = |name: &str| {
+        let text = member(name).with_context(|| format!("{name} is missing"))?;
+        base64url::decode(text.as_bytes()).with_context(|| format!("{name} is not base64url"))
+    };
+    let kty = member("kty").context("kty is missing: this is no JWK")?;
+    if kty != "oct" && !members.contains_key("d") {
+        bail!("is a public JWK; signing needs the private one, with its member d");
+    }
+    let bad = |why: aws_lc_rs::error::KeyRejected| anyhow!("is not a usable private key ({why})");
+    let key = match (kty, member("crv")) {
+        ("oct", _) => Private::Secret(bytes("k")?),
+        ("RSA", _) => {
+            let components = KeyPairComponents {
+                public_key: PublicKeyComponents { n: bytes("n")?, e: bytes("e")? },
+                d: bytes("d")?,
+                p: bytes("p")?,
+                q: bytes("q")?,
+                dP: bytes("dp")?,
+                dQ: bytes("dq")?,
+                qInv: bytes("qi")?,
+            };
+            Private::Rsa(Box::new(RsaKeyPair::from_components(&components).map_err(bad)?))
+        }
+        ("EC", crv) => {
+            let curve = [Curve::P256, Curve::P384, Curve::P521]
+                .into_iter()
+                .find(|curve| Some(curve.name()) == crv)
+                .context("crv is none of P-256, P-384, P-521")?;
+            let point = [vec![4], bytes("x")?, bytes("y")?].concat();
+            let signing = ecdsa(curve);
+            EcdsaKeyPair::from_private_key_and_public_key(signing, &bytes("d")?, &point)
+                .map(|key| Private::Ec(curve, key))
+                .map_err(bad)?
+        }
+        ("OKP", Some("Ed25519")) => {
+            Ed25519KeyPair::from_seed_and_public_key(&bytes("d")?, &bytes("x")?)
+                .map(Private::Ed25519)
+                .map_err(bad)?
+        }
+        ("OKP", _) => bail!("crv is not Ed25519"),
+        (other, _) => bail!("kty: unknown value {other:?}"),
+    };
+    Ok(KeyFile {
+        key,
+        kid: member("kid").map(str::to_owned),
+        algorithm: member("alg").and_then(Algorithm::from_name),
+    })
+}
+
+impl Private {
+    /// The whole key as a JWK.
+    pub(crate) fn jwk(&self) -> Result<Jwk> {
+        let failed = |_| anyhow!("the library does not export the key");
+        let mut members = match self {
+            Self::Secret(secret) => {
+                let k = base64url::encode(secret);
+                return Ok(jwk([("kty", "oct".to_owned()), ("k", k)]));
+            }
+            _ => self.public()?,
+        };
+        members.extend(match self {
+            Self::Rsa(key) => rsa_members(key.as_der().map_err(failed)?.as_ref())?,
+            Self::Ec(_, key) => {
+                let d = key.private_key().as_be_bytes().map_err(failed)?;
+                jwk([("d", base64url::encode(d.as_ref()))])
+            }
+            Self::Ed25519(key) => {
+                let d = key.seed().and_then(|seed| seed.as_be_bytes()).map_err(failed)?;
+                jwk([("d", base64url::encode(d.as_ref()))])
+            }
+            Self::Secret(_) => Jwk::new(),
+        });
+        Ok(members)
+    }
+}
+
+/// The private members of an RSA JWK (RFC 7518 section 6.3.2) from PKCS#8 (RFC 8017 A.1.2).
+fn rsa_members(pkcs8_der: &[u8]) -> Result<Jwk> {
+    let read = || {
+        let (_, key) = pkcs8(pkcs8_der)?;
+        SliceReader::new(key)?.sequence(|key| {
+            for _version_n_e in 0..3 {
+                key.decode::<UintRef<'_>>()?;
+            }
+            let mut members = Jwk::new();
+            for name in ["d", "p", "q", "dp", "dq", "qi"] {
+                let number = base64url::encode(key.decode::<UintRef<'_>>()?.as_bytes());
+                members.insert(name.to_owned(), number.into());
+            }
+            der::Result::Ok(members)
+        })
+    };
+    read().context("the library wrote an RSA key that is not PKCS#8")
+}
