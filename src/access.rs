@@ -1,25 +1,35 @@
 //! The decision: asks the checks in force, and combines what they say.
 
-use crate::check::{NoVerdict, Opinion, Refusal, Status};
+use crate::check::{NoVerdict, Opinion, Status};
 use crate::context::Judged;
 use crate::location::{LocationConf, MainConf};
 use crate::nginx::Request;
 
-/// What the checks have said of a request.
-pub(crate) struct Opinions {
+/// What the checks have said of a request, and what follows.
+pub(crate) struct Said {
+    pub(crate) decision: Decision,
     pub(crate) token: Opinion,
-    /// `None` where the token decides by itself.
-    pub(crate) link: Option<Opinion>,
+    /// Abstains where the token decides by itself.
+    pub(crate) link: Opinion,
 }
 
 /// What is to become of a request.
-pub(crate) enum Decision<'o> {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Decision {
     /// No check has a say.
     Decline,
     Pass,
-    Refuse(&'o Refusal),
+    /// The one that refuses is answered for.
+    Refuse(Who),
     /// Keys are being fetched without which nothing can be decided.
     Wait,
+}
+
+/// One of the checks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Who {
+    Token,
+    Link,
 }
 
 /// Asks the checks in force; `None` where there is none. With `satisfy all` both must pass, the token's
@@ -28,7 +38,7 @@ pub(crate) fn ask(
     request: Request<'_>,
     location: &LocationConf,
     main: &MainConf,
-) -> Option<Result<Opinions, NoVerdict>> {
+) -> Option<Result<Said, NoVerdict>> {
     let (jwt, link) = (location.jwt.check(), location.link.check());
     if jwt.is_none() && link.is_none() {
         return None;
@@ -41,18 +51,17 @@ pub(crate) fn ask(
         case.begin_access();
         let token = jwt.map_or(Ok(Opinion::Abstains), |check| token_case.decide(check))?;
         let link = match link {
-            _ if token_decides(any, &token) => None,
-            None => Some(Opinion::Abstains),
-            Some(check) => Some(judged.link_case().decide(check)?),
+            Some(check) if !token_decides(any, &token) => judged.link_case().decide(check)?,
+            _ => Opinion::Abstains,
         };
-        Ok(Opinions { token, link })
+        Ok(Said { decision: combine(any, &token, &link), token, link })
     };
-    let mut asked = ask();
-    let waits = asked.as_ref().is_ok_and(|said| matches!(said.decide(any), Decision::Wait));
+    let said = ask();
+    let waits = said.as_ref().is_ok_and(|said| said.decision == Decision::Wait);
     if token_case.settle(waits).is_none() {
-        asked = Err(NoVerdict::Value);
+        return Some(Err(NoVerdict::Value));
     }
-    Some(asked)
+    Some(said)
 }
 
 /// Whether nothing that the link check could say would change the decision.
@@ -64,15 +73,8 @@ fn token_decides(any: bool, token: &Opinion) -> bool {
     }
 }
 
-impl Opinions {
-    /// What follows from the opinions. `any` says that one check that passes is enough.
-    pub(crate) fn decide(&self, any: bool) -> Decision<'_> {
-        combine(any, &self.token, self.link.as_ref().unwrap_or(&Opinion::Abstains))
-    }
-}
-
-/// The decision, of nothing but the opinions.
-fn combine<'o>(any: bool, token: &'o Opinion, link: &'o Opinion) -> Decision<'o> {
+/// The decision, of nothing but the opinions. `any` says that one check that passes is enough.
+fn combine(any: bool, token: &Opinion, link: &Opinion) -> Decision {
     use Opinion::{Abstains, LetsThrough, Passes, Refuses, Waits};
     match (token, link) {
         // One is enough, or the other has no say.
@@ -81,22 +83,24 @@ fn combine<'o>(any: bool, token: &'o Opinion, link: &'o Opinion) -> Decision<'o>
             Decision::Pass
         }
         // With `satisfy all` the token comes first.
-        (Refuses(token), _) if !any => Decision::Refuse(token),
+        (Refuses(_), _) if !any => Decision::Refuse(Who::Token),
         (Waits, _) | (_, Waits) => Decision::Wait,
         // An expired link was good once, which says more than a missing token.
-        (Refuses(_), Refuses(link)) if link.status == Status::GONE => Decision::Refuse(link),
-        (Refuses(refusal), _) | (_, Refuses(refusal)) => Decision::Refuse(refusal),
+        (Refuses(_), Refuses(link)) if link.status == Status::GONE => Decision::Refuse(Who::Link),
+        (Refuses(_), _) => Decision::Refuse(Who::Token),
+        (_, Refuses(_)) => Decision::Refuse(Who::Link),
         (Abstains | LetsThrough(_), Abstains | LetsThrough(_)) => Decision::Decline,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Decision, combine, token_decides};
+    use super::{Decision, Who, combine, token_decides};
     use crate::check::{Opinion, Refusal, Status};
 
     fn refuses(status: Status) -> Opinion {
-        Opinion::Refuses(Refusal { what: "", why: Box::new(""), status, challenge: None })
+        let refusal = Refusal { what: "", why: Box::new(""), status, challenge: None };
+        Opinion::Refuses(Box::new(refusal))
     }
 
     /// What a check may say, by a letter: `-` abstains, `p` passes, `w` waits, `l` lets through, and a
@@ -114,13 +118,16 @@ mod tests {
         }
     }
 
-    fn told(decision: &Decision<'_>) -> String {
-        match decision {
-            Decision::Decline => "-".to_owned(),
-            Decision::Pass => "p".to_owned(),
-            Decision::Wait => "w".to_owned(),
-            Decision::Refuse(refusal) => refusal.status.0.to_string(),
-        }
+    /// The decision on two opinions, in the same letters.
+    fn decided(any: bool, token: &str, link: &str) -> String {
+        let said = match combine(any, &opinion(token), &opinion(link)) {
+            Decision::Decline => "-",
+            Decision::Pass => "p",
+            Decision::Wait => "w",
+            Decision::Refuse(Who::Token) => token,
+            Decision::Refuse(Who::Link) => link,
+        };
+        said.to_owned()
     }
 
     const TOKEN: [&str; 7] = ["-", "p", "w", "l", "401", "403", "503"];
@@ -150,10 +157,9 @@ mod tests {
     fn every_pair_of_opinions_is_decided_as_the_table_says() {
         for (any, table) in [(false, ALL), (true, ANY)] {
             for (token, line) in TOKEN.into_iter().zip(table) {
-                for (link, decided) in LINK.into_iter().zip(line) {
-                    let (said, other) = (opinion(token), opinion(link));
-                    let found = told(&combine(any, &said, &other));
-                    assert_eq!(found, decided, "any: {any}, token: {token}, link: {link}");
+                for (link, expected) in LINK.into_iter().zip(line) {
+                    let found = decided(any, token, link);
+                    assert_eq!(found, expected, "any: {any}, token: {token}, link: {link}");
                 }
             }
         }
@@ -163,10 +169,10 @@ mod tests {
     fn the_link_is_not_asked_only_where_it_cannot_matter() {
         for any in [false, true] {
             for token in TOKEN {
-                let said = opinion(token);
-                let decisions = LINK.map(|link| told(&combine(any, &said, &opinion(link))));
+                let decisions = LINK.map(|link| decided(any, token, link));
                 let same = decisions.iter().all(|one| *one == decisions[0]);
-                assert_eq!(token_decides(any, &said), same, "any: {any}, token: {token}");
+                let said = token_decides(any, &opinion(token));
+                assert_eq!(said, same, "any: {any}, token: {token}");
             }
         }
     }

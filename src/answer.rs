@@ -1,6 +1,6 @@
 //! The answer: the one place that turns a decision into a status, a header and lines of the log.
 
-use crate::access::{self, Decision, Opinions};
+use crate::access::{self, Decision, Said, Who};
 use crate::check::{NoVerdict, Opinion, Refusal, Status};
 use crate::location::{LocationConf, MainConf};
 use crate::nginx::{FAILED, Phase, Request};
@@ -16,29 +16,33 @@ pub(crate) fn access(request: Request<'_>) -> Phase {
     }
 }
 
-fn answer(request: Request<'_>, said: &Opinions) -> Phase {
-    let decision = said.decide(request.satisfies_any());
-    if matches!(decision, Decision::Wait) {
+fn answer(request: Request<'_>, said: &Said) -> Phase {
+    if said.decision == Decision::Wait {
         return Phase::Waits;
     }
-    for opinion in [Some(&said.token), said.link.as_ref()].into_iter().flatten() {
-        log(request, opinion);
-    }
-    match decision {
-        Decision::Decline => Phase::Declined,
-        Decision::Pass => Phase::Passed,
-        Decision::Refuse(refusal) => refuse(request, refusal),
-        Decision::Wait => Phase::Waits,
+    log(request, &said.token);
+    log(request, &said.link);
+    let opinion = match said.decision {
+        Decision::Decline => return Phase::Declined,
+        Decision::Pass => return Phase::Passed,
+        Decision::Wait => return Phase::Waits,
+        Decision::Refuse(Who::Token) => &said.token,
+        Decision::Refuse(Who::Link) => &said.link,
+    };
+    match opinion {
+        Opinion::Refuses(refusal) => refuse(request, refusal),
+        _ => FAILED,
     }
 }
 
 /// Tells the log what a check has against a request.
 fn log(request: Request<'_>, opinion: &Opinion) {
     match opinion {
-        Opinion::Refuses(Refusal { what, why, .. }) => {
-            request.log_info(format_args!("{what} refused: {why}"));
+        Opinion::Refuses(refusal) => {
+            request.log_info(format_args!("{} refused: {}", refusal.what, refusal.why));
         }
-        Opinion::LetsThrough(Refusal { what, why, .. }) => {
+        Opinion::LetsThrough(refusal) => {
+            let Refusal { what, why, .. } = &**refusal;
             request.log_info(format_args!("{what} let through (permissive): {why}"));
         }
         Opinion::Abstains | Opinion::Passes | Opinion::Waits => {}

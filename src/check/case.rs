@@ -56,10 +56,10 @@ impl<'r> Case<'r> {
         judge: impl FnOnce() -> Result<V, NoVerdict>,
     ) -> Result<V, NoVerdict> {
         let watch = self.memory.watch_variables();
-        let judged = self.judging.run(|| {
-            let verdict = judge()?;
-            self.no_failed_variable().map(|()| verdict)
-        });
+        let mut judged = self.judging.run(judge);
+        if self.memory.has_failed_variable() {
+            judged = Err(self.judging.fail(NoVerdict::Value));
+        }
         if judged.is_err() {
             watch.forget_values();
         }

@@ -9,8 +9,8 @@ pub(crate) enum Opinion {
     Abstains,
     Passes,
     /// It would refuse the request, but only tells (`permissive`).
-    LetsThrough(Refusal),
-    Refuses(Refusal),
+    LetsThrough(Box<Refusal>),
+    Refuses(Box<Refusal>),
     /// Keys are being fetched without which nothing can be said.
     Waits,
 }

@@ -68,7 +68,8 @@ impl TokenCase<'_> {
                 (Why::Bad(bad.clone()), bad.reason, status)
             }
         };
-        let refusal = |challenge| Refusal { what: "jwt", why: Box::new(why), status, challenge };
+        let refusal =
+            |challenge| Box::new(Refusal { what: "jwt", why: Box::new(why), status, challenge });
         if verdict.mode == Mode::Permissive {
             return Ok(Opinion::LetsThrough(refusal(None)));
         }

@@ -56,7 +56,8 @@ impl LinkCase<'_> {
         let expires = expired.and_then(|digits| core::str::from_utf8(&digits).ok()?.parse().ok());
         let age = expires.map(|expires: i64| self.case.request.now() - expires);
         let why = Box::new(Why { reject, age });
-        Ok(Opinion::Refuses(Refusal { what: "secure token", why, status, challenge: None }))
+        let refusal = Refusal { what: "secure token", why, status, challenge: None };
+        Ok(Opinion::Refuses(Box::new(refusal)))
     }
 
     fn judge(self, check: &Rc<LinkCheck>, want: Want) -> Result<LinkVerdict, NoVerdict> {
