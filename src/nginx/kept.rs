@@ -1,5 +1,5 @@
-//! What is kept with a request, in the pool of its main request: shared by its subrequests, and there
-//! until it ends.
+//! What is kept with a request, in the pool of its main request: subrequests share it, and it exists
+//! until the main request ends.
 
 use core::any::TypeId;
 use core::cell::{Cell, RefCell};
@@ -13,34 +13,34 @@ use super::flags;
 use super::pool::{allocate_with, drop_in_place, find};
 use super::request::Request;
 
-/// A value of the module's, behind what the boundary itself keeps.
+/// The module's value, preceded by the boundary's own data.
 #[repr(C)]
 struct Kept<T> {
     own: Own,
     value: T,
 }
 
-/// What the boundary keeps of a request.
+/// The boundary's own data about a request.
 pub(super) struct Own {
-    /// The type of the value behind this, and what drops both.
+    /// The type of the value that follows, and the function that drops both.
     of: TypeId,
     drop: unsafe fn(*mut c_void),
-    /// Where in the request's pool the long texts are that variables have shown lately.
+    /// The long texts in the request's pool that variables have shown recently.
     pub(super) shown: RefCell<VecDeque<ngx_str_t>>,
-    /// How many watch which variables get a value, one within the other.
+    /// How many nested [`VariableWatch`]es exist.
     watchers: Cell<u32>,
-    /// Which variables had a value before the first was evaluated under the eyes of those; `None` where
-    /// nobody watches, or none was.
+    /// Which variables had a value before the first evaluation of the outermost watch; `None` if there
+    /// is no watch, or no evaluation yet.
     valued: RefCell<Option<Valued>>,
-    /// Whether a variable could not be shown for want of memory.
+    /// Whether a variable could not be shown because memory ran out.
     pub(super) has_failed: Cell<bool>,
 }
 
-/// Whether each variable had a value at some time.
+/// Whether each variable had a value at a certain time.
 pub(super) struct Valued(Box<[bool]>);
 
 impl<'r> Request<'r> {
-    /// What is kept with the request; `None` when out of memory, or if it is of another type.
+    /// What is kept with the request; `None` if out of memory, or if it has another type.
     pub(crate) fn context<T: Default + 'static>(self) -> Option<&'r T> {
         if let Some(kept) = self.kept() {
             return value_of(kept);
@@ -53,9 +53,9 @@ impl<'r> Request<'r> {
             valued: RefCell::default(),
             has_failed: Cell::default(),
         };
-        // SAFETY: the main request outlives its subrequests and shares its pool with them; the
-        // context slot is ours alone. Nothing frees the value before the request ends, and only
-        // shared references to it are ever made.
+        // SAFETY: the main request outlives its subrequests and shares its pool with them, and the
+        // context slot is ours alone. Nothing frees the value before the request ends, and all
+        // references to it are shared ones.
         unsafe {
             let main = (*self.raw()).main;
             let kept = allocate_with((*main).pool, Kept { own, value: T::default() }, drop_kept);
@@ -64,18 +64,18 @@ impl<'r> Request<'r> {
         }
     }
 
-    /// What is kept with the request, if anything is.
+    /// What is kept with the request; `None` if nothing is.
     pub(crate) fn existing_context<T: 'static>(self) -> Option<&'r T> {
         self.kept().and_then(value_of)
     }
 
-    /// The boundary's own part.
+    /// The boundary's own data.
     ///
-    /// nginx clears a module's context at an internal redirect; as its realip module does, what is kept
-    /// is then found among the pool's cleanups.
+    /// nginx clears a module's context at an internal redirect. Then the pool's cleanups still have
+    /// what is kept; nginx's realip module does the same.
     pub(super) fn kept(self) -> Option<&'r Own> {
-        // SAFETY: as in `context`; the slot holds null or what `context` has put there, which begins
-        // with this part whatever its type is.
+        // SAFETY: as in `context`; the slot is null or has what `context` has put there, which begins
+        // with this data, whatever type the value has.
         unsafe {
             let main = (*self.raw()).main;
             let slot = (*main).ctx.add(slot());
@@ -88,14 +88,14 @@ impl<'r> Request<'r> {
         }
     }
 
-    /// Watches which variables nginx evaluates, until what this gives is dropped.
+    /// Watches which variables nginx evaluates, until the result is dropped.
     pub(crate) fn watch_variables(self) -> Option<VariableWatch<'r>> {
         let own = self.kept()?;
         own.watchers.set(own.watchers.get() + 1);
         Some(VariableWatch { request: self, own })
     }
 
-    /// A variable is about to be evaluated.
+    /// To be called before a variable is evaluated.
     pub(super) fn note_values(self) {
         if let Some(own) = self.kept()
             && own.watchers.get() > 0
@@ -105,33 +105,34 @@ impl<'r> Request<'r> {
         }
     }
 
-    /// Whether a variable of the module's could not be shown, so that nginx took it for an empty one.
+    /// Whether a variable of the module could not be shown, so nginx has used it as an empty one.
     pub(crate) fn has_failed_variable(self) -> bool {
         self.kept().is_some_and(|own| own.has_failed.get())
     }
 }
 
-fn value_of<'r, T: 'static>(own: &'r Own) -> Option<&'r T> {
-    // SAFETY: `own` begins a `Kept` of the type that it names.
+fn value_of<T: 'static>(own: &Own) -> Option<&T> {
+    // SAFETY: `own` is the first member of a `Kept` of the type that it names.
     (own.of == TypeId::of::<T>())
         .then(|| unsafe { &(*core::ptr::from_ref(own).cast::<Kept<T>>()).value })
 }
 
-/// The cleanup of what is kept, by which it is found after an internal redirect.
+/// The cleanup of what is kept; it also is how to find it after an internal redirect.
 unsafe extern "C" fn drop_kept(data: *mut c_void) {
-    // SAFETY: nginx passes what `Request::context` has allocated, once; the function is that of its type.
+    // SAFETY: nginx passes what `Request::context` has allocated, once; `drop` is the function for its
+    // type.
     unsafe { ((*data.cast::<Own>()).drop)(data) }
 }
 
-/// Somebody who watches which variables nginx evaluates.
+/// A watch on which variables nginx evaluates.
 pub(crate) struct VariableWatch<'r> {
     request: Request<'r>,
     own: &'r Own,
 }
 
 impl VariableWatch<'_> {
-    /// Has nginx evaluate again, when they are read next, the variables that it has evaluated since the
-    /// outermost watch began. Within another one this does nothing.
+    /// Makes nginx evaluate again, at the next read, those variables that it has evaluated since the
+    /// outermost watch began. Does nothing within another watch.
     pub(crate) fn forget_values(&self) {
         if self.own.watchers.get() == 1
             && let Ok(mut valued) = self.own.valued.try_borrow_mut()
@@ -157,7 +158,7 @@ fn has_value(value: &mut ngx_http_variable_value_t) -> bool {
     value.valid() != 0 || value.not_found() != 0
 }
 
-/// Has nginx evaluate a variable when it is read next.
+/// Makes nginx evaluate a variable again when it is read next.
 pub(super) fn forget(value: &mut ngx_http_variable_value_t) {
     value.set_valid(0);
     value.set_not_found(0);
