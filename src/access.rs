@@ -1,29 +1,29 @@
-//! The decision: asks the checks in force, and combines what they say.
+//! The decision: asks the checks in force, and combines their opinions.
 
 use crate::check::{NoVerdict, Opinion, Refusal, Status};
 use crate::context::Context;
 use crate::location::{LocationConf, MainConf};
 use crate::nginx::Request;
 
-/// What the checks have said of a request.
+/// The opinions of the checks on a request.
 pub(crate) struct Opinions {
     pub(crate) token: Opinion,
-    /// `None` where the token decides by itself.
+    /// `None` if the token decides alone.
     pub(crate) link: Option<Opinion>,
 }
 
-/// What is to become of a request.
+/// The decision on a request.
 pub(crate) enum Decision<'o> {
     /// No check has a say.
     Decline,
     Pass,
     Refuse(&'o Refusal),
-    /// Keys are being fetched without which nothing can be decided.
+    /// The decision needs keys that are being fetched.
     Wait,
 }
 
-/// Asks the checks in force; `None` where there is none. With `satisfy all` both must pass, the token's
-/// first; with `satisfy any` one of the two is enough.
+/// Asks the checks in force; `None` if there are none. With `satisfy all` both must pass, and the token
+/// is asked first; with `satisfy any` one of the two is enough.
 pub(crate) fn ask(
     request: Request<'_>,
     location: &LocationConf,
@@ -56,7 +56,7 @@ pub(crate) fn ask(
     Some(asked)
 }
 
-/// Whether nothing that the link check could say would change the decision.
+/// Whether the decision is the same, whatever the link check says.
 fn token_decides(any: bool, token: &Opinion) -> bool {
     match token {
         Opinion::Passes => any,
@@ -66,17 +66,17 @@ fn token_decides(any: bool, token: &Opinion) -> bool {
 }
 
 impl Opinions {
-    /// What follows from the opinions. `any` says that one check that passes is enough.
+    /// The decision that follows from the opinions. `any`: one check that passes is enough.
     pub(crate) fn decide(&self, any: bool) -> Decision<'_> {
         combine(any, &self.token, self.link.as_ref().unwrap_or(&Opinion::Abstains))
     }
 }
 
-/// The decision, of nothing but the opinions.
+/// The decision as a function of the opinions alone.
 fn combine<'o>(any: bool, token: &'o Opinion, link: &'o Opinion) -> Decision<'o> {
     use Opinion::{Abstains, LetsThrough, Passes, Refuses, Waits};
     match (token, link) {
-        // One is enough, or the other has no say.
+        // One pass is enough, or the other check has no say.
         (Passes, _) | (_, Passes) if any => Decision::Pass,
         (Passes, Passes | Abstains | LetsThrough(_)) | (Abstains | LetsThrough(_), Passes) => {
             Decision::Pass
@@ -84,7 +84,7 @@ fn combine<'o>(any: bool, token: &'o Opinion, link: &'o Opinion) -> Decision<'o>
         // With `satisfy all` the token comes first.
         (Refuses(token), _) if !any => Decision::Refuse(token),
         (Waits, _) | (_, Waits) => Decision::Wait,
-        // An expired link was good once, which says more than a missing token.
+        // An expired link was valid once: that tells the client more than a missing token.
         (Refuses(_), Refuses(link)) if link.status == Status::GONE => Decision::Refuse(link),
         (Refuses(refusal), _) | (_, Refuses(refusal)) => Decision::Refuse(refusal),
         (Abstains | LetsThrough(_), Abstains | LetsThrough(_)) => Decision::Decline,
@@ -100,8 +100,8 @@ mod tests {
         Opinion::Refuses(Refusal { what: "", why: Box::new(""), status, challenge: None })
     }
 
-    /// What a check may say, by a letter: `-` abstains, `p` passes, `w` waits, `l` lets through, and a
-    /// refusal by its status.
+    /// An opinion by its letter: `-` abstains, `p` passes, `w` waits, `l` lets through; a refusal by
+    /// its status.
     fn opinion(said: &str) -> Opinion {
         match said {
             "-" => Opinion::Abstains,
