@@ -66,7 +66,7 @@ fn fail(request: Request<'_>, why: NoVerdict) -> Phase {
     request.log_error(match why {
         NoVerdict::Value => format_args!("token_auth: a value could not be evaluated"),
         NoVerdict::Circular => {
-            format_args!("token_auth: the check rests on a variable that rests on the check")
+            format_args!("token_auth: the check depends on a variable that depends on the check")
         }
         NoVerdict::Pending => format_args!("token_auth: keys are not there yet"),
     });

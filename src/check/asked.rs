@@ -97,13 +97,11 @@ impl Asked {
         }
         let Some(ask) = idle.find(|ask| !ask.warned.replace(true)) else { return };
         idle.for_each(|ask| ask.warned.set(true));
+        let (shown, switch) = (level.shown(), lack.switch);
+        let (directive, at) = (&ask.name, &ask.position);
         let what = format!(
-            "\"{name}\" is off in {}, though \"{}\" in {} is for it: add \"{} on\" there, or leave it \
-             out, if it is to stay off as said",
-            level.shown(),
-            ask.name,
-            ask.position,
-            lack.switch,
+            "\"{name}\" is off in {shown}, so \"{directive}\" in {at} has no effect: add \"{switch} on\" \
+             there, or remove \"{directive}\" if the check shall stay off, as set",
         );
         level.warn(&MergeError { what, position: Rc::clone(position) }.to_string());
     }

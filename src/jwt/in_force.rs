@@ -234,7 +234,7 @@ impl TokenCase<'_> {
     fn list_of(self, file: &Watched<Revocation>) -> Arc<Revocation> {
         let request = self.case.request;
         let (list, complaint) = file.get(request.clock());
-        complain(request, "list of what is revoked", complaint);
+        complain(request, "revocation list", complaint);
         list
     }
 }

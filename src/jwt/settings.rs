@@ -39,7 +39,7 @@ impl Settings for JwtSettings {
     fn refuse_alone(&self) -> Result<(), MergeError> {
         match (&self.base.switch, &self.policy.keys) {
             (Some(switch), Some(_)) if self.providers.is_some() => Err(MergeError {
-                what: "\"jwt\" names a provider beside keys of this level, which it would not use,"
+                what: "\"jwt\" names a provider, so the keys of this level would not be used,"
                     .to_owned(),
                 position: Rc::clone(&switch.position),
             }),

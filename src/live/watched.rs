@@ -52,7 +52,7 @@ impl<T> Watched<T> {
             self.checked.set(now);
             complaint = self.update().map(|why| {
                 let path = self.path.escape_ascii();
-                format!("\"{path}\": {why}; what it last said stays in force")
+                format!("\"{path}\": {why}; its last good content stays in force")
             });
         }
         (Arc::clone(&self.good.borrow()), complaint)

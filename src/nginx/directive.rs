@@ -228,8 +228,8 @@ impl<'c> Setting<'c> {
             if let Some(name) = name.and(argument.get(4..)).filter(|name| !name.is_empty()) {
                 let name = String::from_utf8_lossy(name);
                 self.warn(&format!(
-                    "$arg_{name} is the first of several arguments, of which an application may \
-                     read another one: use $single_arg_{name}, which is empty then"
+                    "if the query has it several times, $arg_{name} is the first one, but an \
+                     application may read another: use $single_arg_{name}, which is empty then"
                 ));
             }
         }

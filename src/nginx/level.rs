@@ -103,7 +103,7 @@ impl<'c> Level<'c> {
     pub(crate) fn opened(&self, switch: &str) -> String {
         if self.is_server() {
             format!(
-                "move it into locations that have some, or add \"location / {{ {switch} off; }}\""
+                "move it into the locations that need it, or add \"location / {{ {switch} off; }}\""
             )
         } else {
             format!("or say \"{switch} off\" there")
