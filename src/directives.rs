@@ -89,7 +89,7 @@ directives! {
     c"auth_jwt_header_set", NGX_HTTP_MAIN_CONF | NGX_CONF_2MORE => http jwt_header_set;
 }
 
-/// `jwt_provider NAME { ... }`: the functions of a location's directives read the block, too.
+/// `jwt_provider NAME { ... }`: reads the block with the functions of a location's directives.
 fn jwt_provider(_: &mut LocationConf, main: &MainConf, setting: &mut Setting<'_>) -> Result {
     let name: Box<[u8]> = setting.first().into();
     jwt::directives::new_provider(&main.jwt, &name)?;

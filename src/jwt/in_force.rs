@@ -14,7 +14,7 @@ use crate::check::NoVerdict;
 use crate::live::{Fetching, Source, Watched};
 use crate::nginx::{ComplexValue, Request};
 
-/// What looking up the keys for a token has shown.
+/// What was learned while looking up the keys for a token.
 #[derive(Default)]
 struct Lookup {
     /// The policy whose keys were looked up.

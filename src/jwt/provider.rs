@@ -26,7 +26,7 @@ pub(super) struct Providers {
 type Names = Rc<[Box<[u8]>]>;
 
 /// The providers that a directive names. All directives that name the same ones share one list, and so
-/// do all levels that inherit it. So there may be many of both.
+/// do all levels that inherit it: many of both need little memory.
 pub(super) struct ProviderList {
     names: Names,
     /// Set when the first level uses it: a provider's block may follow the directive that names it.

@@ -22,9 +22,9 @@ pub(crate) struct NamedClaim {
 }
 
 impl TokenCase<'_> {
-    /// The verdict that a variable shows: that of the location's own check, which the access phase
-    /// decided by or, before that, which is reached now. If that check is missing or off, the verdict
-    /// by which the request was last decided.
+    /// The verdict that a variable shows. If the location has a check that is not off, this is the
+    /// verdict by which the access phase has decided or, before that phase, a verdict reached now.
+    /// Otherwise it is the last verdict by which the request was decided.
     fn shown(self, check: Option<&Rc<JwtCheck>>) -> Result<Option<JwtVerdict>, NoVerdict> {
         if let Some(check) = check {
             let verdict = match self.kept.verdicts.decided(check, self.case.place())? {

@@ -98,9 +98,9 @@ impl LinkCase<'_> {
         Ok(LinkVerdict { mode, reject, expires: digits.filter(|_| held) })
     }
 
-    /// The verdict that a variable shows: that of the location's own check, which the access phase
-    /// decided by or, before that, which is reached now. If that check is missing or off, the verdict
-    /// by which the request was last decided.
+    /// The verdict that a variable shows. If the location has a check that is not off, this is the
+    /// verdict by which the access phase has decided or, before that phase, a verdict reached now.
+    /// Otherwise it is the last verdict by which the request was decided.
     fn shown(self, check: Option<&Rc<LinkCheck>>) -> Result<Option<LinkVerdict>, NoVerdict> {
         if let Some(check) = check {
             let verdict = match self.kept.verdicts.decided(check, self.case.place())? {
@@ -123,8 +123,8 @@ impl LinkCase<'_> {
         Ok(verdict.map(|verdict| verdict.reject.map_or("ok", Reject::status)))
     }
 
-    /// `$secure_token_expires`: the digits of a link's expiry. Verified; but while the expression of
-    /// `secure_token_md5` is being evaluated, as the link presents it.
+    /// `$secure_token_expires`: the digits of a link's expiry, verified. While `secure_token_md5` is
+    /// being evaluated, those that the link presents.
     pub(crate) fn expires(
         self,
         check: Option<&Rc<LinkCheck>>,
