@@ -1,27 +1,27 @@
-//! The decision: asks the checks in force, and combines what they say.
+//! The decision: asks the checks in force, and combines their opinions.
 
 use crate::check::{NoVerdict, Opinion, Status};
 use crate::context::Judged;
 use crate::location::{LocationConf, MainConf};
 use crate::nginx::Request;
 
-/// What the checks have said of a request, and what follows.
+/// The opinions of the checks on a request, and the decision that follows.
 pub(crate) struct Said {
     pub(crate) decision: Decision,
     pub(crate) token: Opinion,
-    /// Abstains where the token decides by itself.
+    /// Abstains if the token decides alone.
     pub(crate) link: Opinion,
 }
 
-/// What is to become of a request.
+/// The decision on a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Decision {
     /// No check has a say.
     Decline,
     Pass,
-    /// The one that refuses is answered for.
+    /// The refusal of this check is the answer.
     Refuse(Who),
-    /// Keys are being fetched without which nothing can be decided.
+    /// The decision needs keys that are being fetched.
     Wait,
 }
 
@@ -32,8 +32,8 @@ pub(crate) enum Who {
     Link,
 }
 
-/// Asks the checks in force; `None` where there is none. With `satisfy all` both must pass, the token's
-/// first; with `satisfy any` one of the two is enough.
+/// Asks the checks in force; `None` if there are none. With `satisfy all` both must pass, and the token
+/// is asked first; with `satisfy any` one of the two is enough.
 pub(crate) fn ask(
     request: Request<'_>,
     location: &LocationConf,
@@ -64,7 +64,7 @@ pub(crate) fn ask(
     Some(said)
 }
 
-/// Whether nothing that the link check could say would change the decision.
+/// Whether the decision is the same, whatever the link check says.
 fn token_decides(any: bool, token: &Opinion) -> bool {
     match token {
         Opinion::Passes => any,
@@ -73,11 +73,11 @@ fn token_decides(any: bool, token: &Opinion) -> bool {
     }
 }
 
-/// The decision, of nothing but the opinions. `any` says that one check that passes is enough.
+/// The decision as a function of the opinions alone. `any`: one check that passes is enough.
 fn combine(any: bool, token: &Opinion, link: &Opinion) -> Decision {
     use Opinion::{Abstains, LetsThrough, Passes, Refuses, Waits};
     match (token, link) {
-        // One is enough, or the other has no say.
+        // One pass is enough, or the other check has no say.
         (Passes, _) | (_, Passes) if any => Decision::Pass,
         (Passes, Passes | Abstains | LetsThrough(_)) | (Abstains | LetsThrough(_), Passes) => {
             Decision::Pass
@@ -85,7 +85,7 @@ fn combine(any: bool, token: &Opinion, link: &Opinion) -> Decision {
         // With `satisfy all` the token comes first.
         (Refuses(_), _) if !any => Decision::Refuse(Who::Token),
         (Waits, _) | (_, Waits) => Decision::Wait,
-        // An expired link was good once, which says more than a missing token.
+        // An expired link was valid once: that tells the client more than a missing token.
         (Refuses(_), Refuses(link)) if link.status == Status::GONE => Decision::Refuse(Who::Link),
         (Refuses(_), _) => Decision::Refuse(Who::Token),
         (_, Refuses(_)) => Decision::Refuse(Who::Link),
@@ -103,8 +103,8 @@ mod tests {
         Opinion::Refuses(Box::new(refusal))
     }
 
-    /// What a check may say, by a letter: `-` abstains, `p` passes, `w` waits, `l` lets through, and a
-    /// refusal by its status.
+    /// An opinion by its letter: `-` abstains, `p` passes, `w` waits, `l` lets through; a refusal by
+    /// its status.
     fn opinion(said: &str) -> Opinion {
         match said {
             "-" => Opinion::Abstains,

@@ -1,11 +1,11 @@
-//! The answer: the one place that turns a decision into a status, a header and lines of the log.
+//! The answer: only this file turns a decision into a status, a header and log lines.
 
 use crate::access::{self, Decision, Said, Who};
 use crate::check::{NoVerdict, Opinion, Refusal, Status};
 use crate::location::{LocationConf, MainConf};
 use crate::nginx::{FAILED, Phase, Request};
 
-/// What the access phase does with a request.
+/// The access phase's result for a request.
 pub(crate) fn access(request: Request<'_>) -> Phase {
     let configured = (request.location::<LocationConf>(), request.main::<MainConf>());
     let (Some(location), Some(main)) = configured else { return FAILED };
@@ -35,7 +35,7 @@ fn answer(request: Request<'_>, said: &Said) -> Phase {
     }
 }
 
-/// Tells the log what a check has against a request.
+/// Logs why a check refuses a request, or would refuse it.
 fn log(request: Request<'_>, opinion: &Opinion) {
     match opinion {
         Opinion::Refuses(refusal) => {
@@ -49,7 +49,7 @@ fn log(request: Request<'_>, opinion: &Opinion) {
     }
 }
 
-/// Answers with the refusal's status, and its challenge where there is one.
+/// Answers with the refusal's status, and with its challenge if it has one.
 fn refuse(request: Request<'_>, refusal: &Refusal) -> Phase {
     if let Some(challenge) = &refusal.challenge
         && request.add_challenge(challenge).is_none()
@@ -65,12 +65,12 @@ fn refuse(request: Request<'_>, refusal: &Refusal) -> Phase {
     Phase::Answered(status)
 }
 
-/// There is no verdict: the answer is 500, as it is not the client's doing.
+/// Without a verdict the answer is 500: it is not the client's fault.
 fn fail(request: Request<'_>, why: NoVerdict) -> Phase {
     request.log_error(match why {
         NoVerdict::Value => format_args!("token_auth: a value could not be evaluated"),
         NoVerdict::Circular => {
-            format_args!("token_auth: the check rests on a variable that rests on the check")
+            format_args!("token_auth: the check depends on a variable that depends on the check")
         }
         NoVerdict::Pending => format_args!("token_auth: keys are not there yet"),
     });

@@ -1,5 +1,5 @@
-//! What every kind of check shares: its switch, how levels inherit, judgements that are under way, the
-//! verdicts that are remembered, and what a check says of a request.
+//! What all kinds of check share: the switch, inheritance between levels, running judgements,
+//! remembered verdicts, and the opinion on a request.
 
 mod asked;
 mod case;

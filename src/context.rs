@@ -1,4 +1,4 @@
-//! What is kept with a request, and how the rooms get at their parts of it: the sum of their memories.
+//! What is kept with a request: one field for each room, and how a room gets its own.
 
 use std::cell::Cell;
 
@@ -12,7 +12,7 @@ use crate::nginx::{Memory, Request};
 #[derive(Default)]
 pub(crate) struct Context {
     judging: Judging,
-    /// The second in which the request is judged.
+    /// The time for which the request is judged, in seconds since the epoch.
     time: Cell<Option<i64>>,
     jwt: jwt::Kept,
     link: link::Kept,
@@ -48,9 +48,9 @@ impl<'r> Judged<'r> {
     }
 }
 
-/// Gives what `show` makes of a request for a variable; `None` if nothing was ever judged of it, unless a
-/// check is `in_force`. What fails has the variable empty, and fails what is being judged now, if anything
-/// is.
+/// Calls `show` for a variable. `Ok(None)` if no check is `in_force` and none has judged the request
+/// before; nothing is then stored with the request. If `show` fails, the variable reads as empty, and
+/// all running judgements fail.
 pub(crate) fn show<'r, T>(
     request: Request<'r>,
     in_force: impl FnOnce(&'r LocationConf) -> bool,

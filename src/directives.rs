@@ -1,4 +1,4 @@
-//! The table of directives. To add one: a row here, and the function that it names.
+//! The table of directives. To add one, add a row here, and the function that it names.
 
 use ngx::ffi::{
     NGX_CONF_1MORE, NGX_CONF_2MORE, NGX_CONF_BLOCK, NGX_CONF_FLAG, NGX_CONF_NOARGS, NGX_CONF_TAKE1,
@@ -17,11 +17,11 @@ const ANYWHERE: u32 = NGX_HTTP_MAIN_CONF
     | NGX_HTTP_LIF_CONF
     | NGX_HTTP_LMT_CONF;
 
-/// As [`ANYWHERE`], and in a `jwt_provider` block.
+/// [`ANYWHERE`], and in a `jwt_provider` block.
 const OR_PROVIDER: u32 = ANYWHERE | IN_BLOCK;
 
-/// What a row's function is given: the settings of its room on the level and on that of `http`, and the
-/// words; with `http` the whole of both levels.
+/// The arguments of a row's function: the settings of its room on the level, those of the `http` block,
+/// and the words. With `http`, the settings of all rooms.
 macro_rules! apply {
     (jwt $function:path) => {
         |location, main, setting| $function(&mut location.jwt.settings, &main.jwt, setting)
@@ -34,7 +34,7 @@ macro_rules! apply {
     };
 }
 
-/// The table, from rows of name, contexts and argument count, room and function.
+/// The table, from rows of name, contexts and number of arguments, room and function.
 macro_rules! directives {
     ($($name:literal, $kind:expr => $room:ident $function:path;)*) => {
         /// The directives, as nginx reads them.
@@ -77,7 +77,7 @@ directives! {
     c"secure_token_value", ANYWHERE | NGX_CONF_TAKE1 => link link::directives::secure_token_value;
     c"secure_token_args", ANYWHERE | NGX_CONF_TAKE2 => link link::directives::secure_token_args;
 
-    // NGINX Plus's names for the same.
+    // NGINX Plus's names for these directives.
     c"auth_jwt", ANYWHERE | NGX_CONF_TAKE12 => jwt jwt::directives::auth_jwt;
     c"auth_jwt_key_file", ANYWHERE | NGX_CONF_TAKE1 => jwt jwt::keys::auth_jwt_key_file;
     c"auth_jwt_key_request", ANYWHERE | NGX_CONF_TAKE1 => jwt jwt::keys::auth_jwt_key_request;
@@ -89,8 +89,7 @@ directives! {
     c"auth_jwt_header_set", NGX_HTTP_MAIN_CONF | NGX_CONF_2MORE => http jwt_header_set;
 }
 
-/// `jwt_provider NAME { ... }`: reads the block with the same functions that a location's directives
-/// have.
+/// `jwt_provider NAME { ... }`: reads the block with the functions of a location's directives.
 fn jwt_provider(_: &mut LocationConf, main: &MainConf, setting: &mut Setting<'_>) -> Result {
     let name: Box<[u8]> = setting.first().into();
     jwt::directives::new_provider(&main.jwt, &name)?;

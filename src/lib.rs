@@ -1,15 +1,15 @@
 //! The nginx module.
 //!
-//! Data flows one way, from nginx's bytes to the answer, and imports follow it; each room below uses
+//! Data flows one way, from nginx's bytes to the answer, and imports follow it. Each room below uses
 //! only those above it (docs/architecture.md):
 //!
 //! - `nginx`: the boundary, and all unsafe code;
-//! - `live`: what changes while requests flow;
-//! - `check`: what every kind of check shares;
-//! - `jwt`, `link`: the token check and the link check, which know nothing of each other;
-//! - `location`, `context`: what a level is configured with and what is kept with a request, the sums
-//!   of what the rooms have;
-//! - `access`, `answer`: the decision, and what nginx is told;
+//! - `live`: data that changes while requests flow;
+//! - `check`: what all kinds of check share;
+//! - `jwt`, `link`: the token check and the link check, which do not use each other;
+//! - `location`, `context`: the settings of a level, and what is kept with a request: one field for
+//!   each room;
+//! - `access`, `answer`: the decision, and the answer to nginx;
 //! - `directives`, `variables`: the tables.
 #![deny(unsafe_code)]
 
@@ -29,7 +29,7 @@ mod variables;
 use location::{LocationConf, MainConf};
 use nginx::{Commands, Level, Module, Phase, Request, ServerNames, Variable};
 
-/// What this module is made of.
+/// The parts of this module, for nginx.
 struct TokenAuth;
 
 nginx::module!(ngx_http_token_auth_module, TokenAuth);

@@ -1,4 +1,4 @@
-//! What changes while requests flow: files that are read again, and what is fetched.
+//! Data that changes while requests flow: files that are read again, and fetched answers.
 
 pub(crate) mod file;
 mod named;

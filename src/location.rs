@@ -1,11 +1,11 @@
-//! What a level is configured with: the sum of what the rooms have to say.
+//! The settings of a level: one field for each kind of check.
 
 use crate::check::{Configured, MergeError};
 use crate::jwt::{HttpLevel, JwtSettings};
 use crate::link::LinkSettings;
 use crate::nginx::Level;
 
-/// What the `http` block says once for all.
+/// The settings of the `http` block as a whole.
 #[derive(Default)]
 pub(crate) struct MainConf {
     pub(crate) jwt: HttpLevel,
@@ -19,7 +19,7 @@ pub(crate) struct LocationConf {
 }
 
 impl LocationConf {
-    /// Inherits from the level above what this one does not name, and works out the checks.
+    /// Inherits from the level above what this one does not set, and makes the checks.
     pub(crate) fn merge(
         &mut self,
         parent: &Self,

@@ -1,5 +1,5 @@
-//! The boundary with nginx, and all unsafe code of the module. It knows nothing of tokens and links:
-//! what it hands out is safe to use, and what it calls is handed to it ([`Module`]).
+//! The boundary with nginx, and all unsafe code of the module. It knows nothing of tokens and links.
+//! What it offers is safe to use; what it has to call is passed to it ([`Module`]).
 
 mod block;
 mod captures;
@@ -31,7 +31,7 @@ pub(crate) use directive::{
     Apply, Commands, ConfError, Result, Row, Setting, Table, milliseconds, seconds, size,
 };
 pub(crate) use event::{Ticker, clock, is_alive};
-pub(crate) use fetch::{Answer, Asker, Word, start as start_fetch};
+pub(crate) use fetch::{Answer, Asker, LogLine, start as start_fetch};
 pub(crate) use hold::Waker;
 pub(crate) use kept::Memory;
 pub(crate) use level::Level;

@@ -1,4 +1,4 @@
-//! The table of variables. To add one: a row here, and the function that it names.
+//! The table of variables. To add one, add a row here, and the function that it names.
 
 use std::rc::Rc;
 
@@ -11,7 +11,6 @@ use crate::link::{EXPIRES, LinkCase, LinkCheck};
 use crate::location::LocationConf;
 use crate::nginx::{Request, Variable};
 
-/// The variables.
 pub(crate) static VARIABLES: [Variable; 8] = [
     Variable::Named(c"jwt_status", jwt_status),
     Variable::Named(c"jwt_payload", jwt_payload),
@@ -23,7 +22,7 @@ pub(crate) static VARIABLES: [Variable; 8] = [
     Variable::Prefix(c"single_arg_", single_argument),
 ];
 
-/// What `show` makes of the token, or of its verdict.
+/// Calls `show` with the token check of the request's location.
 fn of_token<'r, T>(
     request: Request<'r>,
     show: impl FnOnce(TokenCase<'r>, Option<&Rc<JwtCheck>>) -> Result<Option<T>, NoVerdict>,
@@ -35,7 +34,7 @@ fn of_token<'r, T>(
     )
 }
 
-/// What `show` makes of the link, or of its verdict.
+/// Calls `show` with the link check of the request's location.
 fn of_link<'r, T>(
     request: Request<'r>,
     show: impl FnOnce(LinkCase<'r>, Option<&Rc<LinkCheck>>) -> Result<Option<T>, NoVerdict>,
@@ -82,8 +81,8 @@ fn secure_token_expires(request: Request<'_>) -> Option<Vec<u8>> {
     of_link(request, LinkCase::expires).ok()?.map(|digits| digits.to_vec())
 }
 
-/// `$single_arg_NAME`: an argument of the query as it stands there, if it is there exactly once. What is
-/// bound to it is then bound to what every application reads.
+/// `$single_arg_NAME`: an argument of the query as it is there, if it is there exactly once. All
+/// applications then read the same value that a signature or rule was bound to.
 fn single_argument(request: Request<'_>, name: &[u8]) -> Option<Vec<u8>> {
     credential::single_argument(request.agreed_query()?, name).map(Into::into)
 }

@@ -1,6 +1,6 @@
-//! Where the directives stand that ask something of a token or a link. Where no keys are in force
-//! they would ask nothing, and the location would be open: that is a mistake, or has to be said.
-//! Keys and secrets are among them, as they ask nothing either below a switch that is off.
+//! Where directives are written that demand something of a token or a link. If no keys are in force
+//! there, they demand nothing and the location is open: that is an error, or at least a warning.
+//! Directives with keys and secrets count too: below a switch that is off they have no effect either.
 
 use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
@@ -9,39 +9,39 @@ use super::mistake::MergeError;
 use super::switch::{Mode, Switch, SwitchValue};
 use crate::nginx::{Level, Setting};
 
-/// Such directives of one level: its own and, once it is merged, those that it inherits.
+/// Such directives of one level: its own and, after merging, the inherited ones.
 #[derive(Clone, Default)]
 pub(crate) struct Asked(Rc<Vec<Rc<Ask>>>);
 
 struct Ask {
-    /// The directive as which it is inherited.
+    /// The name under which it is inherited: directives of the same kind replace each other.
     kind: &'static str,
     name: Box<str>,
     position: Rc<str>,
     severity: Severity,
-    /// Where the `off` stands on a level above, by which it asks nothing on its own level.
+    /// The position of the `off` on a level above that makes this directive ineffective.
     off: OnceCell<Rc<str>>,
-    /// Whether it has been warned about.
+    /// Whether a warning was logged.
     warned: Cell<bool>,
 }
 
-/// What it is to ask something where there are no keys.
+/// How serious such a directive is where there are no keys.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Severity {
-    /// Nothing: it asks nothing, and takes back what the level above has asked.
+    /// No problem: it demands nothing, and cancels what the level above demands.
     Nothing,
-    /// A warning, as with NGINX Plus's names such a location has always been open.
+    /// A warning: with NGINX Plus's directives such a location has always been open.
     Warning,
     Error,
 }
 
-/// What there is to say of the kind of check.
+/// The words for messages about one kind of check.
 pub(crate) struct Lack {
-    /// The switch.
+    /// The directive that switches it.
     pub(crate) switch: &'static str,
-    /// What is wrong: completes `"jwt_claim" has no ... in location "/"`.
+    /// What is missing: completes `"jwt_claim" has no ... in location "/"`.
     pub(crate) what: &'static str,
-    /// What to add.
+    /// What to add to the configuration.
     pub(crate) add: &'static str,
 }
 
@@ -58,7 +58,7 @@ impl Asked {
         }));
     }
 
-    /// Takes over what the level above asks by directives that this one does not name.
+    /// Inherits from the level above the directives of those kinds that this level does not have.
     pub(crate) fn inherit(&mut self, parent: &Self) {
         if self.0.is_empty() {
             self.0 = Rc::clone(&parent.0);
@@ -71,19 +71,19 @@ impl Asked {
         }
     }
 
-    /// Before anything is inherited: notes that what this level names is switched off by the level
-    /// above. An `off` of the level itself is meant for it.
+    /// To be called before anything is inherited: notes that the level above is off, if this level has
+    /// no switch of its own. An `off` of this level itself is intended for it.
     pub(crate) fn note_off(&self, own: Option<&Switch>, above: Option<&Switch>) {
         if let (None, Some(Switch { value: SwitchValue::Fixed(Mode::Off), position, .. })) =
             (own, above)
         {
-            // A level is merged once, so that this is the first `off`.
+            // A level is merged only once, so this is the first `off`.
             self.0.iter().for_each(|ask| drop(ask.off.set(Rc::clone(position))));
         }
     }
 
-    /// Once everything is inherited: warns where what is named below an `off` might be taken to end
-    /// it. One warning for a level will do.
+    /// To be called after everything is inherited: warns about directives below an `off`, since their
+    /// author may expect them to switch the check on. One warning for each level.
     pub(crate) fn warn_if_off(&self, switch: Option<&Switch>, lack: &Lack, level: &Level<'_>) {
         let Some(Switch { name, value: SwitchValue::Fixed(Mode::Off), position, .. }) = switch
         else {
@@ -97,19 +97,17 @@ impl Asked {
         }
         let Some(ask) = idle.find(|ask| !ask.warned.replace(true)) else { return };
         idle.for_each(|ask| ask.warned.set(true));
+        let (shown, switch) = (level.shown(), lack.switch);
+        let (directive, at) = (&ask.name, &ask.position);
         let what = format!(
-            "\"{name}\" is off in {}, though \"{}\" in {} is for it: add \"{} on\" there, or leave it \
-             out, if it is to stay off as said",
-            level.shown(),
-            ask.name,
-            ask.position,
-            lack.switch,
+            "\"{name}\" is off in {shown}, so \"{directive}\" in {at} has no effect: add \"{switch} on\" \
+             there, or remove \"{directive}\" if the check shall stay off, as set",
         );
         level.warn(&MergeError { what, position: Rc::clone(position) }.to_string());
     }
 
-    /// Complains if anything is asked; to be called for a level where no check is in force though
-    /// it was not switched off.
+    /// Reports directives that demand something. To be called for a level where no check is in force,
+    /// though it is not switched off.
     pub(crate) fn complain(&self, level: &Level<'_>, lack: &Lack) -> Result<(), MergeError> {
         let of = |severity| self.0.iter().find(|ask| ask.severity == severity);
         let ask = of(Severity::Error).or_else(|| of(Severity::Warning));

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use super::judging::{Judging, NoVerdict};
 use crate::nginx::{Memory, Place, Request};
 
-/// A request, and the judgements on it that are under way.
+/// A request, and its running judgements.
 #[derive(Clone, Copy)]
 pub(crate) struct Case<'r> {
     pub(crate) request: Request<'r>,
@@ -25,32 +25,32 @@ impl<'r> Case<'r> {
         Self { request, judging, memory, time }
     }
 
-    /// Where the request stands now.
+    /// The place of the request now.
     pub(crate) fn place(self) -> Place {
         self.request.place()
     }
 
-    /// The second in which the request is judged, since the epoch: that of its access phase or, before
-    /// it, of the first judgement. Subrequests are judged by the same time, however long they take.
+    /// The time for which the request is judged, in seconds since the epoch: that of its access phase
+    /// or, before that, of the first judgement. Subrequests use the same time, however long they take.
     pub(crate) fn time(self) -> i64 {
         let time = self.time.get().unwrap_or_else(|| self.request.now());
         self.time.set(Some(time));
         time
     }
 
-    /// The access phase begins: what is judged from now on is judged by this second.
+    /// The access phase begins: its time counts from now on.
     pub(crate) fn begin_access(self) {
         self.time.set(Some(self.request.now()));
     }
 
-    /// Whether the request can be decided on at all.
+    /// `Err` if no decision on the request is possible.
     pub(crate) fn is_sound(self) -> Result<(), NoVerdict> {
         self.no_failed_variable().and_then(|()| self.judging.is_sound())
     }
 
-    /// Runs a judgement, or a part of one. Should it fail, nothing is kept of the variables that nginx
-    /// has evaluated for it: a `map` may have made its value of one that was empty for want of a
-    /// verdict.
+    /// Runs a judgement, or a part of one. If it fails, the variables that nginx has evaluated for it
+    /// are forgotten: a variable without a verdict reads as empty, and a `map` may have kept a value
+    /// made from that.
     pub(crate) fn attempt<V>(
         self,
         judge: impl FnOnce() -> Result<V, NoVerdict>,

@@ -1,41 +1,41 @@
-//! Judgements that are under way, and how they fail together.
+//! Running judgements, and how they fail together.
 
 use std::cell::Cell;
 
 /// Why there is no verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NoVerdict {
-    /// A value could not be evaluated, or made no sense. The log says which; the answer is 500.
+    /// A value could not be evaluated, or is invalid. The log says which; the answer is 500.
     Value,
-    /// A variable that the check rests on asks for the check's own verdict. The answer is 500.
+    /// The check depends on a variable that depends on the check. The answer is 500.
     Circular,
-    /// Keys are being fetched without which nothing can be said. The access phase waits for them.
+    /// The verdict needs keys that are being fetched. The access phase waits for them.
     Pending,
 }
 
-/// Checks that are being evaluated, one within the other. A variable that has no verdict yet reads as
-/// empty, and a switch or a rule may rest on it, so all of them fail together: nothing that was found
-/// on the way to a failure is taken for a verdict.
+/// Checks that are being evaluated, one inside another. A variable that has no verdict yet reads as
+/// empty, and a switch or a rule may depend on it. So all of them fail together: nothing that was found
+/// on the way to a failure counts as a verdict.
 #[derive(Default)]
 pub(crate) struct Judging {
     depth: Cell<u32>,
     failed: Cell<Option<NoVerdict>>,
-    /// Why a variable was empty when no check was being evaluated: nginx may have kept what a `map` has
-    /// made of that, so no check of the request can be relied on.
+    /// Why a variable read as empty while no check was being evaluated. A `map` may keep the value that
+    /// it made of that, so no check of this request is reliable any more.
     broken: Cell<Option<NoVerdict>>,
 }
 
 impl Judging {
-    /// Notes that a variable is shown as empty for want of a verdict, or of its value.
+    /// Notes that a variable reads as empty, because it has no verdict or no value.
     pub(crate) fn show_empty(&self, why: NoVerdict) -> NoVerdict {
-        // Before the access phase a variable does not wait for keys, which is no fault of any check.
+        // Before the access phase a variable does not wait for keys. That is no failure of a check.
         if self.is_idle() && why != NoVerdict::Pending {
             self.broken.set(Some(why));
         }
         self.fail(why)
     }
 
-    /// Fails what is under way, if anything is.
+    /// Fails the running judgements, if there are any.
     pub(crate) fn fail(&self, why: NoVerdict) -> NoVerdict {
         if !self.is_idle() {
             self.failed.set(self.failed.get().or(Some(why)));
@@ -43,17 +43,17 @@ impl Judging {
         why
     }
 
-    /// Whether nothing is under way.
+    /// Whether no judgement is running.
     pub(crate) fn is_idle(&self) -> bool {
         self.depth.get() == 0
     }
 
-    /// Whether the request can be decided on at all.
+    /// `Err` if no decision on the request is possible.
     pub(crate) fn is_sound(&self) -> Result<(), NoVerdict> {
         self.broken.get().map_or(Ok(()), Err)
     }
 
-    /// Runs a judgement, or a part of one; what fails within it, at whatever depth, fails it.
+    /// Runs a judgement, or a part of one. It fails if anything within it fails, at any depth.
     pub(crate) fn run<V>(
         &self,
         judge: impl FnOnce() -> Result<V, NoVerdict>,
@@ -70,10 +70,10 @@ impl Judging {
     }
 }
 
-/// A judgement that is under way, until this is dropped.
+/// A running judgement; it ends when this is dropped.
 struct UnderWay<'j> {
     judging: &'j Judging,
-    /// Whether it has neither a verdict nor a failure: it panics.
+    /// True until the judgement returns. It is still true on drop only if the judgement panics.
     unwinds: bool,
 }
 
@@ -109,7 +109,7 @@ mod tests {
         let outer = judging.run(|| {
             let inner = judging.run(|| Err::<(), _>(NoVerdict::Circular));
             assert_eq!(inner, Err(NoVerdict::Circular));
-            // A variable has shown nothing; what is made of that counts for nothing.
+            // A variable was empty meanwhile, so this result must not count.
             Ok(())
         });
         assert_eq!(outer, Err(NoVerdict::Circular));

@@ -1,12 +1,12 @@
-//! Mistakes of a configuration that show only once all levels have been read.
+//! Mistakes in a configuration that are found only after all levels have been read.
 
 use std::fmt;
 use std::rc::Rc;
 
-/// Such a mistake.
+/// A mistake, and where it is.
 pub(crate) struct MergeError {
     pub(crate) what: String,
-    /// The file and line of the directive that is at fault.
+    /// The file and line of the faulty directive.
     pub(crate) position: Rc<str>,
 }
 

@@ -1,25 +1,24 @@
-//! What a check says of a request.
+//! The result of a check for a request.
 
 use std::fmt::Display;
 
-/// What one check says of a request.
+/// The result of one check for a request.
 pub(crate) enum Opinion {
-    /// It neither vouches for the request nor refuses it: it is off, not in force, or optional and
-    /// there is no credential.
+    /// The check has no say: it is off, not in force, or optional and there is no credential.
     Abstains,
     Passes,
-    /// It would refuse the request, but only tells (`permissive`).
+    /// The check would refuse the request, but only logs that (`permissive`).
     LetsThrough(Box<Refusal>),
     Refuses(Box<Refusal>),
-    /// Keys are being fetched without which nothing can be said.
+    /// The check needs keys that are being fetched.
     Waits,
 }
 
-/// Why a check refuses a request, and what it has the client told.
+/// Why a check refuses a request, and what the client is answered.
 pub(crate) struct Refusal {
-    /// What the log calls that which was refused.
+    /// The log's name for the refused thing.
     pub(crate) what: &'static str,
-    /// The reason, for the log. It is put into words only when it is logged.
+    /// The reason, for the log. It is formatted only when it is logged.
     pub(crate) why: Box<dyn Display>,
     pub(crate) status: Status,
     /// The value of `WWW-Authenticate`.

@@ -1,4 +1,4 @@
-//! The settings of one kind of check on each level, and how a level inherits from the one above.
+//! The settings of one kind of check on each level, and how a level inherits from the level above.
 
 use std::rc::Rc;
 
@@ -9,27 +9,28 @@ use crate::nginx::{ConfError, Level, Result};
 
 /// The directives of one kind of check on one level.
 pub(crate) trait Settings: Default {
-    /// What the `http` block says once for all.
+    /// The settings of the `http` block as a whole.
     type Main;
-    /// The check that the settings of a level amount to.
+    /// The check that results from the settings of a level.
     type Check;
 
-    /// What all kinds of check have.
+    /// The settings that all kinds of check have.
     fn base(&self) -> &Base;
 
-    /// Refuses what cannot stand on one level, before anything is inherited.
+    /// Refuses combinations that one level must not have. Called before anything is inherited.
     fn refuse_alone(&self) -> Result<(), MergeError> {
         Ok(())
     }
 
-    /// Takes from the level above what this one does not name; tells whether it names anything. Every
-    /// field has to inherit: a level that names nothing shares the check of the level above.
+    /// Inherits from the level above what this one does not set. Returns whether this one sets
+    /// anything. Every field has to inherit: a level that sets nothing shares the check of the level
+    /// above.
     fn inherit(&mut self, parent: &Self) -> bool;
 
-    /// Once everything is inherited: the check, unless none is in force.
+    /// The check, unless none is in force. Called after everything is inherited.
     fn check(&self, main: &Self::Main) -> Result<Option<Self::Check>, MergeError>;
 
-    /// What there is to say where something is asked, but no check is in force.
+    /// The words for a message that directives demand something, but no check is in force.
     fn lack(&self) -> Lack;
 }
 
@@ -37,7 +38,7 @@ pub(crate) trait Settings: Default {
 #[derive(Default)]
 pub(crate) struct Base {
     pub(crate) switch: Option<Switch>,
-    /// Where those of the directives stand that ask something of a credential, or bring keys.
+    /// The directives that demand something of a credential, or bring keys.
     pub(crate) asked: Asked,
 }
 
@@ -50,8 +51,8 @@ impl Base {
     }
 }
 
-/// One kind of check on one level: what its own directives say and, once nginx has merged it with the
-/// level above, the check in force.
+/// One kind of check on one level: its settings and, after nginx has merged it with the level above,
+/// the check in force.
 pub(crate) struct Configured<S: Settings> {
     pub(crate) settings: S,
     check: Option<Rc<S::Check>>,
@@ -69,9 +70,9 @@ impl<S: Settings> Configured<S> {
         self.check.as_ref()
     }
 
-    /// Inherits from the level above what this one does not name, and works out the check. A level
-    /// that names nothing shares the check of the level above, so that what was judged for the one is
-    /// known to hold for the other.
+    /// Inherits from the level above what this one does not set, and makes the check. A level that sets
+    /// nothing shares the check of the level above, so a verdict for one level holds for the other,
+    /// too.
     pub(crate) fn merge(
         &mut self,
         parent: &Self,
@@ -94,7 +95,7 @@ impl<S: Settings> Configured<S> {
     }
 }
 
-/// Takes the parent's value where there is none; tells whether there was one.
+/// Takes the parent's value if there is no own one. Returns whether there was an own one.
 pub(crate) fn inherit<T: Clone>(own: &mut Option<T>, parent: &Option<T>) -> bool {
     let named = own.is_some();
     if !named {
@@ -103,7 +104,7 @@ pub(crate) fn inherit<T: Clone>(own: &mut Option<T>, parent: &Option<T>) -> bool
     named
 }
 
-/// Sets a directive that may stand once on a level.
+/// Sets a directive that is allowed once on a level.
 pub(crate) fn once<T>(slot: &mut Option<T>, value: T) -> Result {
     match slot.replace(value) {
         None => Ok(()),

@@ -8,39 +8,39 @@ use crate::nginx::{ComplexValue, ConfError, Request, Result, Setting};
 /// A switch: `jwt`, `auth_jwt` or `secure_token`.
 #[derive(Clone)]
 pub(crate) struct Switch {
-    /// The directive that says it.
+    /// The directive that sets it.
     pub(crate) name: &'static str,
     pub(crate) value: SwitchValue,
-    /// Where it stands.
+    /// The file and line.
     pub(crate) position: Rc<str>,
 }
 
-/// What a switch says.
+/// The mode that a switch selects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
     Off,
     On,
-    /// A request without a token passes; one with a bad token does not.
+    /// A request without a token passes; a request with a bad token does not.
     Optional,
-    /// Nothing is refused; `$jwt_status` tells what would be.
+    /// Nothing is refused; `$jwt_status` shows the verdict.
     Permissive,
 }
 
-/// The position of a switch.
+/// The value of a switch.
 #[derive(Clone, Copy)]
 pub(crate) enum SwitchValue {
     Fixed(Mode),
-    /// Known only when a request is there.
+    /// Evaluated for each request.
     Variable(ComplexValue),
 }
 
 impl SwitchValue {
-    /// Whether it may differ from request to request.
+    /// Whether the mode can differ between requests.
     pub(crate) fn depends_on_variables(&self) -> bool {
         matches!(self, Self::Variable(_))
     }
 
-    /// What it says for this request: one of the modes that `directive` accepts.
+    /// The mode for this request: one of those that `directive` accepts.
     pub(crate) fn mode(
         &self,
         request: Request<'_>,
@@ -53,7 +53,7 @@ impl SwitchValue {
         };
         let mode = match value {
             b"off" | b"0" => Some(Mode::Off),
-            // What gives nothing, as a map without a default does, opens nothing.
+            // An empty value counts as on: a map without a default must not open a location.
             b"on" | b"1" | b"" => Some(Mode::On),
             b"optional" => Some(Mode::Optional),
             b"permissive" => Some(Mode::Permissive),
@@ -67,8 +67,8 @@ impl SwitchValue {
     }
 }
 
-/// The first argument as the position of a switch, if it is one. As nginx's own flags, words
-/// ignore case.
+/// The first argument as the value of a switch, if it is one. Words ignore case, as nginx's own flags
+/// do.
 pub(crate) fn switch(
     setting: &Setting<'_>,
     mode: impl Fn(&[u8]) -> Option<Mode>,
@@ -80,7 +80,7 @@ pub(crate) fn switch(
     Ok(mode(&word.to_ascii_lowercase()).map(SwitchValue::Fixed))
 }
 
-/// The first argument as `on` or `off`, whatever their case (`ngx_conf_set_flag_slot`).
+/// The first argument as `on` or `off`, in any case of letters (`ngx_conf_set_flag_slot`).
 pub(crate) fn flag(setting: &Setting<'_>) -> Result<bool> {
     match setting.first() {
         on if on.eq_ignore_ascii_case(b"on") => Ok(true),

@@ -1,4 +1,4 @@
-//! The verdicts of one kind of check that are kept with a request.
+//! The verdicts of one kind of check that are remembered with a request.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -8,45 +8,45 @@ use super::judging::{Judging, NoVerdict};
 use super::switch::Mode;
 use crate::nginx::Place;
 
-/// How many verdicts are remembered. A request has as many places as it has subrequests; nginx is
-/// never at more than one of them at once.
+/// How many verdicts are remembered. Each subrequest is a place of its own; nginx works on only one of
+/// them at a time.
 const PLACES: usize = 16;
 
-/// Which verdict is good enough.
+/// Which remembered verdicts may be used.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Want {
-    /// Any remembered one, even that keys are pending: nginx reads a variable twice, for its length and
-    /// for its bytes, and must see the same value.
+    /// Any, even that keys are pending: nginx reads a variable twice, for its length and for its bytes,
+    /// and must see the same value.
     Known,
-    /// One that is known, unless it was that keys are missing.
+    /// Any except that keys are pending.
     Settled,
-    /// A new one.
+    /// None: the check judges again.
     Fresh,
 }
 
 impl Want {
-    /// What the access phase wants of a check that rests on variables, or of one that does not: they
-    /// may have changed since an earlier phase asked.
+    /// What the access phase uses. If the check depends on variables, these may have changed since an
+    /// earlier phase asked.
     pub(crate) fn of_access_phase(on_variables: bool) -> Self {
         if on_variables { Self::Fresh } else { Self::Settled }
     }
 }
 
-/// The verdicts of one kind of check, by the check that gave them and the place for which: a
-/// location is judged by its own check only, and by that once, while it is among the last places.
+/// The verdicts of one kind of check, by check and place. A location is judged only by its own check,
+/// and only once while its place is among the last ones.
 pub(crate) struct Verdicts<C, V> {
-    /// Each check is kept alive beside its verdict, so that no other can come to its address. A
-    /// failure is remembered as well: nginx may read a variable twice, once for its length, and
-    /// the answer must not change in between.
+    /// Each verdict keeps its check alive, so that no other check can get the same address. Failures
+    /// are remembered, too: nginx may read a variable twice, for its length and for its bytes, and must
+    /// see the same value.
     verdicts: RefCell<Last<Remembered<C, V>>>,
-    /// The checks that have run in a circle. None of them gets another try, at whatever place: a
-    /// `map` keeps for the whole request what it made of the emptiness within the circle.
+    /// The checks that depend on themselves. They are not tried again, at any place: a `map` keeps for
+    /// the whole request the value that it made of an empty variable within the circle.
     circular: RefCell<Vec<Rc<C>>>,
-    /// The verdict on which the access phase last decided, the check that gave it, and where.
+    /// The verdict that the access phase last decided by, with its check and place.
     decided: RefCell<Option<(Rc<C>, Place, V)>>,
-    /// The last of those by a check that was not switched off.
+    /// The last of those whose check was not switched off.
     last: RefCell<Option<V>>,
-    /// Whether one of this kind is under way.
+    /// Whether a judgement of this kind is running.
     busy: Cell<bool>,
 }
 
@@ -69,7 +69,7 @@ impl<C, V> Default for Verdicts<C, V> {
 }
 
 impl<C, V: Clone> Verdicts<C, V> {
-    /// The verdict of `check` at `place`, from memory if that is good enough, or from `judge`.
+    /// The verdict of `check` at `place`: a remembered one if `want` allows it, otherwise from `judge`.
     pub(crate) fn verdict(
         &self,
         judging: &Judging,
@@ -107,9 +107,9 @@ impl<C, V: Clone> Verdicts<C, V> {
         verdict
     }
 
-    /// Changes what is remembered.
+    /// Changes all remembered verdicts.
     pub(crate) fn amend(&self, change: impl Fn(&mut V)) {
-        // Never borrowed for longer than one of these functions runs.
+        // Each borrow ends within one of these functions.
         if let Ok(mut verdicts) = self.verdicts.try_borrow_mut() {
             verdicts.iter_mut().filter_map(|one| one.verdict.as_mut().ok()).for_each(&change);
         }
@@ -121,7 +121,7 @@ impl<C, V: Clone> Verdicts<C, V> {
         }
     }
 
-    /// Notes the verdict on which the access phase decides.
+    /// Notes the verdict that the access phase decides by.
     pub(crate) fn decide(&self, check: &Rc<C>, place: Place, verdict: V, mode: Mode) {
         if mode != Mode::Off {
             self.last.replace(Some(verdict.clone()));
@@ -129,9 +129,8 @@ impl<C, V: Clone> Verdicts<C, V> {
         self.decided.replace(Some((Rc::clone(check), place, verdict)));
     }
 
-    /// The verdict on which the access phase decided by `check`, if no redirect has come since:
-    /// what serves the request may change its path meanwhile (`try_files`), which does not change
-    /// what was decided.
+    /// The verdict of `check` that the access phase decided by, if no redirect has come since. The path
+    /// may have changed since then (`try_files`), which does not change the decision.
     pub(crate) fn decided(&self, check: &Rc<C>, place: Place) -> Result<Option<V>, NoVerdict> {
         let decided = self.decided.try_borrow().map_err(|_| NoVerdict::Circular)?;
         Ok(decided.as_ref().and_then(|(by, at, verdict)| {
@@ -139,7 +138,7 @@ impl<C, V: Clone> Verdicts<C, V> {
         }))
     }
 
-    /// The last verdict of a check that was not switched off.
+    /// The last verdict of the access phase whose check was not switched off.
     pub(crate) fn last(&self) -> Result<Option<V>, NoVerdict> {
         self.last.try_borrow().map(|verdict| verdict.clone()).map_err(|_| NoVerdict::Circular)
     }
@@ -150,7 +149,7 @@ impl<C, V: Clone> Verdicts<C, V> {
     }
 }
 
-/// Says that a judgement is under way, until it is dropped, also by a panic.
+/// Marks a judgement as running until this is dropped, also by a panic.
 struct Busy<'m>(&'m Cell<bool>);
 
 impl<'m> Busy<'m> {
@@ -166,10 +165,10 @@ impl Drop for Busy<'_> {
     }
 }
 
-/// The last [`PLACES`] of what was put in. The first needs no allocation: most requests have one.
+/// The last [`PLACES`] values. The first one needs no allocation: most requests have only one.
 struct Last<T> {
     newest: Option<T>,
-    /// The oldest is in front.
+    /// The oldest first.
     older: VecDeque<T>,
 }
 
@@ -228,7 +227,7 @@ mod tests {
         };
         for number in 0..40 {
             assert_eq!(judge(number, number), Ok(number));
-            // Read a second time: also what was judged when there was no more room.
+            // Read a second time: this holds also if there was no room for it at first.
             assert_eq!(judge(number, 100), Ok(number));
         }
         assert_eq!(judge(40 - PLACES, 100), Ok(40 - PLACES));

@@ -4,7 +4,7 @@ use super::http_level::HttpLevel;
 use super::verdict::Kept;
 use crate::check::Case;
 
-/// A request, with what the token check keeps with it and what the `http` block says.
+/// A request, with what it keeps for the token check and the settings of the `http` block.
 #[derive(Clone, Copy)]
 pub(crate) struct TokenCase<'r> {
     pub(super) case: Case<'r>,
@@ -17,8 +17,8 @@ impl<'r> TokenCase<'r> {
         Self { case, kept, http }
     }
 
-    /// After a judgement: holds the request if its verdict is `pending`, and has it go on if it was
-    /// held. `None` when nginx cannot do so.
+    /// After a judgement: holds the request if its verdict is `pending`, and resumes it if it was held.
+    /// `None` if nginx cannot do so.
     pub(crate) fn settle(self, pending: bool) -> Option<()> {
         self.kept.wait.settle(self.case.request, &self.http.key_requests, pending)
     }

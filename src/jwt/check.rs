@@ -1,4 +1,4 @@
-//! The token check of a location, as it is in force.
+//! The token check of a location, as in force.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -13,17 +13,16 @@ use crate::check::SwitchValue;
 use crate::live::Watched;
 use crate::nginx::{ComplexValue, Zone};
 
-/// The token check of a location.
 pub(crate) struct JwtCheck {
     pub(super) switch: SwitchValue,
     pub(super) trust: Trust,
-    /// What each policy of `trust` adds, by its number.
+    /// What the module adds to each policy of `trust`, by the policy's number.
     pub(super) policies: Rc<[PolicySources]>,
-    /// The lists of the location itself, beside those of its providers.
+    /// The location's own lists, in addition to those of its providers.
     pub(super) lists: LocationLists,
-    /// The location's own rules, judged after those of the policy.
+    /// The location's own rules, applied after those of the provider.
     pub(super) rules: Rc<[Rc<Rule>]>,
-    /// Where a token is looked for; the first that has one counts.
+    /// Where a token is looked for. The first source that has one counts.
     pub(super) sources: Rc<[TokenSource]>,
     pub(super) realm: Option<ComplexValue>,
     /// Whether keys depend on variables.
@@ -31,7 +30,7 @@ pub(crate) struct JwtCheck {
 }
 
 impl JwtCheck {
-    /// Whether the verdict on a token, rules aside, rests on variables.
+    /// Whether the verdict on a token, without rules, depends on variables.
     pub(super) fn depends_on_variables(&self) -> bool {
         self.switch.depends_on_variables()
             || self.sources.iter().any(|source| matches!(source, TokenSource::Value(_)))
@@ -39,61 +38,61 @@ impl JwtCheck {
     }
 }
 
-/// A provider, as tokens of it are judged.
+/// A provider, as needed to judge its tokens.
 pub(super) struct Provider {
     pub(super) name: Box<[u8]>,
     pub(super) rules: Rc<[Rc<Rule>]>,
 }
 
-/// What a policy of the core has beside it here: where it comes from, and its keys and lists that
-/// change at run time. A provider's is shared by all locations that judge by the same providers.
+/// What the module adds to a policy of the core: its provider, and its keys and lists that change at
+/// run time. All locations with the same providers share it.
 #[derive(Default)]
 pub(super) struct PolicySources {
-    /// The provider that it is; `None` for the location's own keys.
+    /// The provider of the policy; `None` for the location's own keys.
     pub(super) provider: Option<Rc<Provider>>,
     pub(super) live: LiveSources,
-    /// How long fetched keys serve where their directive does not say, in milliseconds.
+    /// How long fetched keys are valid if their directive does not say, in milliseconds.
     pub(super) valid: u64,
-    /// What the keys and lists were last, for as long as they are the same.
+    /// The last keys and lists, reused as long as they are the same.
     pub(super) last: RefCell<Option<Rc<LivePolicy>>>,
 }
 
-/// Lists of a location that change at run time.
+/// A location's lists that change at run time.
 #[derive(Default)]
 pub(super) struct LocationLists {
     pub(super) revoked: Box<[Rc<Watched<Revocation>>]>,
-    /// What they were last, for as long as they are the same.
+    /// The last lists, reused as long as they are the same.
     pub(super) last: RefCell<Option<Rc<[Arc<Revocation>]>>>,
 }
 
-/// Where keys and lists come from that change at run time.
+/// The sources of keys and lists that change at run time.
 #[derive(Default, Clone)]
 pub(super) struct LiveSources {
     pub(super) keys: Vec<Rc<KeySource>>,
     pub(super) revoked: Vec<Rc<Watched<Revocation>>>,
 }
 
-/// Where keys come from that change at run time.
+/// A source of keys that change at run time.
 pub(super) enum KeySource {
     /// A file that is checked from time to time (`check=`).
     Watched(Rc<Watched<KeySet>>),
-    /// A file whose name holds variables.
+    /// A file with variables in its name.
     Named(KeyFile),
-    /// A URI.
+    /// A URI that keys are fetched from.
     Request(KeyRequest),
 }
 
-/// A key file whose name holds variables.
+/// A key file with variables in its name.
 pub(super) struct KeyFile {
     pub(super) name: ComplexValue,
-    /// The configuration's folder, which a name that does not begin with a slash is relative to.
+    /// The configuration's folder: a name without a leading slash is relative to it.
     pub(super) folder: Box<[u8]>,
 }
 
 /// `jwks_request`: keys that are fetched.
 pub(super) struct KeyRequest {
     pub(super) uri: ComplexValue,
-    /// `valid=`, in milliseconds; where it is not there, that of the [`PolicySources`].
+    /// `valid=`, in milliseconds; if missing, that of the [`PolicySources`] applies.
     pub(super) valid: Option<u64>,
     /// `stale=` and `timeout=`, in milliseconds.
     pub(super) stale: u64,
@@ -109,14 +108,14 @@ impl KeyRequest {
 }
 
 impl LiveSources {
-    /// Whether what keys they give depends on the request.
+    /// Whether the keys depend on the request.
     pub(super) fn keys_depend_on_variables(&self) -> bool {
         self.keys.iter().any(|source| source.depends_on_variables())
     }
 }
 
 impl KeySource {
-    /// Whether what it gives depends on the request.
+    /// Whether the keys of this source depend on the request.
     fn depends_on_variables(&self) -> bool {
         match self {
             Self::Watched(_) => false,

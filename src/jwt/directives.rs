@@ -1,4 +1,4 @@
-//! The `jwt_*` directives, but for those that bring keys and lists (`keys.rs`), and NGINX Plus's names
+//! The `jwt_*` directives, except those that bring keys and lists (`keys.rs`), and NGINX Plus's names
 //! for them.
 
 use std::rc::Rc;
@@ -13,8 +13,8 @@ use super::sources::TokenSource;
 use crate::check::{Mode, Severity, Status, Switch, SwitchValue, flag, once, switch};
 use crate::nginx::{ConfError, Result, Setting, seconds, size};
 
-/// The largest `jwt_cache`, in bytes. A worker writes to its index, 4 bytes for each 512, when the
-/// first token comes: with more it would keep all of its requests waiting meanwhile.
+/// The largest `jwt_cache`, in bytes. When the first token comes, a worker writes the cache's index, 4
+/// bytes for each 512; with a larger cache its requests would wait too long.
 const LARGEST_CACHE: usize = 16 << 30;
 
 pub(crate) fn jwt(conf: &mut JwtSettings, http: &HttpLevel, setting: &mut Setting<'_>) -> Result {
@@ -148,7 +148,7 @@ pub(crate) fn jwt_require(
     Ok(())
 }
 
-/// Whether the system would give so much memory. Nothing is written to it.
+/// Whether the system can allocate so much memory. Nothing is written to it.
 fn can_be_had(size: usize) -> bool {
     let mut memory = Vec::<u8>::new();
     memory.try_reserve_exact(size).is_ok() && std::hint::black_box(memory).capacity() >= size
@@ -177,8 +177,8 @@ pub(crate) fn jwt_cache(
     }
 }
 
-/// `jwt_claim_set $variable NAME ...` and, for the `header`, `jwt_header_set`: the variable's name, and
-/// what it shows.
+/// `jwt_claim_set $variable NAME ...`, or `jwt_header_set` with `header`: the variable's name and the
+/// path of its value.
 pub(crate) fn named_claim(setting: &Setting<'_>, header: bool) -> Result<(Box<[u8]>, NamedClaim)> {
     let variable = setting.first();
     let Some(name @ [_, ..]) = variable.strip_prefix(b"$") else {
@@ -191,7 +191,7 @@ pub(crate) fn named_claim(setting: &Setting<'_>, header: bool) -> Result<(Box<[u
     Ok((name.into(), NamedClaim { path, header }))
 }
 
-/// `auth_jwt STRING [token=$variable] | off`: the realm, the switch and the source in one.
+/// `auth_jwt STRING [token=$variable] | off` sets the realm, the switch and the token's source.
 pub(crate) fn auth_jwt(conf: &mut JwtSettings, _: &HttpLevel, setting: &mut Setting<'_>) -> Result {
     let off = setting.first() == b"off";
     let value = SwitchValue::Fixed(if off { Mode::Off } else { Mode::On });
@@ -235,12 +235,12 @@ fn texts(setting: &Setting<'_>) -> Result<Box<[Box<str>]>> {
     setting.values().map(|value| text(value).map(Into::into)).collect()
 }
 
-/// A `jwt_provider` whose block has been read into `settings`.
+/// Adds a `jwt_provider` whose block has been read into `settings`.
 pub(crate) fn jwt_provider(http: &HttpLevel, name: Box<[u8]>, settings: JwtSettings) -> Result {
     http.providers.add(name, settings.policy)
 }
 
-/// Refuses the name of a `jwt_provider` that there is already.
+/// `Err` if there already is a `jwt_provider` of this name.
 pub(crate) fn new_provider(http: &HttpLevel, name: &[u8]) -> Result {
     http.providers.is_new(name)
 }

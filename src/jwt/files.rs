@@ -1,5 +1,5 @@
-//! The files that a configuration names. One that is named in many places is read, parsed and held
-//! once for all of them.
+//! The files that a configuration names. A file that is named in many places is read, parsed and stored
+//! only once.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -12,40 +12,40 @@ use token::{KeySet, Revocation};
 use crate::live::Watched;
 use crate::nginx::Result;
 
-/// What has been read so far.
+/// The files that have been read.
 ///
-/// Only directives ask for it, and it goes with the configuration, as do the levels that use what
-/// is in it: so it keeps nothing for longer than they do.
+/// Only directives use it. It is dropped with the configuration, as are the levels that share its
+/// values, so it keeps nothing longer than they do.
 #[derive(Default)]
 pub(super) struct Files {
     pub(super) keys: ReadFiles<KeyFormat, KeysOf>,
     pub(super) revoked: ReadFiles<Box<str>, RevokedOf>,
 }
 
-/// What a key file is read as.
+/// The format of a key file.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) enum KeyFormat {
-    /// Kids and secrets.
+    /// Lines of kids and secrets.
     Kids,
-    /// Keys, and the `kid=` of those that do not say theirs.
+    /// Keys, with the `kid=` for keys that have none of their own.
     Keys(Option<Box<str>>),
 }
 
-/// The keys of a file: those that it had when it was read, or whatever it says.
+/// The keys of a file: as first read, or watched for changes.
 #[derive(Clone)]
 pub(super) enum KeysOf {
     Fixed(Arc<KeySet>),
     Watched(Rc<Watched<KeySet>>),
 }
 
-/// A list of what is revoked, likewise.
+/// A revocation list: as first read, or watched for changes.
 #[derive(Clone)]
 pub(super) enum RevokedOf {
     Fixed(Arc<Revocation>),
     Watched(Rc<Watched<Revocation>>),
 }
 
-/// What was made of files, by their full paths, what they were read as, and their `check=`.
+/// The values parsed from files, by the full path, the format, and the `check=`.
 pub(super) struct ReadFiles<F, T>(RefCell<HashMap<FileKey<F>, T>>);
 
 type FileKey<F> = (Box<[u8]>, F, Option<u64>);
@@ -57,8 +57,8 @@ impl<F, T> Default for ReadFiles<F, T> {
 }
 
 impl<F: Eq + Hash, T: Clone> ReadFiles<F, T> {
-    /// What `read` makes of the file, or has made of it for another place. So what there is to say
-    /// of a file is said where it is first named.
+    /// The value from `read`, or from an earlier call for the same file. Warnings about a file are
+    /// therefore logged only where it is first named.
     pub(super) fn get_or_read(
         &self,
         path: &[u8],

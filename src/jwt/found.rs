@@ -1,8 +1,8 @@
-//! What was found of the tokens of one request, so that however many places and subrequests ask,
-//! each token is verified once by each check.
+//! The results of verifying the tokens of one request. Each check verifies a token once, however many
+//! places and subrequests ask.
 //!
-//! The memory of a worker (`jwt_cache`) makes this needless for tokens that it knows. It is for the
-//! others: those that are refused, those that are too large for it, and where it is off.
+//! Tokens that the worker's cache (`jwt_cache`) has do not need this. It is for the others: tokens that
+//! are refused or too large for the cache, and for a cache that is off.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -13,37 +13,37 @@ use token::{LiveInputs, Refusal, Verified};
 
 use super::check::JwtCheck;
 
-/// How many tokens are kept, the last ones.
+/// How many tokens are kept: the last ones.
 const TOKENS: usize = 8;
 
-/// How many judgements are kept of each, the last ones: one for each check and set of keys.
+/// How many results are kept for each token, the last ones: one for each check and set of keys.
 const JUDGEMENTS: usize = 64;
 
-/// What was found of tokens, before anything else of the request is looked at.
+/// The results for tokens alone, before the rules and the rest of the request are considered.
 #[derive(Default)]
 pub(super) struct FoundTokens(RefCell<VecDeque<Known>>);
 
-/// A token, and what was found of it.
+/// A token, and its results.
 struct Known {
     token: Box<[u8]>,
     judgements: VecDeque<Judgement>,
 }
 
 struct Judgement {
-    /// Kept alive, so that no other can come to its address.
+    /// Kept alive, so that no other check can get the same address.
     check: Rc<JwtCheck>,
     time: i64,
-    /// What decides which policy counts is the token alone; `None` where none does.
-    lent: Option<LentTo>,
+    /// The policy that was used, which depends only on the token; `None` if no policy was used.
+    lent: Option<InForce>,
     found: Result<Verified, Refusal>,
 }
 
-/// The number of a policy, and what it was lent.
-pub(super) type LentTo = (usize, LiveInputs);
+/// The number of a policy, and the keys and lists that were in force for it.
+pub(super) type InForce = (usize, LiveInputs);
 
 impl FoundTokens {
-    /// What was found of `token` by `check` at `time`, with the same keys and lists in force as
-    /// `lend` gives now.
+    /// The result of `check` for `token` at `time`, if it was found with the keys and lists that `lend`
+    /// gives now.
     pub(super) fn find(
         &self,
         check: &Rc<JwtCheck>,
@@ -56,7 +56,7 @@ impl FoundTokens {
         let tokens = self.0.try_borrow().ok()?;
         let first = tokens.iter().find(is_it)?.judgements.iter().find(by_check)?;
         let Some((policy, _)) = first.lent else { return Some(first.found.clone()) };
-        // Lending evaluates variables, which may ask for tokens.
+        // `lend` evaluates variables, which may ask for tokens.
         drop(tokens);
         let lent = lend(policy);
         let same =
@@ -66,13 +66,13 @@ impl FoundTokens {
         judgements.iter().filter(by_check).find(same).map(|one| one.found.clone())
     }
 
-    /// Notes what was found. What the token says is shared by all judgements of it.
+    /// Stores a result. All results for a token share its parsed content.
     pub(super) fn note(
         &self,
         check: &Rc<JwtCheck>,
         token: &[u8],
         time: i64,
-        lent: Option<LentTo>,
+        lent: Option<InForce>,
         found: &mut Result<Verified, Refusal>,
     ) {
         let Ok(mut tokens) = self.0.try_borrow_mut() else { return };
@@ -96,7 +96,7 @@ impl FoundTokens {
     }
 }
 
-/// Whether two loans are of the very same keys and lists.
+/// Whether two inputs have the same keys and lists: the same objects, not only equal ones.
 fn is_same(one: &LiveInputs, other: &LiveInputs) -> bool {
     let of_policy = match (&one.policy, &other.policy) {
         (Some(one), Some(other)) => {

@@ -1,4 +1,4 @@
-//! What the `http` block says once for all token checks.
+//! The settings of the `http` block for all token checks.
 
 use std::cell::{Cell, OnceCell};
 
@@ -10,26 +10,26 @@ use crate::live::file::LARGEST_KEY_FILE;
 use crate::live::{NamedFiles, Sources};
 use crate::nginx::{ServerNames, Zone};
 
-/// What `jwt_cache` says where it is not there, in bytes.
+/// The default of `jwt_cache`, in bytes.
 const CACHE_SIZE: usize = 8 * 1024 * 1024;
 
-/// What the `http` block says once for all token checks, and what a worker keeps for them.
+/// The settings of the `http` block for all token checks, and what a worker keeps for them.
 pub(crate) struct HttpLevel {
-    /// The `jwt_provider` blocks, and how directives list them.
+    /// The `jwt_provider` blocks, and the lists that directives make of them.
     pub(super) providers: Providers,
-    /// The files that have been read for it.
+    /// The files that directives have read.
     pub(super) files: Files,
-    /// The key files whose names hold variables.
+    /// The key files with variables in their names.
     pub(super) key_files: NamedFiles<KeySet>,
-    /// What keys are fetched from.
+    /// The sources that keys are fetched from.
     pub(super) key_requests: Sources<KeySet>,
-    /// Whether any are fetched at all, and what workers share of them.
+    /// Whether any directive fetches keys, and the zone for them.
     pub(super) has_requests: Cell<bool>,
     pub(super) zone: Cell<Option<Zone>>,
-    /// What `jwt_cache` says, in bytes.
+    /// The value of `jwt_cache`, in bytes.
     pub(super) cache_size: Cell<Option<usize>>,
-    /// Made when it is first needed. By then this is a worker, so each has one with a seed of its
-    /// own; what is made while the configuration is read is a copy of the master's in all of them.
+    /// Made when first needed, which is in a worker, so each worker has its own seed. If the master
+    /// made it, all workers would have copies with the same seed.
     cache: OnceCell<Option<Cache>>,
 }
 
@@ -56,7 +56,7 @@ impl Default for HttpLevel {
 }
 
 impl HttpLevel {
-    /// The cache of verified tokens, unless it is off or the system has no memory for it.
+    /// The cache of verified tokens; `None` if it is off, or the system has no memory for it.
     pub(super) fn cache(&self) -> Option<&Cache> {
         let make = || match self.cache_size.get().unwrap_or(CACHE_SIZE) {
             0 => None,
@@ -65,7 +65,8 @@ impl HttpLevel {
         self.cache.get_or_init(make).as_ref()
     }
 
-    /// Once the configuration has been read: whether keys are fetched. `names` describes the servers.
+    /// Whether keys are fetched. To be called after the configuration has been read. `names` describes
+    /// the servers.
     pub(crate) fn sends_requests(&self, names: impl FnOnce() -> ServerNames) -> bool {
         if self.has_requests.get() {
             self.key_requests.describe(names());
@@ -73,7 +74,7 @@ impl HttpLevel {
         self.has_requests.get()
     }
 
-    /// Once the configuration has come into force, before its workers are started.
+    /// To be called after the configuration has come into force, before workers start.
     pub(crate) fn in_force(&self) {
         if let Some(zone) = self.zone.get() {
             zone.take_over();

@@ -1,4 +1,4 @@
-//! The keys and lists in force: those that change at run time, added to the policy's own.
+//! The keys and lists in force: the policy's own, and those that change at run time.
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
@@ -14,12 +14,12 @@ use crate::check::NoVerdict;
 use crate::live::{Fetching, Source, Watched};
 use crate::nginx::{ComplexValue, Request};
 
-/// What looking up keys has shown while a token was judged.
+/// What was learned while looking up the keys for a token.
 #[derive(Default)]
 struct Lookup {
-    /// The policy that was asked.
+    /// The policy whose keys were looked up.
     policy: Cell<Option<usize>>,
-    /// Whether a source has no keys, though it should.
+    /// Whether a source has no keys, although it should have some.
     lacking: Cell<bool>,
     /// The sources without keys that are being fetched.
     under_way: RefCell<Vec<Fetching<KeySet>>>,
@@ -28,7 +28,7 @@ struct Lookup {
 }
 
 impl Lookup {
-    /// The value that names a source.
+    /// The name of a source for this request.
     fn evaluate<'r>(&self, request: Request<'r>, value: &ComplexValue) -> Option<&'r [u8]> {
         let name = request.evaluate(value);
         self.failed.set(self.failed.get() || name.is_none());
@@ -37,8 +37,8 @@ impl Lookup {
 }
 
 impl TokenCase<'_> {
-    /// Judges a token by itself. Where only keys that are being fetched can tell, that is
-    /// [`NoVerdict::Pending`].
+    /// Verifies a token: form, signature, registered claims. [`NoVerdict::Pending`] if the result
+    /// depends on keys that are being fetched.
     pub(super) fn verify(
         self,
         check: &Rc<JwtCheck>,
@@ -50,7 +50,7 @@ impl TokenCase<'_> {
         if lookup.failed.get() { Err(NoVerdict::Value) } else { judged }
     }
 
-    /// What to make of a token that was refused because its key is not there.
+    /// What follows if a token was refused and its key may be missing.
     fn for_want_of_keys(
         self,
         check: &JwtCheck,
@@ -66,8 +66,8 @@ impl TokenCase<'_> {
             return Ok(judged);
         }
         let mut needed = lookup.under_way.take();
-        // What is fetched for the first time is waited for. A source that is down does not keep
-        // another from being asked for a new key.
+        // First wait for the sources that have no keys yet. If all of these have failed before, ask the
+        // others for the new key.
         let all_down = needed.iter().all(|one| one.source.has_failed());
         if refusal.reason == Reject::UnknownKey && all_down {
             self.refresh_sources(check, lookup, &mut needed);
@@ -81,7 +81,7 @@ impl TokenCase<'_> {
         Ok(judged)
     }
 
-    /// Judges a token by the keys that are there, unless that was done for this request before.
+    /// Verifies a token with the keys that are there now, unless the request has this result already.
     fn verify_now(
         self,
         check: &Rc<JwtCheck>,
@@ -100,15 +100,15 @@ impl TokenCase<'_> {
             inputs
         };
         let mut found = check.trust.check_cached(token, time, in_force, self.http.cache());
-        // The cache of the worker is as good.
+        // The worker's cache has this result; the request need not keep it, too.
         if !found.as_ref().is_ok_and(|verified| verified.cached) {
             self.kept.found.note(check, token, time, lent.into_inner(), &mut found);
         }
         found
     }
 
-    /// Has the sources of the policy fetched again that do not have a token's kid; adds those that are
-    /// worth waiting for to what is `needed`.
+    /// Fetches again those sources of the policy that do not have the token's kid. Adds those that are
+    /// worth waiting for to `needed`.
     fn refresh_sources(
         self,
         check: &JwtCheck,
@@ -133,7 +133,8 @@ impl TokenCase<'_> {
         }
     }
 
-    /// What the policy of this number, and the location beside it, go by now.
+    /// The keys and lists that change at run time: those of policy `number`, and those of the location
+    /// itself.
     fn in_force(self, check: &JwtCheck, number: usize, lookup: &Lookup) -> LiveInputs {
         lookup.policy.set(Some(number));
         let policy = check.policies.get(number);
@@ -143,7 +144,7 @@ impl TokenCase<'_> {
         }
     }
 
-    /// The same as last time is not put together again.
+    /// Nothing new is allocated if all keys and lists are the same as last time.
     fn of_policy(self, policy: &PolicySources, lookup: &Lookup) -> Option<Rc<LivePolicy>> {
         let live = &policy.live;
         if live.keys.is_empty() && live.revoked.is_empty() {
@@ -180,7 +181,7 @@ impl TokenCase<'_> {
         Some(lent)
     }
 
-    /// The keys of a source now; none while there are none.
+    /// The keys that a source has now; `None` if it has none.
     fn keys_of(
         self,
         policy: &PolicySources,
@@ -233,12 +234,12 @@ impl TokenCase<'_> {
     fn list_of(self, file: &Watched<Revocation>) -> Arc<Revocation> {
         let request = self.case.request;
         let (list, complaint) = file.get(request.clock());
-        complain(request, "list of what is revoked", complaint);
+        complain(request, "revocation list", complaint);
         list
     }
 }
 
-/// Whether what was in force last is the very same that is there now.
+/// Whether the keys or lists that were in force last are the same objects as now.
 fn unchanged<T>(last: &[Arc<T>], now: impl Iterator<Item = Arc<T>>) -> bool {
     last.iter().map(Arc::as_ptr).eq(now.map(|one| Arc::as_ptr(&one)))
 }

@@ -1,4 +1,4 @@
-//! Judges the token of a request: finds it, verifies it, applies the rules, and says what follows.
+//! Judges the token of a request: finds it, verifies it, applies the rules, and forms an opinion.
 
 use std::fmt::{self, Display};
 use std::rc::Rc;
@@ -13,7 +13,7 @@ use super::sources::find_token;
 use super::verdict::{ByRules, JwtVerdict, Kept};
 use crate::check::{Mode, NoVerdict, Opinion, Refusal, Status, Want};
 
-/// The modes that `jwt` takes.
+/// The modes that `jwt` accepts.
 const MODES: [Mode; 4] = [Mode::Off, Mode::On, Mode::Optional, Mode::Permissive];
 
 /// Why a token is refused.
@@ -32,9 +32,9 @@ impl Display for Why {
 }
 
 impl TokenCase<'_> {
-    /// What `check` says of the request, in the access phase.
+    /// The opinion of `check` on the request, in the access phase.
     pub(crate) fn decide(self, check: &Rc<JwtCheck>) -> Result<Opinion, NoVerdict> {
-        // As a whole: what fails in a rule, or in the answer to a refusal, fails the decision.
+        // One attempt for the whole: a failure in a rule or in the challenge fails the decision.
         let decided = self.case.attempt(|| self.decide_once(check));
         match decided {
             Err(NoVerdict::Pending) => Ok(Opinion::Waits),
@@ -105,8 +105,8 @@ impl TokenCase<'_> {
         kept.verdicts.verdict(case.judging, check, case.place(), want, judge)
     }
 
-    /// Applies the rules to a token that is good by itself, the provider's before the location's, and
-    /// gives the first that does not hold.
+    /// Applies the rules to a verified token, the provider's before the location's. Returns the first
+    /// rule that does not hold.
     pub(super) fn apply_rules(
         self,
         verdict: &JwtVerdict,
@@ -134,7 +134,7 @@ impl TokenCase<'_> {
     }
 }
 
-/// What the rules say of a verdict, which is noted when this is dropped, also by a panic.
+/// The result of the rules for a verdict. It is stored when this is dropped, also by a panic.
 struct Outcome<'k> {
     kept: &'k Kept,
     number: usize,

@@ -1,4 +1,4 @@
-//! The directives that bring keys, and lists of what is revoked.
+//! The directives that bring keys and revocation lists.
 
 use std::cell::RefCell;
 use std::fmt::Display;
@@ -18,7 +18,7 @@ use crate::live::Watched;
 use crate::live::file::{self, LARGEST_KEY_FILE, LARGEST_LIST, Text};
 use crate::nginx::{self, ConfError, Result, Setting};
 
-/// What comes after the first argument of a directive that names a file.
+/// The options of a directive that names a file.
 #[derive(Default)]
 struct Options<'s> {
     kid: Option<&'s str>,
@@ -27,7 +27,7 @@ struct Options<'s> {
 }
 
 impl<'s> Options<'s> {
-    /// Reads the arguments from number `from` on; `kid=` where it `takes_kid`.
+    /// Reads the arguments from number `from` on; `kid=` is allowed if `takes_kid`.
     fn read(setting: &'s Setting<'_>, from: usize, takes_kid: bool) -> Result<Self> {
         let mut options = Self::default();
         for option in setting.values().skip(from - 1) {
@@ -43,13 +43,13 @@ impl<'s> Options<'s> {
     }
 }
 
-/// The time that an `option` names, in milliseconds.
+/// The time of an `option`, in milliseconds.
 fn milliseconds(option: &[u8], time: &[u8]) -> Result<u64> {
     nginx::milliseconds(time)
         .map_err(|_| ConfError::value(option, "must be a time, such as 30s, 5m or 1h"))
 }
 
-/// [`milliseconds`] of more than nothing.
+/// [`milliseconds`], which must not be 0.
 fn positive(option: &[u8], time: &[u8]) -> Result<u64> {
     match milliseconds(option, time)? {
         0 => Err(ConfError::value(option, "must be more than nothing")),
@@ -88,7 +88,7 @@ pub(crate) fn jwks_file(
     key_file(conf, http, setting, options.check, format, true)
 }
 
-/// Takes an entry of `jwt_kids`: `KID SECRET [encoding=...] [alg=...] [expires=...];`.
+/// Reads an entry of `jwt_kids`: `KID SECRET [encoding=...] [alg=...] [expires=...];`.
 fn kid(loaded: &mut Loaded, setting: &Setting<'_>) -> Result {
     let Some(secret) = setting.arg(1) else {
         return Err(ConfError::mistake(
@@ -103,13 +103,13 @@ fn failed(error: LoadError) -> ConfError {
     ConfError::Failed(error.to_string())
 }
 
-/// What is wrong with the file at `path`.
+/// The error about the file at `path`.
 fn bad_file(path: &[u8], why: impl Display) -> ConfError {
     let path = String::from_utf8_lossy(path);
     ConfError::Failed(format!("\"{path}\": {why}"))
 }
 
-/// Reads a file that a directive names, of `limit` bytes at most.
+/// Reads a file that a directive names, up to `limit` bytes.
 fn read_file(path: &[u8], limit: usize) -> Result<Text> {
     file::read(path, limit).map_err(|error| bad_file(path, error))
 }
@@ -124,7 +124,7 @@ impl KeyFormat {
     }
 }
 
-/// Adds the keys of the file that the directive names, now or whenever it changes.
+/// Adds the keys of the file that the directive names: fixed, or watched for changes.
 fn key_file(
     conf: &mut JwtSettings,
     http: &HttpLevel,
@@ -203,7 +203,7 @@ fn add_source(conf: &mut JwtSettings, setting: &Setting<'_>, source: KeySource, 
     keys_of(conf, setting, switch_on).sources.push(Rc::new(source));
 }
 
-/// The keys of the level, which the directive adds to.
+/// The keys of the level, for the directive to add to.
 fn keys_of<'k>(conf: &'k mut JwtSettings, setting: &Setting<'_>, switch_on: bool) -> &'k mut Keys {
     let severity = if switch_on { Severity::Error } else { Severity::Nothing };
     conf.base.asked.note("jwt_kids", setting, severity);
@@ -212,8 +212,8 @@ fn keys_of<'k>(conf: &'k mut JwtSettings, setting: &Setting<'_>, switch_on: bool
     keys
 }
 
-/// Of public keys of one kid both are tried, as two issuers may well number theirs alike; two
-/// secrets of one name are a mistake.
+/// Two public keys of the same kid are both tried, since two issuers may use the same numbers. Two
+/// secrets of the same kid are a mistake.
 fn warn_of_conflict(conf: &JwtSettings, setting: &Setting<'_>, set: &KeySet) -> Result {
     let known = conf.policy.keys.iter().flat_map(Keys::known);
     let mut conflicts = known.filter_map(|other| {
@@ -294,8 +294,8 @@ pub(crate) fn auth_jwt_key_request(
     key_request(conf, http, setting, (None, None, None), false)
 }
 
-/// `auth_jwt_key_cache TIME`: how long fetched keys serve. Ours are always kept, so that no time
-/// at all stands for the shortest.
+/// `auth_jwt_key_cache TIME`: how long fetched keys are valid. This module always keeps keys, so a time
+/// of 0 stands for the shortest one.
 pub(crate) fn auth_jwt_key_cache(
     conf: &mut JwtSettings,
     _: &HttpLevel,

@@ -1,5 +1,5 @@
-//! The directives that say what a token must be and which keys verify it: those that may stand in a
-//! `jwt_provider` block, too.
+//! The directives that say what a token must be and which keys verify it. They are also allowed in a
+//! `jwt_provider` block.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -12,10 +12,10 @@ use super::rules::Rule;
 use crate::check::inherit;
 use crate::live::Watched;
 
-/// `valid=` where neither it nor `auth_jwt_key_cache` is there, in milliseconds.
+/// The default of `valid=` if there is no `auth_jwt_key_cache` either, in milliseconds.
 const VALID: u64 = 10 * 60 * 1000;
 
-/// Those directives of one level, or of a provider; `None` where it does not name one.
+/// These directives on one level or in a provider; `None` if a directive is missing.
 #[derive(Default)]
 pub(super) struct PolicySettings {
     pub(super) keys: Option<Keys>,
@@ -33,18 +33,18 @@ pub(super) struct PolicySettings {
     pub(super) key_cache: Option<u64>,
 }
 
-/// The key sources of one level: every directive that brings keys adds to this one list.
+/// The keys of one level: each directive that brings keys adds to them.
 #[derive(Default, Clone)]
 pub(super) struct Keys {
     pub(super) sets: Vec<Arc<KeySet>>,
     pub(super) sources: Vec<Rc<KeySource>>,
-    /// Whether one of them is named by a directive that switches the check on by being there;
-    /// NGINX Plus's `auth_jwt_key_file` does not.
+    /// Whether one of these directives switches the check on merely by being there. NGINX Plus's
+    /// `auth_jwt_key_file` does not.
     pub(super) switch_on: bool,
 }
 
 impl Keys {
-    /// What is known of the keys while the configuration is read.
+    /// The keys that are known while the configuration is read.
     pub(super) fn known(&self) -> impl Iterator<Item = Arc<KeySet>> {
         let watched = self.sources.iter().filter_map(|source| match &**source {
             KeySource::Watched(file) => Some(file.get(0).0),
@@ -54,7 +54,7 @@ impl Keys {
     }
 }
 
-/// The lists of what is revoked of one level.
+/// The revocation lists of one level.
 #[derive(Default, Clone)]
 pub(super) struct Revoked {
     pub(super) lists: Vec<Arc<Revocation>>,
@@ -62,10 +62,11 @@ pub(super) struct Revoked {
 }
 
 impl PolicySettings {
-    /// Takes from the level above what this one does not name; tells whether it names anything.
+    /// Inherits from the level above what this one does not set. Returns whether this one sets
+    /// anything.
     pub(super) fn inherit(&mut self, parent: &Self) -> bool {
-        // Named without `..`, so that the compiler asks for each field: a level that forgot one would
-        // share the check of the level above although it asks for more.
+        // No `..`, so the compiler demands each field: a level with a forgotten field would share the
+        // check of the level above although it demands more.
         let Self {
             keys,
             algorithms,
@@ -80,7 +81,7 @@ impl PolicySettings {
             revoked,
             key_cache,
         } = self;
-        // Not short-circuiting: each line has to inherit.
+        // `|` and not `||`: each line has to inherit.
         inherit(keys, &parent.keys)
             | inherit(algorithms, &parent.algorithms)
             | inherit(issuers, &parent.issuers)
@@ -95,7 +96,7 @@ impl PolicySettings {
             | inherit(key_cache, &parent.key_cache)
     }
 
-    /// The policy that the keys and demands make.
+    /// The policy that results from these directives.
     pub(super) fn policy(&self) -> Policy {
         Policy {
             keys: self.keys.as_ref().map(|keys| keys.sets.clone()).unwrap_or_default(),
@@ -106,7 +107,7 @@ impl PolicySettings {
         }
     }
 
-    /// What goes with [`PolicySettings::policy`].
+    /// What the module adds to [`PolicySettings::policy`].
     pub(super) fn policy_sources(&self, provider: Option<Rc<Provider>>) -> PolicySources {
         let live = LiveSources {
             keys: self.keys.as_ref().map(|keys| keys.sources.clone()).unwrap_or_default(),
@@ -116,7 +117,7 @@ impl PolicySettings {
         PolicySources { provider, live, valid, last: RefCell::default() }
     }
 
-    /// What the registered parts of a token must be.
+    /// What issuer, audience, type and lifetime of a token must be.
     pub(super) fn requirements(&self) -> Requirements {
         Requirements {
             issuers: self.issuers.clone().unwrap_or_default(),
@@ -127,17 +128,17 @@ impl PolicySettings {
         }
     }
 
-    /// The rules, in the order in which they are judged.
+    /// The rules, in the order in which they apply.
     pub(super) fn rules(&self) -> Rc<[Rc<Rule>]> {
         [&self.claims, &self.requires].into_iter().flatten().flatten().cloned().collect()
     }
 
-    /// The lists of what is revoked that stay as they were read.
+    /// The revocation lists that stay as they were read.
     pub(super) fn lists(&self) -> Vec<Arc<Revocation>> {
         self.revoked.as_ref().map(|one| one.lists.clone()).unwrap_or_default()
     }
 
-    /// Those that are read again when they change.
+    /// The revocation lists that are read again when they change.
     pub(super) fn watched_lists(&self) -> Vec<Rc<Watched<Revocation>>> {
         self.revoked.as_ref().map(|one| one.watched.clone()).unwrap_or_default()
     }

@@ -1,4 +1,4 @@
-//! `jwt_provider NAME { ... }`: a named set of keys and of what their tokens must be.
+//! `jwt_provider NAME { ... }`: a named set of keys, and what its tokens must be.
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
@@ -9,40 +9,40 @@ use super::check::{PolicySources, Provider};
 use super::policy::PolicySettings;
 use crate::nginx::{ConfError, Result};
 
-/// A provider's block, as it was read.
+/// A provider's block, after it was read.
 pub(super) struct Block {
     provider: Rc<Provider>,
     settings: PolicySettings,
 }
 
-/// All providers, and the lists that directives make of them.
+/// All providers, and the lists of providers that directives name.
 #[derive(Default)]
 pub(super) struct Providers {
     by_name: RefCell<HashMap<Box<[u8]>, Block>>,
     lists: RefCell<HashMap<Names, Rc<ProviderList>>>,
 }
 
-/// Names of providers, in the order of a directive.
+/// Names of providers, in the order in which a directive names them.
 type Names = Rc<[Box<[u8]>]>;
 
-/// The providers that a directive names: one list for all directives that name the same, and for
-/// all levels that inherit one, so that there may be many of both.
+/// The providers that a directive names. All directives that name the same ones share one list, and so
+/// do all levels that inherit it: many of both need little memory.
 pub(super) struct ProviderList {
     names: Names,
-    /// Set when a level is first judged by it: a provider may stand after what names it.
+    /// Set when the first level uses it: a provider's block may follow the directive that names it.
     listed: OnceCell<Listed>,
 }
 
-/// What a list of providers comes to.
+/// The policies of a list of providers.
 pub(super) struct Listed {
     pub(super) policies: Arc<token::Providers>,
-    /// What goes with each of the policies, by its number.
+    /// What the module adds to each policy, by the policy's number.
     pub(super) live: Rc<[PolicySources]>,
     pub(super) keys_on_variables: bool,
 }
 
 impl Providers {
-    /// Refuses a name that another provider has.
+    /// `Err` if another provider has the name.
     pub(super) fn is_new(&self, name: &[u8]) -> Result {
         match self.by_name.borrow().contains_key(name) {
             true => Err(ConfError::Duplicate),
@@ -50,7 +50,7 @@ impl Providers {
         }
     }
 
-    /// Adds a provider whose block has been read.
+    /// Adds a provider after its block has been read.
     pub(super) fn add(&self, name: Box<[u8]>, settings: PolicySettings) -> Result {
         if settings.issuers.is_none() {
             let what = "has no jwt_issuer, by which its tokens are known";
@@ -64,7 +64,7 @@ impl Providers {
         Ok(())
     }
 
-    /// The list of the providers of these names; `None` for no names.
+    /// The list of the providers with these names; `None` for no names.
     pub(super) fn list(&self, names: Names) -> Option<Rc<ProviderList>> {
         if names.is_empty() {
             return None;
@@ -77,7 +77,7 @@ impl Providers {
 }
 
 impl ProviderList {
-    /// What the list comes to, once all of the configuration has been read.
+    /// The policies of the list. To be called after the whole configuration has been read.
     pub(super) fn resolve(&self, providers: &Providers) -> Result<&Listed, String> {
         if let Some(listed) = self.listed.get() {
             return Ok(listed);

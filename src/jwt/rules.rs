@@ -5,26 +5,26 @@ use token::{ClaimRule, Operator, Verified};
 use crate::check::{NoVerdict, Status};
 use crate::nginx::{ComplexValue, ConfError, Request, Result, Setting};
 
-/// A rule, with what to answer where it does not hold.
+/// A rule, and the status of the answer if it does not hold.
 pub(super) struct Rule {
     demand: Demand,
     pub(super) status: Status,
-    /// Where it stands, for the log.
+    /// The file and line, for the log.
     pub(super) position: Box<str>,
 }
 
-/// What a rule asks.
+/// What a rule demands.
 enum Demand {
-    /// `jwt_claim`, with the values of every request.
+    /// `jwt_claim` with values that are the same for all requests.
     Claim(ClaimRule, Vec<Box<[u8]>>),
-    /// `jwt_claim` with a value that holds variables.
+    /// `jwt_claim` with variables in its values.
     Bound(ClaimRule, Vec<ComplexValue>),
-    /// `jwt_require`: none of the values is one that counts as `nothing`.
+    /// `jwt_require`: none of the values may be one of those in `nothing`.
     Values { values: Vec<ComplexValue>, nothing: &'static [&'static [u8]] },
 }
 
 impl Rule {
-    /// Whether the rule holds for a token, with its values as they are for this request.
+    /// Whether the rule holds for a token, with the values of this request.
     pub(super) fn holds(&self, request: Request<'_>, token: &Verified) -> Result<bool, NoVerdict> {
         let evaluate = |values: &[ComplexValue]| {
             values
@@ -42,10 +42,11 @@ impl Rule {
     }
 }
 
-/// What `jwt_require` takes for nothing: also how a variable shows claims that deny or are void.
+/// What `jwt_require` refuses: the values that a variable shows for claims that are false, 0, null or
+/// empty.
 pub(super) const NOTHING: &[&[u8]] = &[b"", b"0", b"false", b"null"];
 
-/// What NGINX Plus's `auth_jwt_require` does.
+/// The same for NGINX Plus's `auth_jwt_require`.
 pub(super) const NOTHING_IN_PLUS: &[&[u8]] = &[b"", b"0"];
 
 /// `jwt_claim PATH OP VALUE … [error=401|403]`.
@@ -84,7 +85,7 @@ pub(super) fn claim(setting: &Setting<'_>) -> Result<Rule> {
     Ok(Rule { demand, status, position: setting.position().into() })
 }
 
-/// `jwt_require $value … [error=401|403]`, with the status where none is named.
+/// `jwt_require $value … [error=401|403]`; `status` is the default.
 pub(super) fn require(
     setting: &Setting<'_>,
     status: Status,
@@ -99,7 +100,7 @@ pub(super) fn require(
     Ok(Rule { demand, status, position: setting.position().into() })
 }
 
-/// The arguments without a last `error=`, and the status that it names.
+/// The arguments without `error=` at the end, and the status.
 fn words<'s>(setting: &'s Setting<'_>, default: Status) -> Result<(Vec<&'s [u8]>, Status)> {
     let mut words: Vec<&[u8]> = setting.values().collect();
     let status = match words.last().and_then(|word| word.strip_prefix(b"error=")) {
@@ -112,7 +113,7 @@ fn words<'s>(setting: &'s Setting<'_>, default: Status) -> Result<(Vec<&'s [u8]>
     Ok((words, status))
 }
 
-/// Claims and kids are UTF-8, so a value that is not could never equal one.
+/// Claims and kids are UTF-8, so no other value can ever equal one.
 pub(super) fn text(value: &[u8]) -> Result<&str> {
     core::str::from_utf8(value).map_err(|_| ConfError::value(value, "must be UTF-8"))
 }

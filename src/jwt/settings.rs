@@ -1,4 +1,4 @@
-//! The `jwt` directives of a level, and the check that they amount to.
+//! The `jwt` directives of a level, and the check that results from them.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,17 +13,17 @@ use super::sources::TokenSource;
 use crate::check::{Base, Lack, MergeError, Mode, Settings, Switch, SwitchValue, inherit};
 use crate::nginx::ComplexValue;
 
-/// The `jwt_*` directives of one level; `None` where it does not name one.
+/// The `jwt_*` directives of one level; `None` if the level does not have one.
 #[derive(Default)]
 pub(crate) struct JwtSettings {
     pub(super) base: Base,
-    /// What the switch names with `provider=`; it goes where the switch goes.
+    /// The providers that the switch names with `provider=`; inherited with the switch.
     pub(super) providers: Option<Rc<ProviderList>>,
     pub(super) policy: PolicySettings,
     pub(super) sources: Option<Rc<[TokenSource]>>,
     pub(super) realm: Option<ComplexValue>,
-    /// Whether the level says `auth_jwt`, which without `token=` means the bearer token whatever
-    /// the level above says.
+    /// Whether the level has `auth_jwt`. Without `token=` that means the bearer token, even if the
+    /// level above says otherwise.
     pub(super) auth_jwt: bool,
 }
 
@@ -35,11 +35,11 @@ impl Settings for JwtSettings {
         &self.base
     }
 
-    /// Refuses a level that names keys and providers.
+    /// Refuses a level that has both keys and providers.
     fn refuse_alone(&self) -> Result<(), MergeError> {
         match (&self.base.switch, &self.policy.keys) {
             (Some(switch), Some(_)) if self.providers.is_some() => Err(MergeError {
-                what: "\"jwt\" names a provider beside keys of this level, which it would not use,"
+                what: "\"jwt\" names a provider, so the keys of this level would not be used,"
                     .to_owned(),
                 position: Rc::clone(&switch.position),
             }),
@@ -47,11 +47,11 @@ impl Settings for JwtSettings {
         }
     }
 
-    /// Keys and `provider=` are one thing to inherit: a level that names either takes neither.
+    /// Keys and `provider=` are inherited together: a level that has one of them inherits neither.
     fn inherit(&mut self, parent: &Self) -> bool {
         let own_switch = self.base.switch.is_some();
         let own_keys = self.policy.keys.is_some();
-        // Named without `..`, so that the compiler asks for each field.
+        // No `..`, so the compiler demands each field.
         let Self { base, providers, policy, sources, realm, auth_jwt } = self;
         if *auth_jwt && sources.is_none() {
             *sources = Some(Rc::new([TokenSource::Bearer]));
@@ -59,7 +59,7 @@ impl Settings for JwtSettings {
         if !own_switch && !own_keys {
             providers.clone_from(&parent.providers);
         }
-        // Not short-circuiting: each line has to inherit.
+        // `|` and not `||`: each line has to inherit.
         let named = base.inherit(&parent.base)
             | policy.inherit(&parent.policy)
             | inherit(sources, &parent.sources)
@@ -70,7 +70,7 @@ impl Settings for JwtSettings {
         named
     }
 
-    /// Keys in force switch the check on, unless it is switched off.
+    /// Keys in force switch the check on, unless the switch is off.
     fn check(&self, http: &HttpLevel) -> Result<Option<JwtCheck>, MergeError> {
         let switch = match (&self.base.switch, &self.policy.keys) {
             (Some(Switch { value: SwitchValue::Fixed(Mode::Off), .. }), _) => return Ok(None),
@@ -103,7 +103,7 @@ impl Settings for JwtSettings {
                 add: "name a jwt_kids, jwt_kids_file, jwks_file, jwks_request or \"jwt on \
                       provider=...\" there or on a level above",
             },
-            // Those of auth_jwt_key_file and auth_jwt_key_request.
+            // The keys of auth_jwt_key_file and auth_jwt_key_request.
             Some(_) => Lack {
                 switch: "jwt",
                 what: "check",
@@ -119,8 +119,7 @@ impl JwtSettings {
         self.sources.clone().unwrap_or_else(|| Rc::new([TokenSource::Bearer]))
     }
 
-    /// The check by the providers of `list`. A token must be what the provider demands and what the
-    /// location demands.
+    /// The check with the providers of `list`. A token must satisfy both the provider and the location.
     fn check_of_providers(
         &self,
         switch: &Switch,

@@ -1,7 +1,7 @@
-//! What variables show of a token: the verdict and, of the token, only what was verified.
+//! What variables show of a token: the verdict, and only verified parts of the token.
 //!
-//! Each function is given `None` where no check has judged a token, and fails where a verdict cannot
-//! be reached; a variable is not found then.
+//! The argument `check` is `None` if no token check is in force. A function fails if there is no
+//! verdict; its variable is then not found.
 
 use core::fmt;
 use std::rc::Rc;
@@ -13,18 +13,18 @@ use super::check::JwtCheck;
 use super::verdict::{ByRules, JwtVerdict};
 use crate::check::{Mode, NoVerdict, Want};
 
-/// A variable for the value at a path of the token.
+/// A variable that shows the value at a path in the token.
 pub(crate) struct NamedClaim {
-    /// The names, from the outermost member inwards.
+    /// The member names, from the outside to the inside.
     pub(super) path: Vec<ClaimPath>,
-    /// Whether it is in the header rather than the payload.
+    /// Whether the path is in the header, not in the payload.
     pub(super) header: bool,
 }
 
 impl TokenCase<'_> {
-    /// The verdict that a variable is to show: that of the location's own check, as the access phase
-    /// decided or, before it, reached now; where none is in force, the one on which the request was
-    /// last decided.
+    /// The verdict that a variable shows. If the location has a check that is not off, this is the
+    /// verdict by which the access phase has decided or, before that phase, a verdict reached now.
+    /// Otherwise it is the last verdict by which the request was decided.
     fn shown(self, check: Option<&Rc<JwtCheck>>) -> Result<Option<JwtVerdict>, NoVerdict> {
         if let Some(check) = check {
             let verdict = match self.kept.verdicts.decided(check, self.case.place())? {
@@ -38,7 +38,7 @@ impl TokenCase<'_> {
         self.kept.verdicts.last()
     }
 
-    /// Why the token is refused here, if it is, rules included.
+    /// Why the token is refused here, rules included; `None` if it is not.
     fn reject(self, verdict: &JwtVerdict) -> Result<Option<Reject>, NoVerdict> {
         let token = match &verdict.token {
             Ok(token) => token,
@@ -53,7 +53,7 @@ impl TokenCase<'_> {
         Ok(denied.then_some(Reject::Denied))
     }
 
-    /// `$jwt_status`, unless there is nothing to tell.
+    /// `$jwt_status`; `None` if no check has judged the request.
     pub(crate) fn status(
         self,
         check: Option<&Rc<JwtCheck>>,
@@ -72,8 +72,8 @@ impl TokenCase<'_> {
         Ok(provider.map(|provider| provider.name.to_vec()))
     }
 
-    /// `$jwt_payload`: the payload as it was signed. One with white space that is a control character
-    /// (JSON has line breaks and tabs between its members) is written anew, without any.
+    /// `$jwt_payload`: the payload as signed. If it has control characters (JSON allows line breaks and
+    /// tabs between members), it is written again without white space.
     pub(crate) fn payload(
         self,
         check: Option<&Rc<JwtCheck>>,
@@ -111,7 +111,7 @@ impl TokenCase<'_> {
         })
     }
 
-    /// A claim or header that the configuration has given a variable of its own.
+    /// A claim or header member that has a variable of its own (`jwt_claim_set`, `jwt_header_set`).
     pub(crate) fn named_claim(
         self,
         check: Option<&Rc<JwtCheck>>,
@@ -126,11 +126,11 @@ impl TokenCase<'_> {
         })
     }
 
-    /// Applies `show` to the token, if it is good by itself, whatever the location's rules say of it.
-    /// `name` is what the log calls the variable.
+    /// Applies `show` to the token if it was verified, whatever the location's rules say. `name` is the
+    /// variable's name in the log.
     ///
-    /// A value with a control character is shown as nothing: left out of it, two values would look the
-    /// same to whoever reads the variable, and left in it, it could end a header.
+    /// A value with a control character is not shown. If the character were removed, two different
+    /// values would look the same to a reader of the variable; if it stayed, it could end a header.
     fn verified(
         self,
         check: Option<&Rc<JwtCheck>>,
@@ -143,7 +143,7 @@ impl TokenCase<'_> {
         if !text.contains(char::is_control) {
             return Ok(Some(text.into_bytes()));
         }
-        if !self.kept.control_told.replace(true) {
+        if !self.kept.control_logged.replace(true) {
             self.case.request.log_info(format_args!(
                 "jwt: {name} is shown as nothing, since its value holds a control character"
             ));

@@ -5,11 +5,11 @@ use token::credential::{self, Found};
 use crate::check::NoVerdict;
 use crate::nginx::{ComplexValue, ConfError, Request, Result, Setting};
 
-/// A place where a token may be.
+/// A place where a token is looked for.
 pub(super) enum TokenSource {
     /// The `Authorization` header with the scheme `Bearer`.
     Bearer,
-    /// A header, where a leading `Bearer ` is dropped.
+    /// A header; a leading `Bearer ` is removed.
     Header(Box<[u8]>),
     Cookie(Box<[u8]>),
     /// An argument of the query.
@@ -41,7 +41,7 @@ impl TokenSource {
         }
     }
 
-    /// What is there.
+    /// The token in this place.
     fn find<'r>(&'r self, request: Request<'r>) -> Result<Found<'r>, NoVerdict> {
         Ok(match self {
             Self::Bearer => credential::bearer(request.header_values(b"authorization")),

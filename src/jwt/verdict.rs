@@ -1,4 +1,4 @@
-//! Verdicts on tokens, and what is kept with a request of them.
+//! Verdicts on tokens, and what a request keeps of them.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -11,33 +11,34 @@ use super::rules::Rule;
 use crate::check::{Mode, NoVerdict, Verdicts};
 use crate::live::Wait;
 
-/// The judgement of a token. A copy of it shares the token.
+/// The verdict on a token. Its copies share the token.
 #[derive(Clone)]
 pub(super) struct JwtVerdict {
-    /// Which of the request's verdicts it is: what its copies are known by.
+    /// The number of the verdict in its request. Copies of a verdict have the same number.
     pub(super) number: usize,
     pub(super) mode: Mode,
-    /// The token by itself: form, signature, registered claims.
+    /// The token without rules: form, signature, registered claims.
     pub(super) token: Result<Verified, Refusal>,
-    /// The provider that the token is from, of a token that is good by itself.
+    /// The provider that the token is from, if the token was verified.
     pub(super) provider: Option<Rc<Provider>>,
-    /// The rules of the check that gave the verdict, which come after the provider's.
+    /// The rules of the check that gave the verdict. They apply after the provider's.
     pub(super) rules: Rc<[Rc<Rule>]>,
-    /// What the rules say, once they were evaluated. They come after the token, since their values
-    /// may hold variables that show its claims.
+    /// The result of the rules, after they were evaluated. This comes after the token is verified,
+    /// since the rules' values may hold variables that show its claims.
     pub(super) by_rules: ByRules,
 }
 
-/// What rules say of a token that is good by itself.
+/// The result of the rules for a verified token.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum ByRules {
     #[default]
     Unknown,
-    /// Being evaluated now: what a variable shows meanwhile is the token by itself.
+    /// Being evaluated now. Variables meanwhile show the token without rules.
     Judging,
     Hold,
     Deny,
-    /// A rule could not be evaluated, and is not tried again: nginx may read a variable twice.
+    /// A rule could not be evaluated. It is not tried again: nginx may read a variable twice, and must
+    /// see the same value.
     Failed(NoVerdict),
 }
 
@@ -46,21 +47,21 @@ pub(super) enum ByRules {
 pub(crate) struct Kept {
     pub(super) verdicts: Verdicts<JwtCheck, JwtVerdict>,
     pub(super) found: FoundTokens,
-    /// Keys that the request waits for.
+    /// The fetches that the request waits for.
     pub(super) wait: Wait<KeySet>,
-    /// Whether the log has been told of a value that is shown as nothing.
-    pub(super) control_told: Cell<bool>,
-    /// How many verdicts there were.
+    /// Whether the log has a line about a value with a control character.
+    pub(super) control_logged: Cell<bool>,
+    /// How many verdicts the request has had.
     count: Cell<usize>,
 }
 
 impl Kept {
-    /// The number of a verdict to be.
+    /// The number for a new verdict.
     pub(super) fn number(&self) -> usize {
         self.count.replace(self.count.get() + 1)
     }
 
-    /// Notes what the rules say of verdict `number`, in all copies that are remembered of it.
+    /// Stores the result of the rules in all remembered copies of verdict `number`.
     pub(super) fn note_rules(&self, number: usize, said: ByRules) {
         self.verdicts.amend(|verdict| {
             if verdict.number == number {

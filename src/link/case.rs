@@ -3,7 +3,7 @@
 use super::verdict::Kept;
 use crate::check::Case;
 
-/// A request, with what the link check keeps with it.
+/// A request, with what it keeps for the link check.
 #[derive(Clone, Copy)]
 pub(crate) struct LinkCase<'r> {
     pub(super) case: Case<'r>,

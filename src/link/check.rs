@@ -1,4 +1,4 @@
-//! The link check of a location, as it is in force.
+//! The link check of a location, as in force.
 
 use std::rc::Rc;
 
@@ -7,7 +7,6 @@ use token::LinkPolicy;
 use crate::check::SwitchValue;
 use crate::nginx::ComplexValue;
 
-/// The link check of a location.
 pub(crate) struct LinkCheck {
     pub(super) switch: SwitchValue,
     pub(super) policy: LinkPolicy,
@@ -16,19 +15,19 @@ pub(crate) struct LinkCheck {
 }
 
 impl LinkCheck {
-    /// Whether the verdict on a link rests on variables.
+    /// Whether the verdict on a link depends on variables.
     pub(super) fn depends_on_variables(&self) -> bool {
         self.switch.depends_on_variables() || !matches!(self.signed, Signed::Uri)
     }
 }
 
-/// What the signature of a link is over.
+/// The text that the signature of a link covers.
 pub(super) enum Signed {
     /// `$uri`, the default.
     Uri,
     /// `secure_token_value`.
     Value(ComplexValue),
-    /// `secure_token_md5`, which names the expiry itself.
+    /// `secure_token_md5`, which contains the expiry itself.
     Expression(ComplexValue),
 }
 

@@ -66,7 +66,8 @@ pub(crate) fn secure_token_value(conf: &mut LinkSettings, setting: &mut Setting<
 pub(crate) fn secure_token_args(conf: &mut LinkSettings, setting: &mut Setting<'_>) -> Result {
     conf.base.asked.note("secure_token_args", setting, Severity::Error);
     let (signature, expires) = (setting.first(), setting.arg(2).unwrap_or_default());
-    // Names that some reader takes for one would make each argument a second one of the other.
+    // If some reader takes the two names for the same, each argument would be a second one of the
+    // other.
     let are_one = is_spelling(signature, expires) || is_spelling(expires, signature);
     if are_one || signature.is_empty() || expires.is_empty() {
         return Err(ConfError::value(

@@ -14,7 +14,7 @@ use crate::check::{Mode, NoVerdict, Opinion, Refusal, Status, Want};
 /// The variable that holds a link's expiry.
 pub(crate) const EXPIRES: &core::ffi::CStr = c"secure_token_expires";
 
-/// Why a link is refused, and for how many seconds it has expired.
+/// Why a link is refused and, if it has expired, how many seconds ago.
 struct Why {
     reject: Reject,
     age: Option<i64>,
@@ -31,10 +31,10 @@ impl Display for Why {
 }
 
 impl LinkCase<'_> {
-    /// What `check` says of the request, in the access phase.
+    /// The opinion of `check` on the request, in the access phase.
     pub(crate) fn decide(self, check: &Rc<LinkCheck>) -> Result<Opinion, NoVerdict> {
         match self.case.attempt(|| self.decide_once(check)) {
-            // What the link is bound to may rest on a token whose keys are being fetched.
+            // The signed text may depend on a token whose keys are being fetched.
             Err(NoVerdict::Pending) => Ok(Opinion::Waits),
             decided => decided,
         }
@@ -87,8 +87,8 @@ impl LinkCase<'_> {
             Signed::Value(value) => request.evaluate(value),
             Signed::Expression(value) => {
                 let signed = self.kept.presenting(digits, || request.evaluate(value));
-                // nginx may be putting a value together that goes on with the variable, and must
-                // not take the one that is not verified for it.
+                // nginx may be assembling a value that uses the variable again, and must not use the
+                // unverified expiry for it.
                 request.forget_variable(EXPIRES.to_bytes());
                 signed
             }
@@ -99,9 +99,9 @@ impl LinkCase<'_> {
         Ok(LinkVerdict { mode, reject, expires: digits.filter(|_| held) })
     }
 
-    /// The verdict that a variable is to show: that of the location's own check, as the access phase
-    /// decided or, before it, reached now; where none is in force, the one on which the request was
-    /// last decided.
+    /// The verdict that a variable shows. If the location has a check that is not off, this is the
+    /// verdict by which the access phase has decided or, before that phase, a verdict reached now.
+    /// Otherwise it is the last verdict by which the request was decided.
     fn shown(self, check: Option<&Rc<LinkCheck>>) -> Result<Option<LinkVerdict>, NoVerdict> {
         if let Some(check) = check {
             let verdict = match self.kept.verdicts.decided(check, self.case.place())? {
@@ -115,7 +115,7 @@ impl LinkCase<'_> {
         self.kept.verdicts.last()
     }
 
-    /// `$secure_token_status`, unless there is nothing to tell.
+    /// `$secure_token_status`; `None` if no check has judged the request.
     pub(crate) fn status(
         self,
         check: Option<&Rc<LinkCheck>>,
@@ -124,8 +124,8 @@ impl LinkCase<'_> {
         Ok(verdict.map(|verdict| verdict.reject.map_or("ok", Reject::status)))
     }
 
-    /// `$secure_token_expires`: the digits of a link's expiry, verified, or as presented while the
-    /// expression that the link is signed by is being evaluated.
+    /// `$secure_token_expires`: the digits of a link's expiry, verified. While `secure_token_md5` is
+    /// being evaluated, those that the link presents.
     pub(crate) fn expires(
         self,
         check: Option<&Rc<LinkCheck>>,

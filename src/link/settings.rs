@@ -1,4 +1,4 @@
-//! The `secure_token*` directives of a level, and the check that they amount to.
+//! The `secure_token*` directives of a level, and the check that results from them.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use super::check::{LinkArgs, LinkCheck, Signed};
 use crate::check::{Base, Lack, MergeError, Mode, Settings, Switch, SwitchValue, inherit};
 use crate::nginx::ComplexValue;
 
-/// The `secure_token*` directives of one level; `None` where it does not name one.
+/// The `secure_token*` directives of one level; `None` if the level does not have one.
 #[derive(Default)]
 pub(crate) struct LinkSettings {
     pub(super) base: Base,
@@ -19,8 +19,8 @@ pub(crate) struct LinkSettings {
     pub(super) args: Option<Rc<LinkArgs>>,
 }
 
-/// `secure_token_secret` and `secure_token_md5` bring what links are signed with; a level that
-/// names one inherits neither.
+/// What links are signed with: `secure_token_secret` or `secure_token_md5`. A level that has one of
+/// them inherits neither.
 #[derive(Clone)]
 pub(super) enum LinkKeys {
     Secrets(Arc<[LinkSecret]>),
@@ -36,9 +36,9 @@ impl Settings for LinkSettings {
     }
 
     fn inherit(&mut self, parent: &Self) -> bool {
-        // Named without `..`, so that the compiler asks for each field.
+        // No `..`, so the compiler demands each field.
         let Self { base, keys, accepted, value, args } = self;
-        // Not short-circuiting: each line has to inherit.
+        // `|` and not `||`: each line has to inherit.
         base.inherit(&parent.base)
             | inherit(keys, &parent.keys)
             | inherit(accepted, &parent.accepted)
@@ -46,7 +46,7 @@ impl Settings for LinkSettings {
             | inherit(args, &parent.args)
     }
 
-    /// Secrets in force switch the check on, unless it is switched off.
+    /// Secrets in force switch the check on, unless the switch is off.
     fn check(&self, (): &()) -> Result<Option<LinkCheck>, MergeError> {
         let switch = match (&self.base.switch, &self.keys) {
             (Some(Switch { value: SwitchValue::Fixed(Mode::Off), .. }), _) | (None, None) => {

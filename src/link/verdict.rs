@@ -1,4 +1,4 @@
-//! Verdicts on links, and what is kept with a request of them.
+//! Verdicts on links, and what a request keeps of them.
 
 use std::cell::Cell;
 
@@ -10,13 +10,13 @@ use crate::check::{Mode, Verdicts};
 /// The digits of a link's expiry, in seconds since the epoch.
 pub(crate) type Digits = [u8; 10];
 
-/// The judgement of a link.
+/// The verdict on a link.
 #[derive(Clone, Copy)]
 pub(super) struct LinkVerdict {
     pub(super) mode: Mode,
-    /// `None` if it was accepted.
+    /// `None` if the link was accepted.
     pub(super) reject: Option<Reject>,
-    /// The expiry, once the signature has held.
+    /// The expiry, if the signature is right.
     pub(super) expires: Option<Digits>,
 }
 
@@ -29,20 +29,20 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
-    /// Shows `digits` as the expiry of a link, while `evaluate` runs.
+    /// Makes `digits` the presented expiry while `evaluate` runs.
     pub(super) fn presenting<T>(&self, digits: Option<Digits>, evaluate: impl FnOnce() -> T) -> T {
         let _shown = Shown(&self.presented);
         self.presented.set(digits);
         evaluate()
     }
 
-    /// The expiry that a link presents, while what it is signed by is being evaluated.
+    /// The expiry that a link presents, while its signed text is being evaluated.
     pub(super) fn presented(&self) -> Option<Digits> {
         self.presented.get()
     }
 }
 
-/// Ends [`Kept::presenting`], also when it unwinds.
+/// Ends [`Kept::presenting`], also on a panic.
 struct Shown<'k>(&'k Cell<Option<Digits>>);
 
 impl Drop for Shown<'_> {

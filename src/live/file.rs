@@ -1,4 +1,4 @@
-//! Files: opened without waiting for anybody, read up to a limit, and read again when they change.
+//! Files: opened without blocking, read up to a size limit, and read again when they change.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, Metadata};
@@ -13,11 +13,11 @@ use zeroize::Zeroizing;
 /// The largest key file, in bytes.
 pub(crate) const LARGEST_KEY_FILE: usize = 16 << 20;
 
-/// The largest list of what is revoked, in bytes.
+/// The largest revocation list, in bytes.
 pub(crate) const LARGEST_LIST: usize = 256 << 20;
 
-/// How coarse the time that a file system gives a change may be: what was changed so shortly
-/// before it was read may have changed once more within the same tick.
+/// The coarsest time stamp that a file system may give to a change. A file that was read so soon after
+/// a change may change once more and keep the same stamp.
 const TICK: Duration = Duration::from_secs(2);
 
 /// The bytes of a file.
@@ -28,22 +28,22 @@ pub(crate) fn read(path: &[u8], limit: usize) -> io::Result<Text> {
     read_with_stamp(path, limit).map(|(text, _)| text)
 }
 
-/// What a file was when it was last checked.
+/// The state of a file at the last check.
 #[derive(Default)]
 pub(super) struct FileState {
-    /// `None` where the next check has to read it.
+    /// `None` if the next check has to read the file.
     stamp: Option<Stamp>,
     fingerprint: Option<[u8; 32]>,
-    /// Why it could not be read, which is said once.
+    /// Why the file could not be read: logged only once.
     fault: Option<String>,
 }
 
-/// What has become of a file since it was last checked.
+/// What has changed in a file since the last check.
 pub(super) enum Change {
-    /// It says what it said before.
+    /// The content is the same.
     Nothing,
     New(Text),
-    /// There is no such file, or nothing can be found out about it.
+    /// The file is missing, or its metadata cannot be read.
     Gone(io::Error),
     Unreadable(io::Error),
 }
@@ -77,19 +77,19 @@ impl FileState {
         }
     }
 
-    /// `fault`, unless that was the last one too.
+    /// `fault`, unless it is the same as the last one.
     pub(super) fn once(&mut self, fault: String) -> Option<String> {
         let again = self.fault.replace(fault.clone());
         (again.as_ref() != Some(&fault)).then_some(fault)
     }
 
-    /// Has the next check take what it finds for a change.
+    /// Makes the next check report the file's content as new.
     pub(super) fn forget(&mut self) {
         self.fingerprint = None;
     }
 }
 
-/// What changes when a file is written or replaced.
+/// Metadata that changes when a file is written or replaced.
 #[derive(PartialEq, Eq, Clone, Copy)]
 struct Stamp {
     device: u64,
@@ -111,12 +111,12 @@ impl From<&Metadata> for Stamp {
     }
 }
 
-/// The bytes of a file, and its stamp unless it was changed so lately that the next change might
-/// leave the same.
+/// The bytes of a file, and its stamp. No stamp if the file changed so recently that another change
+/// might leave the same stamp.
 ///
-/// Opening a FIFO or a terminal waits for somebody, and some devices never end: nothing but a
-/// regular file is read. Its kind is checked before it is opened, since opening alone can have
-/// effects, and once more afterwards, since another file may have come in its place.
+/// Only regular files are read: opening a FIFO or a terminal may block, and some devices never end. The
+/// kind is checked before the file is opened, since opening alone can have effects, and again
+/// afterwards, since the file may have been replaced meanwhile.
 fn read_with_stamp(path: &[u8], limit: usize) -> io::Result<(Text, Option<Stamp>)> {
     let path = Path::new(OsStr::from_bytes(path));
     regular(&fs::metadata(path)?)?;
@@ -132,13 +132,13 @@ fn read_with_stamp(path: &[u8], limit: usize) -> io::Result<(Text, Option<Stamp>
     Ok((text, settled.then_some(stamp)))
 }
 
-/// Reads to the end of the file, which may be another than its `size` says: it may grow meanwhile,
-/// and those of /proc have none.
+/// Reads to the end of the file. That may be elsewhere than `size` says: the file may grow meanwhile,
+/// and files of /proc have size 0.
 fn read_bounded(file: &File, size: u64, limit: usize) -> io::Result<Text> {
     let mut text = Text::default();
     let size = usize::try_from(size).unwrap_or(usize::MAX);
     if size <= limit {
-        // In one piece, so that no copy of a secret stays behind where it has grown out of.
+        // Reserved at once: a buffer that grows leaves copies of secrets in memory.
         text.try_reserve_exact(size + 1)?;
         file.take(limit as u64 + 1).read_to_end(&mut text)?;
     }

@@ -1,5 +1,5 @@
-//! Files whose names are known only when a request is there: read when they are first needed, and
-//! again when they change.
+//! Files whose names contain variables, so only a request gives the name: read when they are first
+//! needed, and again when they change.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -7,26 +7,26 @@ use std::sync::Arc;
 
 use super::file::{Change, FileState, Text};
 
-/// How many files a worker keeps; a name may come from what clients send.
+/// How many files a worker keeps. There must be a limit, since clients may influence the names.
 const KEPT: usize = 1024;
 
-/// Makes what a file says from its bytes, or says what is wrong with them.
+/// Parses the bytes of a file, or says what is wrong with them.
 pub(crate) type Parse<T> = fn(&Text) -> Result<T, String>;
 
 /// The files that a worker has read, by name.
 ///
-/// This is no memory of requests: an entry says what is in a file, and each use checks whether the
-/// file is still the same.
+/// The entries do not depend on requests: each holds the content of a file, and each use checks whether
+/// the file is still the same.
 pub(crate) struct NamedFiles<T> {
     parse: Parse<T>,
-    /// The size that each may have, in bytes.
+    /// The size limit of each file, in bytes.
     limit: usize,
     files: RefCell<HashMap<Box<[u8]>, Entry<T>>>,
 }
 
 struct Entry<T> {
     state: FileState,
-    /// `None` while the file has never been a good one, or is gone.
+    /// `None` if the file is gone, or was never good.
     value: Option<Arc<T>>,
 }
 
@@ -35,9 +35,8 @@ impl<T> NamedFiles<T> {
         Self { parse, limit, files: RefCell::default() }
     }
 
-    /// What the file called `name` says now, and what there is to say of it. A file that cannot be
-    /// read or makes no sense keeps its last good value, and one that is gone has none; either is told
-    /// once for each change.
+    /// The content of the file `name` now, and what to log. A file that cannot be read or parsed keeps
+    /// its last good value; a file that is gone has none. Either is logged once for each change.
     pub(crate) fn get(&self, name: &[u8]) -> (Option<Arc<T>>, Option<String>) {
         let Ok(mut files) = self.files.try_borrow_mut() else { return (None, None) };
         if let Some(entry) = files.get_mut(name) {

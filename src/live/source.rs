@@ -1,9 +1,9 @@
-//! What is fetched (`jwks_request`): what a worker holds of each source, when it has it fetched, and
-//! which requests wait for it.
+//! Fetched sources (`jwks_request`): what a worker stores of each source, when it fetches, and which
+//! requests wait.
 //!
-//! A source is a URI of a server. It holds the last good value and decides by its
-//! [`Record`](token::schedule::Record) what a request gets: the value, also while it is being
-//! refreshed, or nothing, while the first one is on its way.
+//! A source is a URI of a server. It holds the last good value. Its [`Record`](token::schedule::Record)
+//! decides what a request gets: the value, even while a new one is being fetched, or nothing while the
+//! first fetch runs.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
@@ -13,22 +13,22 @@ use std::sync::Arc;
 use token::schedule::{Age, FetchDecision, FetchReason, Record, Terms};
 
 use crate::nginx::{
-    Answer, Asker, Server, ServerNames, Ticker, Waker, Word, Zone, clock, is_alive, start_fetch,
+    Answer, Asker, LogLine, Server, ServerNames, Ticker, Waker, Zone, clock, is_alive, start_fetch,
 };
 
-/// How many sources a worker holds; a URI may be made from what clients send.
+/// How many sources a worker holds. There must be a limit, since clients may influence a URI.
 const KEPT: usize = 1024;
 
 /// How often a worker checks whether another worker's fetch has ended, in milliseconds.
 const TICK: usize = 20;
 
-/// How much of a URI is shown in the log, in bytes.
+/// How many bytes of a URI the log shows.
 const SHOWN: usize = 200;
 
-/// Makes a value of an answer, with warnings; or says why it cannot be used.
+/// Parses an answer into a value, with warnings; or says why it cannot be used.
 pub(crate) type Parse<T> = fn(&[u8]) -> Result<(T, Vec<String>), String>;
 
-/// By the [id](Server::id) of the server, and the URI.
+/// Sources by the [id](Server::id) of the server, and by URI.
 type ByServer<T> = HashMap<usize, HashMap<Box<[u8]>, Rc<Source<T>>>>;
 
 /// The sources of a worker, by server and URI.
@@ -36,51 +36,51 @@ pub(crate) struct Sources<T> {
     parse: Parse<T>,
     by_server: RefCell<ByServer<T>>,
     count: Cell<usize>,
-    /// What tells the servers apart, also after a reload.
+    /// Describes each server in a way that stays the same over a reload.
     descriptions: RefCell<ServerNames>,
     elsewhere: Rc<FetchedElsewhere<T>>,
-    /// Polls those; made when it is first needed.
+    /// Polls `elsewhere`; made when first needed.
     ticker: OnceCell<Ticker>,
 }
 
-/// The sources that requests wait for while another worker fetches them: nothing tells this worker
-/// when that fetch ends, so one poll serves all who wait.
+/// Sources that another worker fetches while requests of this worker wait. Nothing tells this worker
+/// when such a fetch ends, so one timer polls for all requests that wait.
 struct FetchedElsewhere<T>(RefCell<Vec<Polled<T>>>);
 
-/// One of them, and what was known of it when the first request began to wait.
+/// Such a source, and its state when the first request began to wait.
 struct Polled<T> {
     source: Rc<Source<T>>,
     record: Record,
     generation: u64,
 }
 
-/// A URI that is fetched.
+/// A URI that keys are fetched from.
 pub(crate) struct Source<T> {
     parse: Parse<T>,
     uri: Box<[u8]>,
-    /// What it is called in the zone: the server and the URI.
+    /// Its name in the zone: the server and the URI.
     name: Box<[u8]>,
-    /// `None` where there is no memory for one.
+    /// `None` if there is no memory for a zone.
     zone: Option<Zone>,
     held: RefCell<Held<T>>,
     waiting: RefCell<Vec<Waker>>,
-    /// When it was last asked, for making room.
+    /// When it was last used: sources that were not used for long are dropped first.
     used: Cell<u64>,
 }
 
-/// What a worker holds of a source.
+/// What a worker stores of a source.
 struct Held<T> {
     value: Option<Arc<T>>,
-    /// The answer that it is from, hashed: the same answer again is no new value.
+    /// The hash of the answer that the value was parsed from: the same answer is not parsed again.
     digest: Option<[u8; 32]>,
     record: Record,
     /// The generation of the answer.
     generation: u64,
-    /// The number of changes in the zone when this worker last caught up with it.
+    /// The zone's `changes` when this worker last read it.
     changes: u64,
-    /// Whether the value served when it was last asked for.
+    /// Whether the value was usable when it was last asked for.
     usable: bool,
-    /// Whether this worker is the one that fetches.
+    /// Whether this worker is fetching.
     fetching: bool,
 }
 
@@ -98,10 +98,10 @@ impl<T> Default for Held<T> {
     }
 }
 
-/// What a source has for a request.
+/// What a source gives to a request.
 pub(crate) struct Current<T> {
     pub(crate) value: Option<Arc<T>>,
-    /// Whether a fetch is under way.
+    /// Whether a fetch is running.
     pub(crate) under_way: bool,
 }
 
@@ -117,8 +117,8 @@ impl<T: 'static> Sources<T> {
         }
     }
 
-    /// Has the servers known, each by its [id](Server::id) and by what stays the same when the
-    /// configuration is read anew.
+    /// Stores the description of each server, by its [id](Server::id). Descriptions stay the same when
+    /// the configuration is read again.
     pub(crate) fn describe(&self, servers: ServerNames) {
         self.descriptions.replace(servers);
     }
@@ -149,7 +149,7 @@ impl<T: 'static> Sources<T> {
         source
     }
 
-    /// Has a request woken when the fetch that is under way is over, whoever makes it.
+    /// Wakes a request when the running fetch ends, whichever worker fetches.
     pub(crate) fn wait(
         &self,
         source: &Rc<Source<T>>,
@@ -178,7 +178,7 @@ impl<T: 'static> FetchedElsewhere<T> {
         }
     }
 
-    /// Wakes those whose source has changed, and tells whether others still wait.
+    /// Wakes the requests whose source has changed. Returns whether other requests still wait.
     fn poll(&self, now: u64) -> bool {
         let mut polled = self.0.borrow_mut();
         polled.retain(|one| {
@@ -194,8 +194,8 @@ impl<T: 'static> FetchedElsewhere<T> {
     }
 }
 
-/// Drops the half of the sources that was asked longest ago, and tells how many that are. One that
-/// is being fetched lives on until its fetch is over.
+/// Drops the least recently used half of the sources, and returns how many were dropped. A source that
+/// is being fetched exists until its fetch ends.
 fn make_room<T>(by_server: &mut ByServer<T>) -> usize {
     let all = || by_server.values().flat_map(HashMap::values);
     let mut used: Vec<u64> = all().map(|source| source.used.get()).collect();
@@ -209,7 +209,7 @@ fn make_room<T>(by_server: &mut ByServer<T>) -> usize {
 }
 
 impl<T: 'static> Source<T> {
-    /// What there is for a request; has it fetched where its age wants that.
+    /// The value for a request. Starts a fetch if the value is missing or old enough.
     pub(crate) fn get(self: &Rc<Self>, server: Server<'_>, terms: &Terms, now: u64) -> Current<T> {
         self.used.set(now);
         self.catch_up();
@@ -228,8 +228,7 @@ impl<T: 'static> Source<T> {
         }
     }
 
-    /// Has it fetched again, since a token names a key that is not there; tells whether that is worth
-    /// waiting for.
+    /// Starts a fetch because a token names an unknown key. Returns whether to wait for it.
     pub(crate) fn refresh_for_unknown_key(
         self: &Rc<Self>,
         server: Server<'_>,
@@ -243,7 +242,7 @@ impl<T: 'static> Source<T> {
         self.held.borrow().record.age(terms, now)
     }
 
-    /// Fetches, if it is time to and nobody does yet; tells whether a fetch is under way.
+    /// Starts a fetch if one is due and no worker fetches yet. Returns whether a fetch is running.
     fn fetch(
         self: &Rc<Self>,
         server: Server<'_>,
@@ -257,12 +256,12 @@ impl<T: 'static> Source<T> {
         let shared = self.zone.and_then(|zone| zone.claim(&self.name, purpose, terms, now));
         let claim = match shared {
             Some(claim) => {
-                self.take_over();
+                self.load_shared();
                 claim
             }
             None => {
                 let mut held = self.held.borrow_mut();
-                // What another worker fetches does not come here any more.
+                // What another worker fetches does not reach this one any more.
                 held.record.given_up();
                 held.record.try_begin(purpose, terms, now)
             }
@@ -274,24 +273,25 @@ impl<T: 'static> Source<T> {
         claim != FetchDecision::NotNow
     }
 
-    /// Whether keys are on their way, to this worker or to another that shares them and lives.
+    /// Whether a fetch is running: of this worker, or of another one that is alive and shares its
+    /// answers.
     fn is_under_way(&self, held: &Held<T>, now: u64) -> bool {
         let shared = || self.zone.is_some_and(Zone::is_current);
         let alive = || held.record.fetcher().is_some_and(is_alive);
         held.fetching || (held.record.is_under_way(now) && shared() && alive())
     }
 
-    /// Takes over what another worker has fetched since, if anything has changed.
+    /// Takes over what other workers have fetched, if the zone has changed.
     fn catch_up(&self) {
         let Some(zone) = self.zone else { return };
         let changes = zone.changes();
         if self.held.borrow().changes != changes {
-            self.take_over();
+            self.load_shared();
             self.held.borrow_mut().changes = changes;
         }
     }
 
-    fn take_over(&self) {
+    fn load_shared(&self) {
         let mut held = self.held.borrow_mut();
         let Some(shared) = self.zone.and_then(|zone| zone.read(&self.name, held.generation)) else {
             return;
@@ -301,14 +301,14 @@ impl<T: 'static> Source<T> {
         {
             held.generation = shared.generation;
         }
-        // The zone may have had no room for what this worker has, or had to forget it.
+        // The zone may have no entry for this worker's value: it had no room, or has removed it.
         let same = shared.generation != 0 && held.generation == shared.generation;
         if held.value.is_none() || same {
             held.record = shared.record;
         }
     }
 
-    fn settle(&self, answer: Answer, now: u64) -> Option<Word> {
+    fn settle(&self, answer: Answer, now: u64) -> Option<LogLine> {
         let mut held = self.held.borrow_mut();
         held.fetching = false;
         let why = match answer {
@@ -323,7 +323,7 @@ impl<T: 'static> Source<T> {
                     held.record.succeeded(max_age, now);
                     self.share(&mut held, &body, warnings.is_some());
                     let warnings = warnings.filter(|list| !list.is_empty())?;
-                    return Some(Word::Warning(self.about(&warnings.join("; "))));
+                    return Some(LogLine::Warning(self.about(&warnings.join("; "))));
                 }
                 Err(why) => why,
             },
@@ -334,17 +334,17 @@ impl<T: 'static> Source<T> {
             true => "the last good keys stay",
             false => "there are no keys",
         };
-        Some(Word::Error(self.about(&format!("{why}; {consequence}"))))
+        Some(LogLine::Error(self.about(&format!("{why}; {consequence}"))))
     }
 
-    /// Tells the other workers what this one has fetched: an answer that is `news`, or that it is
-    /// the one they have.
+    /// Tells the other workers what this one has fetched: an answer that is `news`, or that the answer
+    /// is still the one that they have.
     fn share(&self, held: &mut Held<T>, answer: &[u8], news: bool) {
         let Some(zone) = self.zone else { return };
         if news || held.generation == 0 {
             match zone.put(&self.name, answer, &held.record) {
                 Some(generation) => held.generation = generation,
-                // There is no room for it: each has to fetch for itself.
+                // There is no room for the answer: each worker has to fetch for itself.
                 None => zone.note(&self.name, &Record::default()),
             }
         } else {
@@ -353,7 +353,7 @@ impl<T: 'static> Source<T> {
     }
 
     fn about(&self, what: &str) -> String {
-        // A line of nginx's log has 2 KB, and the reason is at its end.
+        // A line of nginx's log has at most 2 KB, and the reason is at its end.
         let shown = self.uri.get(..SHOWN).unwrap_or(&self.uri).escape_ascii();
         let more = if self.uri.len() > SHOWN { "..." } else { "" };
         format!("token_auth: keys from \"{shown}{more}\": {what}")
@@ -365,12 +365,12 @@ impl<T: 'static> Source<T> {
         }
     }
 
-    /// Whether the last fetch that ended has failed.
+    /// Whether the last completed fetch has failed.
     pub(crate) fn has_failed(&self) -> bool {
         self.held.borrow().record.has_failed()
     }
 
-    /// What this worker knows of it.
+    /// The state of the source as this worker knows it.
     fn known(&self) -> (Record, u64) {
         let held = self.held.borrow();
         (held.record, held.generation)
@@ -392,7 +392,7 @@ impl<T: 'static> Asker for Source<T> {
         !self.waiting.borrow().is_empty()
     }
 
-    fn done(&self, answer: Answer, now: u64) -> Option<Word> {
+    fn done(&self, answer: Answer, now: u64) -> Option<LogLine> {
         let word = self.settle(answer, now);
         self.wake_all();
         word
@@ -400,7 +400,8 @@ impl<T: 'static> Asker for Source<T> {
 }
 
 impl<T> Held<T> {
-    /// Takes the value of `answer` over, whole; gives the warnings of one that is another than before.
+    /// Replaces the value by that of `answer`. Returns the warnings, or `None` if the answer has not
+    /// changed.
     fn take(&mut self, answer: &[u8], parse: Parse<T>) -> Result<Option<Vec<String>>, String> {
         let digest = token::fingerprint(answer);
         if self.digest == Some(digest) {
@@ -414,7 +415,7 @@ impl<T> Held<T> {
     }
 }
 
-/// A request that waits, for as long as it does.
+/// A request that waits. Dropping this ends the wait.
 pub(crate) struct Waiting<T> {
     source: Weak<Source<T>>,
     waker: Waker,

@@ -1,4 +1,4 @@
-//! A request that waits for what is being fetched.
+//! A request that waits for a fetch.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -9,19 +9,19 @@ use crate::nginx::Request;
 /// A source that is being fetched.
 pub(crate) struct Fetching<T> {
     pub(crate) source: Rc<Source<T>>,
-    /// How long a request waits for it, in milliseconds.
+    /// How long a request waits for the source, in milliseconds.
     pub(crate) timeout: u64,
 }
 
-/// What a request waits for, and how long it does.
+/// The sources that a request waits for, and how long it waits.
 ///
-/// It has a deadline of its own, which a later fetch does not move: the longest `timeout` of the
-/// sources that it has waited for, counted from when it began to wait. After that it is judged by
-/// what is there.
+/// The request has a deadline of its own, which a later fetch does not move: the longest `timeout` of
+/// the sources that it has waited for, counted from when it began to wait. After that it is judged with
+/// the keys that are there.
 pub(crate) struct Wait<T> {
-    /// What the last judgement has found to be under way.
+    /// The fetches that the last judgement needs.
     needed: RefCell<Vec<Fetching<T>>>,
-    /// One for each of those, so that whichever ends first wakes the request.
+    /// One for each of those: the first fetch that ends wakes the request.
     waiting: RefCell<Vec<Waiting<T>>>,
     /// When the request began to wait, and the longest of the timeouts, in milliseconds.
     since: Cell<Option<u64>>,
@@ -40,8 +40,8 @@ impl<T> Default for Wait<T> {
 }
 
 impl<T: 'static> Wait<T> {
-    /// Notes what would let a judgement go on. False where nothing would, or the request has waited
-    /// for long enough.
+    /// Notes the fetches that a judgement needs. False if there are none, or if the request has waited
+    /// long enough.
     pub(crate) fn needs(&self, fetches: Vec<Fetching<T>>, now: u64) -> bool {
         let since = self.since.get().unwrap_or(now);
         if fetches.is_empty() || now.saturating_sub(since) >= self.longest_of(&fetches) {
@@ -51,8 +51,8 @@ impl<T: 'static> Wait<T> {
         true
     }
 
-    /// After a judgement: has the request go on if it was held, and holds it if its verdict is
-    /// `pending`. `None` when nginx cannot do so.
+    /// After a judgement: resumes the request if it was held, and holds it if its verdict is `pending`.
+    /// `None` if nginx cannot do so.
     pub(crate) fn settle(
         &self,
         request: Request<'_>,
@@ -74,7 +74,7 @@ impl<T: 'static> Wait<T> {
         request.hold(left)
     }
 
-    /// The request begins to wait, or goes on waiting; gives how long it may at most from now on, in
+    /// The request begins to wait, or continues. Returns how long it may wait from now on, in
     /// milliseconds.
     fn begin(&self, fetches: &[Fetching<T>], now: u64) -> u64 {
         let since = self.since.get().unwrap_or(now);

@@ -1,7 +1,7 @@
 //! Files that are read again when they change (`check=`).
 //!
-//! Each worker checks a file when a request needs it and the last check is longer ago than `check=`
-//! says: so nothing runs without requests, and a change is never noticed later than that.
+//! A worker checks a file when a request needs it and the last check was longer ago than `check=` says.
+//! So nothing runs without requests, and no request gets content that was checked longer ago.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind};
@@ -9,15 +9,15 @@ use std::sync::Arc;
 
 use super::file::{Change, FileState, Text};
 
-/// Makes what a file says from its bytes, or says what is wrong with them.
+/// Parses the bytes of a file, or says what is wrong with them.
 pub(crate) type Parse<T> = Box<dyn Fn(Text) -> Result<T, String>>;
 
-/// A file, and what it last said.
+/// A file, and its last good content.
 pub(crate) struct Watched<T> {
     path: Box<[u8]>,
-    /// The size that it may have, in bytes.
+    /// The size limit, in bytes.
     limit: usize,
-    /// How long a check holds, in milliseconds.
+    /// How long a check is valid, in milliseconds.
     check: u64,
     parse: Parse<T>,
     good: RefCell<Arc<T>>,
@@ -26,7 +26,7 @@ pub(crate) struct Watched<T> {
 }
 
 impl<T> Watched<T> {
-    /// Reads the file for the first time; the message says what is wrong with it.
+    /// Reads the file for the first time. The error says what is wrong with it.
     pub(crate) fn open(
         path: &[u8],
         limit: usize,
@@ -44,15 +44,15 @@ impl<T> Watched<T> {
         Ok(Self { path, limit, check, parse, good, state, checked })
     }
 
-    /// What the file says, at `now` in milliseconds, and what there is to say of it. A file that
-    /// cannot be read or makes no sense leaves what it last said.
+    /// The content of the file at `now` (in milliseconds), and what to log. If the file cannot be read
+    /// or parsed, its last good content stays.
     pub(crate) fn get(&self, now: u64) -> (Arc<T>, Option<String>) {
         let mut complaint = None;
         if now.saturating_sub(self.checked.get()) >= self.check {
             self.checked.set(now);
             complaint = self.update().map(|why| {
                 let path = self.path.escape_ascii();
-                format!("\"{path}\": {why}; what it last said stays in force")
+                format!("\"{path}\": {why}; its last good content stays in force")
             });
         }
         (Arc::clone(&self.good.borrow()), complaint)

@@ -1,8 +1,8 @@
-//! Captures of a request (`$1` and its like), kept as they are while a variable is evaluated.
+//! Captures of a request (`$1` and so on), preserved while a variable is evaluated.
 //!
-//! A `map` with a pattern leaves what its pattern has captured with the request, where every later
-//! `$1` finds it: that of another directive, and that of a value of nginx's own which is being put
-//! together and has been measured before. So what this module evaluates has to leave no trace.
+//! A `map` with a pattern stores its captures in the request. Every later `$1` then has them: in other
+//! directives, and in a value that nginx is assembling and has measured before. So evaluation by this
+//! module must not change the captures.
 
 use core::ffi::c_int;
 use core::mem::MaybeUninit;
@@ -15,14 +15,14 @@ use super::conf::core_main;
 /// Enough for patterns with fifteen groups.
 const FEW: usize = 32;
 
-/// The captures that a request had.
+/// The saved captures of a request.
 pub(super) struct Captures {
-    /// How many numbers nginx takes for valid: two for each capture, where it begins and ends.
+    /// How many numbers are valid for nginx: two for each capture, its begin and its end.
     count: ngx_uint_t,
-    /// How many of them are kept below.
+    /// How many of them are saved below.
     kept: usize,
     few: [MaybeUninit<c_int>; FEW],
-    /// In place of `few`, where they are more.
+    /// Used instead of `few` if there are more.
     many: Vec<MaybeUninit<c_int>>,
     text: *mut u_char,
 }
@@ -31,9 +31,9 @@ impl Captures {
     /// # Safety
     /// `r` must be a valid request.
     pub(super) unsafe fn of(r: *mut ngx_http_request_t) -> Self {
-        // SAFETY: by the contract of this function. An array of captures has room for as many as
-        // the configuration's largest pattern needs (ngx_http_regex_exec), of which nginx says
-        // `ncaptures` are valid; what it has not written is copied as what it is.
+        // SAFETY: by the contract of this function. An array of captures has room for the
+        // configuration's largest pattern (ngx_http_regex_exec); `ncaptures` of its numbers are valid.
+        // Numbers that nginx has not written are copied as uninitialised memory.
         unsafe {
             let (count, numbers) = ((*r).ncaptures, (*r).captures);
             let room = core_main(r).map_or(0, |conf| conf.ncaptures);
@@ -55,14 +55,14 @@ impl Captures {
         }
     }
 
-    /// Gives the captures back to the request, in whatever array it has now: nginx makes a new one
-    /// where subrequests share it.
+    /// Restores the captures in the request's current array: nginx makes a new array if subrequests
+    /// share the old one.
     ///
     /// # Safety
-    /// `r` must be the request that they are from.
+    /// `r` must be the request that they were saved from.
     pub(super) unsafe fn restore(&mut self, r: *mut ngx_http_request_t) {
-        // SAFETY: by the contract of this function; the array that the request has now has the
-        // room that the former had, and is another than the one here.
+        // SAFETY: by the contract of this function. The request's current array has the same room as
+        // the old one, and does not overlap with the memory here.
         unsafe {
             if self.kept > 0 && !(*r).captures.is_null() {
                 let numbers = (*r).captures.cast();

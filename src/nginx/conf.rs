@@ -1,4 +1,4 @@
-//! Configurations: the module's own, which nginx keeps in its slots, and those of nginx's core.
+//! Configurations: the module's own, in nginx's slots, and those of nginx's core.
 
 use core::any::TypeId;
 use core::ffi::c_void;
@@ -12,32 +12,32 @@ use ngx::ffi::{
 
 use super::pool::allocate;
 
-/// The module as nginx knows it, from when nginx makes its first configuration, and the number of its
-/// slot among those of `http` modules.
+/// The module as nginx knows it, and the index of its slot among those of `http` modules; set when nginx
+/// makes the first configuration.
 static MODULE: AtomicPtr<ngx_module_t> = AtomicPtr::new(ptr::null_mut());
 static SLOT: AtomicUsize = AtomicUsize::new(0);
 
-/// Notes which module this is, by the first hook of all.
+/// Stores the address of this module and the index of its slot. The first of all hooks calls this.
 ///
 /// # Safety
-/// `module` must be a static of the module's, which nginx has loaded.
+/// `module` must be a static of this module, which nginx has loaded.
 pub(super) unsafe fn set_module(module: *const ngx_module_t) {
     MODULE.store(module.cast_mut(), Ordering::Relaxed);
     // SAFETY: by the contract of this function; nginx sets the number before it calls any hook.
     SLOT.store(unsafe { (*module).ctx_index }, Ordering::Relaxed);
 }
 
-/// The module.
+/// The module that [`set_module`] has stored.
 pub(super) fn module() -> *const ngx_module_t {
     MODULE.load(Ordering::Relaxed)
 }
 
-/// The number of the module's slot.
+/// The index of the module's slot among those of `http` modules.
 pub(super) fn slot() -> usize {
     SLOT.load(Ordering::Relaxed)
 }
 
-/// A value in one of nginx's slots, with its type: so safe code may ask for it by the type alone.
+/// A value in one of nginx's slots, with its type, so safe code can ask for it by type.
 #[repr(C)]
 pub(super) struct Stored<T> {
     of: TypeId,
@@ -50,7 +50,7 @@ impl<T: 'static> Stored<T> {
     }
 }
 
-/// Moves `value` into memory of `pool`, for a slot. Null when out of memory.
+/// Moves `value` into memory of `pool`, for a slot. Null if out of memory.
 ///
 /// # Safety
 /// As [`allocate`].
@@ -62,17 +62,18 @@ pub(super) unsafe fn store<T: 'static>(pool: *mut ngx_pool_t, value: T) -> *mut 
 /// The value in a slot, if it is of this type.
 ///
 /// # Safety
-/// `slot` must be null, what [`store`] gave, or a pointer to a [`Stored`], and the value must live for
-/// `'a`.
+/// `slot` must be null, what [`store`] returned, or a pointer to a [`Stored`], and the value must live
+/// for `'a`.
 pub(super) unsafe fn load<'a, T: 'static>(slot: *mut c_void) -> Option<&'a T> {
-    // SAFETY: by the contract of this function; the type is the first member, whatever the value is.
+    // SAFETY: by the contract of this function. The type is the first member, whatever type the value
+    // has.
     unsafe {
         let is_it = *slot.cast::<TypeId>().as_ref()? == TypeId::of::<T>();
         is_it.then(|| &(*slot.cast::<Stored<T>>()).value)
     }
 }
 
-/// [`load`], to be changed.
+/// [`load`] as a mutable reference.
 ///
 /// # Safety
 /// As [`load`], and nothing else may refer to the value during `'a`.
@@ -87,10 +88,10 @@ pub(super) unsafe fn load_mut<'a, T: 'static>(slot: *mut c_void) -> Option<&'a m
 /// The module's configuration of the `http` block that is being read.
 ///
 /// # Safety
-/// `cf` must be what nginx passes to a hook within `http`. Only shared references to the value may be
-/// made anywhere.
+/// `cf` must be what nginx passes to a hook within `http`. Only shared references to the value may ever
+/// be made.
 pub(super) unsafe fn main_of<'c, T: 'static>(cf: *const ngx_conf_t) -> Option<&'c T> {
-    // SAFETY: by the contract of this function; the slot holds what the module stored there.
+    // SAFETY: by the contract of this function; the slot has what the module stored there.
     unsafe {
         let context = (*cf).ctx.cast::<ngx_http_conf_ctx_t>();
         load(*(*context).main_conf.add(slot()))
@@ -102,16 +103,16 @@ pub(super) unsafe fn main_of<'c, T: 'static>(cf: *const ngx_conf_t) -> Option<&'
 /// # Safety
 /// `cf` must be what nginx passes to a hook within `http`.
 pub(super) unsafe fn core_main_of<'c>(cf: *const ngx_conf_t) -> &'c ngx_http_core_main_conf_t {
-    // SAFETY: by the contract of this function; the core module keeps a structure of this type.
+    // SAFETY: by the contract of this function; the core module's slot has a structure of this type.
     unsafe {
         let context = (*cf).ctx.cast::<ngx_http_conf_ctx_t>();
         &*(*(*context).main_conf.add(core_slot())).cast()
     }
 }
 
-/// The number of the core module's slot.
+/// The index of the core module's slot.
 pub(super) fn core_slot() -> usize {
-    // SAFETY: the module is nginx's own, and its number is set before any other module is loaded.
+    // SAFETY: the module is nginx's own; its index is set before any other module is loaded.
     unsafe { (*ptr::addr_of!(ngx_http_core_module)).ctx_index }
 }
 
@@ -122,7 +123,7 @@ pub(super) fn core_slot() -> usize {
 pub(super) unsafe fn core_main<'r>(
     r: *mut ngx_http_request_t,
 ) -> Option<&'r ngx_http_core_main_conf_t> {
-    // SAFETY: by the contract of this function; the core module keeps a structure of this type.
+    // SAFETY: by the contract of this function; the core module's slot has a structure of this type.
     unsafe { (*(*r).main_conf.add(core_slot())).cast::<ngx_http_core_main_conf_t>().as_ref() }
 }
 

@@ -1,4 +1,4 @@
-//! Directives: the table that nginx reads, and the words of one while it is being read.
+//! Directives: the table that nginx reads, and the words of a directive while it is being read.
 
 use core::ffi::{CStr, c_char, c_void};
 use core::marker::PhantomData;
@@ -23,7 +23,8 @@ use super::value::{ComplexValue, variables};
 use super::variable;
 use super::zone::Zone;
 
-/// What a directive does: it is given the configuration of its level, that of `http`, and its words.
+/// The function of a directive. Its arguments: the configuration of the level, that of `http`, and the
+/// words.
 pub(crate) type Apply<L, M> = fn(&mut L, &M, &mut Setting<'_>) -> Result;
 
 /// A row of the table that nginx reads.
@@ -31,8 +32,8 @@ pub(crate) type Apply<L, M> = fn(&mut L, &M, &mut Setting<'_>) -> Result;
 pub(crate) struct Row(ngx_command_t);
 
 impl Row {
-    /// A directive: its name, where it may stand and how many arguments it takes (the bits of
-    /// `ngx_command_t.type`), and what it does. `L` and `M` are the types of the module's
+    /// A directive: its name, where it is allowed and how many arguments it takes (the bits of
+    /// `ngx_command_t.type`), and its function. `L` and `M` are the types of the module's
     /// configurations.
     pub(crate) const fn new<L: 'static, M: 'static>(
         name: &'static CStr,
@@ -50,7 +51,7 @@ impl Row {
     }
 }
 
-/// The table: the rows, and the empty one that ends it.
+/// The table: the rows, and the empty row that ends it.
 #[repr(C)]
 pub(crate) struct Table<const N: usize> {
     rows: [Row; N],
@@ -75,7 +76,7 @@ impl<const N: usize> Table<N> {
     }
 }
 
-/// A mistake in a directive. The text completes `"NAME"`.
+/// A mistake in a directive. The text continues after `"NAME"`.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConfError {
     #[error("directive is duplicate")]
@@ -84,10 +85,10 @@ pub(crate) enum ConfError {
     Value(String, String),
     #[error("directive has invalid parameter \"{0}\"")]
     Parameter(String),
-    /// Anything else, told in its own words.
+    /// Any other mistake, with its own text.
     #[error("directive {0}")]
     Mistake(String),
-    /// What it reads is at fault.
+    /// The file or value that the directive reads is faulty.
     #[error("failed: {0}")]
     Failed(String),
     /// nginx has logged it already.
@@ -95,11 +96,11 @@ pub(crate) enum ConfError {
     Logged,
 }
 
-/// What a directive's function gives.
+/// The result of a directive's function.
 pub(crate) type Result<T = (), E = ConfError> = core::result::Result<T, E>;
 
 impl ConfError {
-    /// What is wrong with an argument.
+    /// An argument with an invalid value, and why it is invalid.
     pub(crate) fn value(value: &[u8], why: &str) -> Self {
         Self::Value(String::from_utf8_lossy(value).into_owned(), why.to_owned())
     }
@@ -109,17 +110,17 @@ impl ConfError {
         Self::Parameter(String::from_utf8_lossy(parameter).into_owned())
     }
 
-    /// A mistake of another kind. The text completes `"NAME" directive`.
+    /// A mistake of another kind. The text continues after `"NAME" directive`.
     pub(crate) fn mistake(what: impl Into<String>) -> Self {
         Self::Mistake(what.into())
     }
 }
 
-/// A directive while it is being read. What it lends of its words is gone once a block of it has been
-/// read: nginx keeps the words of the block's directives in the same place.
+/// A directive while it is being read. References to its words end when a block of the directive is
+/// read: nginx then stores the words of the block's directives in the same place.
 pub(crate) struct Setting<'c> {
     pub(super) cf: NonNull<ngx_conf_t>,
-    /// Its name, which the words do not tell any more after a block.
+    /// The name of the directive: after a block the words no longer have it.
     pub(super) name: &'c [u8],
     lives: PhantomData<&'c ngx_conf_t>,
 }
@@ -131,10 +132,10 @@ unsafe extern "C" fn set<L: 'static, M: 'static>(
     conf: *mut c_void,
 ) -> *mut c_char {
     guard_conf(cf, NGX_CONF_ERROR, || {
-        // SAFETY: nginx passes a valid structure, and every directive stands within `http`.
-        unsafe { names::lock(cf) };
+        // SAFETY: nginx passes a valid structure, and all directives are within `http`.
+        unsafe { names::freeze_variables(cf) };
         // SAFETY: nginx passes the row that matched, which `Row::new` made with these types, and what
-        // the module stored for this level, to which nothing else refers while a directive is read.
+        // the module stored for this level. Nothing else refers to that while a directive is read.
         let (apply, conf, main, name) = unsafe {
             let apply = *(*command).post.cast::<Apply<L, M>>();
             let (Some(conf), Some(main)) = (load_mut::<L>(conf), main_of::<M>(cf)) else {
@@ -160,14 +161,14 @@ impl<'c> Setting<'c> {
 
     /// The words of the directive, its name first.
     fn words(&self) -> &[ngx_str_t] {
-        // SAFETY: `args` is a valid array of strings while the directive is being read. What reads a
-        // block, and so changes the array, wants `self` for itself.
+        // SAFETY: `args` is a valid array of strings while the directive is being read. Reading a block
+        // changes the array, but needs `&mut self`.
         unsafe { (*(*self.cf.as_ptr()).args).as_slice() }
     }
 
-    /// Argument `at`; the name is number 0.
+    /// Argument number `at`; the name is number 0.
     pub(crate) fn arg(&self, at: usize) -> Option<&[u8]> {
-        // SAFETY: nginx keeps the words' bytes until the configuration has been read.
+        // SAFETY: nginx keeps the bytes of the words until the configuration has been read.
         self.words().get(at).map(|word| unsafe { bytes(*word) })
     }
 
@@ -189,8 +190,8 @@ impl<'c> Setting<'c> {
 
     /// The file and line, as nginx writes them in its messages.
     pub(crate) fn position(&self) -> String {
-        // SAFETY: the parser's structures are valid while it reads; there is no file when the
-        // directive comes from the command line.
+        // SAFETY: the parser's structures are valid while it reads. There is no file if the directive
+        // is from the command line.
         unsafe {
             match (*self.cf.as_ptr()).conf_file.as_ref() {
                 Some(file) => {
@@ -202,14 +203,14 @@ impl<'c> Setting<'c> {
         }
     }
 
-    /// Defines a variable called `name`, whose value `get` makes of `data`.
+    /// Defines a variable called `name`. `get` makes its value from `data`.
     pub(crate) fn define_variable<T: 'static>(
         &self,
         name: &[u8],
         get: fn(Request<'_>, &T) -> Option<Vec<u8>>,
         data: T,
     ) -> Result {
-        // SAFETY: the structure is the one that nginx has passed to the directive's hook.
+        // SAFETY: nginx has passed the structure to the directive's hook.
         let defined = unsafe { variable::define(self.cf.as_ptr(), name, get, data) };
         defined.ok_or(ConfError::Logged)
     }
@@ -220,21 +221,21 @@ impl<'c> Setting<'c> {
         ngx_conf_log_error!(NGX_LOG_WARN, self.cf.as_ptr(), "\"{name}\": {message}");
     }
 
-    /// Warns of arguments of the query in a value that something is bound to.
+    /// Warns about `$arg_NAME` in a value that a signature or rule is bound to.
     pub(crate) fn warn_of_arguments(&self, value: &[u8]) {
         for argument in variables(value) {
             let name = argument.get(..4).filter(|start| start.eq_ignore_ascii_case(b"arg_"));
             if let Some(name) = name.and(argument.get(4..)).filter(|name| !name.is_empty()) {
                 let name = String::from_utf8_lossy(name);
                 self.warn(&format!(
-                    "$arg_{name} is the first of several arguments, of which an application may \
-                     read another one: use $single_arg_{name}, which is empty then"
+                    "if the query has it several times, $arg_{name} is the first one, but an \
+                     application may read another: use $single_arg_{name}, which is empty then"
                 ));
             }
         }
     }
 
-    /// Logs an error, with file and line, and gives what ends the reading.
+    /// Logs an error, with file and line, and returns the value that makes nginx stop reading.
     pub(super) fn refuse(&self, error: &ConfError) -> *mut c_char {
         if !matches!(error, ConfError::Logged) {
             let name = String::from_utf8_lossy(self.name);
@@ -243,19 +244,19 @@ impl<'c> Setting<'c> {
         NGX_CONF_ERROR
     }
 
-    /// The memory that workers share fetched keys in.
+    /// The shared memory for fetched keys.
     pub(crate) fn zone(&self) -> Option<Zone> {
-        // SAFETY: the structure is the one that nginx has passed to the directive's hook.
+        // SAFETY: nginx has passed the structure to the directive's hook.
         unsafe { Zone::declare(self.cf.as_ptr()) }
     }
 
-    /// Compiles a value that may hold variables. nginx looks for mistakes in it, and tells them.
+    /// Compiles a value that may contain variables. nginx checks it for mistakes, and logs them.
     pub(crate) fn compile(&self, value: &[u8]) -> Result<ComplexValue> {
         let cf = self.cf.as_ptr();
         let mut text = string(value);
-        // SAFETY: the structures of nginx's are zeroed, which is valid for each of them, and used
-        // for this call only; `cf` is that of the directive, whose pool outlives every request of
-        // this configuration.
+        // SAFETY: nginx's structures are zeroed, which is valid for each of them, and used only for
+        // this call. `cf` is that of the directive, whose pool outlives every request of this
+        // configuration.
         unsafe {
             let mut compiled: ngx_http_complex_value_t = mem::zeroed();
             let mut request: ngx_http_compile_complex_value_t = mem::zeroed();
@@ -269,7 +270,7 @@ impl<'c> Setting<'c> {
         }
     }
 
-    /// [`Setting::full_path`] of a file that has a name.
+    /// [`Setting::full_path`], which refuses an empty name.
     pub(crate) fn file_path(&self, name: &[u8]) -> Result<Box<[u8]>> {
         match name {
             b"" => Err(ConfError::value(name, "must be the name of a file")),
@@ -277,12 +278,12 @@ impl<'c> Setting<'c> {
         }
     }
 
-    /// The path of a file that is named relative to the configuration's folder.
+    /// The full path of a file. A relative name is relative to the configuration's folder.
     pub(crate) fn full_path(&self, name: &[u8]) -> Result<Box<[u8]>> {
         let mut full = string(name);
-        // SAFETY: the cycle is the one being configured. The function leaves an absolute path as it
-        // is; of a relative one it replaces the pointer in `full` by one into the cycle's pool. It
-        // writes nothing to the bytes, which are copied while both are there.
+        // SAFETY: the cycle is the one being configured. The function does not change an absolute path;
+        // for a relative one it sets the pointer in `full` to memory of the cycle's pool. It never
+        // writes to the bytes, which are copied while both are valid.
         unsafe {
             let cycle = (*self.cf.as_ptr()).cycle;
             if ngx_conf_full_name(cycle, &raw mut full, 1) != NGX_OK as ngx_int_t {

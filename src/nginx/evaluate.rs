@@ -1,4 +1,4 @@
-//! Values of variables for a request, and what variables of the module's show.
+//! Values of variables for a request, and texts that the module's variables show.
 
 use ngx::ffi::{ngx_http_get_flushed_variable, ngx_http_variable_t, ngx_str_t, ngx_uint_t};
 
@@ -9,14 +9,14 @@ use super::request::Request;
 use super::string::bytes;
 use super::value::{ComplexValue, Part, ValuePart};
 
-/// From how many bytes on a text is long, and how many of those are known that were shown lately.
+/// A text is long from `LONG` bytes on. The last `SHOWN` long texts are remembered.
 const LONG: usize = 512;
 const SHOWN: usize = 8;
 
 impl<'r> Request<'r> {
-    /// What a value with variables is for this request; `None` when one of them cannot be evaluated,
-    /// or nginx is out of memory. The request's captures are afterwards what they were before, and
-    /// each `$1` of the value is one of them, whatever variables stand beside it.
+    /// The value for this request; `None` if a variable cannot be evaluated, or nginx is out of memory.
+    /// The request's captures are the same afterwards, and each `$1` of the value is one of them,
+    /// whatever variables are next to it.
     pub(crate) fn evaluate(self, value: &ComplexValue) -> Option<&'r [u8]> {
         let part = |part: &'r ValuePart| match part {
             Part::Text(text) => Some(&***text),
@@ -28,25 +28,25 @@ impl<'r> Request<'r> {
             [only] => part(only),
             parts => {
                 let values = parts.iter().map(part).collect::<Option<Vec<_>>>()?;
-                // SAFETY: the copy is in the request's pool, and nobody else has it.
+                // SAFETY: the copy is in the request's pool, and nobody else refers to it.
                 self.copy_all(&values).map(|copy| unsafe { bytes(copy) })
             }
         }
     }
 
-    /// The value of a variable of the configuration, by its index; empty for one that is not found.
+    /// The value of a variable, by its index; empty if it is not found.
     fn variable(self, index: ngx_uint_t) -> Option<&'r [u8]> {
         self.note_values();
         let r = self.raw();
-        // SAFETY: the index is of this configuration, and the request has room for the values of
-        // all its variables. A value's bytes are in the pool, in what the client has sent or in the
-        // configuration; nginx replaces the value, never the bytes.
+        // SAFETY: the index is of this configuration, and the request has room for the values of all
+        // its variables. The bytes of a value are in the pool, in what the client has sent, or in the
+        // configuration; nginx may replace the value, but never changes the bytes.
         unsafe {
             let mut captures = Captures::of(r);
             let value = ngx_http_get_flushed_variable(r, index).as_ref();
             captures.restore(r);
             let Some(value) = value else {
-                // nginx would take it for one that is not found when it is read again.
+                // nginx would treat it as not found when it is read again.
                 (*(*r).variables.add(index)).set_not_found(0);
                 return None;
             };
@@ -55,11 +55,11 @@ impl<'r> Request<'r> {
         }
     }
 
-    /// What a group of the pattern that the request has matched last has captured.
+    /// A capture of the last pattern that the request has matched.
     fn capture(self, group: usize) -> &'r [u8] {
-        // SAFETY: nginx says how many numbers of the array are valid; those of a group that took
-        // part in the match are places in the text that it matched, which is in the pool or in
-        // what the client has sent, and those of one that did not are negative.
+        // SAFETY: nginx says how many numbers of the array are valid. The numbers of a group that took
+        // part in the match are positions in the matched text, which is in the pool or in what the
+        // client has sent; those of other groups are negative.
         unsafe {
             let r = self.raw();
             if 2 * group >= (*r).ncaptures || (*r).captures.is_null() {
@@ -73,10 +73,11 @@ impl<'r> Request<'r> {
         }
     }
 
-    /// Has nginx evaluate the variable called `name` again wherever it is read next, also in a value
-    /// that nginx is putting together.
+    /// Makes nginx evaluate the variable called `name` again wherever it is read next, even in a value
+    /// that nginx is assembling.
     pub(crate) fn forget_variable(self, name: &[u8]) {
-        // SAFETY: the array has the configuration's variables, whose names live as long as it does.
+        // SAFETY: the array has the configuration's variables; their names live as long as the
+        // configuration.
         let names = unsafe {
             let Some(conf) = core_main(self.raw()) else { return };
             let known = conf.variables.elts.cast::<ngx_http_variable_t>();
@@ -88,15 +89,15 @@ impl<'r> Request<'r> {
             .for_each(|(_, value)| forget(value));
     }
 
-    /// [`Request::copy`] for what a variable shows. A long text that was shown lately is not copied
+    /// [`Request::copy`] for the text of a variable. A long text that was shown recently is not copied
     /// again: a page may show it thousands of times.
     pub(super) fn copy_shown(self, text: &[u8]) -> Option<ngx_str_t> {
         let kept = self.kept().filter(|_| text.len() >= LONG);
         let Some(mut shown) = kept.and_then(|kept| kept.shown.try_borrow_mut().ok()) else {
             return self.copy(text);
         };
-        // SAFETY: what is in the list is in the pool that the list is of, and nginx does not write
-        // to the value of a variable.
+        // SAFETY: the texts of the list are in the same pool as the list, and nginx does not write to
+        // the value of a variable.
         if let Some(known) = shown.iter().find(|one| unsafe { bytes(**one) } == text) {
             return Some(*known);
         }

@@ -1,4 +1,4 @@
-//! Time and events: nginx's clock, what ticks by it, and which processes live.
+//! Time and events: nginx's clock, a repeated timer, and which processes are alive.
 
 use core::cell::UnsafeCell;
 use core::ffi::c_void;
@@ -9,32 +9,32 @@ use ngx::ffi::{ngx_add_timer, ngx_current_msec, ngx_del_timer, ngx_event_t, ngx_
 use super::guard::guard;
 use super::server::Server;
 
-/// A clock that ticks while somebody waits for it: calls a function again and again.
+/// A timer that calls a function again and again, as long as the function wants it.
 pub(crate) struct Ticker(Box<Tick>);
 
-/// What nginx's event refers to.
+/// The data of nginx's event.
 #[repr(C)]
 struct Tick {
-    /// In debug logs nginx takes the data of any event for a connection and shows its descriptor,
-    /// which is behind three pointers.
+    /// For debug logs nginx treats the data of any event as a connection, and shows its descriptor,
+    /// which comes after three pointers.
     unused: [*mut c_void; 3],
     ident: ngx_int_t,
     event: UnsafeCell<ngx_event_t>,
     pause: usize,
-    /// Called at each tick; the next one comes as long as it gives true.
+    /// Called at each tick; the timer stops when it returns false.
     tick: Box<dyn Fn() -> bool>,
 }
 
 impl Ticker {
-    /// A ticker that calls `tick` every `pause` milliseconds, as long as that gives true. It logs where
-    /// the server does, and does not keep a worker from leaving.
+    /// A ticker that calls `tick` every `pause` milliseconds, as long as `tick` returns true. It logs
+    /// to the server's log, and does not keep a worker from exiting.
     pub(crate) fn new(pause: usize, server: Server<'_>, tick: Box<dyn Fn() -> bool>) -> Self {
         let log: *mut ngx_log_t = server.log();
         // SAFETY: zero is a valid value of nginx's event.
         let event = UnsafeCell::new(unsafe { core::mem::zeroed::<ngx_event_t>() });
         let new = Box::new(Tick { unused: [ptr::null_mut(); 3], ident: -1, event, pause, tick });
-        // SAFETY: nobody else knows of the event yet; its data stays where it is until `drop` has
-        // taken the event away.
+        // SAFETY: nobody else knows the event yet. Its data stays where it is until `drop` has removed
+        // the event.
         unsafe {
             let event = new.event.get();
             (*event).data = ptr::from_ref(&*new).cast_mut().cast();
@@ -45,10 +45,10 @@ impl Ticker {
         Self(new)
     }
 
-    /// Has it tick, if it does not yet.
+    /// Starts the ticker, if it does not run yet.
     pub(crate) fn start(&self) {
         let event = self.0.event.get();
-        // SAFETY: nginx reads and writes the event between calls of ours only, in the same thread.
+        // SAFETY: nginx reads and writes the event only between calls of ours, in the same thread.
         unsafe {
             if (*event).timer_set() == 0 {
                 ngx_add_timer(event, self.0.pause);
@@ -70,7 +70,7 @@ impl Drop for Ticker {
 }
 
 unsafe extern "C" fn on_tick(event: *mut ngx_event_t) {
-    // SAFETY: `Ticker::new` has set the event's data, and `drop` takes the event away before it is
+    // SAFETY: `Ticker::new` has set the event's data, and `drop` removes the event before the data is
     // freed.
     unsafe {
         let tick = &*(*event).data.cast::<Tick>();
@@ -82,15 +82,15 @@ unsafe extern "C" fn on_tick(event: *mut ngx_event_t) {
     }
 }
 
-/// Whether there still is a process of this number.
+/// Whether a process with this id still exists.
 pub(crate) fn is_alive(process: u32) -> bool {
     let Ok(process) = libc::pid_t::try_from(process) else { return false };
-    // SAFETY: no signal is sent; the call only looks whether one could be.
+    // SAFETY: no signal is sent; the call only checks whether one could be sent.
     let found = unsafe { libc::kill(process, 0) } == 0;
     found || std::io::Error::last_os_error().raw_os_error() != Some(libc::ESRCH)
 }
 
-/// Milliseconds of a clock that only goes forward and that all workers share.
+/// Milliseconds of a clock that never goes back and that all workers share.
 pub(crate) fn clock() -> u64 {
     // SAFETY: nginx writes it between events, in the same thread.
     unsafe { ngx_current_msec as u64 }

@@ -1,11 +1,11 @@
-//! Fetches keys: a GET to the location that the URI names, over a connection of the module's own to
-//! its own nginx ([`loopback`]), so that nginx's proxy, TLS, upstreams and cache do the work.
+//! Fetches keys: sends a GET to the location that the URI names, over a connection of the module's own
+//! to its own nginx ([`loopback`]). So nginx's proxy, TLS, upstreams and cache do the work.
 //!
-//! Nothing of nginx's outlives its owner here: the two ends share a socket and what the other end tells
-//! ([`Told`]). To give up is to close this end; nginx then treats the other as a client that went away,
-//! ends what it has begun, and frees it. So an answer that is at fault does not end the connection while
-//! nginx updates its cache in the background: nginx would drop the update, and give the same answer to the
-//! next fetch, and to all after it.
+//! The two ends share only a socket and a [`RequestState`], so neither end uses freed memory of the
+//! other. To give up, this end closes its connection; nginx then ends and frees the request, as for a
+//! client that went away. But nginx would also abort a cache update in the background, and would give
+//! the same faulty answer to every later fetch. So while such an update runs, a faulty answer does not
+//! end the connection.
 
 use core::ptr;
 use std::io::Write as _;
@@ -23,73 +23,73 @@ use zeroize::Zeroizing;
 
 use super::event::clock;
 use super::guard::guard;
-use super::loopback::{self, Told};
+use super::loopback::{self, RequestState};
 use super::server::Server;
 
 const AGAIN: isize = ngx::ffi::NGX_AGAIN as isize;
 const OK: ngx_int_t = ngx::ffi::NGX_OK as ngx_int_t;
 
-/// The largest key set that is taken.
+/// The largest key set that is accepted, in bytes.
 const MAX_ANSWER: usize = 1 << 20;
 
-/// How often a fetch that is under way is checked, at least, in milliseconds.
+/// The longest time between two checks of a running fetch, in milliseconds.
 const CHECK_MS: u64 = 500;
 
-/// How much is read at once, and how often before other events have their turn.
+/// How many bytes are read at once, and how many times before other events have their turn.
 const PIECE: usize = 16 << 10;
 const PIECES: usize = 8;
 
-/// Who keys are fetched for.
+/// What keys are fetched for.
 pub(crate) trait Asker {
-    /// The URI that they are fetched from.
+    /// The URI to fetch from.
     fn uri(&self) -> &[u8];
 
-    /// Whether a request waits for them.
+    /// Whether a request waits for the keys.
     fn is_waited_for(&self) -> bool;
 
-    /// Takes in what came of the fetch, and gives what there is to say of it.
-    fn done(&self, answer: Answer, now: u64) -> Option<Word>;
+    /// Receives the result of the fetch, and returns what to log.
+    fn done(&self, answer: Answer, now: u64) -> Option<LogLine>;
 }
 
-/// What came of a fetch.
+/// The result of a fetch.
 pub(crate) enum Answer {
     Keys {
         body: Zeroizing<Vec<u8>>,
-        /// How long the provider lets it be kept, in milliseconds.
+        /// How long the provider allows to keep it, in milliseconds.
         max_age: Option<u64>,
     },
-    /// Why there is none.
+    /// Why there is no answer.
     Failed(String),
-    /// The worker leaves, and nobody waits.
+    /// The fetch was given up, since the worker exits.
     Unwanted,
 }
 
-/// What there is to say in the log.
-pub(crate) enum Word {
+/// A line for the error log.
+pub(crate) enum LogLine {
     Warning(String),
     Error(String),
 }
 
-/// A fetch, from when it is wanted to its end.
+/// A fetch, from [`start`] to [`end`].
 struct Fetch {
     asker: Rc<dyn Asker>,
     /// The core module's configuration of the server, which lives as long as the configuration.
     server: ptr::NonNull<ngx::ffi::ngx_http_core_srv_conf_t>,
     log: *mut ngx_log_t,
-    /// How long it may take, and until when, in milliseconds.
+    /// The time limit, and the time at which it ends, in milliseconds.
     timeout: u64,
     deadline: u64,
-    /// Begins the fetch, once nginx is done with the event that it is wanted in.
+    /// Begins the fetch, after nginx has handled the current event.
     begin: ngx_event_t,
     answer: AnswerReader,
-    told: Rc<Told>,
-    /// Whether the asker has been told, and only nginx's work keeps the connection open.
+    request_state: Rc<RequestState>,
+    /// Whether the result was delivered, and the connection stays open only for nginx's other work.
     lingers: bool,
     buffer: Box<[u8]>,
 }
 
-/// Begins to fetch for `asker` by one of the server's locations. What comes of it goes to
-/// [`Asker::done`], never before this call has returned.
+/// Begins a fetch for `asker` from one of the server's locations. [`Asker::done`] receives the result,
+/// never before this call has returned.
 pub(crate) fn start(server: Server<'_>, asker: Rc<dyn Asker>, timeout: u64) {
     let log = server.log();
     // SAFETY: zero is a valid value of nginx's event.
@@ -102,11 +102,12 @@ pub(crate) fn start(server: Server<'_>, asker: Rc<dyn Asker>, timeout: u64) {
         deadline: clock().saturating_add(timeout),
         begin,
         answer: AnswerReader::new(MAX_ANSWER),
-        told: Rc::default(),
+        request_state: Rc::default(),
         lingers: false,
         buffer: vec![0; PIECE].into(),
     }));
-    // SAFETY: the fetch stays where it is until `end` frees it, which its own events alone lead to.
+    // SAFETY: the fetch stays where it is until `end` frees it; only the fetch's own events lead to
+    // `end`.
     unsafe {
         (*fetch).begin.data = fetch.cast();
         (*fetch).begin.log = log;
@@ -115,10 +116,11 @@ pub(crate) fn start(server: Server<'_>, asker: Rc<dyn Asker>, timeout: u64) {
     }
 }
 
-/// Connects to nginx, with the request sent already; `Err` tells what is in the way.
+/// Connects to nginx, and sends the request. `Err` says why this is not possible.
 ///
 /// # Safety
-/// `fetch` must be one that `start` has made; what comes of it leads to `end`.
+/// `fetch` must be made by `start`. On `Err` the caller must call `end`; else the connection's events
+/// do.
 unsafe fn begin(fetch: *mut Fetch) -> Result<(), String> {
     // SAFETY: by the contract of this function; the server's configuration outlives the fetch.
     let (server, uri) = unsafe { ((*fetch).server.as_ref(), (*fetch).asker.uri()) };
@@ -142,8 +144,8 @@ unsafe fn begin(fetch: *mut Fetch) -> Result<(), String> {
     .concat();
     ours.write_all(&request).map_err(|_| "the URI is too long")?;
     let fd = ours.into_raw_fd();
-    // SAFETY: the descriptor is open and this function's; the events of the connection that nginx
-    // makes of it lead to the fetch, which closes it before it is freed.
+    // SAFETY: the descriptor is open and owned here. nginx makes a connection of it, whose events lead
+    // to the fetch; the fetch closes the connection before the fetch is freed.
     unsafe {
         let connection = ngx_get_connection(fd, (*fetch).log);
         if connection.is_null() {
@@ -161,8 +163,8 @@ unsafe fn begin(fetch: *mut Fetch) -> Result<(), String> {
             return Err("the connection to nginx itself cannot be watched".to_owned());
         }
         check_later(fetch, connection);
-        let told = Rc::clone(&(*fetch).told);
-        if !loopback::connect(theirs.into(), server, told) {
+        let request_state = Rc::clone(&(*fetch).request_state);
+        if !loopback::connect(theirs.into(), server, request_state) {
             ngx_close_connection(connection);
             return Err("no connection is left; see worker_connections".to_owned());
         }
@@ -170,7 +172,7 @@ unsafe fn begin(fetch: *mut Fetch) -> Result<(), String> {
     Ok(())
 }
 
-/// Has [`check`] called in a while.
+/// Starts the timer that leads to [`check`].
 ///
 /// # Safety
 /// `fetch` and its `connection` must be valid.
@@ -182,12 +184,12 @@ unsafe fn check_later(fetch: *mut Fetch, connection: *mut ngx_connection_t) {
     }
 }
 
-/// Gives up when it takes too long, when the worker is about to exit and nobody waits, or when
-/// nginx closes all that is still open (`worker_shutdown_timeout`). A fetch whose answer was at fault
-/// ends when nginx is done with its other work, too.
+/// Gives up when the time limit is over, when the worker is about to exit and no request waits, or when
+/// nginx closes all open connections (`worker_shutdown_timeout`). A fetch with a faulty answer also
+/// ends when nginx has done its other work.
 ///
 /// # Safety
-/// `fetch` and its `connection` must be valid; neither is if this gives true.
+/// `fetch` and its `connection` must be valid. Neither is valid any more if this returns true.
 unsafe fn check(fetch: *mut Fetch, connection: *mut ngx_connection_t) -> bool {
     // SAFETY: by the contract of this function; nginx sets the flag between events.
     unsafe {
@@ -195,7 +197,7 @@ unsafe fn check(fetch: *mut Fetch, connection: *mut ngx_connection_t) -> bool {
             Answer::Failed(format!("timed out after {} ms", (*fetch).timeout))
         } else if (*connection).close() != 0
             || ngx_exiting != 0 && !(*fetch).asker.is_waited_for()
-            || (*fetch).lingers && !(*fetch).told.is_at_work()
+            || (*fetch).lingers && !(*fetch).request_state.has_other_work()
         {
             Answer::Unwanted
         } else {
@@ -207,13 +209,14 @@ unsafe fn check(fetch: *mut Fetch, connection: *mut ngx_connection_t) -> bool {
     true
 }
 
-/// Reads what has arrived.
+/// Reads the bytes that have arrived.
 ///
 /// # Safety
-/// `fetch` and its `connection` must be valid; neither is afterwards once the answer is whole or at
-/// fault.
+/// `fetch` and its `connection` must be valid. Neither is valid afterwards if the answer was complete
+/// or faulty.
 unsafe fn read(fetch: *mut Fetch, connection: *mut ngx_connection_t) {
-    // SAFETY: by the contract of this function; nginx reads at most as much as the buffer holds.
+    // SAFETY: by the contract of this function; nginx writes at most `buffer.len()` bytes to the
+    // buffer.
     unsafe {
         let event = (*connection).read;
         for _ in 0..PIECES {
@@ -224,15 +227,18 @@ unsafe fn read(fetch: *mut Fetch, connection: *mut ngx_connection_t) {
             if got == AGAIN && ngx_handle_read_event(event, 0) == OK {
                 return;
             }
-            // Nothing is the end of the connection; so is an error, which nginx has logged.
+            // An empty piece is the end of the connection; so is an error, which nginx has logged.
             let piece = usize::try_from(got).ok().and_then(|got| buffer.get(..got));
             let piece = piece.unwrap_or_default();
             let read = (*fetch).answer.push(piece);
             match read {
                 Ok(false) if !piece.is_empty() => {}
-                Err(_) if (*fetch).told.is_at_work() && ngx_handle_read_event(event, 0) == OK => {
+                Err(_)
+                    if (*fetch).request_state.has_other_work()
+                        && ngx_handle_read_event(event, 0) == OK =>
+                {
                     let answer = answer_of(fetch, read.map(drop));
-                    tell(&*fetch, answer);
+                    deliver(&*fetch, answer);
                     (*fetch).lingers = true;
                     return;
                 }
@@ -244,12 +250,12 @@ unsafe fn read(fetch: *mut Fetch, connection: *mut ngx_connection_t) {
                 }
             }
         }
-        // Other events have their turn.
+        // Now other events have their turn.
         ngx_post_event(event, &raw mut ngx_posted_next_events);
     }
 }
 
-/// What came of a fetch whose answer is there, whole or at fault.
+/// The result of a fetch whose answer is complete or faulty.
 ///
 /// # Safety
 /// `fetch` must be valid.
@@ -258,7 +264,7 @@ unsafe fn answer_of(fetch: *mut Fetch, read: Result<(), http::AnswerError>) -> A
     unsafe {
         let reader = core::mem::replace(&mut (*fetch).answer, AnswerReader::new(0));
         match read.and_then(|()| reader.finish()) {
-            _ if (*fetch).told.is_led_astray() => {
+            _ if (*fetch).request_state.has_accel_redirect() => {
                 Answer::Failed("the answer has X-Accel-Redirect, which is not followed".to_owned())
             }
             Ok(answer) => Answer::Keys { body: answer.body, max_age: answer.max_age },
@@ -267,34 +273,34 @@ unsafe fn answer_of(fetch: *mut Fetch, read: Result<(), http::AnswerError>) -> A
     }
 }
 
-/// Gives the answer to who wants it, and frees the fetch.
+/// Delivers the result, unless that was done before, and frees the fetch.
 ///
 /// # Safety
-/// `fetch` must be one that `start` has made, without a connection, and not be used after this.
+/// `fetch` must be made by `start`, have no connection any more, and not be used after this.
 unsafe fn end(fetch: *mut Fetch, answer: Answer) {
-    // SAFETY: by the contract of this function; it was made by `Box::into_raw`.
+    // SAFETY: by the contract of this function; `Box::into_raw` made the pointer.
     let fetch = unsafe { Box::from_raw(fetch) };
     if !fetch.lingers {
-        tell(&fetch, answer);
+        deliver(&fetch, answer);
     }
 }
 
-/// Gives the answer to who wants it, and logs what there is to say.
-fn tell(fetch: &Fetch, answer: Answer) {
+/// Gives the result to the asker, and logs what it returns.
+fn deliver(fetch: &Fetch, answer: Answer) {
     match fetch.asker.done(answer, clock()) {
-        Some(Word::Error(text)) => {
+        Some(LogLine::Error(text)) => {
             ngx::ngx_log_error!(NGX_LOG_ERR, fetch.log, "{text}");
         }
-        Some(Word::Warning(text)) => {
+        Some(LogLine::Warning(text)) => {
             ngx::ngx_log_error!(NGX_LOG_WARN, fetch.log, "{text}");
         }
         None => {}
     }
 }
 
-/// The posting that begins a fetch.
+/// The posted event that begins a fetch.
 unsafe extern "C" fn on_begin(event: *mut ngx_event_t) {
-    // SAFETY: `start` has set the event's data to the fetch, which nothing has freed yet.
+    // SAFETY: `start` has set the event's data to the fetch, which is not freed yet.
     unsafe {
         let fetch = (*event).data.cast::<Fetch>();
         guard((*fetch).log, (), || {
@@ -305,10 +311,10 @@ unsafe extern "C" fn on_begin(event: *mut ngx_event_t) {
     }
 }
 
-/// An event of this end of the connection: something to read, or the time.
+/// An event of this end of the connection: bytes to read, or the timer.
 unsafe extern "C" fn on_event(event: *mut ngx_event_t) {
-    // SAFETY: nginx has set the event's data to the connection, and `begin` the connection's to the
-    // fetch; both are there until the connection is closed, after which it has no events.
+    // SAFETY: nginx has set the event's data to the connection, and `begin` the connection's data to
+    // the fetch. Both exist until the connection is closed; a closed connection has no events.
     unsafe {
         let connection = (*event).data.cast::<ngx_connection_t>();
         let fetch = (*connection).data.cast::<Fetch>();

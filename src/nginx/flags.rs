@@ -1,8 +1,8 @@
-//! Flags and counters of a request, read and written by the C compiler (`request_flags.c`).
+//! Flags and counters of a request, accessed by C code (`request_flags.c`).
 
 use ngx::ffi::{ngx_http_request_t, ngx_uint_t};
 
-// SAFETY: the functions are those of request_flags.c, with these types. Each wants a valid request.
+// SAFETY: the functions are defined in request_flags.c, with these types. Each needs a valid request.
 unsafe extern "C" {
     pub(super) fn token_auth_internal(r: *mut ngx_http_request_t) -> ngx_uint_t;
     pub(super) fn token_auth_set_internal(r: *mut ngx_http_request_t, internal: ngx_uint_t);

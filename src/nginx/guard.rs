@@ -5,13 +5,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use ngx::ffi::{NGX_LOG_ALERT, ngx_conf_t, ngx_log_t};
 use ngx::ngx_log_error;
 
-/// Runs `body` and gives its result, or `failed` should it panic: a panic that crossed into nginx
-/// would abort the worker.
+/// Runs `body` and returns its result, or `failed` if it panics: a panic that reached nginx would abort
+/// the worker.
 ///
-/// Reading a configuration ends with a panic, a request does not: `error_page` and the variables of a
-/// log go on with what is kept of it. Whatever is set there for the time of a judgement is therefore
-/// taken back by guards, whose `drop` a panic runs, and a judgement that panics has no verdict and
-/// fails those that it is a part of.
+/// A panic ends the reading of a configuration, but not a request: `error_page` and the variables of a
+/// log still use what is kept with it. So everything that is set only during a judgement is reset by
+/// guards, whose `drop` also runs in a panic. A judgement that panics has no verdict, and fails the
+/// judgements that it is part of.
 pub(super) fn guard<R>(log: *mut ngx_log_t, failed: R, body: impl FnOnce() -> R) -> R {
     catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|_| {
         ngx_log_error!(NGX_LOG_ALERT, log, "token_auth: internal error, please report it");

@@ -3,7 +3,7 @@
 use core::marker::PhantomData;
 
 use ngx::ffi::{ngx_http_request_t, ngx_list_part_t, ngx_list_t, ngx_table_elt_t};
-/// The lines of a list of headers.
+/// The lines of a header list.
 ///
 /// # Safety
 /// `list` must be one of nginx's lists of headers, which does not change during `'r`.
@@ -28,7 +28,7 @@ impl<'r> Iterator for HeaderLines<'r> {
 
     fn next(&mut self) -> Option<&'r ngx_table_elt_t> {
         loop {
-            // SAFETY: the parts of a list are valid, the last one's `next` is null, and each has
+            // SAFETY: the parts of a list are valid, `next` of the last one is null, and each has
             // `nelts` elements.
             let part = unsafe { self.part.as_ref()? };
             if self.at < part.nelts {

@@ -15,28 +15,28 @@ use super::request::Request;
 pub(crate) struct Waker(NonNull<ngx_event_t>);
 
 impl Waker {
-    /// Has nginx run the request's phases again, soon.
+    /// Makes nginx run the request's phases again, soon.
     pub(crate) fn wake(self) {
-        // SAFETY: whoever holds a waker gives it up when the request's pool is destroyed, which is
-        // before its connection is gone: wakers are in what is kept with the request
-        // (`Request::context`), and those who are to wake it forget them when that is dropped.
+        // SAFETY: nobody keeps a waker after the request's pool is destroyed, which happens before its
+        // connection is gone. The wait belongs to what is kept with the request (`Request::context`);
+        // when that is dropped, all holders forget the waker.
         unsafe { ngx_post_event(self.0.as_ptr(), &raw mut ngx_posted_events) };
     }
 }
 
 impl Request<'_> {
-    /// What wakes the request while it waits.
+    /// The waker of the request.
     pub(crate) fn waker(self) -> Waker {
         // SAFETY: a connection always has its write event.
         unsafe { Waker(NonNull::new_unchecked((*(*self.raw()).connection).write)) }
     }
 
-    /// Has nginx hold the request in the access phase until it is woken, for `time` milliseconds at
-    /// most; `None` when it cannot. As nginx's limit_req module does.
+    /// Makes nginx hold the request in the access phase until it is woken, for at most `time`
+    /// milliseconds; `None` if nginx cannot. nginx's limit_req module does the same.
     pub(crate) fn hold(self, time: u64) -> Option<()> {
         let time = usize::try_from(time).unwrap_or(usize::MAX);
-        // SAFETY: the request and its connection's events are valid. nginx runs the phases again
-        // on any event, and this one again asks whether there still is something to wait for.
+        // SAFETY: the request and its connection's events are valid. nginx runs the phases again on any
+        // event; the access phase then checks again whether the request has to wait.
         unsafe {
             let r = self.raw();
             let connection = (*r).connection;
@@ -51,7 +51,7 @@ impl Request<'_> {
         Some(())
     }
 
-    /// Ends what [`Request::hold`] has begun.
+    /// Ends [`Request::hold`].
     pub(crate) fn resume(self) -> Option<()> {
         // SAFETY: as in `hold`.
         unsafe {

@@ -1,5 +1,5 @@
-//! What is kept with a request, in the pool of its main request: shared by its subrequests, and there
-//! until it ends.
+//! What is kept with a request, in the pool of its main request: subrequests share it, and it exists
+//! until the main request ends.
 
 use core::any::TypeId;
 use core::cell::{Cell, RefCell};
@@ -13,38 +13,38 @@ use super::flags;
 use super::pool::{allocate_with, drop_in_place, find};
 use super::request::Request;
 
-/// A value of the module's, behind what the boundary itself keeps.
+/// The module's value, preceded by the boundary's own data.
 #[repr(C)]
 struct Kept<T> {
     own: Own,
     value: T,
 }
 
-/// What the boundary keeps of a request.
+/// The boundary's own data about a request.
 pub(super) struct Own {
-    /// The type of the value behind this, and what drops both.
+    /// The type of the value that follows, and the function that drops both.
     of: TypeId,
     drop: unsafe fn(*mut c_void),
-    /// Where in the request's pool the long texts are that variables have shown lately.
+    /// The long texts in the request's pool that variables have shown recently.
     pub(super) shown: RefCell<VecDeque<ngx_str_t>>,
-    /// How many watch which variables get a value, one within the other.
+    /// How many nested [`VariableWatch`]es exist.
     watchers: Cell<u32>,
-    /// Which variables had a value before the first was evaluated under the eyes of those; `None` where
-    /// nobody watches, or none was.
+    /// Which variables had a value before the first evaluation of the outermost watch; `None` if there
+    /// is no watch, or no evaluation yet.
     valued: RefCell<Option<Valued>>,
-    /// Whether a variable could not be shown for want of memory.
+    /// Whether a variable could not be shown because memory ran out.
     pub(super) has_failed: Cell<bool>,
 }
 
-/// Whether each variable had a value at some time.
+/// Whether each variable had a value at a certain time.
 pub(super) struct Valued(Box<[bool]>);
 
 impl<'r> Request<'r> {
     /// What is kept with the request, of the boundary and of the module; `None` when out of memory, or if
     /// the module's is of another type.
     pub(crate) fn context<T: Default + 'static>(self) -> Option<(Memory<'r>, &'r T)> {
-        if let Some(own) = self.kept() {
-            return Some((Memory { request: self, own }, value_of(own)?));
+        if let Some(existing) = self.existing() {
+            return existing;
         }
         let own = Own {
             of: TypeId::of::<T>(),
@@ -54,9 +54,9 @@ impl<'r> Request<'r> {
             valued: RefCell::default(),
             has_failed: Cell::default(),
         };
-        // SAFETY: the main request outlives its subrequests and shares its pool with them; the
-        // context slot is ours alone. Nothing frees the value before the request ends, and only
-        // shared references to it are ever made.
+        // SAFETY: the main request outlives its subrequests and shares its pool with them, and the
+        // context slot is ours alone. Nothing frees the value before the request ends, and all
+        // references to it are shared ones.
         unsafe {
             let main = (*self.raw()).main;
             let kept = allocate_with((*main).pool, Kept { own, value: T::default() }, drop_kept);
@@ -68,17 +68,35 @@ impl<'r> Request<'r> {
 
     /// What is kept with the request, if anything is.
     pub(crate) fn existing_context<T: 'static>(self) -> Option<(Memory<'r>, &'r T)> {
-        let own = self.kept()?;
-        Some((Memory { request: self, own }, value_of(own)?))
+        self.existing()?
     }
 
-    /// The boundary's own part.
-    ///
-    /// nginx clears a module's context at an internal redirect; as its realip module does, what is kept
-    /// is then found among the pool's cleanups.
+    /// `None` if nothing is kept; the inner one if what is kept has another type.
+    fn existing<T: 'static>(self) -> Option<Option<(Memory<'r>, &'r T)>> {
+        let kept = self.slot();
+        // SAFETY: as in `context`; `kept` is null or points to a `Kept` of the type that it names.
+        unsafe {
+            let own = kept.as_ref()?;
+            let is_it = own.of == TypeId::of::<T>();
+            Some(is_it.then(|| {
+                (Memory { request: self, own }, &(*kept.cast_const().cast::<Kept<T>>()).value)
+            }))
+        }
+    }
+
+    /// The boundary's own data.
     pub(super) fn kept(self) -> Option<&'r Own> {
-        // SAFETY: as in `context`; the slot holds null or what `context` has put there, which begins
-        // with this part whatever its type is.
+        // SAFETY: as in `context`.
+        unsafe { self.slot().as_ref() }
+    }
+
+    /// What the module's context slot of the main request points to.
+    ///
+    /// nginx clears a module's context at an internal redirect. Then the pool's cleanups still have
+    /// what is kept; nginx's realip module does the same.
+    fn slot(self) -> *mut Own {
+        // SAFETY: as in `context`; the slot is null or has what `context` has put there, which begins
+        // with this data, whatever type the value has.
         unsafe {
             let main = (*self.raw()).main;
             let slot = (*main).ctx.add(slot());
@@ -89,11 +107,11 @@ impl<'r> Request<'r> {
             if (*slot).is_null() && redirected() {
                 *slot = find((*(*main).pool).cleanup, drop_kept);
             }
-            (*slot).cast::<Own>().as_ref()
+            (*slot).cast::<Own>()
         }
     }
 
-    /// A variable is about to be evaluated.
+    /// To be called before a variable is evaluated.
     pub(super) fn note_values(self) {
         if let Some(own) = self.kept()
             && own.watchers.get() > 0
@@ -118,30 +136,25 @@ impl<'r> Memory<'r> {
         VariableWatch(self)
     }
 
-    /// Whether a variable of the module's could not be shown, so that nginx took it for an empty one.
+    /// Whether a variable of the module could not be shown, so nginx has used it as an empty one.
     pub(crate) fn has_failed_variable(self) -> bool {
         self.own.has_failed.get()
     }
 }
 
-fn value_of<'r, T: 'static>(own: &'r Own) -> Option<&'r T> {
-    // SAFETY: `own` begins a `Kept` of the type that it names.
-    (own.of == TypeId::of::<T>())
-        .then(|| unsafe { &(*core::ptr::from_ref(own).cast::<Kept<T>>()).value })
-}
-
-/// The cleanup of what is kept, by which it is found after an internal redirect.
+/// The cleanup of what is kept; it also is how to find it after an internal redirect.
 unsafe extern "C" fn drop_kept(data: *mut c_void) {
-    // SAFETY: nginx passes what `Request::context` has allocated, once; the function is that of its type.
+    // SAFETY: nginx passes what `Request::context` has allocated, once; `drop` is the function for its
+    // type.
     unsafe { ((*data.cast::<Own>()).drop)(data) }
 }
 
-/// Somebody who watches which variables nginx evaluates.
+/// A watch on which variables nginx evaluates.
 pub(crate) struct VariableWatch<'r>(Memory<'r>);
 
 impl VariableWatch<'_> {
-    /// Has nginx evaluate again, when they are read next, the variables that it has evaluated since the
-    /// outermost watch began. Within another one this does nothing.
+    /// Makes nginx evaluate again, at the next read, those variables that it has evaluated since the
+    /// outermost watch began. Does nothing within another watch.
     pub(crate) fn forget_values(&self) {
         if self.0.own.watchers.get() == 1
             && let Ok(mut valued) = self.0.own.valued.try_borrow_mut()
@@ -167,7 +180,7 @@ fn has_value(value: &mut ngx_http_variable_value_t) -> bool {
     value.valid() != 0 || value.not_found() != 0
 }
 
-/// Has nginx evaluate a variable when it is read next.
+/// Makes nginx evaluate a variable again when it is read next.
 pub(super) fn forget(value: &mut ngx_http_variable_value_t) {
     value.set_valid(0);
     value.set_not_found(0);

@@ -1,12 +1,12 @@
-//! Whether the nginx that loads the module has the structures that the module was built with.
+//! Checks that the nginx that loads the module has the structures that the module was built with.
 //!
-//! nginx compares the version and the signature of its build options. A distribution's patch may add a
-//! field and change neither, and then the module would read and write beside what it means. So what
-//! can be seen of the running nginx's own structures is compared before any of them is used: where its
-//! tables of directives and variables say that a field is, how large the elements of its arrays are,
-//! and what its functions do to a structure that is handed to them. What nginx shows nowhere (a bit
-//! between two others that are not looked at, say) cannot be found out here: the build takes care that
-//! the headers are those of the binary (`build/nginx.sh`).
+//! nginx compares only the version and the signature of its build options. A distribution's patch may
+//! add a field without changing either, and then the module would read and write the wrong fields. So
+//! this file compares what is visible of the running nginx's structures, before any of them is used:
+//! the offsets of fields in its tables of directives and variables, the sizes of array elements, and
+//! what nginx's functions do to a structure. What nginx shows nowhere (a bit between two unchecked
+//! ones, for example) cannot be found here; the build makes sure that the headers belong to the binary
+//! (`build/nginx.sh`).
 
 use core::mem::offset_of;
 use core::{ptr, slice};
@@ -23,7 +23,7 @@ use ngx::http::HttpModuleConfExt as _;
 use super::guard::guard;
 use super::string::bytes;
 
-/// Variables of nginx's whose row says where their field is in the request.
+/// Variables of nginx whose row has the offset of their field in the request.
 const REQUEST: [(&str, usize); 7] = [
     ("http_host", offset_of!(ngx_http_request_t, headers_in.host)),
     ("content_type", offset_of!(ngx_http_request_t, headers_in.content_type)),
@@ -34,7 +34,7 @@ const REQUEST: [(&str, usize); 7] = [
     ("limit_rate", offset_of!(ngx_http_request_t, limit_rate)),
 ];
 
-/// Directives of nginx's whose row says where their field is in the configuration of `http`, of a
+/// Directives of nginx whose row has the offset of their field in the configuration of `http`, of a
 /// server or of a location.
 const CONFIGURATION: [(&str, usize); 9] = [
     ("variables_hash_max_size", offset_of!(ngx_http_core_main_conf_t, variables_hash_max_size)),
@@ -48,8 +48,8 @@ const CONFIGURATION: [(&str, usize); 9] = [
     ("types_hash_max_size", offset_of!(ngx_http_core_loc_conf_t, types_hash_max_size)),
 ];
 
-/// Compares what can be seen when the configuration is read, and logs what differs. `None` when
-/// something does.
+/// Compares what is visible when the configuration is read, and logs a difference. `None` if there is
+/// one.
 ///
 /// # Safety
 /// `cf` must be what nginx passes to a module's `preconfiguration`.
@@ -65,10 +65,10 @@ pub(super) unsafe fn check(cf: *mut ngx_conf_t) -> Option<()> {
     agree(log, differs)
 }
 
-/// Compares what can be seen in a process that serves.
+/// Compares what is visible in a process that serves requests.
 pub(super) unsafe extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
-    // SAFETY: nginx passes the configuration that is in force, and the event module, whose place is in
-    // front of ours, has made the arrays of connections and events.
+    // SAFETY: nginx passes the configuration that is in force. The event module comes before this one,
+    // and has made the arrays of connections and events.
     let (log, differs) = unsafe { ((*cycle).log, arrays(cycle)) };
     guard(log, Status::NGX_ERROR.0, || match agree(log, differs) {
         Some(()) => Status::NGX_OK.0,
@@ -87,10 +87,10 @@ fn agree(log: *mut ngx_log_t, differs: Option<&str>) -> Option<()> {
     None
 }
 
-/// Where fields of a request are, by the rows of nginx's variables.
+/// Compares the offsets of a request's fields with the rows of nginx's variables.
 unsafe fn request(cf: *mut ngx_conf_t) -> Option<&'static str> {
-    // SAFETY: before any `preconfiguration` of another module nginx has put its own variables into this
-    // array, whose elements and their values are of these types.
+    // SAFETY: before any other module's `preconfiguration` nginx has put its own variables into this
+    // array, whose elements and their values have these types.
     let keys: &[ngx_hash_key_t] = unsafe {
         let core = &*ptr::addr_of!(ngx_http_core_module);
         let Some(main) = (*cf).http_main_conf_unchecked::<ngx_http_core_main_conf_t>(core) else {
@@ -115,13 +115,13 @@ unsafe fn request(cf: *mut ngx_conf_t) -> Option<&'static str> {
     differs.then_some("ngx_http_request_t")
 }
 
-/// Where fields of configurations are, by the rows of nginx's directives.
+/// Compares the offsets of fields in configurations with the rows of nginx's directives.
 fn configuration() -> Option<&'static str> {
     // SAFETY: the module is nginx's own.
     let mut row = unsafe { (*ptr::addr_of!(ngx_http_core_module)).commands };
-    // SAFETY: a table of directives ends with an empty name, and nothing behind it is looked at.
+    // SAFETY: a table of directives ends with an empty name, and nothing behind it is read.
     while let Some(command) = unsafe { row.as_ref() }.filter(|command| command.name.len > 0) {
-        // SAFETY: names are constants of nginx's.
+        // SAFETY: names are constants of nginx.
         let name = unsafe { bytes(command.name) };
         if CONFIGURATION.iter().any(|(known, at)| name == known.as_bytes() && command.offset != *at)
         {
@@ -132,21 +132,22 @@ fn configuration() -> Option<&'static str> {
     None
 }
 
-/// How large nginx's listening sockets are.
+/// Compares the size of nginx's listening sockets.
 unsafe fn listening(cycle: *const ngx_cycle_t) -> Option<&'static str> {
-    // SAFETY: the configuration that is being read; nginx has made this array before it read any of it.
+    // SAFETY: this is the configuration that is being read; nginx made the array before it began to
+    // read.
     let size = unsafe { (*cycle).listening.size };
     (size != size_of::<ngx_listening_t>()).then_some("ngx_listening_t")
 }
 
-/// Memory for a connection, whatever size nginx takes it to have.
+/// Memory for a connection, whatever size nginx's connections have.
 #[repr(C, align(16))]
 #[derive(PartialEq)]
 struct Memory([u64; 256]);
 
 impl Memory {
-    /// Zeroes, but for what comes before the queue: only the log is read there, by an nginx that is
-    /// built for debugging, and it is found wherever it is.
+    /// Zeroes, except before the queue: there an nginx built for debugging reads the log, and only the
+    /// log. So every word there is the log, wherever nginx expects it.
     fn new(log: *mut ngx_log_t) -> Self {
         const { assert!(size_of::<ngx_connection_t>() <= size_of::<Self>() / 2) };
         let mut words = [0; 256];
@@ -162,15 +163,15 @@ impl Memory {
     }
 }
 
-/// Where a connection has its queue and its flags: nginx marks one as reusable, and must have written
-/// the very bytes that this module would write. (Debian's nginx 1.22.1 has a flag more in front of this
-/// one than the release of that version.)
+/// Compares where a connection has its queue and its flags: nginx marks a connection as reusable, and
+/// must write the same bytes that this module would write. (Debian's nginx 1.22.1 has one flag more
+/// before this one than the release of that version.)
 unsafe fn connection(cycle: *mut ngx_cycle_t, log: *mut ngx_log_t) -> Option<&'static str> {
     let (mut real, mut expected) = (Memory::new(log), Memory::new(log));
     // SAFETY: nginx marks connections in the configuration that is in force. The one that is being read
-    // has such a queue, too, empty so far, and stands in for it during these calls, which look at
-    // nothing else. The memory is larger than any connection, and what is put into the queue is taken
-    // out again, by nginx itself and so by its own idea of where things are.
+    // has such a queue, too, still empty, and replaces it during these calls, which use nothing else of
+    // it. The memory is larger than any connection. nginx itself takes out again what it has put into
+    // the queue, with the same offsets.
     unsafe {
         let queue = &raw mut (*cycle).reusable_connections_queue;
         let flagged = expected.connection();
@@ -188,10 +189,12 @@ unsafe fn connection(cycle: *mut ngx_cycle_t, log: *mut ngx_log_t) -> Option<&'s
     }
 }
 
-/// How large connections and events are: each connection has the events of its own number.
+/// Compares the sizes of connections and events: each connection refers to the events with the same
+/// index.
 unsafe fn arrays(cycle: *const ngx_cycle_t) -> Option<&'static str> {
-    // SAFETY: the arrays have `connection_n` elements, at least four here, so that the second is within
-    // them even where it is larger by half than this module takes it to be. Nothing is read of events.
+    // SAFETY: the arrays have `connection_n` elements, here at least four. So what this module takes
+    // for the second element is within them even if nginx's elements are only half as large. Events are
+    // not read.
     unsafe {
         let cycle = &*cycle;
         if cycle.connections.is_null() || cycle.connection_n < 4 {
@@ -207,8 +210,8 @@ unsafe fn arrays(cycle: *const ngx_cycle_t) -> Option<&'static str> {
     None
 }
 
-// bindgen places a bit field by where its group of fields begins, and errs where that is in the middle
-// of a word. A request's flags are such a group (request_flags.c); none of these may become one.
+// bindgen places bit fields by the offset of their group, and is wrong if that is in the middle of a
+// word. A request's flags are such a group (request_flags.c); none of these may become one.
 const _: () = {
     assert!(offset_of!(ngx_connection_t, _bitfield_1) % 4 == 0);
     assert!(offset_of!(ngx::ffi::ngx_event_t, _bitfield_1) % 4 == 0);

@@ -1,4 +1,4 @@
-//! A level of the configuration while nginx merges it: what it is called, and whether it answers
+//! A level of the configuration while nginx merges it: its name in messages, and whether it serves
 //! requests.
 
 use core::ptr;
@@ -26,8 +26,8 @@ impl<'c> Level<'c> {
     /// # Safety
     /// `cf` must be what nginx passes to `merge_loc_conf`, and outlive `'c`.
     pub(super) unsafe fn merged(cf: *mut ngx_conf_t) -> Option<Self> {
-        // SAFETY: the context is that of the level, for which the core module keeps both; it is
-        // merged before any other module.
+        // SAFETY: the context is that of the level, for which the core module keeps both
+        // configurations. nginx merges the core module before any other.
         unsafe {
             let module = &*ptr::addr_of!(ngx_http_core_module);
             let core = (*cf).http_location_conf_unchecked(module)?;
@@ -40,8 +40,9 @@ impl<'c> Level<'c> {
         self.core.name.len == 0 && self.core.noname() == 0
     }
 
-    /// Whether a request can end here. In a server it can where no location takes all that others
-    /// leave; an `if` of a server, which is a level without a name, only sets or answers.
+    /// Whether a request can be served here. A server itself serves requests only if none of its
+    /// locations takes all the rest. An `if` of a server, which is a level without a name, only sets
+    /// variables or answers.
     pub(crate) fn serves(&self) -> bool {
         match self.core.name.len {
             0 => self.is_server() && !self.has_location_for_all(),
@@ -49,11 +50,11 @@ impl<'c> Level<'c> {
         }
     }
 
-    /// Whether one of the locations takes every path.
+    /// Whether one of the locations takes all paths.
     fn has_location_for_all(&self) -> bool {
-        // SAFETY: the queue of a server's locations is null or a ring through its head of elements
-        // of this type, whose first field is the link; it lasts until all levels are merged.
-        // `inclusive` is set for locations by prefix only.
+        // SAFETY: the queue of a server's locations is null, or a ring through its head. Its elements
+        // have this type, whose first field is the link, and it exists until all levels are merged.
+        // `inclusive` is set only for locations by prefix.
         unsafe {
             let head: *const ngx_queue_t = self.core.locations;
             if head.is_null() {
@@ -71,7 +72,7 @@ impl<'c> Level<'c> {
         }
     }
 
-    /// What it is called in messages.
+    /// The name of the level in messages.
     pub(crate) fn shown(&self) -> String {
         let server = self.shown_server();
         if self.is_server() {
@@ -82,10 +83,10 @@ impl<'c> Level<'c> {
         format!("location \"{name}\" of {server}")
     }
 
-    /// The server by its name or, where it has none, by where it listens.
+    /// The server by its name or, if it has none, by its address.
     fn shown_server(&self) -> String {
-        // SAFETY: names live as long as the configuration. In `cf` is the configuration of the
-        // core module, and where servers listen is known until all levels are merged.
+        // SAFETY: names live as long as the configuration. `cf` has the configuration of the core
+        // module, and where servers listen is known until all levels are merged.
         let (name, listens) = unsafe {
             (bytes(self.server.server_name), listens(core_main_of(self.cf), self.server))
         };
@@ -98,18 +99,18 @@ impl<'c> Level<'c> {
         }
     }
 
-    /// How to say that this level is open on purpose.
+    /// What to write if this level is open on purpose.
     pub(crate) fn opened(&self, switch: &str) -> String {
         if self.is_server() {
             format!(
-                "move it into locations that have some, or add \"location / {{ {switch} off; }}\""
+                "move it into the locations that need it, or add \"location / {{ {switch} off; }}\""
             )
         } else {
             format!("or say \"{switch} off\" there")
         }
     }
 
-    /// Logs a warning, which has to bring its own file and line.
+    /// Logs a warning, which must contain its own file and line.
     pub(crate) fn warn(&self, message: &str) {
         // SAFETY: by the contract of `merged`.
         let log = unsafe { (*self.cf).log };

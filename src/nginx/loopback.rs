@@ -1,7 +1,7 @@
-//! The module's own requests to its own nginx: one end of a socket pair is handed to nginx as the
-//! connection of an ordinary client, and nginx opens, runs, times and closes a request on it by its
-//! own code. What is special about such a request is all here: it may enter `internal` locations,
-//! passes the access phase, is not in the access log, and follows no `X-Accel-Redirect`.
+//! Requests that the module sends to its own nginx. One end of a socket pair is handed to nginx as
+//! the connection of an ordinary client; nginx reads, runs, times and closes the request with its
+//! usual code. All exceptions for such a request are in this file: it may enter `internal` locations,
+//! skips the access phase, is not in the access log, and follows no `X-Accel-Redirect`.
 
 use core::cell::Cell;
 use core::{mem, ptr};
@@ -29,70 +29,71 @@ use super::server::Server;
 const ERROR: ngx_int_t = ngx::ffi::NGX_ERROR as ngx_int_t;
 const DECLINED: ngx_int_t = ngx::ffi::NGX_DECLINED as ngx_int_t;
 
-/// What clients of this kind are called in logs and variables, as nginx calls those of unix
-/// sockets. Its address, which nothing else has, tells them from all others.
+/// The client address of such requests in logs and variables: nginx shows the same for clients of
+/// unix sockets. Only such requests have this pointer, so it identifies them.
 static ADDRESS: [u8; 5] = *b"unix:";
 
-/// What nginx asks of the socket that a connection came by, and what goes with the connection.
+/// What nginx expects of the socket that has accepted a connection, and what belongs to the
+/// connection.
 #[repr(C)]
-struct Front {
-    /// First, so that a connection's `listening` is a pointer to this.
+struct Listener {
+    /// First, so that a connection's `listening` also is a pointer to this structure.
     listening: ngx_listening_t,
     port: ngx_http_port_t,
     address: ngx_http_in_addr_t,
     socket_address: sockaddr_un,
-    told: Rc<Told>,
+    state: Rc<RequestState>,
 }
 
-/// What the one end is told of the request at the other.
-pub(super) struct Told {
-    /// Whether the upstream has tried to lead the request elsewhere.
-    led_astray: Cell<bool>,
-    /// The request, as long as there is one.
+/// What the fetching end of the connection can see of the request at the other end.
+pub(super) struct RequestState {
+    /// Whether the upstream has sent an `X-Accel-Redirect` that nginx would follow.
+    accel_redirect: Cell<bool>,
+    /// The request; null before it begins and after it is freed.
     request: Cell<*mut ngx_http_request_t>,
 }
 
-impl Default for Told {
+impl Default for RequestState {
     fn default() -> Self {
-        Self { led_astray: Cell::new(false), request: Cell::new(ptr::null_mut()) }
+        Self { accel_redirect: Cell::new(false), request: Cell::new(ptr::null_mut()) }
     }
 }
 
-impl Told {
-    /// Whether the upstream has tried to lead the request elsewhere.
-    pub(super) fn is_led_astray(&self) -> bool {
-        self.led_astray.get()
+impl RequestState {
+    /// Whether the upstream has sent an `X-Accel-Redirect` that nginx would follow.
+    pub(super) fn has_accel_redirect(&self) -> bool {
+        self.accel_redirect.get()
     }
 
-    /// Whether nginx does something beside answering the request, such as an update of its cache in the
-    /// background, which it would give up with the connection.
-    pub(super) fn is_at_work(&self) -> bool {
+    /// Whether nginx does more than answer the request, such as a cache update in the background.
+    /// nginx would abort that work if the connection were closed.
+    pub(super) fn has_other_work(&self) -> bool {
         let request = self.request.get();
-        // SAFETY: the pointer is null once the request is gone.
+        // SAFETY: the pointer is null after the request is gone.
         !request.is_null() && unsafe { flags::token_auth_count(request) } > 1
     }
 }
 
-/// In the request's pool: has [`Told`] know that the request is gone.
-struct UntilGone(Rc<Told>);
+/// Kept in the request's pool: clears the pointer in [`RequestState`] when the request is freed.
+struct ClearWhenFreed(Rc<RequestState>);
 
-impl Drop for UntilGone {
+impl Drop for ClearWhenFreed {
     fn drop(&mut self) {
         self.0.request.set(ptr::null_mut());
     }
 }
 
-/// Hands `socket` to nginx as a client's connection to `server`, whatever name its request asks
-/// for. nginx may run the request before this returns. `led_astray` is set should the upstream send
-/// an `X-Accel-Redirect`. False when nginx has no room for it.
+/// Hands `socket` to nginx as a client's connection to `server`, whatever name the request has in
+/// `Host`. nginx may run the request before this returns. False if nginx has no room for the
+/// connection.
 ///
-/// To be called between events, not from within a request.
-pub(super) fn connect(socket: OwnedFd, server: Server<'_>, told: Rc<Told>) -> bool {
+/// To be called between events, never from within a request.
+pub(super) fn connect(socket: OwnedFd, server: Server<'_>, state: Rc<RequestState>) -> bool {
     let log = server.log();
     let fd = socket.into_raw_fd();
     // SAFETY: the log is the server's, which lives as long as the configuration; the descriptor is
-    // open, not blocking, and nobody else's. What follows is what ngx_event_accept does with a
-    // descriptor that it has accepted.
+    // open, non-blocking, and owned here. The rest does what ngx_event_accept does with a descriptor
+    // that it has accepted.
     unsafe {
         let connection = ngx_get_connection(fd, log);
         if connection.is_null() {
@@ -102,11 +103,11 @@ pub(super) fn connect(socket: OwnedFd, server: Server<'_>, told: Rc<Told>) -> bo
         (*connection).type_ = ngx::ffi::__socket_type_SOCK_STREAM as _;
         count_client();
         let pool = ngx_create_pool(server.conf.connection_pool_size, log);
-        let front = match pool.is_null() {
+        let listener = match pool.is_null() {
             true => ptr::null_mut(),
-            false => allocate(pool, Front::new(told)),
+            false => allocate(pool, Listener::new(state)),
         };
-        if front.is_null() || !prepare(connection, pool, front, server) {
+        if listener.is_null() || !prepare(connection, pool, listener, server) {
             discount_client();
             ngx_close_connection(connection);
             if !pool.is_null() {
@@ -115,14 +116,14 @@ pub(super) fn connect(socket: OwnedFd, server: Server<'_>, told: Rc<Told>) -> bo
             }
             return false;
         }
-        // The connection is nginx's from here on, and may be gone already.
+        // From here on nginx owns the connection, and may have closed it already.
         ngx_http_init_connection(connection);
     }
     true
 }
 
-impl Front {
-    fn new(told: Rc<Told>) -> Self {
+impl Listener {
+    fn new(state: Rc<RequestState>) -> Self {
         // SAFETY: zero is a valid value of each of nginx's structures.
         unsafe {
             Self {
@@ -130,25 +131,25 @@ impl Front {
                 port: mem::zeroed(),
                 address: mem::zeroed(),
                 socket_address: mem::zeroed(),
-                told,
+                state,
             }
         }
     }
 }
 
-/// Fills in what ngx_event_accept fills in.
+/// Fills in the same members as ngx_event_accept.
 ///
 /// # Safety
-/// `connection` must be fresh from nginx, `pool` its pool, and `front` allocated there.
+/// `connection` must be new from nginx, `pool` its pool, and `listener` allocated in that pool.
 unsafe fn prepare(
     connection: *mut ngx_connection_t,
     pool: *mut ngx::ffi::ngx_pool_t,
-    front: *mut Front,
+    listener: *mut Listener,
     server: Server<'_>,
 ) -> bool {
-    // SAFETY: by the contract of this function. The front is freed with the pool, which nginx
-    // destroys after the connection; its pointers are to itself or to the server's configuration,
-    // which outlives the worker's connections.
+    // SAFETY: by the contract of this function. The listener is freed with the pool, which nginx
+    // destroys after the connection. The listener points only to itself and to the server's
+    // configuration, which lives longer than the worker's connections.
     unsafe {
         let log = ngx_palloc(pool, size_of::<ngx_log_t>()).cast::<ngx_log_t>();
         if log.is_null() {
@@ -158,24 +159,24 @@ unsafe fn prepare(
         (*log).data = ptr::null_mut();
         (*log).handler = None;
 
-        (*front).socket_address.sun_family = AF_UNIX as sa_family_t;
-        (*front).address.conf = ngx_http_addr_conf_t {
+        (*listener).socket_address.sun_family = AF_UNIX as sa_family_t;
+        (*listener).address.conf = ngx_http_addr_conf_t {
             default_server: ptr::from_ref(server.conf).cast_mut(),
             ..mem::zeroed()
         };
-        (*front).port.naddrs = 1;
-        (*front).port.addrs = (&raw mut (*front).address).cast();
-        let listening = &raw mut (*front).listening;
+        (*listener).port.naddrs = 1;
+        (*listener).port.addrs = (&raw mut (*listener).address).cast();
+        let listening = &raw mut (*listener).listening;
         (*listening).fd = -1;
-        (*listening).sockaddr = (&raw mut (*front).socket_address).cast();
-        // A socket without a path, as the unnamed ones of a pair are.
+        (*listening).sockaddr = (&raw mut (*listener).socket_address).cast();
+        // An address without a path, as sockets of a pair have.
         (*listening).socklen = mem::offset_of!(sockaddr_un, sun_path) as socklen_t;
         (*listening).addr_text =
             ngx_str_t { len: ADDRESS.len(), data: ADDRESS.as_ptr().cast_mut() };
         (*listening).addr_text_max_len = ADDRESS.len();
         (*listening).type_ = (*connection).type_;
         (*listening).handler = Some(ngx_http_init_connection);
-        (*listening).servers = (&raw mut (*front).port).cast();
+        (*listening).servers = (&raw mut (*listener).port).cast();
         (*listening).log = *log;
         (*listening).pool_size = server.conf.connection_pool_size;
 
@@ -199,8 +200,9 @@ unsafe fn prepare(
         (*read).log = log;
         (*write).log = log;
         (*write).set_ready(1);
-        // The request has been written already: as with a deferred accept, so that the connection
-        // is never idle, and nginx closes it neither for want of others nor on its way out.
+        // The request has been written already. So the connection counts as ready, as with a deferred
+        // accept: it is never idle, and nginx closes it neither when connections run out nor when the
+        // worker exits.
         (*read).set_ready(1);
         (*read).available = 1;
         (*connection).number = counter(ngx_connection_counter).fetch_add(1, Ordering::Relaxed) as _;
@@ -215,18 +217,18 @@ unsafe fn prepare(
     }
 }
 
-/// One of nginx's shared counters.
+/// A shared counter of nginx.
 ///
 /// # Safety
-/// `counter` must point to one.
+/// `counter` must point to such a counter.
 unsafe fn counter<'a, T>(counter: *mut T) -> &'a AtomicUsize {
     const { assert!(size_of::<T>() == size_of::<AtomicUsize>()) };
-    // SAFETY: by the contract of this function; nginx changes it by atomic operations only.
+    // SAFETY: by the contract of this function; nginx changes it only by atomic operations.
     unsafe { AtomicUsize::from_ptr(counter.cast()) }
 }
 
-/// nginx takes one off the number of active connections whenever it closes one, so each has to be
-/// counted first, as ngx_event_accept does.
+/// nginx subtracts one from the active connections whenever it closes one. So each has to be counted
+/// first, as in ngx_event_accept.
 fn count_client() {
     for name in [c"ngx_stat_accepted", c"ngx_stat_active", c"ngx_stat_handled"] {
         if let Some(counter) = stub_status(name) {
@@ -235,18 +237,18 @@ fn count_client() {
     }
 }
 
-/// What ngx_close_accepted_connection does.
+/// Does what ngx_close_accepted_connection does with the counter.
 fn discount_client() {
     if let Some(counter) = stub_status(c"ngx_stat_active") {
         counter.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-/// A counter of nginx's stub_status, which not every nginx is built with: so it is looked for at
-/// run time.
+/// A counter of nginx's stub_status. Not every nginx is built with stub_status, so the symbol is
+/// looked up at run time.
 fn stub_status(name: &core::ffi::CStr) -> Option<&'static AtomicUsize> {
-    // SAFETY: the name ends with NUL; the symbol, where there is one, is nginx's variable of type
-    // `ngx_atomic_t *`, set before workers start.
+    // SAFETY: the name ends with NUL. The symbol, if there is one, is nginx's variable of type
+    // `ngx_atomic_t *`, which is set before workers start.
     unsafe {
         let symbol = libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()).cast::<*mut usize>();
         let at = *symbol.as_ref()?;
@@ -254,27 +256,28 @@ fn stub_status(name: &core::ffi::CStr) -> Option<&'static AtomicUsize> {
     }
 }
 
-/// What goes with the request's connection, if it is one of the module's own.
+/// The listener of the request's connection, if the module has sent the request.
 ///
 /// # Safety
 /// `r` must be a request that nginx passes to a hook.
-unsafe fn front_of<'r>(r: *mut ngx_http_request_t) -> Option<&'r Front> {
-    // SAFETY: a request has a connection; `listening` is null or valid, and one with that very
-    // address text is the first member of a front.
+unsafe fn listener_of<'r>(r: *mut ngx_http_request_t) -> Option<&'r Listener> {
+    // SAFETY: a request has a connection, whose `listening` is null or valid. A `listening` whose
+    // address text is `ADDRESS` is the first member of a listener.
     unsafe {
         let listening = (*(*r).connection).listening;
         let is_own = !listening.is_null() && ptr::eq((*listening).addr_text.data, ADDRESS.as_ptr());
-        is_own.then(|| &*listening.cast::<Front>())
+        is_own.then(|| &*listening.cast::<Listener>())
     }
 }
 
-/// Handler of the post-read phase: makes an own request an internal one, which is not logged.
+/// Handler of the post-read phase: makes the module's own request internal, and keeps it out of the
+/// log.
 pub(super) unsafe extern "C" fn post_read(r: *mut ngx_http_request_t) -> ngx_int_t {
     // SAFETY: nginx passes a valid request to a phase handler.
     unsafe {
-        if let Some(front) = front_of(r) {
-            if !allocate((*r).pool, UntilGone(Rc::clone(&front.told))).is_null() {
-                front.told.request.set(r);
+        if let Some(listener) = listener_of(r) {
+            if !allocate((*r).pool, ClearWhenFreed(Rc::clone(&listener.state))).is_null() {
+                listener.state.request.set(r);
             }
             flags::token_auth_set_internal(r, 1);
             flags::token_auth_set_logged(r, 1);
@@ -283,13 +286,13 @@ pub(super) unsafe extern "C" fn post_read(r: *mut ngx_http_request_t) -> ngx_int
     DECLINED
 }
 
-/// Handler of both rewrite phases, one of which comes first after every redirect: ends an own request
-/// that its upstream leads elsewhere, where no access rule would hold it up.
+/// Handler of both rewrite phases, one of which runs first after every redirect. It ends the module's
+/// own request if the upstream redirects it: no access rule would check it there.
 pub(super) unsafe extern "C" fn rewrite(r: *mut ngx_http_request_t) -> ngx_int_t {
-    // SAFETY: nginx passes a valid request to a phase handler; the last upstream of a request stays
-    // with it over redirects, with its headers and configuration.
+    // SAFETY: nginx passes a valid request to a phase handler. A request keeps its last upstream over
+    // redirects, with the upstream's headers and configuration.
     unsafe {
-        let Some(front) = front_of(r) else { return DECLINED };
+        let Some(listener) = listener_of(r) else { return DECLINED };
         let Some(upstream) = (*r).upstream.as_ref() else { return DECLINED };
         let ignored = !upstream.conf.is_null()
             && (*upstream.conf).ignore_headers & NGX_HTTP_UPSTREAM_IGN_XA_REDIRECT as ngx_uint_t
@@ -297,19 +300,20 @@ pub(super) unsafe extern "C" fn rewrite(r: *mut ngx_http_request_t) -> ngx_int_t
         if upstream.headers_in.x_accel_redirect.is_null() || ignored {
             return DECLINED;
         }
-        front.told.led_astray.set(true);
+        listener.state.accel_redirect.set(true);
     }
     NGX_HTTP_BAD_GATEWAY as ngx_int_t
 }
 
-/// Handler of the pre-access phase: sends an own request past the access phase, as nginx does with
-/// subrequests. It comes from nowhere and has no credentials; its location is the configuration's
-/// choice.
+/// Handler of the pre-access phase: makes the module's own request skip the access phase, as nginx
+/// does with subrequests. The request has no client and no credentials; the configuration has chosen
+/// its location.
 pub(super) unsafe extern "C" fn preaccess(r: *mut ngx_http_request_t) -> ngx_int_t {
-    // SAFETY: nginx passes a valid request to a phase handler; the table of phases ends with a
-    // handler without a checker, and each access handler names the first that is behind them all.
+    // SAFETY: nginx passes a valid request to a phase handler. The table of phases ends with a
+    // handler that has no checker. `next` of an access handler is the first handler behind all access
+    // handlers.
     unsafe {
-        if front_of(r).is_none() {
+        if listener_of(r).is_none() {
             return DECLINED;
         }
         if core_location(r).is_some_and(|conf| conf.log_subrequest == 1) {
@@ -320,7 +324,7 @@ pub(super) unsafe extern "C" fn preaccess(r: *mut ngx_http_request_t) -> ngx_int
         let here = usize::try_from((*r).phase_handler).unwrap_or(0);
         let steps = (here..).map(|at| &*handlers.add(at)).take_while(|it| it.checker.is_some());
         if let Some(access) = steps.skip(1).find(|it| is_access(it)) {
-            // nginx goes on with the handler after this one.
+            // nginx continues with the handler after this one.
             (*r).phase_handler = (access.next - 1) as ngx_int_t;
         }
     }

@@ -23,9 +23,9 @@ use super::server::{ServerNames, descriptions};
 use super::variable::Variable;
 use super::{layout, loopback, names};
 
-/// What a module is made of.
+/// The parts of a module.
 pub(crate) trait Module: 'static {
-    /// The configuration of the `http` block, and of each level within.
+    /// The configuration of the `http` block, and that of each level within.
     type Main: Default + 'static;
     type Location: Default + 'static;
 
@@ -36,7 +36,7 @@ pub(crate) trait Module: 'static {
     /// The module, as nginx knows it.
     fn module() -> *const ngx_module_t;
 
-    /// Takes from the level above what `location` does not name itself. The text says what is wrong,
+    /// Inherits from the level above what `location` does not set itself. The error says what is wrong,
     /// with file and line.
     fn merge(
         location: &mut Self::Location,
@@ -45,18 +45,18 @@ pub(crate) trait Module: 'static {
         level: &Level<'_>,
     ) -> Result<(), String>;
 
-    /// Once the configuration has been read: whether the module sends requests of its own. `names`
-    /// describes the servers.
+    /// Whether the module sends requests of its own. Called after the configuration has been read.
+    /// `names` describes the servers.
     fn sends_requests(main: &Self::Main, names: impl FnOnce() -> ServerNames) -> bool;
 
-    /// Once the configuration has come into force, in the master, before its workers are started.
+    /// Called in the master after the configuration has come into force, before workers start.
     fn in_force(main: &Self::Main);
 
-    /// What the access phase does with a request.
+    /// The access phase's result for a request.
     fn access(request: Request<'_>) -> Phase;
 }
 
-/// What a phase does with a request.
+/// The result of a phase for a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     /// The module has no say.
@@ -69,11 +69,11 @@ pub(crate) enum Phase {
     Answered(u16),
 }
 
-/// 500, for what is not the client's doing.
+/// 500, for failures that are not the client's fault.
 pub(crate) const FAILED: Phase = Phase::Answered(500);
 
 impl Phase {
-    /// What nginx is told.
+    /// The return code for nginx.
     fn code(self) -> ngx_int_t {
         match self {
             Self::Declined => ngx::ffi::NGX_DECLINED as ngx_int_t,
@@ -84,8 +84,8 @@ impl Phase {
     }
 }
 
-/// Defines the symbols that `load_module` looks for (`ngx_load_module` in src/core/nginx.c), for the
-/// module called `$name` that is made of `$module`.
+/// Defines the symbols that `load_module` looks for (`ngx_load_module` in src/core/nginx.c): the module
+/// `$name`, implemented by `$module`.
 macro_rules! module {
     ($name:ident, $module:ty) => {
         impl $module {
@@ -116,7 +116,7 @@ macro_rules! module {
 }
 pub(crate) use module;
 
-/// The structure that nginx knows a module by.
+/// The structure that describes a module to nginx.
 pub(crate) const fn definition<M: Module>(context: &'static ngx_http_module_t) -> ngx_module_t {
     ngx_module_t {
         ctx: ptr::from_ref(context).cast_mut().cast(),
@@ -142,8 +142,8 @@ pub(crate) const fn context<M: Module>() -> ngx_http_module_t {
     }
 }
 
-/// Registers the variables; nginx wants them known before it reads the `http` block. Nothing of nginx's
-/// is touched before it is known to be what the module was built for.
+/// Registers the variables, since nginx must know them before it reads the `http` block. Before that it
+/// checks nginx's structures; nothing of nginx is used before this check.
 unsafe extern "C" fn preconfiguration<M: Module>(cf: *mut ngx_conf_t) -> ngx_int_t {
     guard_conf(cf, Status::NGX_ERROR.0, || {
         // SAFETY: nginx passes the configuration that is being read, at the beginning of `http`.
@@ -158,12 +158,12 @@ unsafe extern "C" fn preconfiguration<M: Module>(cf: *mut ngx_conf_t) -> ngx_int
 
 type PhaseHandler = unsafe extern "C" fn(*mut ngx_http_request_t) -> ngx_int_t;
 
-/// Puts the handler into the access phase and, where the module sends requests of its own, those that
-/// see to these into the phases before it.
+/// Adds the handler of the access phase and, if the module sends requests of its own, the handlers of
+/// earlier phases for these.
 unsafe extern "C" fn postconfiguration<M: Module>(cf: *mut ngx_conf_t) -> ngx_int_t {
     guard_conf(cf, Status::NGX_ERROR.0, || {
-        // SAFETY: `create_main_conf` made the module's configuration of this `http` block, the core
-        // module its own, in which the phases are initialised, and nginx calls this once for it.
+        // SAFETY: `create_main_conf` made the module's configuration of this `http` block, and the core
+        // module its own, with initialised phases. nginx calls this once for the block.
         let (main, mut core) = unsafe {
             let core = &*ptr::addr_of!(ngx_http_core_module);
             let core = (*cf).http_main_conf_unchecked::<ngx_http_core_main_conf_t>(core);
@@ -183,11 +183,11 @@ unsafe extern "C" fn postconfiguration<M: Module>(cf: *mut ngx_conf_t) -> ngx_in
                 (ngx_http_phases_NGX_HTTP_PREACCESS_PHASE, loopback::preaccess),
             ]);
         }
-        // SAFETY: nothing else refers to the core module's configuration meanwhile.
+        // SAFETY: nothing else refers to the core module's configuration during this call.
         let phases = unsafe { &mut core.as_mut().phases };
         for (phase, handler) in handlers {
             let Some(phase) = phases.get_mut(phase as usize) else { return Status::NGX_ERROR.0 };
-            // SAFETY: the array of the phase's handlers, whose new element is filled in at once.
+            // SAFETY: this is the array of the phase's handlers; its new element is set at once.
             unsafe {
                 let slot = ngx_array_push(&raw mut phase.handlers).cast::<ngx_http_handler_pt>();
                 if slot.is_null() {
@@ -200,12 +200,12 @@ unsafe extern "C" fn postconfiguration<M: Module>(cf: *mut ngx_conf_t) -> ngx_in
     })
 }
 
-/// Once a configuration has come into force, before its workers are started.
+/// nginx calls this after a configuration has come into force, before workers start.
 unsafe extern "C" fn init_module<M: Module>(cycle: *mut ngx_cycle_t) -> ngx_int_t {
     // SAFETY: nginx passes the new cycle, which has a log.
     guard(unsafe { (*cycle).log }, Status::NGX_ERROR.0, || {
-        // SAFETY: the configuration of `http`, if there is such a block, is a context whose slot of
-        // this module is what `create_main_conf` made.
+        // SAFETY: the configuration of `http`, if there is such a block, is a context. Its slot of this
+        // module has what `create_main_conf` made.
         let main = unsafe {
             let http = *(*cycle).conf_ctx.add((*ptr::addr_of!(ngx_http_module)).index);
             let http = http.cast::<ngx_http_conf_ctx_t>();
@@ -220,8 +220,7 @@ unsafe extern "C" fn init_module<M: Module>(cycle: *mut ngx_cycle_t) -> ngx_int_
 
 unsafe extern "C" fn create_main_conf<M: Module>(cf: *mut ngx_conf_t) -> *mut c_void {
     guard_conf(cf, ptr::null_mut(), || {
-        // SAFETY: the module is a static, and nginx has loaded it, or it would not call this, the first
-        // of all hooks. `cf` and its pool are valid while the configuration is read; the pool lives as long
+        // SAFETY: this is the first hook that nginx calls: it has loaded the module, which is a static. `cf` and its pool are valid while the configuration is read; the pool lives as long
         // as the configuration.
         unsafe {
             set_module(M::module());
@@ -243,8 +242,8 @@ unsafe extern "C" fn merge_location_conf<M: Module>(
     child: *mut c_void,
 ) -> *mut c_char {
     guard_conf(cf, NGX_CONF_ERROR, || {
-        // SAFETY: both were made by `create_location_conf`, are of different levels, and nginx
-        // merges one pair at a time; the main configuration is that of the same `http` block.
+        // SAFETY: `create_location_conf` made both, for different levels, and nginx merges one pair at
+        // a time. The main configuration is that of the same `http` block.
         let (parent, child, main, level) = unsafe {
             let (parent, child) = (load::<M::Location>(parent), load_mut::<M::Location>(child));
             (parent, child, main_of::<M::Main>(cf), Level::merged(cf))
@@ -256,8 +255,8 @@ unsafe extern "C" fn merge_location_conf<M: Module>(
         match M::merge(child, parent, main, &level) {
             Ok(()) => ptr::null_mut(),
             Err(error) => {
-                // SAFETY: `cf` is valid. The level that is at fault was read long ago, so the
-                // message brings its own position and the log is written to directly.
+                // SAFETY: `cf` is valid. The faulty level was read long ago, so the message has its own
+                // position, and is written to the log directly.
                 let log = unsafe { (*cf).log };
                 ngx::ngx_log_error!(NGX_LOG_EMERG, log, "{error}");
                 NGX_CONF_ERROR

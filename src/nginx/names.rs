@@ -1,9 +1,8 @@
-//! The names that the module has in nginx: registers its variables, and stands back where another module
-//! has the same ones.
+//! Registers the module's variables in nginx, and handles names that another module defines, too.
 //!
-//! An nginx may bring token checks of its own, with `auth_jwt` and `$jwt_claim_NAME`. Both modules are
-//! then there: each name belongs to one of them, and what is this module's alone works as ever. nginx
-//! calls modules in an order of its own, so another one may come before this one or after it.
+//! An nginx may bring its own token checks, with `auth_jwt` and `$jwt_claim_NAME`. Each name that
+//! both modules have then belongs to one of them; names that only this module has work as usual.
+//! nginx decides in which order it calls modules, so the other one may come before or after this one.
 
 use core::ffi::{c_char, c_void};
 use core::{ptr, slice};
@@ -21,26 +20,26 @@ use super::guard::guard_conf;
 use super::string::{bytes, string};
 use super::variable::{Variable, set_table};
 
-/// The rows of the table of variables that were registered when `http` began to be read, until
-/// [`lock`] has looked at them. Only the process that reads the configuration uses it.
-static OPEN: Mutex<Vec<&'static Variable>> = Mutex::new(Vec::new());
+/// The variables that can still be changed: registered at the start of `http`, and closed by
+/// [`freeze_variables`]. Only the process that reads the configuration uses this.
+static UNFROZEN: Mutex<Vec<&'static Variable>> = Mutex::new(Vec::new());
 
 const CHANGEABLE: ngx_uint_t = NGX_HTTP_VAR_CHANGEABLE as ngx_uint_t;
 
-/// Registers the variables of `table`, but for those that another module has. `None` when nginx
-/// refuses one, and has logged why.
+/// Registers the variables of `table`, except those that another module has defined already. `None`
+/// when nginx refuses one; nginx has then logged why.
 ///
-/// They can be changed as long as modules are being called, so that one that comes later may take a
-/// name over rather than keep nginx from starting.
+/// They stay changeable while modules register theirs. Otherwise nginx would not start if a later
+/// module defines the same name.
 ///
 /// # Safety
 /// `cf` must be what nginx passes to a module's `preconfiguration`.
 pub(super) unsafe fn add_variables(cf: *mut ngx_conf_t, table: &'static [Variable]) -> Option<()> {
     set_table(table);
-    let mut open = Vec::new();
+    let mut unfrozen = Vec::new();
     for row in table {
         // SAFETY: by the contract of this function; nginx copies the name into its own memory, and
-        // what it returns is ours to fill in.
+        // the variable that it returns is ours to fill in.
         unsafe {
             if variable(cf, row).is_some_and(|known| known.get_handler.is_some()) {
                 warn_of_variable(cf, row);
@@ -51,38 +50,38 @@ pub(super) unsafe fn add_variables(cf: *mut ngx_conf_t, table: &'static [Variabl
                 ngx_http_add_variable(cf, &raw mut name, row.flags() | CHANGEABLE).as_mut()?;
             (added.get_handler, added.data) = row.handler();
         }
-        open.push(row);
+        unfrozen.push(row);
     }
-    *OPEN.lock().unwrap_or_else(PoisonError::into_inner) = open;
+    *UNFROZEN.lock().unwrap_or_else(PoisonError::into_inner) = unfrozen;
     // SAFETY: by the contract of this function.
     unsafe { warn_of_directives(cf) };
     Some(())
 }
 
-/// What nginx calls when it opens a server's block. By then every module has registered its variables,
-/// and no `set` has been read. What is made here is not used.
+/// nginx calls this at the start of each server block. By then every module has registered its
+/// variables, and no `set` has been read. The result is a placeholder that nobody uses.
 pub(super) unsafe extern "C" fn create_server_conf(cf: *mut ngx_conf_t) -> *mut c_void {
     static NOTHING: u8 = 0;
     let nothing = (&raw const NOTHING).cast_mut().cast();
     guard_conf(cf, ptr::null_mut(), || {
-        // nginx calls this for the `http` block, too, before there are variables.
+        // nginx calls this for the `http` block, too, but there the variables are not registered yet.
         // SAFETY: nginx passes a valid structure.
         if unsafe { (*cf).cmd_type } == NGX_HTTP_MAIN_CONF as ngx_uint_t {
             // SAFETY: within `http` the structure is as in `preconfiguration`.
-            unsafe { lock(cf) };
+            unsafe { freeze_variables(cf) };
         }
         nothing
     })
 }
 
-/// Closes the variables to changes, once for each configuration: from the first directive of this
-/// module, or the first server, on.
+/// Makes the variables unchangeable, once for each configuration: at the first directive of this
+/// module, or at the first server.
 ///
 /// # Safety
 /// `cf` must be what nginx passes to a directive within `http`.
-pub(super) unsafe fn lock(cf: *mut ngx_conf_t) {
-    let open = core::mem::take(&mut *OPEN.lock().unwrap_or_else(PoisonError::into_inner));
-    for row in open {
+pub(super) unsafe fn freeze_variables(cf: *mut ngx_conf_t) {
+    let unfrozen = core::mem::take(&mut *UNFROZEN.lock().unwrap_or_else(PoisonError::into_inner));
+    for row in unfrozen {
         // SAFETY: as in `add_variables`.
         let Some(variable) = (unsafe { variable(cf, row) }) else { continue };
         variable.flags &= !CHANGEABLE;
@@ -94,11 +93,11 @@ pub(super) unsafe fn lock(cf: *mut ngx_conf_t) {
     }
 }
 
-/// The variable that nginx knows by a row's name.
+/// The variable that nginx has under the name of `row`.
 unsafe fn variable<'c>(cf: *mut ngx_conf_t, row: &Variable) -> Option<&'c mut ngx_http_variable_t> {
     let is = |name: &[u8]| name.eq_ignore_ascii_case(row.name());
-    // SAFETY: while `http` is read, nginx keeps the variables in these arrays, of these types; nobody
-    // else looks at one during the call.
+    // SAFETY: while `http` is read, nginx keeps the variables in these arrays, with elements of these
+    // types; nothing else refers to a variable during the call.
     unsafe {
         let core = &*ptr::addr_of!(ngx_http_core_module);
         let main = (*cf).http_main_conf_unchecked::<ngx_http_core_main_conf_t>(core)?.as_ptr();
@@ -113,7 +112,7 @@ unsafe fn variable<'c>(cf: *mut ngx_conf_t, row: &Variable) -> Option<&'c mut ng
 }
 
 unsafe fn elements<'c, T>(array: *mut ngx_array_t) -> &'c mut [T] {
-    // SAFETY: by the callers, an array of nginx's with elements of this type.
+    // SAFETY: the callers pass an array of nginx's with elements of this type.
     unsafe {
         match (*array).nelts {
             0 => &mut [],
@@ -145,11 +144,11 @@ unsafe fn warn_of_variable(cf: *mut ngx_conf_t, row: &Variable) {
     );
 }
 
-/// Tells which directives another module has as well, and which of the two reads them: nginx gives a
-/// directive to the first module that knows it.
+/// Warns about directives that another module has, too, and says which module reads them: nginx gives
+/// a directive to the first module that has one of that name.
 unsafe fn warn_of_directives(cf: *mut ngx_conf_t) {
     let ours: *const ngx_module_t = module();
-    // SAFETY: nginx's list of modules, and the tables of directives that they have brought.
+    // SAFETY: nginx's list of modules is valid, and so are the modules' tables of directives.
     let (modules, log) = unsafe {
         let cycle = &*(*cf).cycle;
         (slice::from_raw_parts(cycle.modules, cycle.modules_n), (*cf).log)
@@ -189,20 +188,20 @@ unsafe fn warn_of_directives(cf: *mut ngx_conf_t) {
     }
 }
 
-/// The names in a table of directives, which an empty one ends.
+/// The names in a table of directives. An empty name ends the table.
 unsafe fn commands<'c>(table: *const ngx_command_t) -> impl Iterator<Item = &'c [u8]> {
     let rows = (0..).map(move |row| table.wrapping_add(row));
-    // SAFETY: by the callers; nothing behind the empty name is looked at.
+    // SAFETY: the callers pass a valid table; nothing behind the empty name is read.
     rows.map(|row| unsafe { row.as_ref() }.map(|command| unsafe { bytes(command.name) }))
         .map_while(|name| name.filter(|name| !name.is_empty()))
 }
 
 unsafe fn name_of(module: *const ngx_module_t) -> String {
-    // SAFETY: by the callers.
+    // SAFETY: the callers pass a valid module.
     let name: *const c_char = unsafe { (*module).name };
     if name.is_null() {
         return "the other".to_owned();
     }
-    // SAFETY: nginx's names of modules end with a NUL.
+    // SAFETY: nginx's module names end with a NUL.
     unsafe { core::ffi::CStr::from_ptr(name) }.to_string_lossy().into_owned()
 }

@@ -6,10 +6,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use ngx::ffi::{ngx_pool_cleanup_add, ngx_pool_cleanup_t, ngx_pool_t};
 
-/// What nginx calls when a pool is destroyed.
+/// A function that nginx calls when a pool is destroyed.
 pub(super) type Cleanup = unsafe extern "C" fn(*mut c_void);
 
-/// Moves `value` into memory of `pool`, to be dropped when the pool is destroyed. Null when out of
+/// Moves `value` into memory of `pool`; it is dropped when the pool is destroyed. Null if out of
 /// memory.
 ///
 /// # Safety
@@ -19,20 +19,19 @@ pub(super) unsafe fn allocate<T>(pool: *mut ngx_pool_t, value: T) -> *mut T {
     unsafe { allocate_with(pool, value, drop_value::<T>) }
 }
 
-/// [`allocate`], with a handler by which [`find`] knows the value.
+/// [`allocate`] with a given handler, by which [`find`] finds the value.
 ///
 /// # Safety
 /// As [`allocate`]. The handler must drop a value of type `T`.
 pub(super) unsafe fn allocate_with<T>(pool: *mut ngx_pool_t, value: T, handler: Cleanup) -> *mut T {
     const { assert!(align_of::<T>() <= ngx::ffi::NGX_ALIGNMENT) };
-    // SAFETY: the pool is valid; nginx allocates the size asked for beside the cleanup record,
+    // SAFETY: the pool is valid. nginx allocates memory of the requested size with the cleanup record,
     // aligned to NGX_ALIGNMENT.
     let cleanup = unsafe { ngx_pool_cleanup_add(pool, size_of::<T>()) };
     if cleanup.is_null() {
         return ptr::null_mut();
     }
-    // SAFETY: not null; `data` is fresh memory of that size, and the handler drops exactly this
-    // type.
+    // SAFETY: not null; `data` is fresh memory of that size, and the handler drops exactly this type.
     unsafe {
         let data = (*cleanup).data.cast::<T>();
         data.write(value);
@@ -41,14 +40,14 @@ pub(super) unsafe fn allocate_with<T>(pool: *mut ngx_pool_t, value: T, handler: 
     }
 }
 
-/// The first value in the list that begins at `cleanup` whose handler is `handler`. That must be a
-/// function that is not generic: of a generic one there may be several, at an address each, or one
-/// for several types.
+/// The first value with this `handler` in the list that begins at `cleanup`. The handler must not be
+/// generic: one generic function may have several addresses, and functions for several types may share
+/// one.
 ///
 /// # Safety
 /// `cleanup` must be null or the list of a valid pool.
 pub(super) unsafe fn find(mut cleanup: *mut ngx_pool_cleanup_t, handler: Cleanup) -> *mut c_void {
-    // SAFETY: each record of the list is valid, and the last one's `next` is null.
+    // SAFETY: each record of the list is valid, and `next` of the last one is null.
     while let Some(record) = unsafe { cleanup.as_ref() } {
         if record.handler.is_some_and(|one| ptr::fn_addr_eq(one, handler)) {
             return record.data;
@@ -58,11 +57,11 @@ pub(super) unsafe fn find(mut cleanup: *mut ngx_pool_cleanup_t, handler: Cleanup
     ptr::null_mut()
 }
 
-/// Drops the value at `data`. A destructor that panics must not unwind into nginx: the value is lost,
-/// nothing else.
+/// Drops the value at `data`. If its destructor panics, the panic does not reach nginx; only the value
+/// is lost.
 ///
 /// # Safety
-/// `data` must point to a valid `T`, which nobody uses afterwards.
+/// `data` must point to a valid `T` that nobody uses afterwards.
 pub(super) unsafe fn drop_in_place<T>(data: *mut c_void) {
     let dropped = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: by the contract of this function.
@@ -73,6 +72,6 @@ pub(super) unsafe fn drop_in_place<T>(data: *mut c_void) {
 
 /// The cleanup of a value that [`allocate`] has moved into a pool.
 unsafe extern "C" fn drop_value<T>(data: *mut c_void) {
-    // SAFETY: nginx runs each cleanup once, with the `data` that `allocate` wrote a T to.
+    // SAFETY: nginx runs each cleanup once, with the `data` where `allocate` has written a `T`.
     unsafe { drop_in_place::<T>(data) }
 }

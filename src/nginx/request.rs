@@ -1,4 +1,4 @@
-//! The only reader of nginx's request: lends what the checks and the variables need of it.
+//! The only reader of nginx's request: gives the checks and the variables what they need of it.
 
 use core::marker::PhantomData;
 use core::ptr::NonNull;
@@ -18,11 +18,11 @@ use super::headers::header_list;
 use super::server::Server;
 use super::string::bytes;
 
-/// Where a request stands: its number of redirects and rewrites so far, and the addresses of its
-/// path and query, which every change of them changes.
+/// The place of a request: how many redirects and rewrites it has had, and the addresses of its path
+/// and query. Every change of path or query changes these addresses.
 ///
-/// What a check says may depend on any of it, so a verdict holds for one place only: after an
-/// internal redirect, also to a location that shares the check, the request is judged anew.
+/// A verdict may depend on any of this, so it holds for one place only. After an internal redirect the
+/// request is judged again, even in a location that shares the check.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) changes: usize,
@@ -44,7 +44,7 @@ impl<'r> Request<'r> {
         NonNull::new(raw).map(|raw| Self { raw, lives: PhantomData })
     }
 
-    /// As nginx has it.
+    /// nginx's pointer.
     pub(super) fn raw(self) -> *mut ngx_http_request_t {
         self.raw.as_ptr()
     }
@@ -54,14 +54,14 @@ impl<'r> Request<'r> {
         unsafe { (*(*self.raw()).connection).log }
     }
 
-    /// What the module's configuration says of the location that serves the request now.
+    /// The module's configuration of the location that serves the request now.
     pub(crate) fn location<T: 'static>(self) -> Option<&'r T> {
-        // SAFETY: the slot holds what the module stored for every location, and nginx frees none
-        // while a request uses it; only shared references are made once it has been read.
+        // SAFETY: the slot has what the module stored for every location, and nginx frees none while a
+        // request uses it. After the configuration has been read, all references to it are shared ones.
         unsafe { conf::load(*(*self.raw()).loc_conf.add(conf::slot())) }
     }
 
-    /// What the module's configuration says of the `http` block.
+    /// The module's configuration of the `http` block.
     pub(crate) fn main<T: 'static>(self) -> Option<&'r T> {
         // SAFETY: as in `location`.
         unsafe { conf::load(*(*self.raw()).main_conf.add(conf::slot())) }
@@ -78,18 +78,18 @@ impl<'r> Request<'r> {
         self.core_location().map(|conf| unsafe { bytes(conf.name) }).unwrap_or_default()
     }
 
-    /// Whether the location says `satisfy any`.
+    /// Whether the location has `satisfy any`.
     pub(crate) fn satisfies_any(self) -> bool {
         self.core_location().is_some_and(|conf| conf.satisfy == NGX_HTTP_SATISFY_ANY as ngx_uint_t)
     }
 
-    /// Seconds since the epoch, as nginx last looked at the clock.
+    /// Seconds since the epoch, when nginx last read the clock.
     #[allow(clippy::unused_self)] // the time of a request
     pub(crate) fn now(self) -> i64 {
         ngx_time()
     }
 
-    /// Milliseconds of a clock that only goes forward and that all workers share.
+    /// Milliseconds of a clock that never goes back and that all workers share.
     #[allow(clippy::unused_self)] // the time of a request
     pub(crate) fn clock(self) -> u64 {
         event::clock()
@@ -103,7 +103,7 @@ impl<'r> Request<'r> {
 
     /// The path, decoded and normalised (`$uri`).
     pub(crate) fn uri(self) -> &'r [u8] {
-        // SAFETY: nginx replaces the string at a redirect but keeps its bytes in the pool.
+        // SAFETY: nginx replaces the string at a redirect, but its bytes stay in the pool.
         unsafe { bytes((*self.raw()).uri) }
     }
 
@@ -113,51 +113,51 @@ impl<'r> Request<'r> {
         unsafe { bytes((*self.raw()).args) }
     }
 
-    /// The query string, if what an upstream is sent has the same one. nginx ends `$args` at a `#`,
-    /// but passes on the whole target of the client's request, and many servers read what follows.
+    /// The query string, if an upstream receives the same one. nginx ends `$args` at a `#`, but passes
+    /// on the client's whole request target, and many servers also read what follows the `#`.
     pub(crate) fn agreed_query(self) -> Option<&'r [u8]> {
         (!self.raw_target().contains(&b'#')).then(|| self.query())
     }
 
-    /// An argument of the query, where all readers find the same query.
+    /// An argument of the query; unusable unless all readers find the same query.
     pub(crate) fn argument(self, name: &[u8]) -> Found<'r> {
         self.agreed_query().map_or(Found::Unusable, |query| credential::argument(query, name))
     }
 
-    /// What stands in the client's request line (`$request_uri`), also in a subrequest and after a
+    /// The target in the client's request line (`$request_uri`), also in a subrequest and after a
     /// redirect.
     fn raw_target(self) -> &'r [u8] {
-        // SAFETY: nginx sets the string when it has read the request line, to bytes of the request's
-        // buffer, which stay; a subrequest has that of its parent. Before, it is empty.
+        // SAFETY: nginx sets the string after it has read the request line, to bytes of the request's
+        // buffer, which stay; a subrequest has its parent's. Before that it is empty.
         unsafe { bytes((*self.raw()).unparsed_uri) }
     }
 
-    /// Where the request stands now.
+    /// The place of the request now.
     pub(crate) fn place(self) -> Place {
         // SAFETY: the request is valid.
         let changes = unsafe { flags::token_auth_uri_changes(self.raw()) };
         Place { changes, uri: self.uri(), args: self.query() }
     }
 
-    /// The values of every header line called `name`, which has letters only.
+    /// The values of all header lines called `name`, which must have only letters.
     pub(crate) fn header_values(self, name: &'r [u8]) -> impl Iterator<Item = &'r [u8]> + Clone {
         self.header_lines(name).map(|(_, value)| value)
     }
 
-    /// The names and values of every header line called `name`, in whatever spelling of it that some
-    /// readers take for the same.
+    /// The names and values of all header lines called `name`, in any spelling that some readers treat
+    /// as the same name.
     pub(crate) fn header_lines(
         self,
         name: &'r [u8],
     ) -> impl Iterator<Item = (&'r [u8], &'r [u8])> + Clone {
-        // SAFETY: nginx has filled the list before any phase, and does not change it.
+        // SAFETY: nginx has filled the list before the first phase, and does not change it.
         unsafe { header_list::<'r>(&raw const (*self.raw()).headers_in.headers) }.filter_map(
             move |line| {
                 if line.key.len != name.len() || line.lowcase_key.is_null() {
                     return None;
                 }
-                // SAFETY: nginx sets the lower-case name of every client header, of the length of
-                // its name; of one that another module has added it may be null.
+                // SAFETY: nginx sets the lower-case name of every client header, in the length of its
+                // name. In a line that another module has added it may be null.
                 let found = unsafe { slice::from_raw_parts(line.lowcase_key, line.key.len) };
                 // SAFETY: a header's value lives as long as the request.
                 is_header_spelling(found, name).then(|| (found, unsafe { bytes(line.value) }))
@@ -165,10 +165,10 @@ impl<'r> Request<'r> {
         )
     }
 
-    /// The values that nginx keeps of the variables, each in turn.
+    /// The values that nginx stores for the variables, one after the other.
     pub(super) fn values(self) -> impl Iterator<Item = &'r mut ngx_http_variable_value_t> {
         // SAFETY: the request has a value for each variable of the configuration. No two of the
-        // references are to the same, and each is given up before the next call of nginx's.
+        // references are to the same one, and each ends before the next call of nginx.
         unsafe {
             let values = (*self.raw()).variables;
             let conf = core_main(self.raw());
@@ -187,16 +187,16 @@ impl<'r> Request<'r> {
         self.write_log(NGX_LOG_ERR, message);
     }
 
-    /// Not through the connection's log handler, which would add the request line: its query may
-    /// hold a token or a signature.
+    /// The connection's log handler is not used: it would add the request line, whose query may hold a
+    /// token or a signature.
     fn write_log(self, level: u32, message: core::fmt::Arguments<'_>) {
-        // SAFETY: the log is valid; the copy keeps its files and number and drops the handler.
+        // SAFETY: the log is valid; the copy has the same files and number, but no handler.
         let mut log = unsafe { *self.log() };
         log.handler = None;
         let log = &raw mut log;
         // SAFETY: a connection's address text lives as long as the connection.
         let client = unsafe { bytes((*(*self.raw()).connection).addr_text) };
-        // SAFETY: the method's name is a part of the request's buffer or a static.
+        // SAFETY: the method's name is part of the request's buffer, or a static.
         let method = unsafe { bytes((*self.raw()).method_name) };
         ngx::ngx_log_error!(
             level,
@@ -209,19 +209,19 @@ impl<'r> Request<'r> {
         );
     }
 
-    /// Has nginx answer `status` unless a later check passes: with `satisfy any`, nginx goes on to
-    /// the next check after 401 and 403 only, and declining with the code already set gives the
-    /// others their say after any other.
+    /// Makes nginx answer `status` unless a later check passes. With `satisfy any`, nginx asks the next
+    /// check only after 401 and 403. For other codes the module declines with the code already set, so
+    /// the other checks are asked, too.
     pub(crate) fn answer_unless_satisfied(self, status: u16) {
-        // SAFETY: the field is what the access phase itself keeps the code in.
+        // SAFETY: the access phase itself stores the code in this field.
         unsafe { (*self.raw()).access_code = ngx_uint_t::from(status) };
     }
 
-    /// Adds `WWW-Authenticate`, where `satisfy any` finds it to take it back.
+    /// Adds `WWW-Authenticate` where `satisfy any` can find and remove it.
     pub(crate) fn add_challenge(self, value: &[u8]) -> Option<()> {
         let value = self.copy(value)?;
-        // SAFETY: the output headers are valid; the new element is zeroed first, since `next`
-        // exists from nginx 1.23 on only, and then filled as nginx's auth_basic does.
+        // SAFETY: the output headers are valid. The new element is zeroed first, since `next` exists
+        // only from nginx 1.23 on, and then filled as nginx's auth_basic does.
         unsafe {
             let headers = &raw mut (*self.raw()).headers_out;
             let line = ngx_list_push(&raw mut (*headers).headers).cast::<ngx_table_elt_t>();
@@ -242,11 +242,11 @@ impl<'r> Request<'r> {
         self.copy_all(&[bytes])
     }
 
-    /// Copies what `values` are together into the request's pool.
+    /// Copies `values`, joined, into the request's pool.
     pub(super) fn copy_all(self, values: &[&[u8]]) -> Option<ngx_str_t> {
         let len = values.iter().map(|value| value.len()).sum();
-        // SAFETY: the pool is valid; the memory is fresh and of the length of all values, which
-        // are copied to it one behind the other.
+        // SAFETY: the pool is valid. The memory is fresh and has the length of all values, which are
+        // copied to it one after the other.
         unsafe {
             let data = ngx_pnalloc((*self.raw()).pool, len).cast::<u8>();
             if data.is_null() {

@@ -1,4 +1,4 @@
-//! Servers of the configuration, and what tells one from another, also after it was read anew.
+//! Servers of the configuration, and descriptions that identify them after a reload.
 
 use std::collections::HashMap;
 use std::ptr;
@@ -18,15 +18,14 @@ pub(crate) struct Server<'r> {
 }
 
 impl<'r> Server<'r> {
-    /// Another for each server of a configuration.
+    /// A number that identifies the server within a configuration.
     pub(crate) fn id(self) -> usize {
         ptr::from_ref(self.conf) as usize
     }
 
-    /// What a request that asks for this server says in `Host`: its first name, unless that is a
-    /// pattern or missing.
+    /// The `Host` of a request to this server: its first name, unless that is a pattern or missing.
     pub(super) fn host(self) -> &'r [u8] {
-        // SAFETY: the name lives as long as the configuration does.
+        // SAFETY: the name lives as long as the configuration.
         let name: &'r [u8] = unsafe { bytes(self.conf.server_name) };
         let usual = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
         match name {
@@ -38,8 +37,8 @@ impl<'r> Server<'r> {
 
     /// The log that the server writes to.
     pub(super) fn log(self) -> *mut ngx_log_t {
-        // SAFETY: the core module keeps a structure of this type for every location, the server's
-        // own included, and gives each its log when it merges them.
+        // SAFETY: the core module keeps a structure of this type for every location, also for the
+        // server's own one, and sets the log of each when it merges them.
         unsafe {
             let locations = (*self.conf.ctx).loc_conf;
             let conf = *locations.add(core_slot());
@@ -51,17 +50,17 @@ impl<'r> Server<'r> {
 /// A description of each server, by its [id](Server::id).
 pub(crate) type ServerNames = HashMap<usize, Box<[u8]>>;
 
-/// A description of each server, by the address of its configuration: where it listens, and its
-/// names. It stays the same wherever its block stands, and no two servers that can both be reached
-/// share it; those that cannot be told apart so have a number, too.
+/// A description of each server, by the address of its configuration: the addresses where it listens,
+/// and its names. It does not depend on where the block is. Two servers that can both be reached have
+/// different descriptions; others with the same description get a number, too.
 ///
 /// # Safety
-/// To be called in postconfiguration only: nginx forgets where servers listen soon afterwards.
+/// To be called only in postconfiguration: nginx frees the list of addresses soon afterwards.
 pub(super) unsafe fn descriptions(core: &ngx_http_core_main_conf_t) -> ServerNames {
     let mut described = ServerNames::new();
     let mut known: HashMap<Vec<u8>, usize> = HashMap::new();
-    // SAFETY: the array of servers, and in postconfiguration that of ports and of a server's names,
-    // hold elements of these types.
+    // SAFETY: the array of servers and, in postconfiguration, those of ports and of a server's names
+    // have elements of these types.
     unsafe {
         for server in elements::<*mut ngx_http_core_srv_conf_t>(&raw const core.servers) {
             let mut words = listens(core, *server);
@@ -84,7 +83,7 @@ pub(super) unsafe fn descriptions(core: &ngx_http_core_main_conf_t) -> ServerNam
 /// The addresses at which a server listens.
 ///
 /// # Safety
-/// To be called once all of the configuration has been read, and in postconfiguration at the latest.
+/// To be called after the whole configuration has been read, and at the latest in postconfiguration.
 pub(super) unsafe fn listens(
     core: &ngx_http_core_main_conf_t,
     server: *const ngx_http_core_srv_conf_t,

@@ -14,10 +14,10 @@ pub(super) unsafe fn bytes<'a>(string: ngx_str_t) -> &'a [u8] {
     unsafe { core::slice::from_raw_parts(string.data, string.len) }
 }
 
-/// An nginx string over `bytes`, for functions of nginx's that take one and do not write to it.
+/// An nginx string for `bytes`, for nginx's functions that read a string and do not write to it.
 pub(super) fn string(bytes: &[u8]) -> ngx_str_t {
-    // Some of them look at the first byte whatever the length: an empty slice of Rust's may point
-    // to no memory at all, an empty string of nginx's points to its end.
+    // Some of them read the first byte whatever the length. An empty slice of Rust may point to no
+    // memory, so an empty string points to a NUL instead.
     let data = if bytes.is_empty() { c"".as_ptr().cast() } else { bytes.as_ptr() };
     ngx_str_t { len: bytes.len(), data: data.cast_mut() }
 }

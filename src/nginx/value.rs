@@ -1,4 +1,4 @@
-//! Values that may hold variables, such as `"$uri?$1"`, taken apart as nginx does it.
+//! Values that may contain variables, such as `"$uri?$1"`, split into parts as nginx does it.
 
 use core::ptr;
 
@@ -8,19 +8,20 @@ use zeroize::Zeroizing;
 use super::pool::allocate;
 use super::string::string;
 
-/// A value with variables, read when the configuration is.
+/// A value with variables, parsed when the configuration is read.
 ///
-/// nginx's own (`ngx_http_complex_value_t`) evaluates each variable twice, once for its length and
-/// once for its bytes, and lets a `map` in the value change what a `$1` beside it stands for. Here
-/// each is evaluated once, by [`Request::evaluate`](super::Request::evaluate).
+/// nginx's own (`ngx_http_complex_value_t`) evaluates each variable twice, for its length and for its
+/// bytes, and a `map` in the value can change the `$1` next to it. Here each variable is evaluated
+/// once, by [`Request::evaluate`](super::Request::evaluate).
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ComplexValue(ptr::NonNull<[ValuePart]>);
 
-/// A part of a value: text, which may be a secret (`secure_token_md5`), or a variable's index.
+/// A part of a value: text, which may be a secret (`secure_token_md5`), the index of a variable, or a
+/// capture.
 pub(super) type ValuePart = Part<Zeroizing<Box<[u8]>>, ngx_uint_t>;
 
 impl ComplexValue {
-    /// A value in which nginx has found no mistake. `None` when nginx is out of memory.
+    /// A value that nginx has checked. `None` if nginx is out of memory.
     ///
     /// # Safety
     /// `cf` must be what nginx passes to a directive. The value must not be used after the
@@ -45,20 +46,20 @@ impl ComplexValue {
         Some(Self(ptr::NonNull::from(&mut **parts)))
     }
 
-    /// The parts, none of them for the empty value.
+    /// The parts; none for the empty value.
     pub(super) fn parts<'c>(self) -> &'c [ValuePart] {
-        // SAFETY: `new` allocated them, nothing writes to them, and its contract is that nobody has
-        // the value when the configuration is gone.
+        // SAFETY: `new` allocated them and nothing writes to them. By the contract of `new` nobody uses
+        // the value after the configuration is gone.
         unsafe { self.0.as_ref() }
     }
 
-    /// Whether it has to be evaluated for each request.
+    /// Whether it must be evaluated for each request.
     pub(crate) fn has_variables(&self) -> bool {
         self.parts().iter().any(|part| !matches!(part, Part::Text(_)))
     }
 }
 
-/// The names of the variables in a value, which has them as `$name` or `${name}`.
+/// The names of the variables in a value, written as `$name` or `${name}`.
 pub(crate) fn variables(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     split(value).into_iter().filter_map(|part| match part {
         Part::Variable(name) => Some(name),
@@ -71,11 +72,11 @@ pub(crate) fn variables(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 pub(super) enum Part<T, V> {
     Text(T),
     Variable(V),
-    /// What a group of the pattern that matched last has captured: `$1` to `$9`.
+    /// A capture of the last pattern that matched: `$1` to `$9`.
     Capture(usize),
 }
 
-/// The parts of a value in which nginx has found no mistake, with the names of its variables.
+/// The parts of a value that nginx has checked, with the names of its variables.
 fn split(mut value: &[u8]) -> Vec<Part<&[u8], &[u8]>> {
     let mut parts = Vec::new();
     while !value.is_empty() {
@@ -103,7 +104,7 @@ fn split(mut value: &[u8]) -> Vec<Part<&[u8], &[u8]>> {
     parts
 }
 
-/// Splits before the first byte that `ends` the first half.
+/// Splits before the first byte for which `ends` is true.
 fn split_where(bytes: &[u8], ends: impl Fn(u8) -> bool) -> (&[u8], &[u8]) {
     let at = bytes.iter().position(|byte| ends(*byte)).unwrap_or(bytes.len());
     bytes.split_at_checked(at).unwrap_or((bytes, &[]))

@@ -1,4 +1,4 @@
-//! Variables: the rows of the module's table, and those that a directive defines.
+//! Variables: those of the module's table, and those that a directive defines.
 
 use core::ffi::{CStr, c_void};
 use std::sync::OnceLock;
@@ -17,18 +17,18 @@ use super::string::{bytes, string};
 const OK: ngx_int_t = ngx::ffi::NGX_OK as ngx_int_t;
 const ERROR: ngx_int_t = ngx::ffi::NGX_ERROR as ngx_int_t;
 
-/// A variable of the module's: the name that nginx knows it by, or the prefix of many, and how to get
-/// its value. `None` is a variable that is not found.
+/// A variable of the module: its name, or the prefix of many names, and the function that returns its
+/// value. If that returns `None`, nginx treats the variable as not found.
 pub(crate) enum Variable {
     Named(&'static CStr, fn(Request<'_>) -> Option<Vec<u8>>),
-    /// Its function is given what follows the prefix.
+    /// The function's second argument is the rest of the name after the prefix.
     Prefix(&'static CStr, fn(Request<'_>, &[u8]) -> Option<Vec<u8>>),
 }
 
-/// The module's table of variables, as it was registered.
+/// The module's table of variables, as registered.
 static TABLE: OnceLock<&'static [Variable]> = OnceLock::new();
 
-/// Notes the table, in which prefixes are then looked for.
+/// Stores the table, for the lookup of prefixes.
 pub(super) fn set_table(table: &'static [Variable]) {
     // nginx may read the configuration again, with the same table.
     let _ = TABLE.set(table);
@@ -46,15 +46,15 @@ impl Variable {
         }
     }
 
-    /// What nginx is told of it. Never cacheable: the answer changes when an internal redirect enters
-    /// another location, and nginx caches a prefix variable that was read early as not found.
+    /// The flags for nginx. Never cacheable: the value changes when an internal redirect enters another
+    /// location, and nginx would cache a prefix variable that was read early as not found.
     pub(super) fn flags(&self) -> ngx_uint_t {
         let prefix = if self.is_prefix() { NGX_HTTP_VAR_PREFIX | NGX_HTTP_VAR_NOHASH } else { 0 };
         (NGX_HTTP_VAR_NOCACHEABLE | prefix) as ngx_uint_t
     }
 
-    /// What nginx calls for its value, and what it passes then. Of a variable with a prefix nginx
-    /// passes the whole name instead.
+    /// The function that nginx calls for the value, and the data that it passes. For a variable with a
+    /// prefix nginx passes the whole name instead of the data.
     pub(super) fn handler(&'static self) -> (ngx_http_get_variable_pt, usize) {
         match self {
             Self::Named(..) => (Some(get_named), core::ptr::from_ref(self) as usize),
@@ -68,8 +68,8 @@ unsafe extern "C" fn get_named(
     value: *mut ngx_http_variable_value_t,
     data: usize,
 ) -> ngx_int_t {
-    // SAFETY: `r` and `value` are what nginx passes to a variable's handler; `data` is a row of the
-    // table, which is a static.
+    // SAFETY: nginx passes `r` and `value` to a variable's handler; `data` is a row of the table, which
+    // is static.
     unsafe {
         show(r, value, |request| match &*(data as *const Variable) {
             Variable::Named(_, get) => get(request),
@@ -83,8 +83,8 @@ unsafe extern "C" fn get_prefixed(
     value: *mut ngx_http_variable_value_t,
     data: usize,
 ) -> ngx_int_t {
-    // SAFETY: `r` and `value` are what nginx passes to a variable's handler; for one with a prefix
-    // `data` points to the whole name of the one asked for.
+    // SAFETY: nginx passes `r` and `value` to a variable's handler; for a variable with a prefix,
+    // `data` points to the whole name.
     unsafe {
         show(r, value, |request| {
             let whole = bytes(*(data as *const c_void).cast::<ngx_str_t>());
@@ -105,8 +105,8 @@ struct Defined<T> {
     data: T,
 }
 
-/// Defines a variable called `name`, whose value `get` makes of `data`. `None` when nginx refuses it,
-/// and has logged why.
+/// Defines a variable called `name`. `get` makes its value from `data`. `None` if nginx refuses the
+/// variable; nginx has then logged why.
 ///
 /// # Safety
 /// `cf` must be what nginx passes to a directive.
@@ -117,10 +117,10 @@ pub(super) unsafe fn define<T: 'static>(
     data: T,
 ) -> Option<()> {
     let mut name = string(name);
-    // SAFETY: as nginx's own `map` registers its variable; the pool owns what the variable's data
-    // points to, and outlives every request of this configuration.
+    // SAFETY: nginx's own `map` registers its variable in the same way. The pool owns what the
+    // variable's data points to, and outlives every request of this configuration.
     unsafe {
-        // Not changeable: two definitions of one name are a mistake that nginx then reports.
+        // Not changeable: nginx then reports a second definition of the same name as a mistake.
         let flags = NGX_HTTP_VAR_NOCACHEABLE as ngx_uint_t;
         let variable = ngx_http_add_variable(cf, &raw mut name, flags).as_mut()?;
         let defined = allocate((*cf).pool, Defined { get, data }).as_ref()?;
@@ -135,8 +135,8 @@ unsafe extern "C" fn get_defined<T: 'static>(
     value: *mut ngx_http_variable_value_t,
     data: usize,
 ) -> ngx_int_t {
-    // SAFETY: `r` and `value` are what nginx passes to a variable's handler; `data` is what `define`
-    // registered with this function, which lives as long as the configuration.
+    // SAFETY: nginx passes `r` and `value` to a variable's handler; `data` is what `define` registered
+    // with this function, and lives as long as the configuration.
     unsafe {
         show(r, value, |request| {
             let defined = &*(data as *const Defined<T>);
@@ -145,7 +145,7 @@ unsafe extern "C" fn get_defined<T: 'static>(
     }
 }
 
-/// Fills in a variable's value with what `get` gives.
+/// Sets a variable's value to the result of `get`.
 ///
 /// # Safety
 /// `r` and `value` must be what nginx passes to a variable's handler.
@@ -154,11 +154,11 @@ unsafe fn show(
     value: *mut ngx_http_variable_value_t,
     get: impl FnOnce(Request<'_>) -> Option<Vec<u8>>,
 ) -> ngx_int_t {
-    // SAFETY: by the contract of this function, for the time of the call.
+    // SAFETY: by the contract of this function; the request is valid for the time of the call.
     let Some(request) = (unsafe { Request::new(r) }) else { return ERROR };
     let shown = guard(request.log(), ERROR, || {
         let text = get(request);
-        // SAFETY: the value is nginx's to be filled in, with bytes that live as long as the pool.
+        // SAFETY: nginx passes the value to be filled in; its bytes live as long as the pool.
         let value = unsafe { &mut *value };
         let Some(text) = text else {
             value.set_valid(0);
@@ -178,7 +178,7 @@ unsafe fn show(
     if shown == ERROR
         && let Some(kept) = request.kept()
     {
-        // A `map` takes the variable for an empty one.
+        // A `map` would use the variable as an empty one.
         kept.has_failed.set(true);
     }
     shown

@@ -1,5 +1,5 @@
-//! What workers share of fetched keys: the answers as they came, and who fetches what. It lives in
-//! shared memory, so that one worker's fetch serves all and a reload loses nothing.
+//! What workers share about fetched keys: the answers as received, and which worker fetches. It is in
+//! shared memory, so one worker's fetch serves all of them, and the answers survive a reload.
 
 use core::cell::Cell;
 use core::ffi::c_void;
@@ -23,64 +23,66 @@ use super::string::string;
 const OK: ngx_int_t = ngx::ffi::NGX_OK as ngx_int_t;
 const ERROR: ngx_int_t = ngx::ffi::NGX_ERROR as ngx_int_t;
 
-/// The number is that of the layout: memory survives a reload, which may bring another module.
+/// The number is the version of the layout: memory survives a reload, which may load another version
+/// of the module.
 const NAME: &[u8] = b"token_auth_keys_2";
 
-// What makes up that layout. Whoever has to change a figure changes the number, too.
+// The layout consists of these structures. Whoever has to change a size here must change the number,
+// too.
 const _: () = assert!(size_of::<Head>() == 24 && size_of::<Record>() == 56);
 const _: () = assert!(size_of::<Node>() == 88 && size_of::<Answer>() == 8);
 
-/// Room for a thousand key sets of the usual size, or for seven of the largest.
+/// Enough for a thousand key sets of the usual size, or for seven of the largest.
 const SIZE: usize = 8 << 20;
 
 /// The zone of one configuration.
 #[derive(Clone, Copy)]
 pub(crate) struct Zone(NonNull<ZoneData>);
 
-/// What a configuration knows of the zone; `data` of nginx's `ngx_shm_zone_t`.
+/// What a configuration stores about the zone: `data` of nginx's `ngx_shm_zone_t`.
 struct ZoneData {
     zone: *mut ngx_shm_zone_t,
     head: Cell<*mut Head>,
-    /// The number of this configuration, which the workers of an older one do not have.
+    /// The number of this configuration. Workers of an older configuration have another one.
     epoch: Cell<u64>,
 }
 
-/// At the beginning of the zone; what `data` of the slab pool points to. Every process refers to it
-/// at once, so each member changes through a shared reference.
+/// The beginning of the zone; `data` of the slab pool points to it. All processes refer to it at the
+/// same time, so each member changes through a shared reference.
 #[repr(C)]
 struct Head {
-    /// Grows with whatever comes of a fetch.
+    /// Grows each time that a fetch ends.
     changes: AtomicU64,
-    /// Grows with every configuration that has come into force.
+    /// Grows each time that a configuration comes into force.
     epoch: AtomicU64,
-    /// The list of sources, which is read and written under the lock only.
+    /// The list of sources, read and written only under the lock.
     first: AtomicPtr<Node>,
 }
 
-/// One key source, followed by the bytes of its name; used under the lock only.
+/// One key source, followed by the bytes of its name. Used only under the lock.
 #[repr(C)]
 struct Node {
     next: *mut Node,
     record: Record,
-    /// The number of the change that brought the answer.
+    /// The value of `changes` when the answer was stored.
     generation: u64,
     answer: *mut Answer,
     name_len: usize,
 }
 
-/// What a source was answered, with the bytes behind it: one pointer leads to both, so that a
-/// worker that is killed between two stores never leaves a length that is another answer's.
+/// The answer of a source, followed by its bytes. One pointer leads to length and bytes, so a worker
+/// that is killed between two stores never leaves the length of another answer.
 #[repr(C)]
 struct Answer {
     len: usize,
 }
 
-/// What the zone holds of a source.
+/// What the zone has about a source.
 pub(crate) struct Entry {
     pub(crate) record: Record,
-    /// The generation of the answer; 0 while there is none.
+    /// The generation of the answer; 0 if there is no answer yet.
     pub(crate) generation: u64,
-    /// The answer, if it is newer than what was seen last.
+    /// The answer, if it is newer than the one that the caller has.
     pub(crate) answer: Option<Zeroizing<Vec<u8>>>,
 }
 
@@ -92,8 +94,8 @@ impl Zone {
     pub(super) unsafe fn declare(cf: *mut ngx_conf_t) -> Option<Self> {
         let mut name = string(NAME);
         let tag = module().cast_mut().cast();
-        // SAFETY: `cf` is valid; nginx copies the name's pointer and length, and the bytes are a
-        // static's. The pool outlives the zone's structure, which is this cycle's.
+        // SAFETY: `cf` is valid. nginx copies the name's pointer and length, and the bytes are
+        // static. The pool lives longer than the zone's structure, since both belong to this cycle.
         unsafe {
             let zone = ngx_shared_memory_add(cf, &raw mut name, SIZE, tag);
             if zone.is_null() {
@@ -111,10 +113,11 @@ impl Zone {
         }
     }
 
-    /// Gives the zone to this configuration, which has come into force: workers of the one before
-    /// share no more, and keys are refreshed at their next use, since the provider may be another.
+    /// Makes this configuration the owner of the zone when it comes into force. Workers of the old
+    /// configuration share nothing any more. Keys are refreshed at their next use, since the provider
+    /// may be another.
     ///
-    /// To be called by the master, before it starts workers.
+    /// To be called by the master process, before it starts workers.
     pub(crate) fn take_over(self) {
         let Some(head) = self.head() else { return };
         // SAFETY: as in `lock`.
@@ -129,30 +132,30 @@ impl Zone {
         }
     }
 
-    /// Grows with whatever comes of a fetch.
+    /// Grows each time that a fetch ends.
     pub(crate) fn changes(self) -> u64 {
         self.head().map_or(0, |head| head.changes.load(Ordering::Acquire))
     }
 
-    /// Whether the zone still is this configuration's: not once a newer one has been read.
+    /// Whether this configuration still owns the zone: false after a newer one has taken it over.
     pub(crate) fn is_current(self) -> bool {
         // SAFETY: as in `head`.
         let epoch = unsafe { self.0.as_ref() }.epoch.get();
         self.head().is_some_and(|head| head.epoch.load(Ordering::Relaxed) == epoch)
     }
 
-    /// What is there of the source called `name`; the answer if it is newer than `seen`.
+    /// What the zone has about the source `name`; with the answer only if it is newer than `seen`.
     pub(crate) fn read(self, name: &[u8], seen: u64) -> Option<Entry> {
         let locked = self.lock()?;
         let node = locked.find(name)?;
-        // SAFETY: `put` made the answer, and replaces it under the lock only.
+        // SAFETY: `put` made the answer, and replaces it only under the lock.
         let answer = unsafe { bytes_of(node.answer) }.filter(|_| node.generation > seen);
         let answer = answer.map(|bytes| Zeroizing::new(bytes.to_vec()));
         Some(Entry { record: node.record, generation: node.generation, answer })
     }
 
-    /// Asks to be the one who fetches for all workers; `None` where they share nothing, for want
-    /// of memory or because a newer configuration has taken the zone over.
+    /// Asks whether this worker should fetch, for all workers. `None` if workers share nothing: there
+    /// is no memory, or a newer configuration has taken the zone over.
     pub(crate) fn claim(
         self,
         name: &[u8],
@@ -172,14 +175,14 @@ impl Zone {
         Some(claim)
     }
 
-    /// Has all workers use `answer`; gives its generation.
+    /// Stores `answer` for all workers, and returns its generation.
     pub(crate) fn put(self, name: &[u8], answer: &[u8], record: &Record) -> Option<u64> {
         let mut locked = self.lock()?;
         locked.find_or_add(name)?;
         let size = size_of::<Answer>() + answer.len();
         let memory = locked.allocate(size, Some(name))?.cast::<Answer>();
-        // SAFETY: fresh memory of that size, aligned to it, in which the answer is whole before
-        // anybody sees it: a worker that is killed in between leaves the former one in place.
+        // SAFETY: the memory is fresh, of that size and aligned for it. The answer is complete before
+        // another process reads it: a worker that is killed in between leaves the old answer in place.
         unsafe {
             memory.write(Answer { len: answer.len() });
             let bytes = memory.add(1).cast::<u8>();
@@ -197,7 +200,7 @@ impl Zone {
         Some(generation)
     }
 
-    /// Tells the other workers that a fetch has failed, or that an answer was the one they have.
+    /// Tells the other workers that a fetch has failed, or that its answer is the one that they have.
     pub(crate) fn note(self, name: &[u8], record: &Record) {
         if let Some(mut locked) = self.lock()
             && let Some(node) = locked.find_mut(name)
@@ -208,17 +211,17 @@ impl Zone {
     }
 
     fn head(self) -> Option<&'static Head> {
-        // SAFETY: the zone lives as long as the configuration, whose workers alone come here; the
-        // head is written once, before any of them is started, but for its atomics and, under the
-        // lock, the list.
+        // SAFETY: the zone lives as long as the configuration, and only that configuration's
+        // processes come here. The head is written once, before any worker starts; afterwards only
+        // its atomics change, and, under the lock, the list.
         unsafe { self.0.as_ref().head.get().as_ref() }
     }
 
-    /// Locks the zone, unless a newer configuration has it: what workers that are about to leave
-    /// fetch may be of another provider.
+    /// Locks the zone, unless a newer configuration owns it: old workers that are about to exit may
+    /// fetch from another provider.
     fn lock(self) -> Option<Locked> {
         let head = self.head()?;
-        // SAFETY: `init` has run, or there would be no head.
+        // SAFETY: there is a head, so `init` has run.
         let locked = unsafe { self.lock_for(head) };
         let current = head.epoch.load(Ordering::Relaxed);
         // SAFETY: as in `head`.
@@ -227,8 +230,8 @@ impl Zone {
     }
 
     /// # Safety
-    /// `init` must have run, so that the zone has its slab pool, with a mutex that nginx unlocks
-    /// should its holder die.
+    /// `init` must have run, so that the zone has its slab pool, whose mutex nginx unlocks if the
+    /// process that holds it dies.
     unsafe fn lock_for(self, head: &'static Head) -> Locked {
         // SAFETY: by the contract of this function.
         unsafe {
@@ -239,7 +242,7 @@ impl Zone {
     }
 }
 
-/// The zone while this process alone works on it.
+/// The zone while this process holds its lock.
 struct Locked {
     pool: *mut ngx_slab_pool_t,
     head: &'static Head,
@@ -247,40 +250,41 @@ struct Locked {
 
 impl Drop for Locked {
     fn drop(&mut self) {
-        // SAFETY: `Zone::lock` has locked it.
+        // SAFETY: `Zone::lock_for` has locked the mutex.
         unsafe { ngx_shmtx_unlock(&raw mut (*self.pool).mutex) };
     }
 }
 
 impl Locked {
     fn nodes(&self) -> impl Iterator<Item = *mut Node> {
-        // SAFETY: the list's nodes are valid while the lock is held; the last one's `next` is null.
+        // SAFETY: the list's nodes are valid while the lock is held; `next` of the last one is null.
         let step = |node: &*mut Node| Some(unsafe { (**node).next }).filter(|next| !next.is_null());
         let first = self.head.first.load(Ordering::Relaxed);
         core::iter::successors(Some(first).filter(|first| !first.is_null()), step)
     }
 
     fn position(&self, name: &[u8]) -> Option<*mut Node> {
-        // SAFETY: as in `nodes`; the name follows its node.
+        // SAFETY: as in `nodes`; the name follows its node in memory.
         self.nodes().find(|node| unsafe {
             slice::from_raw_parts(node.add(1).cast::<u8>(), (**node).name_len) == name
         })
     }
 
     fn find(&self, name: &[u8]) -> Option<&Node> {
-        // SAFETY: as in `nodes`; the borrow keeps the lock.
+        // SAFETY: as in `nodes`; the borrow of `self` keeps the lock.
         self.position(name).map(|node| unsafe { &*node })
     }
 
     fn find_mut(&mut self, name: &[u8]) -> Option<&mut Node> {
-        // SAFETY: as in `nodes`; the borrow keeps the lock, and is the only one.
+        // SAFETY: as in `nodes`; the borrow of `self` keeps the lock, and is the only one.
         self.position(name).map(|node| unsafe { &mut *node })
     }
 
     fn find_or_add(&mut self, name: &[u8]) -> Option<&mut Node> {
         if self.find(name).is_none() {
             let node = self.allocate(size_of::<Node>() + name.len(), None)?.cast::<Node>();
-            // SAFETY: fresh memory for the node and the name behind it, aligned to its size.
+            // SAFETY: the memory is fresh, large enough for the node and the name behind it, and
+            // aligned.
             unsafe {
                 node.write(Node {
                     next: self.head.first.load(Ordering::Relaxed),
@@ -296,7 +300,8 @@ impl Locked {
         self.find_mut(name)
     }
 
-    /// Memory of the zone, for which the sources used longest ago make room, all but `keep`.
+    /// Allocates memory of the zone. If there is not enough, the sources with the oldest answers are
+    /// removed, except `keep`.
     fn allocate(&mut self, len: usize, keep: Option<&[u8]>) -> Option<NonNull<c_void>> {
         loop {
             // SAFETY: the pool is valid and locked.
@@ -315,7 +320,7 @@ impl Locked {
         let Some(oldest) = others.min_by_key(|node| unsafe { (**node).generation }) else {
             return false;
         };
-        // SAFETY: as in `nodes`; the node is taken out of the list before it is freed.
+        // SAFETY: as in `nodes`; the node leaves the list before it is freed.
         unsafe {
             let next = (*oldest).next;
             let before = self.nodes().find(|node| (**node).next == oldest);
@@ -329,10 +334,11 @@ impl Locked {
         true
     }
 
-    /// Gives memory of an answer back; it may hold secrets.
+    /// Frees the memory of an answer, and overwrites it first: it may hold secrets.
     fn free(&mut self, answer: *mut Answer) {
         if !answer.is_null() {
-            // SAFETY: `put` has made it, with the bytes behind it, and nothing points to it any more.
+            // SAFETY: `put` made the answer, with its bytes behind it, and nothing points to it any
+            // more.
             unsafe {
                 slice::from_raw_parts_mut(answer.add(1).cast::<u8>(), (*answer).len).zeroize();
                 ngx_slab_free_locked(self.pool, answer.cast());
@@ -341,23 +347,23 @@ impl Locked {
     }
 }
 
-/// The bytes of an answer; `None` where there is none.
+/// The bytes of an answer; `None` if there is no answer.
 ///
 /// # Safety
-/// `answer` must be null or one that `put` has made, and stay for `'a`.
+/// `answer` must be null or made by `put`, and must stay for `'a`.
 unsafe fn bytes_of<'a>(answer: *const Answer) -> Option<&'a [u8]> {
-    // SAFETY: by the contract of this function; `put` has written so many bytes behind it.
+    // SAFETY: by the contract of this function; `put` has written `len` bytes behind it.
     unsafe {
         let len = answer.as_ref()?.len;
         Some(slice::from_raw_parts(answer.add(1).cast::<u8>(), len))
     }
 }
 
-/// nginx's hook for a zone whose memory is there: new, or that of the configuration before. Whether
-/// this configuration will come into force is open still, so nothing of the memory changes.
+/// nginx calls this when the zone's memory is there: new, or that of the old configuration. This
+/// configuration may still fail to come into force, so the old memory must not change here.
 unsafe extern "C" fn init(zone: *mut ngx_shm_zone_t, old: *mut c_void) -> ngx_int_t {
-    // SAFETY: nginx passes the zone of `Zone::declare`, and as `old` what was its `data` in the
-    // configuration before, which is still there. The master alone runs this.
+    // SAFETY: nginx passes the zone of `Zone::declare`. `old` is the `data` that it had in the old
+    // configuration, which is still there. Only the master process runs this.
     unsafe {
         let shared = &*(*zone).data.cast::<ZoneData>();
         guard((*zone).shm.log, ERROR, || {
@@ -374,7 +380,7 @@ unsafe extern "C" fn init(zone: *mut ngx_shm_zone_t, old: *mut c_void) -> ngx_in
 /// # Safety
 /// The zone's memory must be there, with its slab pool.
 unsafe fn new_head(zone: *mut ngx_shm_zone_t) -> *mut Head {
-    // SAFETY: by the contract of this function; the memory is fresh and of that size.
+    // SAFETY: by the contract of this function; the memory is fresh and has the size of a head.
     unsafe {
         let pool = (*zone).shm.addr.cast::<ngx_slab_pool_t>();
         let head = ngx_slab_alloc_locked(pool, size_of::<Head>()).cast::<Head>();
@@ -385,7 +391,7 @@ unsafe fn new_head(zone: *mut ngx_shm_zone_t) -> *mut Head {
                 first: AtomicPtr::new(ptr::null_mut()),
             });
             (*pool).data = head.cast();
-            // That something has to make room is not worth a line of the log.
+            // A full zone is normal: old sources are removed. nginx shall not log it.
             (*pool).set_log_nomem(0);
         }
         head
