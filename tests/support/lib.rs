@@ -33,6 +33,8 @@ mod memory;
 mod mistake;
 mod process;
 mod provider;
+#[cfg(test)]
+mod tests;
 mod wait;
 
 pub use c_module::CModule;

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
+use crate::{Behaviour, Nginx, Provider, until};
 use anyhow::Result;
-use module_tests::{Behaviour, Nginx, Provider, until};
 
 const KEYS: &str = "{\"keys\":[]}";
 
