@@ -1,5 +1,5 @@
-//! The provider of keys that tests have in hand, behind a plain nginx: it answers as it is told, and
-//! tells what it was asked.
+//! The provider of keys that tests control, behind a plain nginx: it answers as it is told, and reports
+//! what it was asked.
 
 use std::time::Duration;
 
