@@ -2,9 +2,9 @@
 # Builds, shows, tests and installs the nginx module. `./build.sh help` lists the verbs.
 #
 # The pieces are in build/: common.sh (messages, packages), nginx.sh (which nginx, its headers),
-# module.sh (build, install), demo.sh (demo), fuzz.sh (fuzz), oidc.sh (a server that test
-# needs), check.sh (test), sanitize.sh (sanitize), soak.sh (soak), bench.sh (bench), docker.sh
-# (docker-test). self-test.sh, a part of test, checks some of these pieces themselves.
+# module.sh (build, install), demo.sh (demo), fuzz.sh (fuzz), check.sh (test), sanitize.sh (sanitize),
+# soak.sh (soak), bench.sh (bench), docker.sh (docker-test). self-test.sh, a part of test, checks some
+# of these pieces themselves. What they need Rust for is in xtask/.
 set -euo pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -20,8 +20,6 @@ cd "$ROOT"
 . "$ROOT/build/demo.sh"
 # shellcheck source=build/fuzz.sh
 . "$ROOT/build/fuzz.sh"
-# shellcheck source=build/oidc.sh
-. "$ROOT/build/oidc.sh"
 # shellcheck source=build/check.sh
 . "$ROOT/build/check.sh"
 # shellcheck source=build/sanitize.sh
@@ -42,6 +40,7 @@ verbs
   install       put that module where nginx looks for modules, then run "nginx -t"
   demo          start nginx with nginx-conf/demo.conf and show what gets 200, 401, 403 and 410
   test          everything that must pass: lints, licences, unit and integration tests, the demo
+  test NAME...  only the tests whose name contains one of these, with a module that is built quickly
   fuzz [SECONDS]  fuzz the core, each target for so long (600 seconds)
   sanitize      the integration tests with nginx and the module under AddressSanitizer
   soak [SECONDS]  mixed traffic with reloads for so long (600 seconds), or with --reloads for so
@@ -56,7 +55,7 @@ verbs
   help          this text
 
 options
-  --vendored    build nginx itself as well, from the nginx-src crate, and use that one
+  --vendored    build nginx itself too, from the nginx-src crate, and use that one
   --keep        demo: leave nginx running
   --quick       test: skip the second round against the vendored nginx; bench: a short run
   --reloads     soak: the number is one of reloads, not of seconds
@@ -66,18 +65,19 @@ options
 
 environment
   NGINX=/path/to/nginx    the nginx to build for (otherwise: the one on PATH)
-  NGINX_VERSION=1.28.0    build for this version, with no nginx of that version here
-  NGINX_SOURCE=/path      nginx's source tree to take the headers from
+  NGINX_VERSION=1.28.0    build for this version; no nginx of that version has to be here
+  NGINX_SOURCE=/path      the source tree of nginx that the headers are taken from
   NGINX_MIRROR=URL        where releases are downloaded from, instead of https://nginx.org/download
-  NGINX_SHA256=...        what such a download must be, for a version that is not in
+  NGINX_SHA256=...        the checksum of such a download, for a version that is not in
                           build/nginx-releases.txt and whose signature cannot be checked
   CI_ADVISORIES=required  test: fail where the list of known vulnerabilities cannot be reached
+  DOCKER_BUILD_NETWORK=host  docker-test: the network of "docker build", where the default has no way out
   DESTDIR=/path           install: put in front of the path
 HELP
 }
 
 main() {
-    local verb="" argument="" word
+    local verb="" argument="" names=() word
     VENDORED=0 KEEP=0 QUICK=0 RELOADS=0 KEYS=0 HOSTILE=0 ASAN=0
     for word in "$@"; do
         case $word in
@@ -95,6 +95,10 @@ main() {
                     argument=$word
                     continue
                 fi
+                if [[ $verb == test ]]; then
+                    names+=("$word")
+                    continue
+                fi
                 [[ -z $verb ]] || die "one verb at a time: $verb or $word"
                 verb=$word
                 ;;
@@ -104,7 +108,7 @@ main() {
         build) verb_build ;;
         install) verb_install ;;
         demo) verb_demo ;;
-        test) verb_test ;;
+        test) if ((${#names[@]})); then verb_test_named "${names[@]}"; else verb_test; fi ;;
         fuzz) verb_fuzz "$argument" ;;
         sanitize) verb_sanitize ;;
         soak) verb_soak "$argument" ;;
