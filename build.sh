@@ -3,8 +3,8 @@
 #
 # Each verb is in a file of build/: module.sh (build, install), demo.sh (demo), check.sh (test),
 # fuzz.sh (fuzz), sanitize.sh (sanitize), soak.sh (soak), bench.sh (bench), docker.sh (docker-test).
-# They share common.sh (messages, packages), nginx.sh (which nginx, its headers) and oidc.sh (an OpenID
-# Connect server for test). self-test.sh, a part of test, tests some of these files.
+# They share common.sh (messages, packages) and nginx.sh (which nginx, its headers). self-test.sh, a part
+# of test, tests some of these files. xtask/ has what they need Rust for.
 set -euo pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -20,8 +20,6 @@ cd "$ROOT"
 . "$ROOT/build/demo.sh"
 # shellcheck source=build/fuzz.sh
 . "$ROOT/build/fuzz.sh"
-# shellcheck source=build/oidc.sh
-. "$ROOT/build/oidc.sh"
 # shellcheck source=build/check.sh
 . "$ROOT/build/check.sh"
 # shellcheck source=build/sanitize.sh
@@ -43,6 +41,7 @@ verbs
   demo          start nginx with nginx-conf/demo.conf and show which requests get 200, 401, 403
                 and 410
   test          run everything that must pass: lints, licences, unit and integration tests, the demo
+  test NAME...  run only the tests whose name contains one of these, with a module that is built quickly
   fuzz [SECONDS]  fuzz the core, each target for this time (default: 600 seconds)
   sanitize      run the integration tests with nginx and the module under AddressSanitizer
   soak [SECONDS]  send mixed traffic with reloads for this time (default: 600 seconds), and check
@@ -72,12 +71,13 @@ environment
   NGINX_SHA256=...        the checksum that a download must have, if its version is not in
                           build/nginx-releases.txt and its signature cannot be checked
   CI_ADVISORIES=required  test: fail if the list of known vulnerabilities cannot be fetched
+  DOCKER_BUILD_NETWORK=host  docker-test: the network of "docker build", if the default has no way out
   DESTDIR=/path           install: put this in front of the installation path
 HELP
 }
 
 main() {
-    local verb="" argument="" word
+    local verb="" argument="" names=() word
     VENDORED=0 KEEP=0 QUICK=0 RELOADS=0 KEYS=0 HOSTILE=0 ASAN=0
     for word in "$@"; do
         case $word in
@@ -95,6 +95,10 @@ main() {
                     argument=$word
                     continue
                 fi
+                if [[ $verb == test ]]; then
+                    names+=("$word")
+                    continue
+                fi
                 [[ -z $verb ]] || die "give only one verb, not both $verb and $word"
                 verb=$word
                 ;;
@@ -104,7 +108,7 @@ main() {
         build) verb_build ;;
         install) verb_install ;;
         demo) verb_demo ;;
-        test) verb_test ;;
+        test) if ((${#names[@]})); then verb_test_named "${names[@]}"; else verb_test; fi ;;
         fuzz) verb_fuzz "$argument" ;;
         sanitize) verb_sanitize ;;
         soak) verb_soak "$argument" ;;

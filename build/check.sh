@@ -3,11 +3,13 @@
 
 NEXTEST_VERSION=0.9.148
 DENY_VERSION=0.20.2
+OIDC_VERSION=0.3.4
 SUMMARIES=() # what each round of tests said last, repeated at the end
+TESTED=(-p token -p ngx-token-auth -p tokenctl -p bench-driver -p xtask -p module-tests)
 
 verb_test() {
     local started=$SECONDS round passed=0 failed=0
-    # Two rounds need their settings in their own hands.
+    # The second round would be the same as the first.
     if ((VENDORED)); then
         QUICK=1
     fi
@@ -33,7 +35,7 @@ verb_test() {
     cargo test --locked -q -p token --doc
     check_fuzz
     check_cost
-    run_nextest "nginx $NGX_VERSION" -p token -p ngx-token-auth -p tokenctl -p bench-driver -p module-tests
+    run_nextest "nginx $NGX_VERSION" "${TESTED[@]}"
     run_demo
 
     if ((!QUICK)); then
@@ -53,6 +55,31 @@ verb_test() {
     say "tests: $passed passed, $failed failed"
 }
 
+# Some tests by name. With the dev profile a change of the module is built in seconds; the folder in dist/
+# is another, so that nobody installs what came out of it.
+verb_test_named() { # NAME...
+    PROFILE=dev DIST=$ROOT/dist/dev
+    setup_rust
+    setup_cargo_tool cargo-nextest $NEXTEST_VERSION
+    setup_oidc
+    build_module
+    build_tokenctl
+    [[ -n $NGX_BIN ]] || die "test: there is no nginx $NGX_VERSION here to run the tests with"
+    say "the module under test is ${DIST#"$ROOT"/}/$MODULE_NAME, of the dev profile"
+    # The same packages as ever: with others, cargo would build what they share in another way.
+    run_nextest "nginx $NGX_VERSION, $*" "${TESTED[@]}" --no-tests fail -- "$@"
+}
+
+# A real OpenID Connect server, whose command is NGX_TEST_OIDC. Where it cannot be installed that is
+# empty; its test then passes without it, and says so.
+setup_oidc() {
+    local folder=$TARGET/oidc
+    export NGX_TEST_OIDC=$folder/bin/oidc-provider-mock
+    python_tool "$folder" "${NGX_TEST_OIDC##*/}" "oidc-provider-mock==$OIDC_VERSION" 'authlib<2' && return
+    NGX_TEST_OIDC=""
+    note "the OpenID Connect server cannot be installed here: the tests key_requests::oidc do nothing"
+}
+
 count() { grep -o "[0-9]* $1" <<<"$2" | head -n 1 | grep -o '^[0-9]*' || say 0; }
 
 check_shell() {
@@ -61,7 +88,7 @@ check_shell() {
         apt_install shellcheck || true
     fi
     if have shellcheck; then
-        shellcheck -x build.sh build/self-test.sh build/instructions.sh build/allocations.sh .ci/run
+        shellcheck -x build.sh build/self-test.sh bench/cpu-per-request.sh .ci/run .ci/base-images.sh
     else
         note "shellcheck is not installed: the scripts were not checked"
     fi
@@ -73,8 +100,8 @@ check_dependencies() {
     check_advisories
 }
 
-# The list of advisories is a git repository of its own, which not every machine can reach. Where
-# CI_ADVISORIES=required is set, what cannot be checked has failed.
+# The list of advisories is a git repository of its own, which not every machine can reach. With
+# CI_ADVISORIES=required that fails the test.
 check_advisories() {
     if timeout 120 cargo deny --locked fetch db >"$SCRATCH/advisories" 2>&1 </dev/null; then
         cargo deny --locked check --disable-fetch advisories
@@ -92,9 +119,9 @@ check_cost() {
         apt_install valgrind || true
     fi
     if have valgrind; then
-        build/instructions.sh || die "a judgement takes more than it did; see above and build/instructions.sh"
-        build/allocations.sh "$NGX_BIN" "$DIST/$MODULE_NAME" "$DIST/tokenctl" ||
-            die "a token seen before allocates memory; see above and build/allocations.sh"
+        xtask instructions || die "a judgement takes more than it did; see above and xtask/src/instructions.rs"
+        xtask allocations --nginx "$NGX_BIN" --module "$DIST/$MODULE_NAME" --tokenctl "$DIST/tokenctl" ||
+            die "a token seen before allocates memory; see above and xtask/src/allocations.rs"
     else
         note "valgrind is not installed: instructions and allocations were not counted"
     fi
@@ -110,10 +137,10 @@ check_clippy() {
     fi
 }
 
-# A module that was built with a flag more in ngx_connection_t than its nginx has, as Debian's 1.22.1 and
-# the release of that version differ: version and signature are the same, and it must not be loaded.
+# A module whose headers have one flag more in ngx_connection_t than its nginx has: Debian's 1.22.1 and the
+# release of that version differ so. Version and signature are the same, and still it must not be loaded.
 check_layout() {
-    local other=$ROOT/target/other-headers built
+    local other=$TARGET/other-headers
     ((!VENDORED)) || return 0
     step "a module built with the headers of another nginx"
     rm -rf "$other"
@@ -121,9 +148,8 @@ check_layout() {
     [[ -d $other/objs ]] || cp -rL "$NGX_OBJS" "$other/objs"
     sed -i 's/^\( *unsigned  *\)idle:1;/\1other:1;\n&/' "$other/src/core/ngx_connection.h"
     grep -q 'other:1;' "$other/src/core/ngx_connection.h" || die "ngx_connection.h has no flag \"idle\" any more"
-    NGINX_SOURCE_DIR=$other NGINX_BUILD_DIR=$other/objs cargo_json build --locked -p ngx-token-auth
-    built=$(built_file "lib$MODULE_NAME")
-    mv "$built" "$SCRATCH/other.so" # nobody is to find it where the good one belongs
+    NGINX_SOURCE_DIR=$other NGINX_BUILD_DIR=$other/objs cargo_build "debug/lib$MODULE_NAME" -p ngx-token-auth
+    mv "$BUILT" "$SCRATCH/other.so" # away from where the good one belongs
     if (check_loads "$SCRATCH/other.so") 2>"$SCRATCH/layout" ||
         ! grep -q 'built with the headers of another nginx' "$SCRATCH/layout"; then
         cat "$SCRATCH/layout" >&2

@@ -4,6 +4,11 @@
 CACHE=$ROOT/.nginx # nginx sources with a configured objs/, one folder per version
 TOOLS=$ROOT/.tools # what `test` installs for itself
 
+# Where cargo builds. Every cargo that is started here is told, so its files are found without asking it.
+TARGET=${CARGO_TARGET_DIR:-target}
+[[ $TARGET == /* ]] || TARGET=$ROOT/$TARGET
+export CARGO_TARGET_DIR=$TARGET
+
 say() { printf '%s\n' "$*"; }
 step() { printf '\n==> %s\n' "$*"; }
 note() { printf 'note: %s\n' "$*"; }
@@ -165,30 +170,30 @@ then open a new shell and run this again."
 A distribution's own Rust is often older: https://rustup.rs installs a current one beside it."
 }
 
+# What is to be parsed, counted or asked over HTTP is in Rust: `cargo xtask help` lists it.
+xtask() { cargo xtask "$@"; }
+
+# A program from PyPI, in a folder of its own; fails where it cannot be had.
+python_tool() { # FOLDER PROGRAM PACKAGE...
+    xtask python "$@" && return
+    # Debian leaves venv out of python3.
+    on_debian && can_be_root && ! package_installed python3-venv && apt_install python3-venv &&
+        xtask python "$@"
+}
+
 # Tools that only `test` needs. PyPI carries prebuilt copies of both, which saves ten minutes of
 # compiling on a small machine; where there is none for the platform, cargo builds the tool.
 # The version is pinned so that a check that passed yesterday passes today.
 setup_cargo_tool() { # NAME VERSION
     local name=$1 version=$2
-    PATH=$TOOLS/bin:$TOOLS/venv/bin:$PATH
-    # One that is there already will do, unless it predates the version by far.
+    PATH=$TOOLS/bin:$TOOLS/$name/bin:$PATH
+    # An installed one is used, unless it is much older.
     if have "$name" && "$name" --version >/dev/null 2>&1 &&
         version_at_least "$("$name" --version | awk 'NR == 1 {print $2}')" "${version%.*}"; then
         return
     fi
-    say "installing $name $version into .tools/"
-    if [[ ! -x $TOOLS/venv/bin/pip ]] && ! python3 -m venv "$TOOLS/venv" >/dev/null 2>&1; then
-        rm -rf "$TOOLS/venv"
-        # Debian leaves venv out of python3.
-        on_debian && can_be_root && apt_install python3-venv && python3 -m venv "$TOOLS/venv" >/dev/null 2>&1
-    fi || true
-    if [[ -x $TOOLS/venv/bin/pip ]] &&
-        "$TOOLS/venv/bin/pip" install -q --no-input --only-binary :all: \
-            "astral-dev-toolchain-$name==$version" >/dev/null 2>&1 &&
-        "$TOOLS/venv/bin/$name" --version >/dev/null 2>&1; then
-        return
-    fi
+    python_tool "$TOOLS/$name" "$name" "astral-dev-toolchain-$name==$version" && return
     say "no prebuilt $name for this machine; cargo builds it, which takes some minutes"
-    quietly "cargo install $name" cargo install --locked --root "$TOOLS" --version "$version" "$name" ||
+    quietly "cargo install $name" env -u CARGO_TARGET_DIR cargo install --locked --root "$TOOLS" --version "$version" "$name" ||
         die "$name could not be installed; see above"
 }

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# fuzz: libFuzzer over every way into the core, long by itself and for some seconds in `test`.
+# fuzz: libFuzzer over every way into the core; long by itself, some seconds in `test`.
 #
 # The folder fuzz/ is laid out for cargo-fuzz. Here cargo builds it with the instrumentation that
 # cargo-fuzz asks for, which stable Rust knows; only AddressSanitizer needs a nightly, and there is
@@ -34,7 +34,7 @@ build_fuzz() {
     have c++ || { on_debian && can_be_root && apt_install g++; } ||
         die "fuzz: a C++ compiler is missing, which libFuzzer is built with"
     FUZZ_HOST=$(rustc -vV | sed -n 's/^host: //p')
-    FUZZ_BUILD=${CARGO_TARGET_DIR:-$ROOT/target}/fuzz
+    FUZZ_BUILD=$TARGET/fuzz
     step "fuzz targets"
     # With --target the flags stay out of build scripts.
     CARGO_TARGET_DIR=$FUZZ_BUILD RUSTFLAGS="${FUZZ_FLAGS[*]}" \

@@ -2,7 +2,8 @@
 # build and install.
 
 MODULE_NAME=ngx_http_token_auth_module.so
-DIST=$ROOT/dist # `test` puts the vendored build into a subfolder
+DIST=$ROOT/dist # `test` puts its other builds into subfolders
+PROFILE=release # or dev, which is built quickly
 
 verb_build() {
     build_module
@@ -29,29 +30,27 @@ build_module() {
         find_headers
         step "building the module for nginx $NGX_VERSION${NGX_BIN:+ ($NGX_BIN)}"
         NGINX_SOURCE_DIR=$NGX_SRC NGINX_BUILD_DIR=$NGX_OBJS \
-            cargo_json build --release --locked -p ngx-token-auth
+            cargo_build "$(profile_folder)/lib$MODULE_NAME" --profile $PROFILE -p ngx-token-auth
     fi
-    put "$(built_file "lib$MODULE_NAME")" "$DIST/$MODULE_NAME"
-    # Beside the module: what it was built for, for whoever finds the file later.
+    put "$BUILT" "$DIST/$MODULE_NAME"
+    # What it was built for: install reads it.
     say "$NGX_VERSION" >"$DIST/nginx-version"
     [[ -z $NGX_BIN ]] || check_loads "$DIST/$MODULE_NAME"
 }
 
 # The feature builds nginx itself inside the build script of nginx-sys.
 build_vendored() {
-    local out
+    local objs
     [[ -z $WANT_NGINX${NGINX_VERSION:-}${NGINX_SOURCE:-} ]] ||
-        note "--vendored: NGINX, NGINX_VERSION and NGINX_SOURCE are not looked at"
+        note "--vendored: NGINX, NGINX_VERSION and NGINX_SOURCE are ignored"
     NGX_VERSION=$(crate_version)
     step "building the module, and nginx $NGX_VERSION with it (some minutes the first time)"
-    vendored_env cargo_json build --release --locked -p ngx-token-auth --features vendored
-    # Several folders of that name may lie around: cargo says which one it used this time.
-    out=$(grep '"reason":"build-script-executed"' "$SCRATCH/cargo.json" | grep '"package_id":"[^"]*nginx-sys[@#]' |
-        sed -n 's/.*"out_dir":"\([^"]*\)".*/\1/p' | tail -n 1)
-    [[ -x $out/objs/nginx ]] || die "the vendored build left no nginx in $out/objs"
+    vendored_env cargo_build "$(profile_folder)/lib$MODULE_NAME" --profile $PROFILE -p ngx-token-auth \
+        --features vendored --message-format=json-render-diagnostics >"$SCRATCH/cargo.json"
+    objs=$(xtask vendored-nginx "$SCRATCH/cargo.json") || die "cargo did not say where it built nginx"
     NGX_BIN=$CACHE/vendored/nginx
-    put "$out/objs/nginx" "$NGX_BIN"
-    NGX_OBJS=$out/objs NGX_SRC=$(crate_source)
+    put "$objs/nginx" "$NGX_BIN"
+    NGX_OBJS=$objs NGX_SRC=$(crate_source)
     inspect_nginx
 }
 
@@ -65,24 +64,24 @@ build_tokenctl() {
     step "building tokenctl"
     # A run of its own: built together, the module would get every feature that tokenctl asks of
     # a shared dependency.
-    cargo_json build --release --locked -p tokenctl
-    put "$(built_file tokenctl)" "$DIST/tokenctl"
+    cargo_build "$(profile_folder)/tokenctl" --profile $PROFILE -p tokenctl
+    put "$BUILT" "$DIST/tokenctl"
 }
 
-# cargo's own account of what it made goes to a file, its messages to the screen.
-cargo_json() {
-    local verb=$1
+profile_folder() { if [[ $PROFILE == dev ]]; then say debug; else say $PROFILE; fi; }
+
+# Builds a file, named as it is called in the target folder, and sets BUILT to it.
+cargo_build() { # FILE, cargo's arguments
+    BUILT=$TARGET/$1
     shift
-    cargo "$verb" --message-format=json-render-diagnostics "$@" >"$SCRATCH/cargo.json" ||
-        die "cargo $verb failed; see above"
+    # A file of an earlier build must not pass for one of this build.
+    rm -f "$BUILT"
+    cargo build --locked "$@" || die "cargo build failed; see above"
+    [[ -f $BUILT ]] || die "the build left no $BUILT; does cargo's configuration set build.target?"
 }
 
-built_file() { # NAME
-    grep '"reason":"compiler-artifact"' "$SCRATCH/cargo.json" | grep -o '"[^"]*/'"$1"'"' | tail -n 1 | tr -d '"'
-}
-
-# put FROM TO: a reader of TO sees the old file or the new one, never a part of it. nginx maps the
-# file, and writing into a mapped file would crash its workers.
+# put FROM TO: replaces the file as a whole. nginx maps it, and writing into a mapped file would crash
+# its workers.
 put() {
     [[ -f $1 ]] || die "the build left no ${2##*/}"
     mkdir -p "$(dirname "$2")"
@@ -90,8 +89,8 @@ put() {
     mv -f "$2.new" "$2"
 }
 
-# nginx compares version and signature as it loads the file, and the module the structures as it is set
-# up in `http`: the only checks that count.
+# nginx compares version and signature when it loads the file, and the module compares the structures when
+# `http` is read. Only these checks decide.
 check_loads() { # MODULE
     local dir=$SCRATCH/loads name paths=""
     mkdir -p "$dir/logs"
@@ -108,7 +107,7 @@ check_loads() { # MODULE
 
 # --- install ----------------------------------------------------------------------------------
 
-# Builds only when there is nothing for this nginx yet: root, who installs, often has no Rust.
+# Builds only when no module is there yet: root, who installs, often has no Rust.
 verb_install() {
     local built="" dir target backup="" problem=""
     ((!VENDORED)) || die "the vendored nginx is only there for demo and test, so nothing is installed for

@@ -5,8 +5,8 @@
 # `--with-compat` is the one of every nginx that was built --with-compat, so the version is all
 # that has to be found out; a build without --with-compat needs its own configure arguments.
 
-# nginx takes a variable of that name for the sockets that it inherits from another nginx, so
-# none that is started here may see it.
+# nginx reads the variable NGINX as a list of sockets that it inherits, so no nginx that is started
+# here may see it.
 WANT_NGINX=${NGINX:-}
 unset NGINX
 
@@ -91,8 +91,8 @@ find_nginx() {
     inspect_nginx
 }
 
-# Debian starts a service as it installs it. Nobody asked for a web server on port 80 here, so
-# the start is forbidden for the length of the installation.
+# Debian starts a service when it installs it. No server on port 80 is wanted here, so starting is
+# forbidden during the installation.
 install_nginx() {
     local policy=/usr/sbin/policy-rc.d mine=0 failed=0
     if ! on_debian || ! can_be_root; then
@@ -116,8 +116,8 @@ NGINX=/path/to/nginx, or a version with NGINX_VERSION=1.28.0, or build one too w
 # Distributions patch nginx, and a patch may change a structure but neither version nor signature:
 # Debian's 1.22.1 has a field in ngx_connection_t that the release has not. So the headers are those of
 # the distribution's package where the binary is the package's own, and those of nginx.org's release
-# where it is not. Where that cannot be made sure, a note says so, and the module itself has the last
-# word: it is not loaded by an nginx with other structures (src/layout.rs, check_loads).
+# where it is not. Where that is not certain, a note says so; the module itself refuses to be loaded by
+# an nginx with other structures (check_loads shows it).
 
 # Sets NGX_SRC and NGX_OBJS for NGX_VERSION.
 find_headers() {
@@ -136,12 +136,13 @@ that has --with-compat, as the packages of Debian, Ubuntu, nginx.org and others 
     package=$(distribution_version)
     dir=$CACHE/${package:+package-}${package:-$NGX_VERSION}
     if [[ -n $package && ! -f $dir/headers ]] && ! source_from_nginx_dev "$dir" "$package"; then
-        note "$NGX_BIN is of the package $package, but nginx-dev of that version cannot be had
-here: the headers are the release's, from which a distribution's patches may differ. If they do, the
+        note "$NGX_BIN is of the package $package, but nginx-dev of that version cannot be
+installed here: the headers are the release's, from which a distribution's patches may differ. If they do, the
 module will refuse to be loaded."
         package="" dir=$CACHE/$NGX_VERSION
     fi
-    # A folder of a version alone is the release's; one that says nothing may be anything.
+    # A folder that is named by the version alone must hold the release. Without the file `headers` nobody
+    # knows where it is from.
     [[ -f $dir/headers ]] || fetch_source "$dir"
     [[ -f $dir/objs/ngx_auto_config.h ]] || configure_source "$dir"
     say "headers: $(<"$dir/headers")"
@@ -213,7 +214,7 @@ copy_source() { # FROM TO
     mv "$2.part" "$2"
 }
 
-# The release's source. What is there already without a word of where it is from is not trusted.
+# The release's source. What is in the folder already is not trusted.
 fetch_source() { # DIR
     local dir=$1
     rm -rf "$dir"
@@ -258,13 +259,13 @@ source_from_tarball() { # DIR
     fi
     verify_tarball "$SCRATCH/nginx.tar.gz" "$url"
     rm -rf "$SCRATCH/nginx-$NGX_VERSION"
-    tar -xzf "$SCRATCH/nginx.tar.gz" -C "$SCRATCH" || die "$url is no whole archive; try again"
+    tar -xzf "$SCRATCH/nginx.tar.gz" -C "$SCRATCH" || die "$url is not a complete archive; try again"
     copy_source "$SCRATCH/nginx-$NGX_VERSION" "$1"
     say "nginx.org's release $NGX_VERSION" >"$1/headers"
 }
 
-# Nothing of an archive is unpacked, let alone run, before it is known to be nginx.org's: by the checksum
-# that is given or written down here, else by the signature of one who may sign releases.
+# An archive is unpacked only when it is known to be nginx.org's: by the checksum that is given or noted
+# here, else by the signature of somebody who signs releases.
 verify_tarball() { # FILE URL
     local found want=${NGINX_SHA256:-} who=NGINX_SHA256
     found=$(sha256sum "$1" | cut -d' ' -f1)
@@ -291,7 +292,7 @@ verify_signature() { # FILE URL
         return 1
     }
     if ! curl -fsSL --connect-timeout 10 --max-time 60 -o "$SCRATCH/nginx.asc" "$2.asc"; then
-        note "$2.asc cannot be had"
+        note "$2.asc cannot be downloaded"
         return 1
     fi
     rm -rf "$home"
@@ -300,9 +301,9 @@ verify_signature() { # FILE URL
         [[ $fingerprint =~ ^[0-9A-F]{40}$ ]] || continue
         curl -fsSL --connect-timeout 10 --max-time 60 -o "$SCRATCH/nginx.key" "${keys%/}/$file" 2>/dev/null &&
             gpg --homedir "$home" --batch -q --import "$SCRATCH/nginx.key" >/dev/null 2>&1 ||
-            note "the key of $owner cannot be had from $keys/$file"
+            note "the key of $owner cannot be downloaded from $keys/$file"
     done <"$RELEASE_KEYS"
-    # The last word of this line is the fingerprint of the key itself, whichever subkey has signed.
+    # The last word of this line is the fingerprint of the main key, also when a subkey has signed.
     signed=$(gpg --homedir "$home" --batch --status-fd 1 --verify "$SCRATCH/nginx.asc" "$1" 2>/dev/null |
         sed -n 's/^\[GNUPG:\] VALIDSIG .* //p' | head -n 1) || return 1
     [[ -n $signed ]] && grep -q "^$signed " "$RELEASE_KEYS" || return 1
@@ -323,11 +324,7 @@ source_from_crate() { # DIR
     say "nginx $NGX_VERSION of the nginx-src crate" >"$1/headers"
 }
 
-crate_source() {
-    cargo metadata --locked --format-version 1 --features vendored |
-        grep -o '"manifest_path":"[^"]*/nginx-src-[^"]*"' | head -n 1 | cut -d'"' -f4 |
-        sed 's|/Cargo.toml$|/nginx|'
-}
+crate_source() { xtask vendored-source; }
 
 # Only the headers that configure writes are needed, so nothing is compiled.
 configure_source() { # DIR

@@ -8,9 +8,8 @@
 SANITIZED=$CACHE/sanitized # nginx's source and objects
 LEAKS=$ROOT/build/leaks.supp
 
-# What a sanitized nginx cannot be asked, as nextest's filters: a worker that the test itself kills is
-# reported like any other that dies, and its memory is that of the sanitizer. Leaks are looked for by
-# the sanitizer instead, at the end of every process.
+# Tests that cannot run under the sanitizer, as nextest's filters: it reports a worker that the test itself
+# kills, and it needs memory of its own. It looks for leaks itself, at the end of every process.
 NOT_SANITIZED="test(a_worker_that_dies_fails_the_test) or test(leak_neither_memory_nor_descriptors) or
     test(many_tokens_take_no_more_than_it_says) or test(thousands_of_hosts_do_not_grow_a_worker) or
     test(a_storm_of_unknown_kids_costs_one_refresh_and_no_memory) or
@@ -53,8 +52,8 @@ setup_sanitized() {
     export NGX_TEST_WRAPPER=$SCRATCH/sanitized NGX_TEST_PATIENCE=${NGX_TEST_PATIENCE:-6}
 }
 
-# nginx leaves the whole configuration to the system when it ends after "-t": looking for leaks there
-# finds nothing else. A start that is refused gives it back, and so does a running nginx at its end.
+# nginx ends after "-t" without freeing the configuration, and the sanitizer would call all of it leaks. A
+# start that is refused frees it, and so does a running nginx at its end.
 sanitizer_wrapper() {
     cat <<'SH'
 #!/bin/sh
@@ -84,7 +83,7 @@ build_sanitized_nginx() {
     NGX_VERSION=$(crate_version)
     dir=$SANITIZED/$NGX_VERSION
     NGX_BIN=$dir/objs/nginx NGX_SRC=$dir NGX_OBJS=$dir/objs
-    # Built once, unless this file says something else now.
+    # Built again only when this file has changed.
     stamp=$(cksum <"$ROOT/build/sanitize.sh")
     [[ ! -x $NGX_BIN || $(cat "$dir/stamp" 2>/dev/null) != "$stamp" ]] || return 0
     step "building nginx $NGX_VERSION with AddressSanitizer"
@@ -111,16 +110,16 @@ configure_script() { # a release has it beside auto/, a checkout within
 
 # Only what is for nginx itself is instrumented: with --target, build scripts and macros are not.
 build_sanitized_module() {
-    local host target
+    local host
     host=$(rustc -vV | sed -n 's/^host: //p')
-    target=$(cargo metadata --locked --format-version 1 --no-deps | grep -o '"target_directory":"[^"]*"' | cut -d'"' -f4)
     step "building the module with AddressSanitizer"
-    # The flags are unstable ones, which a stable compiler takes when it is told to.
+    # The flags are unstable; RUSTC_BOOTSTRAP lets a stable compiler take them.
     RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address -Zexternal-clangrt -Cforce-frame-pointers=yes" \
         CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
         CARGO_PROFILE_RELEASE_STRIP=none CARGO_PROFILE_RELEASE_DEBUG=line-tables-only \
         CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS=true CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true \
         NGINX_SOURCE_DIR=$NGX_SRC NGINX_BUILD_DIR=$NGX_OBJS \
-        cargo_json build --release --locked -p ngx-token-auth --target "$host" --target-dir "$target/sanitized"
-    put "$(built_file "lib$MODULE_NAME")" "$DIST/$MODULE_NAME"
+        cargo_build "sanitized/$host/release/lib$MODULE_NAME" --release -p ngx-token-auth \
+        --target "$host" --target-dir "$TARGET/sanitized"
+    put "$BUILT" "$DIST/$MODULE_NAME"
 }

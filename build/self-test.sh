@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What build.sh makes of downloads that are not what they should be, of headers that belong to another
-# nginx than the one at hand, and of advisories that cannot be fetched. Nothing here needs a network.
+# Tests of the build's own scripts: downloads with wrong contents, headers of another nginx than the
+# installed one, advisories that cannot be fetched. Nothing here needs a network.
 set -euo pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -39,7 +39,7 @@ fails() {
     PASSED=$((PASSED + 1))
 }
 
-# Sets STATUS. Within a condition the shell would go on after what fails.
+# Sets STATUS. Within a condition the shell would ignore that a command fails.
 run() {
     set +e
     (

@@ -25,13 +25,11 @@ verb_soak() { # SECONDS, or the number of reloads with --reloads; with --keys or
 
 # What it measures and compares it prints by itself; it fails when anything is not as it should be.
 check_soak() { # its arguments; after build_module
-    local soak
     step "building the soak"
     # Fat LTO, which the module wants, would take a minute and a half for nothing here.
     CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
-        cargo_json build --release --locked -p module-tests --bin soak
-    soak=$(built_file soak)
+        cargo_build release/soak --release -p module-tests --bin soak
     step "soak: nginx $NGX_VERSION, $*"
-    NGX_TEST_NGINX=$NGX_BIN NGX_TEST_MODULE=$DIST/$MODULE_NAME "$soak" "$@" </dev/null ||
+    NGX_TEST_NGINX=$NGX_BIN NGX_TEST_MODULE=$DIST/$MODULE_NAME "$BUILT" "$@" </dev/null ||
         die "soak failed; see above"
 }

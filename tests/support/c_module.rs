@@ -21,7 +21,7 @@ const FOLDERS: [&str; 9] = [
     "http/v3",
 ];
 
-/// A module that nginx can load, gone when this is dropped.
+/// A module that nginx can load, removed when this is dropped.
 #[derive(Debug)]
 pub struct CModule {
     place: TempDir,
@@ -31,7 +31,7 @@ impl CModule {
     /// Compiles a source of this package, `second_module/NAME.c`, with `-D` for each of `defines`.
     ///
     /// # Errors
-    /// With the compiler's words, when it does not compile.
+    /// When it does not compile; the error holds what the compiler wrote.
     pub fn compile(name: &str, defines: &[&str]) -> Result<Self> {
         let (nginx, objs) = env::headers()?;
         let place = tempfile::Builder::new().prefix("nta-c-").tempdir_in("/tmp")?;

@@ -1,4 +1,4 @@
-//! `nginx -t`: what a configuration is told before it runs.
+//! `nginx -t`: what nginx says about a configuration before it runs.
 
 use anyhow::{Context, Result, ensure};
 

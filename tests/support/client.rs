@@ -10,8 +10,8 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::env::patience;
 
-/// A request; nothing in it is checked, escaped or completed but the request line, `Host` and
-/// `Connection: close`.
+/// A request. Only the request line, `Host` and `Connection: close` are added; nothing is checked or
+/// escaped.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Request {
@@ -85,7 +85,7 @@ impl Request {
         self.keep
     }
 
-    /// Sends to another socket than the one it was made for.
+    /// Changes the socket that it is sent to.
     pub fn socket(mut self, socket: PathBuf) -> Self {
         self.socket = socket;
         self
@@ -117,7 +117,7 @@ impl Request {
         out
     }
 
-    /// Opens a connection to where it goes.
+    /// Opens a connection to its socket.
     ///
     /// # Errors
     /// When it is not accepted.
@@ -283,7 +283,7 @@ pub struct Response {
     pub status: u16,
     /// The headers in their order, names as nginx wrote them.
     pub headers: Vec<(String, String)>,
-    /// The body, free of its transfer coding.
+    /// The body, without transfer coding.
     pub body: Vec<u8>,
 }
 

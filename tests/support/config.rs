@@ -164,8 +164,8 @@ impl Builder {
         self
     }
 
-    /// Has the workers run as `nobody`, who may read what everybody may. Nothing where the test
-    /// itself is not root, and can give them no other user than its own; that is then printed.
+    /// Runs the workers as `nobody`, who may read only what everybody may. None, with a printed note,
+    /// where the test itself is not root and so cannot change their user.
     ///
     /// # Errors
     /// When this system has no `nobody`.

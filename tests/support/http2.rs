@@ -32,13 +32,13 @@ pub struct Http2 {
 pub enum End {
     /// A status and a body.
     Status(u16, Vec<u8>),
-    /// The stream or the connection was given up, as nginx does with what is no HTTP/2.
+    /// nginx closed the stream or the connection, as it does when it receives no valid HTTP/2.
     Reset,
 }
 
 impl Http2 {
-    /// The directives with which a server listens on `h2.sock`. Nothing where this nginx is built
-    /// without HTTP/2; that is then printed.
+    /// The directives with which a server listens on `h2.sock`. None, with a printed note,
+    /// where this nginx is built without HTTP/2.
     ///
     /// # Errors
     /// When nginx cannot be run.
@@ -70,7 +70,7 @@ impl Http2 {
         let length = u32::try_from(payload.len())?.to_be_bytes();
         let head = [&length[1..], &[kind, flags], &stream.to_be_bytes()].concat();
         match self.stream.write_all(&[&head, payload].concat()) {
-            // Given up already: what has been sent before is still read.
+            // nginx has closed it already: what it sent before is still read.
             Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
             result => result.context("writing a frame"),
         }

@@ -14,7 +14,7 @@ use crate::keys::Key;
 
 /// A secret long enough for every HMAC, in characters that nginx.conf needs no quotes for.
 pub const SECRET: &str = "correct-horse-battery-staple-correct-horse-battery-staple-0123456789";
-/// Another.
+/// Another secret.
 pub const OTHER_SECRET: &str =
     "a-wholly-different-secret-a-wholly-different-secret-a-wholly-different";
 

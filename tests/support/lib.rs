@@ -1,4 +1,4 @@
-//! What the integration tests stand on: a real nginx with the module loaded, on a unix socket in a
+//! The harness of the integration tests: a real nginx with the module loaded, on a unix socket in a
 //! directory of its own, a client that sends exactly the bytes it is given, and tokens and links
 //! made by another implementation than the one under test.
 //!
@@ -33,6 +33,8 @@ mod memory;
 mod mistake;
 mod process;
 mod provider;
+#[cfg(test)]
+mod tests;
 mod wait;
 
 pub use c_module::CModule;

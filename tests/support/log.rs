@@ -1,6 +1,6 @@
-//! What nginx wrote, and what of it no test may pass over.
+//! nginx's logs, and the lines in them that fail every test.
 
-/// The fragments of a line that fail a test by themselves.
+/// A line that contains one of these fails the test.
 const PROBLEMS: [&str; 15] = [
     "[alert]",
     "[emerg]",

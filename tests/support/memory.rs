@@ -1,4 +1,4 @@
-//! What a process holds, as /proc tells.
+//! Memory, files and processor time of a process, from /proc.
 
 use std::fs;
 use std::time::Duration;

@@ -62,7 +62,7 @@ impl Nginx {
         };
         if let Err(error) = nginx.wait_ready() {
             let stderr = nginx.read("logs/stderr.log");
-            // What it wrote is in the error; nothing is left that a drop could judge.
+            // What it wrote is in the error already: the drop must not judge it again.
             nginx.kill();
             nginx.finished.set(true);
             return Err(error.context(format!("nginx did not start: {stderr}")));
@@ -283,8 +283,8 @@ impl Nginx {
         .with_context(|| format!("error log:\n{}", self.error_log()))
     }
 
-    /// Fails when any log holds one of `secrets`, or one of the two last parts (payload, signature)
-    /// of a token in it.
+    /// Fails when any log holds one of `secrets`, or the payload or the signature of
+    /// a token among them.
     ///
     /// # Errors
     /// Names the log and the line.
@@ -336,7 +336,7 @@ impl Nginx {
 
     fn kill(&self) {
         if let Some(mut child) = self.child.borrow_mut().take() {
-            // Already gone is as good; there is nobody left to tell anything else.
+            // It may have ended already: no error matters here.
             let _ = child.kill();
             let _ = child.wait();
         }
@@ -362,8 +362,8 @@ pub(crate) fn new_prefix() -> Result<TempDir> {
     tempfile::Builder::new().prefix("nta-").tempdir_in("/tmp").context("making a prefix")
 }
 
-/// nginx's own `info` lines (a client that closed) never name a check of this module before the
-/// request's context.
+/// The message is what stands before `, client: `. In nginx's own `info` lines it never names a check of
+/// this module.
 fn is_refusal(line: &str) -> bool {
     let message = line.split(", client: ").next().unwrap_or_default();
     message.contains(" jwt refused: ") || message.contains(" secure token refused: ")

@@ -1,5 +1,5 @@
-//! A provider of keys that a test has in hand: an HTTP/1.1 server on a unix socket, which answers as
-//! the test says, well or ill, and holds its answers back until the test lets them go.
+//! A provider of keys that a test controls: an HTTP/1.1 server on a unix socket, which answers rightly or
+//! wrongly, as the test says, and holds its answers back until the test lets them go.
 //!
 //! ```text
 //! let provider = Provider::start(Behaviour::Keys(RSA.jwks("one")?))?;
@@ -48,12 +48,12 @@ pub enum Behaviour {
     Gzip(Vec<u8>),
     /// 200 with this body in chunks of so many bytes.
     Chunked(String, usize),
-    /// 200 with this body and no length: the connection's end is its end.
+    /// 200 with this body and no length: the body ends with the connection.
     Unsized(String),
     /// 200 with this body and these headers beside `Content-Length`; none is `Content-Type`, unless
     /// named.
     Headers(Vec<(&'static str, String)>, String),
-    /// These very bytes, then the connection closes.
+    /// Exactly these bytes, then the connection closes.
     Raw(Vec<u8>),
     /// 200 and a body without end.
     Endless,
@@ -176,7 +176,7 @@ impl Provider {
         format!("proxy_pass http://unix:{}:{target};", self.socket().display())
     }
 
-    /// Answers otherwise from now on. Requests that are held get the new answer.
+    /// Changes how it answers from now on. Requests that are held get the new answer.
     pub fn set(&self, behaviour: Behaviour) {
         self.shared.change(|state| state.usual = Some(behaviour));
     }
@@ -203,18 +203,18 @@ impl Provider {
         self.shared.change(|state| state.held = false);
     }
 
-    /// Is no longer there: nginx cannot connect.
+    /// Takes the socket away: nginx cannot connect.
     ///
     /// # Errors
-    /// When it is not there already.
+    /// When it is away already.
     pub fn leave(&self) -> Result<()> {
         fs::rename(self.socket(), self.place.path().join("away")).context("leaving")
     }
 
-    /// Is there again.
+    /// Puts the socket back.
     ///
     /// # Errors
-    /// When it has not left.
+    /// When it is not away.
     pub fn come_back(&self) -> Result<()> {
         fs::rename(self.place.path().join("away"), self.socket()).context("coming back")
     }
@@ -286,7 +286,7 @@ impl Provider {
     /// the order in which they were made, and one more has been answered behind them.
     ///
     /// # Errors
-    /// When the provider is not there.
+    /// When the provider is away.
     pub fn settle(&self) -> Result<usize> {
         let mut stream = UnixStream::connect(self.socket()).context("settling")?;
         stream.write_all(format!("GET {PROBE} HTTP/1.0\r\n\r\n").as_bytes())?;
@@ -305,7 +305,7 @@ impl Drop for Provider {
             .into_iter()
             .any(|name| UnixStream::connect(self.place.path().join(name)).is_ok());
         if let (true, Some(accepting)) = (woken, self.accepting.take()) {
-            // It has nothing to tell.
+            // The thread returns nothing.
             let _ = accepting.join();
         }
     }
@@ -321,7 +321,7 @@ fn accept(listener: &UnixListener, shared: &Arc<Shared>) {
         let Ok(mut stream) = stream else { continue };
         let Ok(received) = receive(&mut stream) else { continue };
         if received.target() == PROBE {
-            // A test that has gone away is not interested.
+            // The test may have ended: nobody waits for the answer then.
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
             continue;
         }

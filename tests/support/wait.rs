@@ -18,7 +18,7 @@ pub fn until<T>(what: &str, condition: impl FnMut() -> Result<Option<T>>) -> Res
     until_within(Duration::from_secs(10), what, condition)
 }
 
-/// [`until`] with a limit of its own, for what is due only after so long.
+/// [`until`] with another limit, for what takes longer.
 ///
 /// # Errors
 /// As [`until`].
@@ -42,8 +42,7 @@ pub fn until_within<T>(
     }
 }
 
-/// Runs every case in a thread of its own, for those that are mostly waiting, and tells of all that
-/// fail.
+/// Runs each case in a thread of its own, because most of them wait, and reports all that fail.
 ///
 /// # Errors
 /// Lists them.

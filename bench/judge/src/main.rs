@@ -1,5 +1,5 @@
-//! Judges tokens, for `build/instructions.sh` to count what that takes: `judge WHAT TIMES`, with one
-//! of the words of [`judge`].
+//! Judges tokens, so that `cargo xtask instructions` can count what that takes: `judge WHAT TIMES`, with
+//! one of the words of [`judge`].
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::env;

@@ -17,7 +17,7 @@
 //! | `upstream` | what claims and clients can put into the headers of an upstream |
 //!
 //! Elsewhere: a storm of unknown kids and what travels to a provider (`key_requests`), files that
-//! change without a reload (`file_changes`).
+//! change without a reload (`configuration`, `file_changes`).
 //!
 //! Each test prints its number of cases: `cargo nextest run -p module-tests --test attacks
 //! --success-output final | grep 'attack cases'`.

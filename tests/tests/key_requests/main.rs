@@ -13,6 +13,7 @@
 //! | `phases` | variables read early, `satisfy`, modes |
 //! | `several` | several sources, several servers, checks that need no key |
 //! | `isolation` | what travels to the provider and what comes from it; sources beside each other |
+//! | `oidc` | a real OpenID Connect server |
 
 // The helpers are tests, too: a panic in one is a failure, told with its place.
 #![allow(clippy::indexing_slicing, clippy::unwrap_used)]
@@ -23,6 +24,7 @@ mod fetching;
 mod hostile;
 mod isolation;
 mod life;
+mod oidc;
 mod phases;
 mod refresh;
 mod several;

@@ -5,7 +5,7 @@ use module_tests::{Jwt, Nginx, RSA, SERVE, link_md5, now};
 
 /// Azion's documentation, "Example of the configuration of JSON Args parameters", with the quotes
 /// that a word processor has put there.
-const AZION_ARGS: &str = include_str!("../seeds/azion-json-args.txt");
+const AZION_ARGS: &str = include_str!("../../seeds/azion-json-args.txt");
 /// The secret of Azion's Secure Token documentation.
 const AZION_SECRET: &str = "mysecretkey";
 /// Ant Media's documentation, "Generate a JWT token".
@@ -13,7 +13,7 @@ const ANT_MEDIA_SECRET: &str = "zautXStXM9iW3aD3FuyPH0TdK4GHPmHq";
 const ANT_MEDIA_TOKEN: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.\
      eyJzdWIiOiJ0b2tlbiIsImlhdCI6MTUxNjIzOTAyMn0.OESIxgNsnD_JwByKTXcrw9Ov4GaOUZw66QxMfmudhKQ";
 /// Ant Media's documentation, "Enable JWKS": two keys of 4096 bits.
-const ANT_MEDIA_JWKS: &str = include_str!("../seeds/antmedia-jwks.json");
+const ANT_MEDIA_JWKS: &str = include_str!("../../seeds/antmedia-jwks.json");
 
 #[test]
 fn azions_json_args_with_typographic_quotes_are_refused_with_a_sentence_about_them() -> Result<()> {

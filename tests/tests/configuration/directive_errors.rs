@@ -1,5 +1,5 @@
 //! What a wrong directive gets: `nginx -t` fails with file and line, naming it. Key files are in
-//! `key_file_errors.rs`.
+//! `key_file_errors`.
 
 use anyhow::Result;
 use module_tests::{Nginx, P256, RSA, SECRET, mistake, refuse_all};

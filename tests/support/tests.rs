@@ -1,7 +1,9 @@
 //! The harness itself, against a plain nginx: what it must catch, and what it must wait for.
 
+mod provider;
+
+use crate::Nginx;
 use anyhow::Result;
-use module_tests::Nginx;
 
 #[test]
 fn a_plain_nginx_starts_serves_and_stops() -> Result<()> {

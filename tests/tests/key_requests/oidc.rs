@@ -1,6 +1,5 @@
 //! A real OpenID Connect server: it issues ID tokens by the authorization code flow, and nginx judges
-//! them by the keys that it publishes. `./build.sh test` installs it (build/oidc.sh) and names it in
-//! `NGX_TEST_OIDC`.
+//! them by the keys that it publishes. `./build.sh test` installs it and names it in `NGX_TEST_OIDC`.
 
 use std::net::TcpListener;
 use std::path::PathBuf;

@@ -206,7 +206,7 @@ fn a_pem_file_that_is_no_public_key() -> Result<()> {
             "unknown curve",
             "jwks_file k.pem;",
             "k.pem",
-            include_str!("../keys/secp256k1.pub.pem"),
+            include_str!("../../keys/secp256k1.pub.pem"),
             &["curve"],
         ),
         mistake_in(

@@ -1,10 +1,10 @@
-//! The provider of keys that tests have in hand, behind a plain nginx: it answers as it is told, and
-//! tells what it was asked.
+//! The provider of keys that tests control, behind a plain nginx: it answers as it is told, and reports
+//! what it was asked.
 
 use std::time::Duration;
 
+use crate::{Behaviour, Nginx, Provider, until};
 use anyhow::Result;
-use module_tests::{Behaviour, Nginx, Provider, until};
 
 const KEYS: &str = "{\"keys\":[]}";
 

@@ -223,7 +223,7 @@ fn a_jwk_set_verifies_with_each_of_its_keys() -> Result<()> {
 #[test]
 fn a_key_file_may_be_one_jwk_a_pem_key_or_a_certificate() -> Result<()> {
     let certificate = RSA.certificate.unwrap();
-    let pkcs1 = include_str!("../keys/rsa2048.pkcs1.pem");
+    let pkcs1 = include_str!("../../keys/rsa2048.pkcs1.pem");
     let jwk = RSA.jwk(&json!({ "kid": "own" }))?.to_string();
     let nameless = RSA.jwk(&json!({}))?.to_string();
     let crlf = RSA.public.replace('\n', "\r\n");
