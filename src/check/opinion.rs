@@ -34,4 +34,16 @@ impl Status {
     pub(crate) const FORBIDDEN: Self = Self(403);
     pub(crate) const GONE: Self = Self(410);
     pub(crate) const UNAVAILABLE: Self = Self(503);
+
+    /// The status of an error, from its three digits.
+    pub(crate) fn of_an_error(digits: &[u8]) -> Option<Self> {
+        let [first @ b'4'..=b'5', b'0'..=b'9', b'0'..=b'9'] = digits else { return None };
+        let rest = digits.iter().skip(1).fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0'));
+        Some(Self(u16::from(first - b'0') * 100 + rest))
+    }
+
+    /// Whether the answer asks for credentials, or says what they lack (RFC 6750 section 3).
+    pub(crate) fn has_challenge(self) -> bool {
+        matches!(self, Self::UNAUTHORIZED | Self::FORBIDDEN)
+    }
 }

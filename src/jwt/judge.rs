@@ -73,7 +73,7 @@ impl TokenCase<'_> {
         if verdict.mode == Mode::Permissive {
             return Ok(Opinion::LetsThrough(refusal(None)));
         }
-        if status == Status::UNAVAILABLE {
+        if !status.has_challenge() {
             return Ok(Opinion::Refuses(refusal(None)));
         }
         let evaluate = |realm| self.case.request.evaluate(realm).ok_or(NoVerdict::Value);

@@ -49,7 +49,7 @@ pub(super) const NOTHING: &[&[u8]] = &[b"", b"0", b"false", b"null"];
 /// The same for NGINX Plus's `auth_jwt_require`.
 pub(super) const NOTHING_IN_PLUS: &[&[u8]] = &[b"", b"0"];
 
-/// `jwt_claim PATH OP VALUE … [error=401|403]`.
+/// `jwt_claim PATH OP VALUE ... [error=STATUS]`.
 pub(super) fn claim(setting: &Setting<'_>) -> Result<Rule> {
     let (words, status) = words(setting, Status::FORBIDDEN)?;
     let [path, operator, values @ ..] = words.as_slice() else {
@@ -85,7 +85,7 @@ pub(super) fn claim(setting: &Setting<'_>) -> Result<Rule> {
     Ok(Rule { demand, status, position: setting.position().into() })
 }
 
-/// `jwt_require $value … [error=401|403]`; `status` is the default.
+/// `jwt_require $value ... [error=STATUS]`; `status` is the default.
 pub(super) fn require(
     setting: &Setting<'_>,
     status: Status,
@@ -105,9 +105,8 @@ fn words<'s>(setting: &'s Setting<'_>, default: Status) -> Result<(Vec<&'s [u8]>
     let mut words: Vec<&[u8]> = setting.values().collect();
     let status = match words.last().and_then(|word| word.strip_prefix(b"error=")) {
         None => return Ok((words, default)),
-        Some(b"401") => Status::UNAUTHORIZED,
-        Some(b"403") => Status::FORBIDDEN,
-        Some(other) => return Err(ConfError::value(other, "must be error=401 or error=403")),
+        Some(status) => Status::of_an_error(status)
+            .ok_or_else(|| ConfError::value(status, "must be error=400 to error=599"))?,
     };
     words.pop();
     Ok((words, status))

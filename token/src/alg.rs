@@ -1,4 +1,4 @@
-//! The signature algorithms (RFC 7518 section 3.1, RFC 8037 section 3.1) in one table. A new one needs
+//! The signature algorithms (RFC 7518 section 3.1, RFC 8037 section 3.1, RFC 9864) in one table. A new one needs
 //! a variant, a row, and its place in [`Algorithm::ALL`].
 
 use std::fmt;
@@ -118,9 +118,12 @@ impl Algorithm {
         self.row().1
     }
 
-    /// The algorithm of that name; names are case-sensitive (RFC 7515 section 4.1.1).
+    /// The algorithm of that name; names are case-sensitive (RFC 7515 section 4.1.1). `Ed25519`
+    /// (RFC 9864 section 2.2) is another name of what `EdDSA` means here: there is no key of another
+    /// curve.
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
+        let named = Self::ALL.into_iter().find(|algorithm| algorithm.name() == name);
+        named.or((name == "Ed25519").then_some(Self::EdDSA))
     }
 
     /// Its index in [`Algorithm::ALL`].
@@ -194,7 +197,8 @@ mod tests {
             assert!(AlgorithmSet::ALL.contains(algorithm));
             assert!(!AlgorithmSet::default().contains(algorithm));
         }
-        for bad in ["none", "None", "hs256", "HS256 ", "", "ES521", "ES256K", "RS1"] {
+        assert_eq!(Algorithm::from_name("Ed25519"), Some(Algorithm::EdDSA));
+        for bad in ["none", "None", "ed25519", "Ed448", "hs256", "HS256 ", "", "ES521", "ES256K", "RS1"] {
             assert_eq!(Algorithm::from_name(bad), None);
         }
     }

@@ -77,6 +77,31 @@ fn several_algorithms_may_be_named() -> Result<()> {
     nginx.finish()
 }
 
+/// RFC 9864 names the curve; it is the same algorithm, wherever the name stands.
+#[test]
+fn ed25519_is_another_name_of_eddsa() -> Result<()> {
+    let key = |alg: &str| anyhow::Ok(jwk_set(&[ED25519.jwk(&json!({ "kid": "ed", "alg": alg }))?]));
+    let nginx = Nginx::builder()
+        .server(format!(
+            "location /new {{ jwks_file new.json; {SERVE} }}
+            location /old {{ jwks_file old.json; {SERVE} }}
+            location /named {{ jwks_file old.json; jwt_algorithms Ed25519; {SERVE} }}
+            location /other {{ jwks_file old.json; jwt_algorithms ES256; {SERVE} }}"
+        ))
+        .file("new.json", key("Ed25519")?)
+        .file("old.json", key("EdDSA")?)
+        .start()?;
+    for alg in ["Ed25519", "EdDSA"] {
+        let jwt = Jwt::live().kid("ed");
+        let token = jwt.signed(alg, |input| signature("EdDSA", &ED25519, input))?;
+        for path in ["/new", "/old", "/named"] {
+            assert_eq!(nginx.bearer(path, &token)?.verdict(), (200, "ok"), "{alg} {path}");
+        }
+        assert_eq!(nginx.bearer("/other", &token)?.verdict(), (401, "bad_algorithm"), "{alg}");
+    }
+    nginx.finish()
+}
+
 #[test]
 fn a_signature_of_another_algorithm_of_the_same_key_does_not_hold() -> Result<()> {
     let nginx = keys_of_every_kind(&format!("location / {{ {SERVE} }}"))?;

@@ -230,11 +230,14 @@ fn a_rule_that_makes_no_sense_is_refused() -> Result<()> {
         mistake("a bad pattern", "jwt_claim a !~* b [z-a];", &["invalid character class range"]),
         mistake("look-ahead", "jwt_claim a ~ (?=b);", &["look-around"]),
         mistake("an enormous pattern", "jwt_claim a ~ \"(a{1000}){1000}\";", &["size limit"]),
-        mistake("another error", "jwt_claim a = b error=500;", &["error=401 or error=403"]),
-        mistake("an empty error", "jwt_claim a = b error=;", &["error=401 or error=403"]),
+        mistake("no error", "jwt_claim a = b error=399;", &["error=400 to error=599"]),
+        mistake("no status", "jwt_claim a = b error=600;", &["error=400 to error=599"]),
+        mistake("not three digits", "jwt_claim a = b error=0403;", &["error=400 to error=599"]),
+        mistake("no number", "jwt_claim a = b error=4x3;", &["error=400 to error=599"]),
+        mistake("an empty error", "jwt_claim a = b error=;", &["error=400 to error=599"]),
         mistake("nothing required", "jwt_require;", &["number of arguments"]),
         mistake("nothing but an error", "jwt_require error=401;", &["wants a value"]),
-        mistake("another error", "jwt_require $arg_a error=404;", &["error=401 or error=403"]),
+        mistake("a redirect", "jwt_require $arg_a error=302;", &["error=400 to error=599"]),
     ])?;
     // An error= that does not come last is a value.
     nginx_t(format!(
@@ -242,6 +245,38 @@ fn a_rule_that_makes_no_sense_is_refused() -> Result<()> {
         location / {{ jwt_claim a = error=401 b; jwt_require error=401 $arg_a; }}"
     ))?
     .accepted()
+}
+
+#[test]
+fn a_rule_may_answer_with_any_error() -> Result<()> {
+    let statuses = [400, 401, 402, 403, 404, 410, 429, 451, 500, 503, 599];
+    let location = |status: &u16| {
+        format!(
+            "location /{status} {{ jwt_claim role = admin error={status}; {SERVE} }}
+            location /any/{status} {{ satisfy any; allow 192.0.2.1; deny all;
+                jwt_require $arg_a error={status}; {SERVE} }}"
+        )
+    };
+    let locations: String = statuses.iter().map(location).collect();
+    let nginx = Nginx::start(format!(
+        "jwt_kids {{ k1 {SECRET}; }} {locations}
+        location /plus {{ auth_jwt_require $arg_a error=404; {SERVE} }}"
+    ))?;
+    let (guest, admin) = (token(&json!({}))?, token(&json!({ "role": "admin" }))?);
+    for status in statuses {
+        let refused = nginx.bearer(&format!("/{status}"), &guest)?;
+        assert_eq!(refused.verdict(), (status, "denied"));
+        // Only these two ask for credentials.
+        let challenged = !refused.all("WWW-Authenticate").is_empty();
+        assert_eq!(challenged, matches!(status, 401 | 403), "{status}");
+        assert_eq!(nginx.bearer(&format!("/{status}"), &admin)?.verdict(), (200, "ok"));
+        // Without a token it is the usual answer.
+        assert_eq!(nginx.get(&format!("/{status}"))?.status, 401);
+        assert_eq!(nginx.bearer(&format!("/any/{status}"), &guest)?.status, status);
+        assert_eq!(nginx.bearer(&format!("/any/{status}?a=1"), &guest)?.status, 200);
+    }
+    assert_eq!(nginx.bearer("/plus", &guest)?.verdict(), (404, "denied"));
+    nginx.finish()
 }
 
 #[test]
