@@ -198,7 +198,9 @@ mod tests {
             assert!(!AlgorithmSet::default().contains(algorithm));
         }
         assert_eq!(Algorithm::from_name("Ed25519"), Some(Algorithm::EdDSA));
-        for bad in ["none", "None", "ed25519", "Ed448", "hs256", "HS256 ", "", "ES521", "ES256K", "RS1"] {
+        for bad in
+            ["none", "None", "ed25519", "Ed448", "hs256", "HS256 ", "", "ES521", "ES256K", "RS1"]
+        {
             assert_eq!(Algorithm::from_name(bad), None);
         }
     }
