@@ -11,9 +11,10 @@ use crate::link::{EXPIRES, LinkCase, LinkCheck};
 use crate::location::LocationConf;
 use crate::nginx::{Request, Variable};
 
-pub(crate) static VARIABLES: [Variable; 8] = [
+pub(crate) static VARIABLES: [Variable; 9] = [
     Variable::Named(c"jwt_status", jwt_status),
     Variable::Named(c"jwt_payload", jwt_payload),
+    Variable::Named(c"jwt_payload_base64url", jwt_payload_base64url),
     Variable::Named(c"jwt_provider", jwt_provider),
     Variable::Prefix(c"jwt_claim_", jwt_claim),
     Variable::Prefix(c"jwt_header_", jwt_header),
@@ -52,6 +53,10 @@ fn jwt_status(request: Request<'_>) -> Option<Vec<u8>> {
 
 fn jwt_payload(request: Request<'_>) -> Option<Vec<u8>> {
     of_token(request, TokenCase::payload).ok()?
+}
+
+fn jwt_payload_base64url(request: Request<'_>) -> Option<Vec<u8>> {
+    of_token(request, TokenCase::payload_base64url).ok()?
 }
 
 fn jwt_provider(request: Request<'_>) -> Option<Vec<u8>> {

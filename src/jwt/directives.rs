@@ -11,7 +11,7 @@ use super::settings::JwtSettings;
 use super::show::NamedClaim;
 use super::sources::TokenSource;
 use crate::check::{Mode, Severity, Status, Switch, SwitchValue, flag, once, switch};
-use crate::nginx::{ConfError, Result, Setting, seconds, size};
+use crate::nginx::{ConfError, Result, Setting, seconds, size, variables};
 
 /// The largest `jwt_cache`, in bytes. When the first token comes, a worker writes the cache's index, 4
 /// bytes for each 512; with a larger cache its requests would wait too long.
@@ -199,12 +199,15 @@ pub(crate) fn auth_jwt(conf: &mut JwtSettings, _: &HttpLevel, setting: &mut Sett
     once(&mut conf.base.switch, Switch { name: "auth_jwt", value, position })?;
     conf.auth_jwt = true;
     if let Some(parameter) = setting.arg(2) {
+        // NGINX Plus accepts it with `off`, too, where it means nothing.
         let token = parameter
             .strip_prefix(b"token=")
-            .filter(|token| !off && token.contains(&b'$'))
+            .filter(|token| token.contains(&b'$'))
             .ok_or_else(|| ConfError::parameter(parameter))?;
         let source = TokenSource::Value(setting.compile(token)?);
-        once(&mut conf.sources, Rc::new([source]))?;
+        if !off {
+            once(&mut conf.sources, Rc::new([source]))?;
+        }
     }
     if off { Ok(()) } else { once(&mut conf.realm, setting.compile(setting.first())?) }
 }
@@ -231,7 +234,12 @@ pub(crate) fn auth_jwt_require(
     Ok(())
 }
 
+/// The arguments as texts, without variables.
 fn texts(setting: &Setting<'_>) -> Result<Box<[Box<str>]>> {
+    for value in setting.values().filter(|value| variables(value).any(|name| !name.is_empty())) {
+        let value = String::from_utf8_lossy(value);
+        setting.warn(&format!("\"{value}\" is a text: variables have no meaning here"));
+    }
     setting.values().map(|value| text(value).map(Into::into)).collect()
 }
 

@@ -6,7 +6,7 @@
 use core::fmt;
 use std::rc::Rc;
 
-use token::{ClaimPath, Reject, Verified};
+use token::{ClaimPath, Reject, Verified, base64url};
 
 use super::case::TokenCase;
 use super::check::JwtCheck;
@@ -86,6 +86,16 @@ impl TokenCase<'_> {
             let mut compact = String::with_capacity(text.len());
             token.payload.root().write_json(&mut compact);
             Some(compact)
+        })
+    }
+
+    /// `$jwt_payload_base64url`: the payload as the token has it.
+    pub(crate) fn payload_base64url(
+        self,
+        check: Option<&Rc<JwtCheck>>,
+    ) -> Result<Option<Vec<u8>>, NoVerdict> {
+        self.verified(check, format_args!("$jwt_payload_base64url"), |token| {
+            Some(base64url::encode(token.payload.text()))
         })
     }
 

@@ -2,7 +2,7 @@
 //! `key_file_errors`.
 
 use anyhow::Result;
-use module_tests::{Nginx, P256, RSA, SECRET, mistake, refuse_all};
+use module_tests::{Nginx, P256, RSA, SECRET, mistake, nginx_t, refuse_all};
 use serde_json::json;
 
 #[test]
@@ -192,4 +192,17 @@ fn every_directive_is_accepted_in_every_context_of_the_contract() -> Result<()> 
         assert!(checked.ok, "{name}: {}", checked.stderr);
     }
     Ok(())
+}
+
+#[test]
+fn a_variable_where_there_are_none_is_warned_about() -> Result<()> {
+    for directive in ["jwt_issuer https://$host/;", "jwt_audience api ${host};", "jwt_typ $arg_t;"]
+    {
+        let checked = nginx_t(format!("location / {{ jwt_kids {{ k1 {SECRET}; }} {directive} }}"))?;
+        checked.warned_with(&["variables have no meaning here", "nginx.conf:"])?;
+    }
+    let checked = nginx_t(format!(
+        "location / {{ jwt_kids {{ k1 {SECRET}; }} jwt_issuer https://example.com/$ costs$5; }}"
+    ))?;
+    checked.accepted()
 }

@@ -261,6 +261,19 @@ fn plus_and_native_names_are_one_directive_on_a_level() -> Result<()> {
     checked.accepted()
 }
 
+/// As NGINX Plus accepts it.
+#[test]
+fn a_token_may_be_named_where_the_check_is_off() -> Result<()> {
+    let nginx = start(format!(
+        "auth_jwt_key_file keys.json; auth_jwt x;
+        location /off {{ auth_jwt off token=$arg_t; {SERVE} }}
+        location / {{ {SERVE} }}"
+    ))?;
+    assert_eq!(nginx.get("/off?t=junk")?.verdict(), (200, "off"));
+    assert_eq!(nginx.get("/?t=junk")?.verdict(), (401, "missing"));
+    nginx.finish()
+}
+
 #[test]
 fn wrong_directives_are_refused_with_file_and_line() -> Result<()> {
     refuse_all(&[
@@ -269,14 +282,14 @@ fn wrong_directives_are_refused_with_file_and_line() -> Result<()> {
         mistake("an unknown parameter", "auth_jwt x tokn=$arg_t;", &["tokn"]),
         mistake("no token", "auth_jwt x token=;", &["token="]),
         mistake("no variable", "auth_jwt x token=abc;", &["token=abc"]),
-        mistake("a token where it is off", "auth_jwt off token=$arg_t;", &["token="]),
+        mistake("no variable where it is off", "auth_jwt off token=abc;", &["token=abc"]),
         mistake("no keys", "auth_jwt x;", &["keys"]),
         mistake("no file", "auth_jwt_key_file gone.json;", &["gone.json"]),
         mistake("an empty name", "auth_jwt_key_file \"\";", &[]),
         mistake("no time", "auth_jwt_leeway soon;", &["soon"]),
         mistake("nothing required", "auth_jwt_require;", &[]),
         mistake("only an error", "auth_jwt_require error=403;", &[]),
-        mistake("an unknown error", "auth_jwt_require $arg_a error=404;", &["404"]),
+        mistake("an unknown error", "auth_jwt_require $arg_a error=302;", &["302"]),
         mistake("a name elsewhere", "auth_jwt_claim_set $a b;", &["not allowed here"]),
         mistake("a name elsewhere", "auth_jwt_header_set $a b;", &["not allowed here"]),
     ])?;

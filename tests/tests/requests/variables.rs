@@ -172,7 +172,7 @@ fn the_payload_and_header_members_are_whole() -> Result<()> {
     let nginx = Nginx::start(format!(
         "location / {{ jwt_kids {{ k1 {SECRET}; }} {SERVE}
             add_header X-Payload $jwt_payload; add_header X-Typ $jwt_header_typ;
-            add_header X-Cty $jwt_header_cty; }}"
+            add_header X-Cty $jwt_header_cty; add_header X-Section $jwt_payload_base64url; }}"
     ))?;
     let claims = json!({ "sub": "bob", "list": [1, { "a": null }], "exp": now() + 60 });
     let token =
@@ -180,6 +180,7 @@ fn the_payload_and_header_members_are_whole() -> Result<()> {
     let response = nginx.bearer("/", &token)?;
     let payload: Value = serde_json::from_str(response.header("X-Payload").unwrap())?;
     assert_eq!(payload, claims);
+    assert_eq!(response.header("X-Section"), token.split('.').nth(1));
     assert_eq!((response.header("X-Typ"), response.header("X-Cty")), (Some("JWT"), Some("x/y")));
     nginx.finish()
 }
