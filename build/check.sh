@@ -163,7 +163,7 @@ run_nextest() { # NAME, cargo's arguments
     shift
     step "tests: $name"
     NGX_TEST_NGINX=$NGX_BIN NGX_TEST_MODULE=$DIST/$MODULE_NAME NGX_TEST_TOKENCTL=$DIST/tokenctl \
-        NGX_TEST_SOURCE=$NGX_SRC NGX_TEST_OBJS=$NGX_OBJS \
+        NGX_TEST_SOURCE=$NGX_SRC NGX_TEST_OBJS=$NGX_OBJS NGINX_SOURCE_DIR=$NGX_SRC NGINX_BUILD_DIR=$NGX_OBJS \
         cargo nextest run --locked --no-fail-fast "$@" 2>&1 </dev/null | tee "$SCRATCH/nextest" || status=$?
     ((status == 0)) || die "tests failed; see above"
     SUMMARIES+=("$name: $(grep 'Summary \[' "$SCRATCH/nextest" | tail -n 1 | sed 's/^ *//')")

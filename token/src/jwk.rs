@@ -110,7 +110,7 @@ fn material(
     loaded: &mut Loaded,
 ) -> Result<Key, MemberFault> {
     let kty = members.required("kty")?;
-    if kty != "oct" && members.get("d").is_some() {
+    if kty != "oct" && members.jwk.get("d").is_some() {
         loaded.warn(|| {
             format!(
                 "{label}: holds a private key (member d), which should not be in this file: keep \
@@ -150,12 +150,9 @@ fn material(
 }
 
 /// Whether the key may verify signatures: it has no `key_ops`, or one that contains `verify`
-/// (RFC 7517 section 4.3). Some write a single operation as a string.
+/// (RFC 7517 section 4.3).
 fn may_verify(members: Members<'_>) -> Result<bool, MemberFault> {
-    let Some(ops) = members.get("key_ops") else { return Ok(true) };
-    if let Some(op) = ops.as_str() {
-        return Ok(op == "verify");
-    }
+    let Some(ops) = members.jwk.get("key_ops") else { return Ok(true) };
     let mut ops = ops.items().ok_or(("key_ops", Fault::Want("an array of strings")))?;
     Ok(ops.any(|op| op.as_str() == Some("verify")))
 }
@@ -207,23 +204,13 @@ impl<'d> Members<'d> {
         LoadError::new(format!("{place}{dot}{member}"), fault)
     }
 
-    /// A member that is there; libraries write `null` for one that is not.
-    fn get(self, member: &str) -> Option<Value<'d>> {
-        self.jwk.get(member).filter(|value| !value.is_null())
-    }
-
-    /// A member that need not be there: an empty text says nothing either.
     fn optional(self, member: &'static str) -> Result<Option<&'d str>, MemberFault> {
-        Ok(self.text(member)?.filter(|text| !text.is_empty()))
+        let value = self.jwk.get(member);
+        value.map(|value| value.as_str().ok_or((member, Fault::Want("a string")))).transpose()
     }
 
     fn required(self, member: &'static str) -> Result<&'d str, MemberFault> {
-        self.text(member)?.ok_or((member, Fault::Absent))
-    }
-
-    fn text(self, member: &'static str) -> Result<Option<&'d str>, MemberFault> {
-        let value = self.get(member);
-        value.map(|value| value.as_str().ok_or((member, Fault::Want("a string")))).transpose()
+        self.optional(member)?.ok_or((member, Fault::Absent))
     }
 
     fn bytes(self, member: &'static str) -> Result<Zeroizing<Vec<u8>>, MemberFault> {

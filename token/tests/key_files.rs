@@ -58,32 +58,6 @@ fn keys_that_are_not_for_verifying_are_left_out_and_told() {
 }
 
 #[test]
-fn null_and_an_empty_text_say_nothing_in_a_key() {
-    for members in [
-        r#","kid":null,"use":null,"alg":null,"key_ops":null,"d":null"#,
-        r#","kid":"","use":"","alg":"""#,
-        r#","key_ops":"verify","x5c":null,"x5t":null"#,
-    ] {
-        for load in [
-            |text: &str| load_keys(text.as_bytes(), None),
-            |text: &str| load_published_keys(text.as_bytes()),
-        ] {
-            let loaded = load(&set(&[rsa(members)])).unwrap();
-            assert_eq!(kids(&loaded), [None], "{members}");
-            assert_eq!(loaded.keys[0].algorithms().iter().count(), 6, "{members}");
-            assert_eq!(loaded.warnings, Vec::<String>::new(), "{members}");
-        }
-        let given = load_keys(rsa(members).as_bytes(), Some("given")).unwrap();
-        assert_eq!(kids(&given), [Some("given")], "{members}");
-    }
-    // What a key needs has to be there, and what does not verify does not.
-    assert!(refused(r#"{"kty":"oct","k":null}"#).contains('k'));
-    assert!(refused(r#"{"kty":null,"k":"AAAA"}"#).contains("kty"));
-    assert!(refused(&set(&[rsa(r#","key_ops":"sign""#)])).contains("no usable key"));
-    assert!(refused(&rsa(r#","alg":7"#)).contains("alg"));
-}
-
-#[test]
 fn errors_name_the_member() {
     for (text, want) in [
         (

@@ -15,8 +15,8 @@ const EXAMPLES: &str = "\
 Examples:
   tokenctl url --secret mysecretkey --lifetime 1h /video/clip.mp4
   tokenctl url --secret mysecretkey --alg hmac-sha256 'https://cdn.example/a.mp4?quality=high'
-  tokenctl url --secret mysecretkey --value '/a.mp4192.0.2.7' /a.mp4
-      (for secure_token_value \"$uri$remote_addr\")
+  tokenctl url --secret mysecretkey --value '/a.mp4 192.0.2.7' /a.mp4
+      (for secure_token_value \"$uri $remote_addr\")
 
 What is signed without --value is the path as nginx's $uri has it: percent-decoded, with dot
 segments resolved and repeated slashes merged; without the query and the host.";

@@ -49,7 +49,9 @@ fn the_scheme_is_bearer_and_the_rest_is_one_token() -> Result<()> {
             "\t", " \t", "\t ", "\u{b}", "\u{c}", "\u{a0}", "+", "%20", ":", ": ", "=", ", ", "/",
             "\u{3000}",
         ] {
-            let word = if between.starts_with(' ') { "malformed" } else { "missing" };
+            // A blank of whatever kind is one for some program.
+            let is_blank = between.starts_with(|first: char| !first.is_ascii_graphic());
+            let word = if is_blank { "malformed" } else { "missing" };
             add(format!("{scheme}{between}{t}").as_bytes(), word);
         }
     }
@@ -75,8 +77,6 @@ fn the_scheme_is_bearer_and_the_rest_is_one_token() -> Result<()> {
         "Bearer,Bearer @",
         "B\u{435}arer @",
         "\u{ff22}earer @",
-        "\u{feff}Bearer @",
-        "Bearer\u{200b} @",
         "realm=\"x\" Bearer @",
         "Authorization: Bearer @",
         "B\\u0065arer @",
@@ -88,6 +88,11 @@ fn the_scheme_is_bearer_and_the_rest_is_one_token() -> Result<()> {
         add(value.replace('@', t).as_bytes(), "missing");
     }
     for value in [
+        "\tBearer @",
+        "\t Bearer @",
+        "\u{a0}bearer @",
+        "\u{feff}Bearer @",
+        "Bearer\u{200b} @",
         "Bearer @,@",
         "Bearer @, @",
         "Bearer @ @",
@@ -126,7 +131,7 @@ fn the_scheme_is_bearer_and_the_rest_is_one_token() -> Result<()> {
     }
     for byte in (0x01..=0x08).chain(0x0e..=0x1f).chain(0x7f..=0xff) {
         add(&[b"Bearer ", &[byte][..], t.as_bytes()].concat(), "malformed");
-        add(&[b"Bearer", &[byte][..], b" ", t.as_bytes()].concat(), "missing");
+        add(&[b"Bearer", &[byte][..], b" ", t.as_bytes()].concat(), "malformed");
         add(&[b"Bearer ", t.as_bytes(), &[byte]].concat(), "malformed");
     }
     for value in [
@@ -328,4 +333,35 @@ fn a_token_in_another_place_is_none() -> Result<()> {
         nginx.finish()?;
     }
     Ok(())
+}
+
+/// What an upstream reads as a bearer token must not pass for none at all.
+#[test]
+fn a_bearer_token_that_only_upstreams_find_does_not_pass_as_none() -> Result<()> {
+    let nginx = Nginx::start(format!(
+        "jwt_kids {{ k1 {SECRET}; }}
+        location /optional {{ jwt optional; {SERVE} }}
+        location /both {{ jwt_token bearer cookie:tok; {SERVE} }}
+        location /arg {{ jwt optional; jwt_token arg:access_token; {SERVE} }}
+        location /cookie {{ jwt optional; jwt_token cookie:access_token; {SERVE} }}"
+    ))?;
+    let (good, forged) = tokens()?;
+    for line in [format!("\tBearer {forged}"), format!("Bearer\t{forged}")] {
+        let request = || nginx.request().header("Authorization", &line);
+        let optional = request().target("/optional").send()?;
+        assert_eq!(optional.verdict(), (401, "malformed"), "{line:?}");
+        let both = request().target("/both").header("Cookie", format!("tok={good}")).send()?;
+        assert_eq!(both.verdict(), (401, "malformed"), "{line:?}");
+    }
+    // PHP takes a bracket that is not closed for an underscore.
+    for name in ["access[token", "access%5btoken"] {
+        for query in [format!("{name}={forged}"), format!("access_token={good}&{name}={forged}")] {
+            let answer = nginx.get(&format!("/arg?{query}"))?;
+            assert_eq!(answer.verdict(), (401, "malformed"), "{query}");
+        }
+        let cookies = format!("{name}={forged}; access_token={good}");
+        let answer = nginx.request().target("/cookie").header("Cookie", cookies).send()?;
+        assert_eq!(answer.verdict(), (401, "malformed"), "{name}");
+    }
+    nginx.finish()
 }

@@ -1,15 +1,18 @@
 //! Tokens in header lines.
 
 use super::found::Found;
+use super::spelling::is_blank;
 
 /// The bearer token in the `Authorization` lines (RFC 6750 section 2.1): the scheme in any case, spaces,
-/// the token. With another scheme there is no token; the scheme without a token is unusable.
+/// the token. With another scheme there is no token. The scheme without a token is unusable, and so is one
+/// with a tab or another blank before or after it: nginx passes the line on as it is, and many programs
+/// trim it and split it at any white space.
 pub fn bearer<'r>(lines: impl Iterator<Item = &'r [u8]>) -> Found<'r> {
     match Found::of(lines) {
         Found::One(line) => match strip_bearer(line) {
             Some(b"") => Found::Unusable,
             Some(token) => Found::One(token),
-            None if line.eq_ignore_ascii_case(b"bearer") => Found::Unusable,
+            None if others_read_bearer(line) => Found::Unusable,
             None => Found::Absent,
         },
         other => other,
@@ -26,6 +29,15 @@ pub fn header<'r>(mut lines: impl Iterator<Item = (&'r [u8], &'r [u8])>, name: &
         }
         _ => Found::Unusable,
     }
+}
+
+/// Whether some program takes the scheme of the line for `Bearer`.
+fn others_read_bearer(line: &[u8]) -> bool {
+    let blanks = line.iter().take_while(|byte| is_blank(**byte)).count();
+    let rest = line.get(blanks..).unwrap_or_default();
+    rest.split_at_checked("Bearer".len()).is_some_and(|(scheme, rest)| {
+        scheme.eq_ignore_ascii_case(b"Bearer") && rest.first().is_none_or(|byte| is_blank(*byte))
+    })
 }
 
 fn strip_bearer(line: &[u8]) -> Option<&[u8]> {
@@ -49,7 +61,18 @@ mod tests {
         for empty in ["Bearer", "bearer", "Bearer ", "Bearer   "] {
             assert_eq!(of(empty), Found::Unusable, "{empty:?}");
         }
-        for other in ["", "Basic abc", "xxBearer abc", "Bearer\tabc", "Bearerabc", "abc", "Beare"] {
+        for others in [
+            "\tBearer abc",
+            " \t bearer abc",
+            "Bearer\tabc",
+            "Bearer\u{b}abc",
+            "Bearer\u{a0}abc",
+            "\u{feff}Bearer abc",
+            "\tBearer",
+        ] {
+            assert_eq!(of(others), Found::Unusable, "{others:?}");
+        }
+        for other in ["", "Basic abc", "xxBearer abc", "Bearerabc", "Bearer=abc", "abc", "Beare"] {
             assert_eq!(of(other), Found::Absent, "{other:?}");
         }
         assert_eq!(bearer([&b"Bearer a"[..], b"Bearer a"].into_iter()), Found::Unusable);

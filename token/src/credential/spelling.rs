@@ -2,13 +2,22 @@
 
 /// Whether some program takes `found` for `name`. Programs ignore case (nginx, ASP.NET), decode names,
 /// trim everything but visible ASCII, take `.` or a space for `_`, end a name at a NUL or at the `[` of
-/// an array (PHP, Rails, Express), or drop a `?` at the beginning of the query.
+/// an array (PHP, Rails, Express), take a `[` that is not closed for `_` (PHP), or drop a `?` at the
+/// beginning of the query.
 pub fn is_spelling(found: &[u8], name: &[u8]) -> bool {
+    let may_have_bracket = |text: &[u8]| text.iter().any(|byte| matches!(byte, b'[' | b'%'));
+    let reads = |ends| is_reading(Letters { rest: found, ends }, Letters { rest: name, ends });
+    // Most names have none, and are read once.
+    reads(b"\0[") || (may_have_bracket(found) || may_have_bracket(name)) && reads(b"\0")
+}
+
+/// Whether the letters are the same for some program.
+fn is_reading(found: Letters<'_>, name: Letters<'_>) -> bool {
     let is_before = |byte: &u8| is_blank(*byte) || *byte == b'?';
-    let mut found = Letters(found).skip_while(is_before);
-    let mut name = Letters(name).skip_while(is_before);
+    let mut found = found.skip_while(is_before);
+    let mut name = name.skip_while(is_before);
     let same = |a: u8, b: u8| {
-        let fold = |byte| if matches!(byte, b'.' | b' ') { b'_' } else { byte };
+        let fold = |byte| if matches!(byte, b'.' | b' ' | b'[') { b'_' } else { byte };
         fold(a) == fold(b)
     };
     loop {
@@ -25,8 +34,11 @@ pub(super) fn is_blank(byte: u8) -> bool {
     !byte.is_ascii_graphic()
 }
 
-/// The decoded bytes of a name in lower case, up to a NUL or a `[`.
-struct Letters<'n>(&'n [u8]);
+/// The decoded bytes of a name in lower case, up to one that `ends` it.
+struct Letters<'n> {
+    rest: &'n [u8],
+    ends: &'static [u8],
+}
 
 impl Iterator for Letters<'_> {
     type Item = u8;
@@ -34,7 +46,7 @@ impl Iterator for Letters<'_> {
     fn next(&mut self) -> Option<u8> {
         let hex = |digit: u8| Some(char::from(digit).to_digit(16)? as u8);
         let pair = |high, low| Some(hex(high)? << 4 | hex(low)?);
-        let (byte, len) = match *self.0 {
+        let (byte, len) = match *self.rest {
             [] => return None,
             [b'%', high, low, ..] if pair(high, low).is_some() => (pair(high, low)?, 3),
             // ASP's `%u0041`.
@@ -44,11 +56,11 @@ impl Iterator for Letters<'_> {
             [b'+', ..] => (b' ', 1),
             [byte, ..] => (byte, 1),
         };
-        if matches!(byte, b'\0' | b'[') {
-            self.0 = b"";
+        if self.ends.contains(&byte) {
+            self.rest = b"";
             return None;
         }
-        self.0 = self.0.get(len..).unwrap_or_default();
+        self.rest = self.rest.get(len..).unwrap_or_default();
         Some(byte.to_ascii_lowercase())
     }
 }
@@ -86,6 +98,9 @@ mod tests {
             "a_tok[]",
             "a_tok%5B1%5D",
             "a_tok%00",
+            "a[tok",
+            "a%5Btok",
+            "A[TOK%00",
             "+a_tok",
             "a_tok%20",
             "a_tok\u{200b}",
@@ -96,7 +111,10 @@ mod tests {
         ] {
             assert!(called(it), "{it:?}");
         }
-        for other in ["", "a", "a_to", "a_toks", "xa_tok", "a-tok", "a__tok", "a_tok x", "%"] {
+        for other in [
+            "", "a", "a_to", "a_toks", "xa_tok", "a-tok", "a[to", "a[[tok", "a__tok", "a_tok x",
+            "%",
+        ] {
             assert!(!called(other), "{other:?}");
         }
         for any in ["", "%", "%4", "%zz", "%u00", "é", "a b", "[", "tok"] {
