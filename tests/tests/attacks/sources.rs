@@ -356,7 +356,7 @@ fn a_bearer_token_that_only_upstreams_find_does_not_pass_as_none() -> Result<()>
     // PHP takes a bracket that is not closed for an underscore.
     for name in ["access[token", "access%5btoken"] {
         for query in [format!("{name}={forged}"), format!("access_token={good}&{name}={forged}")] {
-            let answer = nginx.get(&format!("/arg?{query}"))?;
+            let answer = nginx.get(format!("/arg?{query}"))?;
             assert_eq!(answer.verdict(), (401, "malformed"), "{query}");
         }
         let cookies = format!("{name}={forged}; access_token={good}");

@@ -264,18 +264,18 @@ fn a_rule_may_answer_with_any_error() -> Result<()> {
     ))?;
     let (guest, admin) = (token(&json!({}))?, token(&json!({ "role": "admin" }))?);
     for status in statuses {
-        let refused = nginx.bearer(&format!("/{status}"), &guest)?;
+        let refused = nginx.bearer(format!("/{status}"), &guest)?;
         assert_eq!(refused.verdict(), (status, "denied"));
         // Only these two ask for credentials.
         let challenged = !refused.all("WWW-Authenticate").is_empty();
         assert_eq!(challenged, matches!(status, 401 | 403), "{status}");
-        assert_eq!(nginx.bearer(&format!("/{status}"), &admin)?.verdict(), (200, "ok"));
+        assert_eq!(nginx.bearer(format!("/{status}"), &admin)?.verdict(), (200, "ok"));
         // Without a token it is the usual answer.
-        assert_eq!(nginx.get(&format!("/{status}"))?.status, 401);
+        assert_eq!(nginx.get(format!("/{status}"))?.status, 401);
         // nginx's own modules come later, and their 403 replaces all but a 401.
         let expected = if status == 401 { 401 } else { 403 };
-        assert_eq!(nginx.bearer(&format!("/any/{status}"), &guest)?.status, expected);
-        assert_eq!(nginx.bearer(&format!("/any/{status}?a=1"), &guest)?.status, 200);
+        assert_eq!(nginx.bearer(format!("/any/{status}"), &guest)?.status, expected);
+        assert_eq!(nginx.bearer(format!("/any/{status}?a=1"), &guest)?.status, 200);
     }
     assert_eq!(nginx.bearer("/plus", &guest)?.verdict(), (404, "denied"));
     nginx.finish()
