@@ -16,8 +16,8 @@ fn read(answer: &[u8], size: usize) -> Result<Answer, String> {
     reader.finish().map_err(|error| error.to_string())
 }
 
-/// An answer must give the same result whatever the pieces that it arrives in. A URI must give a request
-/// line of exactly one request, whose path does not climb.
+/// An answer must give the same result however it is split into pieces. A URI must give the request
+/// line of exactly one request, whose path has no `..`.
 pub fn answer(input: &[u8]) {
     let whole = read(input, input.len().max(1));
     for size in [1, 2, 7, 1000] {

@@ -1,7 +1,7 @@
-//! What the fuzz targets do with an input. Each checks that the core does not panic, and that its answer
-//! is right, mostly by computing it again in a naive way.
+//! The functions of the fuzz targets. Each checks that the core does not panic and that its answer
+//! is right, mostly by computing the answer again in a naive way.
 
-// A finding is a panic.
+// A target reports a finding by a panic.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod fetched;
@@ -65,12 +65,12 @@ struct Judges {
     plain: Policy,
     strict: Policy,
     providers: Trust,
-    /// Each policy again, with a cache.
+    /// The strict policy and the providers again, for checks with the cache.
     cached: [Trust; 2],
 }
 
 thread_local! {
-    /// A cache that is soon full, used by both judges.
+    /// A small cache, which is soon full; both entries of `cached` share it.
     static CACHE: Cache = Cache::new(64 * 1024).expect("random numbers");
 }
 
@@ -103,13 +103,13 @@ static JUDGES: LazyLock<Judges> = LazyLock::new(|| {
     }
 });
 
-/// Everything that a result contains.
+/// The parts of a result that must be equal with and without the cache.
 fn told(answer: &Result<Verified, Refusal>) -> Result<(usize, &str, &str), &Refusal> {
     answer.as_ref().map(|it| (it.provider, it.header.text(), it.payload.text()))
 }
 
-/// A token as it is, or a header and a payload that are signed here, so that they reach the parsers after
-/// the signature.
+/// The input is a token, or a header and a payload. Those are signed here, so that they pass the
+/// signature check and reach the parsers behind it.
 pub fn token(input: &[u8]) {
     let judges = &*JUDGES;
     let [header, payload] = parts(input);
@@ -125,7 +125,7 @@ pub fn token(input: &[u8]) {
     let provider = judges.providers.check(token, NOW, |_| LiveInputs::default());
     let jws = judges.plain.verify_jws(token, NOW);
     for (trust, answer) in judges.cached.iter().zip([&strict, &provider]) {
-        // The second time the cache knows it, if it was accepted.
+        // At the second check the cache knows the token, if the first accepted it.
         for _ in 0..2 {
             let again = CACHE
                 .with(|cache| trust.check_cached(token, NOW, |_| LiveInputs::default(), Some(cache)));
@@ -133,7 +133,7 @@ pub fn token(input: &[u8]) {
         }
     }
     if let Ok(verified) = &plain {
-        // Only what was signed here can be accepted, and only if it is strict JSON.
+        // Only a token that was signed here can be accepted, and only if it is strict JSON.
         assert!(signed.is_some() && token.len() <= MAX_TOKEN_LEN);
         assert_eq!(verified.payload.text().as_bytes(), payload);
         assert_eq!(verified.header.text().as_bytes(), header);
@@ -141,7 +141,7 @@ pub fn token(input: &[u8]) {
         let claims: serde_json::Value = serde_json::from_slice(payload).expect("JSON");
         assert_eq!(header["alg"], "HS256");
         assert!(header.get("crit").is_none() && claims.is_object());
-        // As a double it may be rounded down to now.
+        // `>=`, because the conversion to a double may round `exp` down to now.
         assert!(claims.get("exp").is_none_or(|exp| exp.as_f64().expect("a number") >= NOW as f64));
         assert!(claims.get("nbf").is_none_or(|nbf| nbf.as_f64().expect("a number") <= NOW as f64));
         assert!(jws.is_ok());
@@ -173,7 +173,7 @@ pub fn token(input: &[u8]) {
 
 // --- keys -------------------------------------------------------------------------------------
 
-/// A key file, and what a configuration may say about it.
+/// The input is a key file; it is read with and without a kid from the configuration.
 pub fn keys(input: &[u8]) {
     for kid in [None, Some("kid")] {
         match load_keys(input, kid) {
@@ -186,7 +186,7 @@ pub fn keys(input: &[u8]) {
             assert!(loaded.keys.len() <= MAX_PUBLISHED_KEYS && loaded.warnings.len() <= 12);
             usable(loaded);
         }
-        // A file is read more strictly.
+        // A key file is read more strictly than published keys.
         Err(_) if input.len() < 8_000 => assert!(load_keys(input, None).is_err()),
         Err(_) => {}
     }
@@ -198,7 +198,7 @@ fn usable(loaded: Loaded) {
     for key in &loaded.keys {
         assert!(!key.algorithms().is_empty() && key.is_current(i64::MIN));
         for algorithm in key.algorithms().iter() {
-            // One key for each kid and algorithm.
+            // No two keys have the same kid and algorithm.
             assert!(key.kid().is_none_or(|kid| seen.insert((kid.to_owned(), algorithm))));
             for signature in [&[0; 64][..], &[1; 256], b""] {
                 assert!(!key.verify(algorithm, b"message", signature));
@@ -220,7 +220,7 @@ fn usable(loaded: Loaded) {
     }
 }
 
-/// A file of kids and secrets, and an entry of a block of them.
+/// The input is a file of kids and secrets, and also one entry of a block of kids.
 pub fn kids(input: &[u8]) {
     match load_kids(input) {
         Ok(loaded) => usable(loaded),
@@ -249,7 +249,7 @@ pub fn kids(input: &[u8]) {
     }
 }
 
-/// As `usable`, for keys that may expire.
+/// Like `usable`, for keys that may expire.
 fn usable_until(loaded: Loaded) {
     for key in &loaded.keys {
         assert!(!key.algorithms().is_empty() && key.is_secret());
@@ -259,7 +259,7 @@ fn usable_until(loaded: Loaded) {
 
 // --- rules ------------------------------------------------------------------------------------
 
-/// A payload, a path, an operator and values.
+/// The input is a payload, a claim path, an operator and values.
 pub fn rules(input: &[u8]) {
     let [payload, path, operator, values] = parts(input);
     let serde = serde_json::from_slice::<serde_json::Value>(payload);
@@ -334,14 +334,14 @@ static LINKS: LazyLock<[LinkPolicy; 3]> = LazyLock::new(|| {
     [policy(&[]), policy(&[LinkAlgorithm::HmacSha256]), LinkPolicy::Expression]
 });
 
-/// A query and the signed value of its link. The naive half computes every possible link and compares
-/// the text.
+/// The input is a query and the signed value of its link. The naive check computes every valid
+/// signature and compares the text.
 pub fn link(input: &[u8]) {
     let [query, value, resign] = parts(input);
     let (found, expiry) = (credential::argument(query, b"st"), credential::argument(query, b"e"));
     let (Found::One(given), Found::One(expires)) = (found, expiry) else { return };
     let signed = match resign.first() {
-        // Otherwise hardly any input would have a right signature.
+        // Without this, hardly any input would have a valid signature.
         Some(b'm') => naive_md5(b"mysecret", value, expires),
         Some(b'h') => naive_hmac(b"new", value, expires),
         Some(b'x') => URL_SAFE_NO_PAD.encode(Md5::digest(value)),
@@ -387,7 +387,7 @@ fn naive_hmac(secret: &[u8], value: &[u8], expires: &[u8]) -> String {
 
 // --- credentials ------------------------------------------------------------------------------
 
-/// Header lines, one after the other, then a query.
+/// The input is header lines, a query, and the name of a header, cookie or argument.
 pub fn authorization(input: &[u8]) {
     let [lines, query, name] = parts(input);
     let lines: Vec<&[u8]> = lines.split(|byte| *byte == b'\n').collect();
@@ -419,7 +419,7 @@ pub fn authorization(input: &[u8]) {
     assert_eq!(argument.or_absent() == Found::Absent, {
         matches!(argument, Found::Absent | Found::One(b""))
     });
-    // Computed in a naive way, for a name that can be one.
+    // The naive computation, for names of letters and digits only.
     if !name.is_empty() && name.iter().all(|byte| byte.is_ascii_alphanumeric()) {
         let values = |separators: &[u8], is_it: &dyn Fn(&[u8]) -> bool| -> Vec<Vec<u8>> {
             let pairs = query.split(|byte| separators.contains(byte));
@@ -444,7 +444,7 @@ pub fn authorization(input: &[u8]) {
 
 // --- lists ------------------------------------------------------------------------------------
 
-/// A list of what is revoked, and a payload.
+/// The input is a list of revoked values, and one value to look up.
 pub fn revoked(input: &[u8]) {
     let [text, payload] = parts(input);
     let read = std::str::from_utf8(text).map_err(|_| ()).and_then(|text| {
@@ -467,12 +467,12 @@ pub fn revoked(input: &[u8]) {
         let is_it = |line: &&String| {
             Number::parse(line.as_bytes()).is_some_and(|it| it.compare(number).is_eq())
         };
-        // The opposite is not true: a quoted value is not a number.
+        // The reverse need not hold: a quoted value in the list is not a number.
         assert!(!list.contains_number(number) || lines.iter().any(|line| is_it(&line)));
     }
     let Ok(payload) = std::str::from_utf8(payload) else { return };
     assert_eq!(list.contains(payload), lines.contains(payload));
-    // The same through a policy: a token whose jti is that text.
+    // The same check through a policy, with a token whose jti is that text.
     let key = || Key::hmac(SECRET, AlgorithmSet::ALL).expect("a key");
     let claims = serde_json::json!({"jti": payload}).to_string();
     let message = format!(

@@ -1,10 +1,10 @@
-//! `--hostile`: keys from providers that are bad half of the time (`villain.rs`), through locations with
-//! every kind of `proxy_cache`, under reloads, reloads that fail early and late, and killed workers. Of
-//! two nginx one keeps its workers to the end, so that what grows is seen.
+//! `--hostile`: the providers of keys misbehave half of the time (`villain.rs`). Locations fetch
+//! through every kind of `proxy_cache`. The test reloads one nginx, also with reloads that fail
+//! early or late, and kills its workers. A second nginx keeps its workers, which shows any growth.
 //!
-//! - No token passes that no published key has signed, whatever the providers do.
-//! - A good one passes while its provider is good, some seconds after it was bad.
-//! - Nobody waits longer than the longest `timeout` of his sources; old workers leave.
+//! - A token passes only if a published key has signed it, whatever the providers do.
+//! - A good token passes once its provider has been good again for some seconds.
+//! - No request waits longer than the longest `timeout` of its sources; old workers leave.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -29,16 +29,16 @@ use crate::traffic::{CLOSED, Random, Tally};
 use crate::villain::Villain;
 
 const CLIENTS: u64 = 12;
-/// Beyond what a request may wait: what a busy machine takes, or three times that with a sanitizer.
+/// A busy machine may add this to the time that a request may wait; a sanitizer, three times this.
 const SLACK: Duration = Duration::from_secs(2);
-/// How long a provider has to be good again until its keys must be there: a fetch that was begun before
-/// ends, an answer that nginx has cached or is still fetching is over, and the next fetch brings them.
+/// A provider that is good again for this long must have its keys in nginx. In this time an earlier
+/// fetch ends, nginx's cached or pending answer expires, and the next fetch brings the keys.
 const SETTLED: Duration = Duration::from_secs(14);
-/// How long an old worker may stay: as long as nginx itself may be filling its cache.
+/// How long an old worker may stay: nginx itself may need this long to fill its cache.
 const LEAVES: Duration = Duration::from_secs(14);
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// A location, its provider, the longest `timeout` of its sources, and whether nginx caches the keys.
+/// A location, its provider, its sources' longest `timeout`, and whether nginx caches the keys.
 struct Place {
     path: &'static str,
     provider: usize,
@@ -60,7 +60,7 @@ const PLACES: [Place; 7] = [
     place("/threads", 1, 1, true),
 ];
 
-/// The locations that ask the providers, and those that wait for them.
+/// The internal locations that ask the providers, and the locations that check tokens.
 fn server(villains: &[Villain]) -> Result<String> {
     let pass = |number: usize| -> Result<String> {
         let path = villains.get(number).context("a provider")?.path().display();
@@ -106,12 +106,12 @@ fn server(villains: &[Villain]) -> Result<String> {
     ))
 }
 
-/// What becomes of an nginx.
+/// What the test does to an nginx.
 #[derive(Default)]
 struct Trouble {
-    /// Whether it is reloaded and its workers are killed.
+    /// Whether the test reloads this nginx and kills its workers.
     any: bool,
-    /// When workers were killed: who was asking one has no answer.
+    /// When workers were killed: a request to such a worker gets no answer.
     kills: Mutex<Vec<Instant>>,
 }
 
@@ -153,14 +153,14 @@ impl<'v> Victim<'v> {
             .html("denied.json", trap.as_str())
             .html("big", "")
             .start()?;
-        // Twenty gigabytes, of which the disk has none.
+        // A sparse file: twenty gigabytes that take no space on the disk.
         File::options().write(true).open(nginx.prefix().join("html/big"))?.set_len(20 << 30)?;
         Ok(Self { nginx, server, trouble })
     }
 }
 
-/// Runs it for so long; `memory` says whether what processes hold is judged, which a sanitizer's do not
-/// give back.
+/// Runs the test for `time`. `memory` says whether growth of memory is a failure; it is `false`
+/// with a sanitizer, which does not give memory back.
 pub(crate) fn soak(time: Duration, memory: bool) -> Result<()> {
     let folder = tempfile::Builder::new().prefix("nta-villains-").tempdir_in("/tmp")?;
     let villains = (0..4).map(|n| Villain::new(folder.path(), n)).collect::<Result<Vec<_>>>()?;
@@ -204,7 +204,7 @@ pub(crate) fn soak(time: Duration, memory: bool) -> Result<()> {
         });
         tell(&villains, began.elapsed(), &tally);
         let judged = watched.and_then(|watched| judge(&victims, &watched, memory));
-        // Nobody hangs any more when nginx is to leave.
+        // The providers stop first, so that no fetch hangs when nginx has to stop.
         drop(stopped);
         let all = &tally.all;
         let mut wrong: Vec<String> =
@@ -213,7 +213,7 @@ pub(crate) fn soak(time: Duration, memory: bool) -> Result<()> {
             let first = all.examples.iter().take(30).map(String::as_str).collect::<Vec<_>>();
             wrong.push(format!("{} failures:\n{}", all.failures, first.join("\n")));
         }
-        // Their logs are judged here: no alert, no sanitizer's report, no worker that died by itself.
+        // `finish` judges the logs: no alert, no sanitizer's report, no worker that died by itself.
         for victim in victims {
             let name = if victim.trouble.any { "the troubled nginx" } else { "the steady nginx" };
             wrong.extend(victim.nginx.finish().err().map(|error| format!("{name}: {error}")));
@@ -223,7 +223,7 @@ pub(crate) fn soak(time: Duration, memory: bool) -> Result<()> {
     })
 }
 
-/// Has the providers stop, however the run ends.
+/// Stops the providers, however the run ends.
 struct Stop<'s>(&'s AtomicBool);
 
 impl Drop for Stop<'_> {
@@ -242,19 +242,19 @@ struct Watched {
     master_files: Series,
     steady: Series,
     steady_files: Series,
-    /// Since when a worker is leaving.
+    /// The time at which each leaving worker was first seen.
     leaving: HashMap<u32, Instant>,
     stayed: Vec<String>,
 }
 
-/// Reloads one nginx, well and badly, kills workers of it, and measures both.
+/// Reloads one nginx, with good and bad configurations, kills its workers, and measures both nginx.
 fn make_trouble(began: Instant, time: Duration, victims: &[Victim<'_>; 2]) -> Result<Watched> {
     let [steady, troubled] = victims;
     let mut watched = Watched::default();
     let mut random = Random(0x2545_f491_4f6c_dd1d);
     let (calm, master) = (memory::master(&steady.nginx)?, memory::master(&troubled.nginx)?);
     let steady_workers = memory::workers(calm)?;
-    // Taken, so that nginx cannot have it.
+    // The test holds this port, so that nginx cannot bind to it.
     let taken = TcpListener::bind("127.0.0.1:0")?;
     let port = taken.local_addr()?.port();
     while began.elapsed() < time {
@@ -288,7 +288,7 @@ fn make_trouble(began: Instant, time: Duration, victims: &[Victim<'_>; 2]) -> Re
     Ok(watched)
 }
 
-/// Reloads with a server that nginx must refuse, and waits until it has.
+/// Reloads with a server that nginx must refuse, and waits until nginx logs the refusal.
 fn fail_reload(victim: &Victim<'_>, more: &str, told: &str) -> Result<()> {
     let server = format!("{} {more}", victim.server);
     victim.nginx.configure(|builder| builder.server(server))?;
@@ -300,7 +300,7 @@ fn fail_reload(victim: &Victim<'_>, more: &str, told: &str) -> Result<()> {
     })
 }
 
-/// Kills a worker, whatever it is doing, and waits for another in its place.
+/// Kills a worker, whatever it is doing, and waits until nginx has replaced it.
 fn kill_one(victim: &Victim<'_>, master: u32, random: &mut Random) -> Result<bool> {
     let serving: Vec<u32> = memory::workers(master)?
         .into_iter()
@@ -308,8 +308,8 @@ fn kill_one(victim: &Victim<'_>, master: u32, random: &mut Random) -> Result<boo
         .collect();
     let Some(&pid) = serving.get(random.below(serving.len())) else { return Ok(false) };
     let pid = Pid::from_raw(pid.try_into()?).context("a process id")?;
-    // Noted before, since a client may see the end of its connection before this thread goes on; and
-    // after, since this thread may be held up in between.
+    // The time is noted before the kill, because a client may see its connection end before this
+    // thread goes on, and after it, because this thread may be held up in between.
     victim.trouble.kills().push(Instant::now());
     kill_process(pid, Signal::KILL).context("killing a worker")?;
     victim.trouble.kills().push(Instant::now());
@@ -330,7 +330,7 @@ fn watch_leaving(watched: &mut Watched, master: u32) -> Result<()> {
         let since = watched.leaving.entry(pid).or_insert_with(Instant::now);
         if since.elapsed() > patience(LEAVES) {
             watched.stayed.push(format!("worker {pid} has been leaving for {:?}", since.elapsed()));
-            // Told once.
+            // Each worker is reported only once.
             *since = Instant::now() + Duration::from_secs(3600);
         }
     }
@@ -384,7 +384,7 @@ fn judge(victims: &[Victim<'_>; 2], watched: &Watched, memory: bool) -> Result<(
     Ok(())
 }
 
-/// What clients send, and what it is.
+/// The tokens that clients send; a bad one has a name for the report.
 struct Tokens {
     good: Vec<String>,
     bad: Vec<(&'static str, String)>,
@@ -392,7 +392,7 @@ struct Tokens {
 
 impl Tokens {
     fn new() -> Result<Self> {
-        // They outlive any run.
+        // The tokens must not expire during a run.
         let exp = module_tests::now() + 24 * 60 * 60;
         let one = |n: usize, kid: &str| {
             let fill = "x".repeat(n % 5 * 1000);
@@ -412,7 +412,7 @@ impl Tokens {
     }
 }
 
-/// What came of the requests of a client, or of all.
+/// The results of the requests of one client, or of all clients.
 #[derive(Default)]
 struct Counted {
     all: Tally,
@@ -481,8 +481,8 @@ impl<'c> Client<'c> {
         if self.random.below(2) == 0 {
             request = request.keep_alive();
         }
-        // nginx itself leaves what it was updating as it was when a worker is killed: its cache may then
-        // give the old answer until that is dropped.
+        // When a worker is killed while it updates a cache entry, nginx does not finish the update:
+        // its cache may then give the old answer until nginx drops the entry.
         let judged = !(self.trouble.any && place.cached);
         let settled = || villain.good_for().is_some_and(|time| time >= SETTLED);
         let before = settled();
@@ -511,7 +511,7 @@ impl<'c> Client<'c> {
         Some(())
     }
 
-    /// The status. A connection that nginx has closed as it was idle is opened again, once.
+    /// Gives the status. If nginx has closed an idle connection, the client opens a new one, once.
     fn answer(&mut self, request: &Request) -> Result<u16> {
         let kept = self.kept.take().filter(|_| request.keeps_alive());
         let reused = kept.is_some();

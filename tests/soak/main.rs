@@ -1,11 +1,11 @@
 //! Keeps two nginx busy with good, bad, huge and malformed requests for a chosen time, and compares
-//! every answer with the one that is due. One of the two is reloaded all the while, with other key
-//! files each time and now and then with a broken one; the other keeps its workers to the end. The
-//! memory of masters and workers must stay flat, and nobody may die or complain.
+//! every answer with the expected one. The test reloads one nginx again and again, each time with
+//! different key files and sometimes with a broken one. The other nginx keeps its workers. The
+//! memory of masters and workers must stay flat, and no process may die or log an alert.
 //!
-//! `./build.sh soak [SECONDS]` and `./build.sh soak --reloads COUNT` run it; `./build.sh soak --keys
-//! [SECONDS]` is another run, with keys from a provider that rotates them (`rotation.rs`), and
-//! `./build.sh soak --hostile [SECONDS]` one with providers that do everything wrong (`hostile.rs`).
+//! `./build.sh soak [SECONDS]` and `./build.sh soak --reloads COUNT` run this test. Other runs are
+//! `./build.sh soak --keys [SECONDS]`, with a provider that rotates its keys (`rotation.rs`), and
+//! `./build.sh soak --hostile [SECONDS]`, with providers that do everything wrong (`hostile.rs`).
 
 mod hostile;
 mod memory;
@@ -27,19 +27,19 @@ use crate::traffic::Tally;
 /// The number of clients that ask each nginx, one request after the other.
 const CLIENTS: u64 = 2;
 const WORKERS: u32 = 2;
-/// Of that many reloads one is of a broken configuration, which nginx must refuse.
+/// One of this many reloads has a broken key file, and nginx must refuse it.
 const BROKEN: usize = 10;
 
-/// How long it goes on: for a time, or for a number of reloads.
+/// Which test runs and how long: for a time, or for a number of reloads.
 #[derive(Clone, Copy)]
 struct Plan {
     time: Option<Duration>,
     reloads: Option<usize>,
-    /// With keys from a provider that rotates them.
+    /// Whether to run the test with a provider that rotates its keys.
     keys: bool,
-    /// With keys from providers that do everything wrong.
+    /// Whether to run the test with providers that do everything wrong.
     hostile: bool,
-    /// Whether memory is judged in that run.
+    /// Whether the run with such providers fails when memory grows.
     memory: bool,
 }
 
@@ -76,8 +76,8 @@ impl Plan {
             || self.reloads.is_some_and(|wanted| reloads >= wanted)
     }
 
-    /// The time between two reloads: a little under a second, and none where a number of them is
-    /// asked for.
+    /// The time between two reloads: a little over half a second, or almost none if the run is for
+    /// a number of reloads.
     fn pause(self) -> Duration {
         if self.reloads.is_some() { Duration::from_millis(20) } else { Duration::from_millis(600) }
     }
@@ -144,12 +144,12 @@ fn soak(plan: Plan) -> Result<()> {
     }
     ensure!(tally.failures == 0, "wrong answers:\n{}", tally.examples.join("\n"));
     ensure!(grown.is_empty(), "{}", grown.join("; "));
-    // Their logs are judged here: no alert, no emergency, no worker that died.
+    // `finish` judges the logs: no alert, no emergency, no worker that died.
     steady.finish().context("the steady nginx")?;
     reloaded.finish().context("the reloaded nginx")
 }
 
-/// What was measured on the way.
+/// What was measured during the run.
 #[derive(Default)]
 struct Watched {
     reloads: usize,
@@ -163,7 +163,7 @@ struct Watched {
 }
 
 impl Watched {
-    /// Prints the figures, and gives those that grew.
+    /// Prints the figures, and returns those that grew.
     fn report(&self) -> Vec<String> {
         [
             ("master that reloads, KiB", &self.reloaded_master, memory::KIB),
@@ -192,7 +192,7 @@ fn reload_and_watch(
         let round = watched.reloads + watched.refused;
         thread::sleep(plan.pause());
         for worker in memory::children(master)? {
-            // One that is just ending has nothing to tell.
+            // A worker that is just ending has no figures, which is no error.
             watched.reloaded_workers.extend(memory::resident(worker).ok());
         }
         if round % BROKEN == BROKEN - 1 {
@@ -218,8 +218,8 @@ fn reload_and_watch(
     Ok(watched)
 }
 
-/// Reloads, and returns when the workers that were there have been told to leave and as many new ones
-/// have come. nginx starts the new ones first.
+/// Reloads, and returns when all new workers have started. nginx starts them before it asks the old
+/// workers to leave.
 fn reload(nginx: &Nginx, master: u32) -> Result<()> {
     let before = memory::workers(master)?;
     nginx.signal(rustix::process::Signal::HUP)?;
@@ -229,7 +229,7 @@ fn reload(nginx: &Nginx, master: u32) -> Result<()> {
     })
 }
 
-/// Has nginx refuse a broken key file, and puts the old one back.
+/// Reloads with a broken key file, waits until nginx refuses it, and restores the old file.
 fn refuse(nginx: &Nginx, round: usize) -> Result<()> {
     let good = nginx.read(traffic::KIDS);
     nginx.put(traffic::KIDS, format!("{{\"k1\": \"round {round}"))?;

@@ -1,4 +1,4 @@
-//! What the processes of an nginx hold, as /proc tells, and whether it grew.
+//! Reads from /proc how much memory and how many files nginx holds, and judges whether that grew.
 
 use std::fs;
 
@@ -6,16 +6,16 @@ use anyhow::{Context, Result};
 use module_tests::Nginx;
 pub(crate) use module_tests::{open_files, resident};
 
-/// By how much a median may be above an earlier one: a fixed part, and one in a hundred parts of it.
+/// How far a median may be above an earlier one: a fixed amount plus a percentage of the earlier.
 #[derive(Clone, Copy)]
 pub(crate) struct Tolerance {
     fixed: u64,
     percent: u64,
 }
 
-/// Memory: what an allocator keeps varies with the sizes of the key files by about this much.
+/// Memory: what an allocator keeps varies by about this much with the sizes of the key files.
 pub(crate) const KIB: Tolerance = Tolerance { fixed: 1024, percent: 3 };
-/// Open files: connections that a client has given up stay for some seconds (`lingering_timeout`).
+/// Open files: a connection stays for some seconds after its client left (`lingering_timeout`).
 pub(crate) const FILES: Tolerance = Tolerance { fixed: 64, percent: 0 };
 
 /// Measurements in the order in which they were made.
@@ -27,9 +27,9 @@ impl Series {
         self.0.extend(measured);
     }
 
-    /// Compares the medians of the first and the last quarter of what came after the warm-up, the
-    /// first tenth. Prints them, and tells if the later one is above the other by more than the
-    /// tolerance.
+    /// Leaves out the first tenth as a warm-up, and compares the medians of the first and the last
+    /// quarter of the rest. Prints both, and returns a message if the later median is above the
+    /// earlier one by more than the tolerance.
     pub(crate) fn judge(&self, name: &str, tolerance: Tolerance) -> Option<String> {
         let warm = self.0.get(self.0.len() / 10..).unwrap_or_default();
         let quarter = warm.len().div_ceil(4);
@@ -58,14 +58,14 @@ pub(crate) fn children(pid: u32) -> Result<Vec<u32>> {
     text.split_whitespace().map(|pid| pid.parse().context("a process id")).collect()
 }
 
-/// The process ids of the workers of a master, those that are leaving included; its cache has processes of
-/// its own.
+/// The process ids of a master's workers, including those that are leaving, but without the cache
+/// processes of nginx.
 pub(crate) fn workers(master: u32) -> Result<Vec<u32>> {
     let children = children(master)?.into_iter();
     Ok(children.filter(|pid| title(*pid).contains("worker process")).collect())
 }
 
-/// What a process calls itself; nothing when it is gone.
+/// The command line of a process; empty if the process is gone.
 pub(crate) fn title(pid: u32) -> String {
     let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     String::from_utf8_lossy(&bytes).into_owned()

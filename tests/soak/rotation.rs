@@ -1,9 +1,9 @@
-//! `--keys`: keys fetched from a provider that rotates them every two seconds, 64 connections, two
-//! workers, and a reload every second. No answer may be wrong, no request may be lost, and memory must
-//! stay flat.
+//! `--keys`: nginx fetches keys from a provider that rotates them every two seconds, with 64
+//! connections, two workers, and a reload every second. No answer may be wrong, no request may be
+//! lost, and memory must stay flat.
 //!
-//! The provider rotates as it should: a key is published one rotation before anything is signed with
-//! it, and is gone with the first rotation after.
+//! The provider rotates correctly: it publishes a key one rotation before the key signs tokens, and
+//! removes it when the next key starts to sign.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
@@ -24,13 +24,13 @@ use crate::traffic::{CLOSED, Random, Tally};
 const CONNECTIONS: u64 = 64;
 const RELOAD: Duration = Duration::from_secs(1);
 const ROTATION: Duration = Duration::from_secs(2);
-/// The provider answers at once: who waits longer than this has waited for nothing.
+/// The provider answers at once, so no request has a reason to wait longer than this.
 const LIMIT: Duration = Duration::from_secs(3);
 
 static KEYS: [(&str, &Key); 4] =
     [("ES256", &P256), ("EdDSA", &ED25519), ("ES256", &P256_OTHER), ("ES384", &P384)];
 
-/// The key pair of a rotation: none has the kid of another.
+/// The key pair of a rotation; each has its own kid.
 fn key(rotation: usize) -> Result<(&'static str, &'static Key, String)> {
     let (alg, key) = KEYS.get(rotation % KEYS.len()).context("a key")?;
     Ok((alg, key, format!("k-{rotation}")))
@@ -41,7 +41,7 @@ fn jwk(rotation: usize) -> Result<Value> {
     key.jwk(&json!({ "kid": kid }))
 }
 
-/// What the provider publishes: the key that signs now, and the one that will.
+/// What the provider publishes: the key that signs now, and the next one.
 fn published(rotation: usize) -> Result<Behaviour> {
     Ok(Behaviour::Keys(jwk_set(&[jwk(rotation)?, jwk(rotation + 1)?])))
 }
@@ -51,9 +51,9 @@ struct Round {
     rotation: usize,
     /// Signed by the current key.
     good: String,
-    /// Names the current key, but another has signed it.
+    /// Names the current key, but is signed by another.
     forged: String,
-    /// Signed by a key that has been gone for one rotation at least.
+    /// Signed by a key that was removed at least one rotation ago.
     gone: Option<String>,
 }
 
@@ -75,7 +75,7 @@ fn read(round: &RwLock<Round>) -> RwLockReadGuard<'_, Round> {
     round.read().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Runs it for so long.
+/// Runs the test for `time`.
 pub(crate) fn soak(time: Duration) -> Result<()> {
     let provider = Provider::start(published(0)?)?;
     let nginx = Nginx::builder()
@@ -116,8 +116,8 @@ pub(crate) fn soak(time: Duration) -> Result<()> {
     nginx.finish()
 }
 
-/// Publishes the next keys every two seconds, and has tokens signed by them from then on. Gives the
-/// number of rotations.
+/// Publishes the next keys every two seconds, and signs the tokens with them from then on. Returns
+/// the number of rotations.
 fn rotate_until(stop: &AtomicBool, provider: &Provider, round: &RwLock<Round>) -> Result<usize> {
     let began = Instant::now();
     let mut rotation = 0;
@@ -129,7 +129,7 @@ fn rotate_until(stop: &AtomicBool, provider: &Provider, round: &RwLock<Round>) -
         }
         rotation += 1;
         let fresh = Round::new(rotation)?;
-        // Whoever reads the round meanwhile waits: what is signed and what is published change as one.
+        // The lock makes readers wait, so that tokens and published keys change together.
         let mut round = round.write().unwrap_or_else(PoisonError::into_inner);
         provider.set(published(rotation)?);
         *round = fresh;
@@ -153,7 +153,7 @@ fn reload_and_watch(began: Instant, time: Duration, nginx: &Nginx) -> Result<Wat
         let due = RELOAD * u32::try_from(watched.reloads + 1)?;
         thread::sleep(due.saturating_sub(began.elapsed()));
         for worker in memory::children(master)? {
-            // One that is just ending has nothing to tell.
+            // A worker that is just ending has no figures, which is no error.
             watched.workers.extend(memory::resident(worker).ok());
             watched.worker_files.extend(memory::open_files(worker).ok());
         }
@@ -165,7 +165,7 @@ fn reload_and_watch(began: Instant, time: Duration, nginx: &Nginx) -> Result<Wat
     Ok(watched)
 }
 
-/// Prints the figures, and fails where one is not as it should be.
+/// Prints the figures, and fails if one is not as expected.
 fn judge(
     nginx: &Nginx,
     elapsed: Duration,
@@ -203,10 +203,10 @@ fn judge(
     ensure!(all.failures == 0, "wrong answers:\n{}", all.examples.join("\n"));
     ensure!(logged == answers, "nginx logged {logged} requests, and answered {answers}");
     ensure!(grown.is_empty(), "{}", grown.join("; "));
-    // Nothing here takes long but a fetch, and that no request has to wait for but the first.
+    // Only a fetch takes long here, and only the first request has to wait for one.
     ensure!(tally.slowest < Duration::from_secs(5), "an answer took {:.0?}", tally.slowest);
-    // One a second, one for each new configuration and for each worker that leaves, which shares no
-    // longer, and now and then one for an unknown kid.
+    // One fetch a second, one for each new configuration, one for each leaving worker, because it
+    // no longer shares keys, and sometimes one for an unknown kid.
     let seconds = usize::try_from(elapsed.as_secs())?;
     let leaving = watched.reloads * usize::try_from(WORKERS)?;
     let expected = seconds + watched.reloads + leaving + seconds / 5;
@@ -215,7 +215,7 @@ fn judge(
     Ok(())
 }
 
-/// What came of the requests of a client, or of all.
+/// The results of the requests of one client, or of all clients.
 #[derive(Default)]
 struct Counted {
     all: Tally,
@@ -235,7 +235,7 @@ impl Counted {
 
 struct Client {
     request: Request,
-    /// The connection that stays, while nginx lets it.
+    /// The connection that stays open, until nginx closes it.
     kept: Option<Connection>,
     random: Random,
     counted: Counted,
@@ -278,7 +278,7 @@ impl Client {
         let (counted, later) = (&mut self.counted, read(round).rotation);
         match answer {
             Ok(got) if got == wanted => counted.all.predicted(got),
-            // Its key went while it was under way.
+            // The provider rotated while the request was under way.
             Ok(401) if wanted == 200 && later != rotation => counted.between += 1,
             Ok(got) => counted.all.fail(format!("{what} of {rotation}: {got}, not {wanted}")),
             Err(error) => counted.all.fail(format!("{what} of {rotation}: {error:#}")),
@@ -288,9 +288,9 @@ impl Client {
         }
     }
 
-    /// The status. A connection that ends before anything of an answer has come is one that nginx
-    /// closed as it was idle: the request goes over another, once. If nginx had taken it all the same,
-    /// its log has a line more than there were answers.
+    /// Gives the status. If a connection ends before any part of an answer, nginx closed it as
+    /// idle, and the client sends the request once more over a new connection. If nginx had taken
+    /// the first request after all, its log has one more line than there were answers.
     fn answer(&mut self, request: &Request) -> Result<u16> {
         match self.send(request) {
             Err(error) if error.to_string().starts_with(CLOSED) => {

@@ -1,4 +1,4 @@
-//! The configuration, the requests and what each must get.
+//! The configuration, the requests, and the status that each request must get.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,13 +14,13 @@ use serde_json::{Map, Value, json};
 
 /// The key file that changes with every reload.
 pub(crate) const KIDS: &str = "kids.json";
-/// What nginx says of a broken one.
+/// What nginx logs about a broken key file.
 pub(crate) const REFUSED: &str = "\"jwt_kids_file\" failed";
 
-/// No answer may take longer.
+/// No answer may take longer than this.
 const LIMIT: Duration = Duration::from_secs(15);
 
-/// Starts an nginx whose configuration has a piece of everything that the module allocates.
+/// Starts an nginx whose configuration uses everything for which the module allocates memory.
 pub(crate) fn start(workers: u32) -> Result<Nginx> {
     let keys = [("rsa", &RSA), ("p256", &P256), ("ed", &ED25519)]
         .into_iter()
@@ -76,7 +76,7 @@ pub(crate) fn start(workers: u32) -> Result<Nginx> {
         .start()
 }
 
-/// The two secrets that count, among others that come and go.
+/// A key file with the two secrets that are used, among others that change with each round.
 fn kids(round: usize) -> String {
     let mut pairs = Map::from_iter([("k1".to_owned(), json!(SECRET))]);
     for i in 0..50 + round * 37 % 300 {
@@ -86,27 +86,27 @@ fn kids(round: usize) -> String {
     Value::Object(pairs).to_string()
 }
 
-/// Puts key files of another size in place, in which the same keys count.
+/// Writes key files of another size; the keys that the requests use stay the same.
 pub(crate) fn write_keys(nginx: &Nginx, round: usize) -> Result<()> {
     nginx.put(KIDS, kids(round))?;
     let list: String = (0..round * 53 % 500).map(|i| format!("other-{round}-{i}\n")).collect();
     nginx.put("revoked.txt", format!("stolen\n{list}lost\n"))
 }
 
-/// A request and its answer's status.
+/// A request and the status that it must get.
 struct Shot {
     name: String,
     request: Request,
     status: u16,
 }
 
-/// What a day brings.
+/// The requests to send, good and bad.
 fn shots() -> Result<Vec<Shot>> {
     let mut shots = Vec::new();
     let ask = |target: &str| Request::new(PathBuf::new()).target(target);
     let mut add = |name: &str, request: Request, status| {
         shots.push(Shot { name: name.to_owned(), request: request.clone(), status });
-        // Half of everything over connections that stay.
+        // Half of all requests use connections that stay open.
         let name = format!("{name}, kept alive");
         shots.push(Shot { name, request: request.keep_alive(), status });
     };
@@ -272,7 +272,7 @@ fn shots() -> Result<Vec<Shot>> {
     Ok(shots)
 }
 
-/// What came of the requests.
+/// The results of the requests.
 #[derive(Default)]
 pub(crate) struct Tally {
     pub(crate) requests: u64,
@@ -313,7 +313,7 @@ impl Tally {
     }
 }
 
-/// Asks one request after the other until it is told to stop.
+/// Sends one request after the other until `stop` is set.
 pub(crate) fn ask_until(stop: &AtomicBool, socket: &Path, seed: u64) -> Tally {
     let mut tally = Tally::default();
     let shots = match shots() {
@@ -337,7 +337,7 @@ pub(crate) fn ask_until(stop: &AtomicBool, socket: &Path, seed: u64) -> Tally {
 
 struct Client<'s> {
     socket: &'s Path,
-    /// The connection that stays, while nginx lets it.
+    /// The connection that stays open, until nginx closes it.
     kept: Option<Connection>,
     random: Random,
 }
@@ -364,7 +364,7 @@ impl Client<'_> {
                     self.keep(connection, response.header("Connection"));
                     return Ok(response.status);
                 }
-                // A worker that leaves closes the connections that wait for a request.
+                // A worker that leaves closes its idle connections.
                 Err(error) if error.to_string().starts_with(CLOSED) => tally.reopened += 1,
                 Err(error) => return Err(error),
             }
@@ -396,7 +396,7 @@ impl Client<'_> {
         }
     }
 
-    /// Changes a character of a good token, or of a good link, anywhere: none is good any more.
+    /// Changes one character anywhere in a good token, which makes the token invalid.
     fn garble(&mut self, shots: &[Shot], tally: &mut Tally) {
         let Some(shot) = shots.get(self.random.below(shots.len())) else { return };
         let text = String::from_utf8_lossy(&shot.request.bytes()).into_owned();
@@ -425,10 +425,10 @@ impl Client<'_> {
     }
 }
 
-/// How the harness says that a connection ended before anything came.
+/// The harness's error for a connection that ended before any part of an answer came.
 pub(crate) const CLOSED: &str = "the connection closed before an answer: \"\"";
 
-/// xorshift64: any order will do, as long as a run can be repeated.
+/// xorshift64: the order of requests does not matter, but a run must be repeatable.
 pub(crate) struct Random(pub(crate) u64);
 
 impl Random {

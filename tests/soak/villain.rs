@@ -1,5 +1,5 @@
-//! A provider of keys that is good for a while and then, for as long, answers in any way that is none:
-//! it hangs, truncates, trickles, streams, redirects, lies.
+//! A provider of keys that alternates between a bad phase and a good phase of the same length. In
+//! the bad phase it hangs, or its answers are truncated, slow, endless, redirected or false.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -16,18 +16,18 @@ use serde_json::json;
 
 use crate::traffic::Random;
 
-/// How long it is bad, and then good.
+/// The length of a bad phase, and of the good phase after it.
 const PHASE: Duration = Duration::from_secs(24);
 /// The longest that any answer takes.
 const LONGEST: Duration = Duration::from_secs(6);
-/// The most that is sent of an answer without end.
+/// The provider sends at most this many bytes of an endless answer.
 const MOST: u64 = 64 << 20;
 
-/// The paths that `X-Accel-Redirect` points at: what nginx would find there, its access directives
-/// notwithstanding, must never serve as keys.
+/// The paths that `X-Accel-Redirect` points at. nginx can reach them in spite of their access
+/// directives, but must never use their content as keys.
 const INNER: [&str; 4] = ["/trap.json", "/denied.json", "/big", "/_plain"];
 
-/// The ways to be bad.
+/// All bad answers.
 const BAD: [Bad; 25] = [
     Bad::Hang,
     Bad::HangMidway,
@@ -82,7 +82,7 @@ enum Bad {
     TwoAnswers,
 }
 
-/// The provider's state, which its threads share.
+/// The state of a provider, shared by its threads.
 pub(crate) struct Villain {
     path: PathBuf,
     began: Instant,
@@ -91,12 +91,12 @@ pub(crate) struct Villain {
     other: String,
     answers: AtomicU64,
     bad: AtomicU64,
-    /// The most that was taken of an answer without end.
+    /// The largest number of bytes that nginx took of an endless answer.
     taken: AtomicU64,
 }
 
 impl Villain {
-    /// The `number`th, with a socket in `folder`; none is bad just when another is.
+    /// Makes provider `number`, with a socket in `folder`. No two providers change phase together.
     pub(crate) fn new(folder: &Path, number: u32) -> Result<Self> {
         Ok(Self {
             path: folder.join(format!("v{number}.sock")),
@@ -114,7 +114,7 @@ impl Villain {
         &self.path
     }
 
-    /// For how long it has been good; nothing while it is bad.
+    /// How long the provider has been good; `None` while it is bad.
     pub(crate) fn good_for(&self) -> Option<Duration> {
         let at = (self.began.elapsed() + self.offset).as_millis() % (PHASE * 2).as_millis();
         u64::try_from(at).ok().map(Duration::from_millis)?.checked_sub(PHASE)
@@ -125,7 +125,7 @@ impl Villain {
         (read(&self.answers), read(&self.bad), read(&self.taken))
     }
 
-    /// Answers until it is told to stop, each connection in a thread of its own.
+    /// Answers until `stop` is set, each connection in its own thread.
     pub(crate) fn serve<'s>(
         &'s self,
         scope: &'s Scope<'s, '_>,
@@ -158,7 +158,7 @@ struct Answering<'v> {
     until: Instant,
 }
 
-/// What ends a connection: nginx has closed it, or time is up.
+/// `None` ends the connection: nginx has closed it, or time is up.
 type Sent = Option<()>;
 
 impl<'v> Answering<'v> {
@@ -167,7 +167,7 @@ impl<'v> Answering<'v> {
     }
 
     fn run(mut self) {
-        // A connection that takes neither in time ends.
+        // The thread must notice `stop` soon, so no read or write may block for long.
         let limit = Some(Duration::from_millis(500));
         if self.stream.set_nonblocking(false).is_err()
             || self.stream.set_read_timeout(limit).is_err()
@@ -176,7 +176,7 @@ impl<'v> Answering<'v> {
             return;
         }
         if self.villain.good_for().is_none() && self.random.below(BAD.len()) == 0 {
-            // With the request unread the other end is not told of an end, but of a reset.
+            // Closing while the request is unread makes nginx see a reset, not a normal end.
             thread::sleep(Duration::from_millis(10));
             return;
         }
@@ -201,7 +201,7 @@ impl<'v> Answering<'v> {
         self.stop.load(Ordering::Relaxed) || Instant::now() >= self.until
     }
 
-    /// Reads a request's head; none has a body.
+    /// Reads the head of a request; no request has a body.
     fn request(&mut self) -> Sent {
         let mut head = Vec::new();
         let idle = Instant::now() + LONGEST;
@@ -229,7 +229,7 @@ impl<'v> Answering<'v> {
         self.send(format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {length}\r\n\r\n{body}"))
     }
 
-    /// A good answer, in one of several forms. `None` where the connection's end belongs to it.
+    /// Sends a good answer in one of several forms. `None` if closing the connection ends it.
     fn good(&mut self) -> Sent {
         let body = self.villain.good.clone();
         match self.random.below(5) {
@@ -310,7 +310,7 @@ impl<'v> Answering<'v> {
                 self.whole("200 OK", &format!("X-Accel-Redirect: {to}\r\n"), &good)
             }
             Bad::AccelSlow => {
-                // The time is also that for which nginx's cache keeps the 504 that comes of it.
+                // X-Accel-Expires is also how long nginx's cache keeps the 504 that results.
                 let headers =
                     "X-Accel-Buffering: no\r\nX-Accel-Limit-Rate: 1\r\nX-Accel-Expires: 1\r\n";
                 self.send(format!(
@@ -339,7 +339,7 @@ impl<'v> Answering<'v> {
         INNER.get(self.random.below(INNER.len())).copied().unwrap_or_default()
     }
 
-    /// Stays until nginx closes the connection, or time is up.
+    /// Sends nothing until nginx closes the connection or time is up.
     fn hang(&mut self) -> Sent {
         while !self.late() {
             match self.stream.read(&mut [0; 64]) {
@@ -350,7 +350,7 @@ impl<'v> Answering<'v> {
         None
     }
 
-    /// Sends the same again and again, until nginx closes the connection, or time is up.
+    /// Sends the same bytes repeatedly until nginx closes the connection or time is up.
     fn repeat(&mut self, bytes: &[u8], pause: Duration) -> Sent {
         let mut sent = 0;
         while !self.late() && sent < MOST && self.send(bytes).is_some() {

@@ -1,17 +1,17 @@
-//! Horizontal bars in groups, as SVG: readable on any page, since the chart brings its background,
-//! a light one or, where the reader's system asks for it, a dark one.
+//! Draws horizontal bars in groups, as SVG. The chart has its own background, so that it is
+//! readable on any page: a light one, or a dark one if the reader's system asks for it.
 
 use std::fmt::{self, Display, Write as _};
 
 /// A chart.
 pub(crate) struct Chart {
     pub(crate) title: String,
-    /// What the bars are, and in what unit.
+    /// The meaning of the bars, and their unit.
     pub(crate) subtitle: String,
     /// Machine, date, commit.
     pub(crate) foot: String,
     pub(crate) groups: Vec<Group>,
-    /// How a value is written beside its bar.
+    /// Formats the value that is written next to its bar.
     pub(crate) label: fn(f64) -> String,
 }
 
@@ -23,14 +23,14 @@ pub(crate) struct Group {
 pub(crate) struct Bar {
     pub(crate) name: String,
     pub(crate) value: f64,
-    /// A paler bar behind it, to compare with.
+    /// The value of a paler bar behind this one, for comparison.
     pub(crate) behind: Option<f64>,
-    /// Whether it is ours, which has a colour of its own.
+    /// Whether the bar is for this module, which has its own colour.
     pub(crate) ours: bool,
 }
 
 const WIDTH: f64 = 820.0;
-/// Where the bars begin, and the room that is left beside the longest for its value.
+/// `LEFT` is where the bars begin; `RIGHT` is the room for the value after the longest bar.
 const LEFT: f64 = 230.0;
 const RIGHT: f64 = 126.0;
 const TOP: f64 = 84.0;
@@ -118,7 +118,7 @@ impl Bar {
         for (value, class) in
             self.behind.map(|value| (value, "behind")).into_iter().chain([(self.value, class)])
         {
-            // A thin line is still there to be seen.
+            // The width is at least one, so that even a tiny value is visible.
             let width = (value * scale).max(1.0);
             end = end.max(width);
             writeln!(
@@ -143,7 +143,7 @@ fn text(f: &mut fmt::Formatter<'_>, x: f64, y: f64, class: &str, text: &str) -> 
     writeln!(f, "<text class=\"{class}\" x=\"{x}\" y=\"{y}\">{}</text>", Text(text))
 }
 
-/// Text within XML.
+/// Text that is escaped for XML.
 struct Text<'t>(&'t str);
 
 impl Display for Text<'_> {
@@ -173,7 +173,7 @@ fn ticks(max: f64) -> impl Iterator<Item = f64> {
     (0..).map(move |n| f64::from(n) * step).take_while(move |tick| *tick <= max)
 }
 
-/// 12345.0 as "12 345"; what is no whole number with one digit behind the point.
+/// Formats 12345.0 as "12 345"; a number that is not whole gets one digit after the point.
 pub(crate) fn thousands(value: f64) -> String {
     if value.fract() != 0.0 {
         return format!("{value:.1}");

@@ -1,4 +1,4 @@
-//! Rewrites the marked parts of documents: what is between `<!-- bench:NAME -->` and
+//! Rewrites the marked parts of documents: the text between `<!-- bench:NAME -->` and
 //! `<!-- /bench:NAME -->`.
 
 use std::fs;
@@ -37,7 +37,7 @@ pub(crate) fn write(args: &Args) -> Result<()> {
     args.documents.iter().try_for_each(|document| rewrite(document, &parts))
 }
 
-/// All tables, with what each is.
+/// All tables, each with a title.
 fn table(parts: &Parts) -> String {
     let titles = [
         ("about", ""),
@@ -62,7 +62,7 @@ fn rewrite(document: &Path, parts: &Parts) -> Result<()> {
     Ok(fs::write(document, text)?)
 }
 
-/// The text with `part` in its place, if it has one; `None` if its end is missing.
+/// Replaces the marked part `name` of `text`, if there is one. `None` if its end mark is missing.
 fn replace(text: &str, name: &str, part: &str) -> Option<String> {
     let (begin, end) = (format!("<!-- bench:{name} -->\n"), format!("<!-- /bench:{name} -->"));
     let Some((before, rest)) = text.split_once(&begin) else { return Some(text.to_owned()) };

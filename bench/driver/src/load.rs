@@ -1,4 +1,4 @@
-//! The load: a few connections, each with one request under way, for a short time.
+//! The load: a few connections, each of which waits for one answer at a time.
 
 use std::io::{ErrorKind, IoSlice, Read as _, Write as _};
 use std::net::TcpStream;
@@ -10,12 +10,12 @@ use hdrhistogram::Histogram;
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll;
 
-/// Enough to keep a server busy, and few enough for the wait in the queue to stay short.
+/// Enough connections to keep a server busy, and few enough that requests do not queue for long.
 pub(crate) const CONNECTIONS: usize = 8;
-/// An answer that takes longer never comes.
+/// An answer that takes longer is an error.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Requests that differ only in how they end: one after the other is sent, and then all over again.
+/// Requests that differ only in their ends. They are sent one after the other, again and again.
 #[derive(Clone)]
 pub(crate) struct Requests {
     pub(crate) head: Vec<u8>,
@@ -23,14 +23,14 @@ pub(crate) struct Requests {
 }
 
 impl Requests {
-    /// GET requests for `target`, with each of `headers`, which are whole lines.
+    /// One GET request for `target` for each of `headers`, which are whole lines.
     pub(crate) fn new(target: &str, headers: &[String]) -> Self {
         let head = format!("GET {target} HTTP/1.1\r\nHost: bench.example\r\nUser-Agent: bench\r\n");
         let tails = headers.iter().map(|line| format!("{line}\r\n").into_bytes()).collect();
         Self { head: head.into_bytes(), tails }
     }
 
-    /// GET requests, each for a target with a header line.
+    /// One GET request for each target and its header line.
     pub(crate) fn to_targets(list: &[(String, String)]) -> Self {
         let tails = list.iter().map(|(target, line)| {
             let host = "Host: bench.example\r\nUser-Agent: bench";
@@ -57,7 +57,7 @@ struct Connection {
     answer: Vec<u8>,
 }
 
-/// What came of a slice of time.
+/// The results of a slice of time.
 pub(crate) struct Slice {
     pub(crate) requests: u64,
     pub(crate) time: Duration,
@@ -81,9 +81,9 @@ impl Load {
         Ok(Self { connections, epoll })
     }
 
-    /// Sends one request after the other on every connection until the time is over, at least so
-    /// many have been sent, and all have been answered; `next` counts on from slice to slice.
-    /// Anything but 200 is an error: what refuses does less than what is to be measured.
+    /// Sends one request after the other on every connection until the time is over and `at_least`
+    /// requests have been sent, then waits for all answers. `next` counts on from slice to slice.
+    /// A status other than 200 is an error, because a refusal is less work than what is measured.
     pub(crate) fn run(
         &mut self,
         requests: &Requests,
@@ -142,7 +142,7 @@ impl Connection {
         Ok(())
     }
 
-    /// The status, once the whole answer is there.
+    /// Gives the status when the whole answer has arrived, and `None` before.
     fn receive(&mut self) -> Result<Option<[u8; 3]>> {
         let mut buffer = [0; 4096];
         match self.stream.read(&mut buffer) {
@@ -174,7 +174,7 @@ fn content_length(head: &[u8]) -> Result<usize> {
         .with_context(|| format!("no Content-Length in {:?}", head.escape_ascii().to_string()))
 }
 
-/// The status of a single request on a connection of its own.
+/// Sends a single request on its own connection, and returns the status.
 pub(crate) fn status(port: u16, target: &str, header: &str) -> Result<u16> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_read_timeout(Some(PATIENCE))?;

@@ -1,5 +1,5 @@
-//! Measures what the module costs, beside peers and in large configurations. `./build.sh bench`
-//! installs the peers and runs it; docs/benchmarks.md tells what is measured.
+//! Measures the cost of the module, compared with peers and in large configurations. `./build.sh
+//! bench` installs the peers and runs it; docs/benchmarks.md explains what is measured.
 
 mod chart;
 mod document;

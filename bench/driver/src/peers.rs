@@ -1,4 +1,4 @@
-//! Who is measured, and what of each.
+//! The servers to measure, and the cases of each.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -34,7 +34,7 @@ pub(crate) struct Programs {
     lua: Option<Vec<String>>,
 }
 
-/// A server that is there to be measured.
+/// A running server to measure.
 pub(crate) struct Peer {
     pub(crate) name: &'static str,
     pub(crate) version: String,
@@ -42,10 +42,10 @@ pub(crate) struct Peer {
     pub(crate) cases: Vec<Case>,
 }
 
-/// A path with a check.
+/// One case: a path with a check, and the requests that it needs.
 pub(crate) struct Case {
     pub(crate) name: &'static str,
-    /// As long as "/plain", so that no request is longer than the one that it is compared with.
+    /// As long as "/plain", so that both requests of a comparison have the same length.
     pub(crate) path: &'static str,
     pub(crate) kind: Kind,
 }
@@ -53,9 +53,9 @@ pub(crate) struct Case {
 pub(crate) enum Kind {
     /// Tokens of this algorithm.
     Token(&'static str),
-    /// A token that nobody looks at.
+    /// A token, on a path whose check is switched off.
     Inert,
-    /// A link signed as tokenctl does with these options.
+    /// A link that tokenctl signs with these options.
     Link(&'static [&'static str]),
 }
 
@@ -71,7 +71,7 @@ const TOKENS: [Case; 4] = [
 ];
 
 impl Programs {
-    /// Makes the keys that everybody uses.
+    /// Makes the keys that all servers use.
     pub(crate) fn make_keys(&self, folder: &Path) -> Result<()> {
         for algorithm in ALGORITHMS.into_iter().filter(|algorithm| *algorithm != "HS256") {
             let out = folder.join(algorithm).display().to_string();
@@ -83,13 +83,13 @@ impl Programs {
         Ok(fs::write(folder.join("HS256.jwks.json"), json!({ "keys": [key] }).to_string())?)
     }
 
-    /// A signed link.
+    /// Makes a signed link.
     pub(crate) fn link(&self, path: &str, options: &[&str]) -> Result<String> {
         let arguments = [&["url", "--secret", SECRET, "--lifetime", "1d"], options, &[path]];
         Ok(run(&self.tokenctl, &arguments.concat())?.trim().to_owned())
     }
 
-    /// Starts nginx with the module: as it is, and without memory of tokens, if it has that.
+    /// Starts nginx with the module, with a token cache and without one, if the module has a cache.
     pub(crate) fn start_own(&self, keys: &Path) -> Result<Vec<Peer>> {
         let remembers = self.knows_jwt_cache(keys)?;
         let cache = if remembers { "jwt_cache 256m;" } else { "" };
@@ -103,7 +103,7 @@ impl Programs {
         Ok(all)
     }
 
-    /// Starts everybody who is installed.
+    /// Starts all servers that are installed.
     pub(crate) fn start(&self, keys: &Path) -> Result<Vec<Peer>> {
         let mut all = self.start_own(keys)?;
         if let Some([modules, nginx]) = self.lua.as_deref() {
@@ -145,7 +145,7 @@ impl Programs {
         Ok(Peer { name, version: version_of(&self.nginx, "-v")?, server, cases })
     }
 
-    /// Starts a server with one of the configurations, which is its last argument.
+    /// Starts a server; the path of its configuration is its last argument.
     fn serve(
         &self,
         program: &str,
@@ -185,26 +185,26 @@ impl Programs {
     }
 }
 
-/// nginx started by root would have its workers run as nobody, who may not read the folders here.
+/// If root starts nginx, its workers run as nobody by default and cannot read the folders here.
 pub(crate) fn user() -> &'static str {
     if rustix::process::geteuid().is_root() { "user root;" } else { "" }
 }
 
-/// The first line that a program says of itself.
+/// The version that a program prints in its first line.
 fn version_of(program: &str, option: &str) -> Result<String> {
     let output = Command::new(program).arg(option).env_remove("NGINX").output()?;
     let text = [output.stdout, output.stderr].concat();
     let text = String::from_utf8_lossy(&text);
     let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
     let line = line.trim_start_matches("nginx version: ").split(" - ").next().unwrap_or_default();
-    // Envoy says with what path it was called, and of which commit it is.
+    // Envoy's line also has its path and its commit, which are left out.
     Ok(match line.split('/').find(|part| part.starts_with("1.") && line.contains("Clean")) {
         Some(number) => format!("Envoy {number}"),
         None => line.trim_start_matches("HAProxy version ").to_owned(),
     })
 }
 
-/// What a program prints.
+/// Runs a program, and returns its output.
 fn run(program: &str, arguments: &[&str]) -> Result<String> {
     let output = Command::new(program).args(arguments).output().context(program.to_owned())?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

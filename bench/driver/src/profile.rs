@@ -1,4 +1,4 @@
-//! Where the time of a request goes: samples of the worker, by what was running.
+//! Shows where the time of a request goes, from samples of the code that the worker was running.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -15,11 +15,11 @@ use crate::run::measure;
 use crate::server::{Server, leave_their_core};
 use crate::tokens::{self, Signer};
 
-/// For each path.
+/// How long each path is measured.
 const TIME: Duration = Duration::from_secs(6);
-/// What perf takes to attach.
+/// The time that perf needs to attach to the worker.
 const ATTACH: Duration = Duration::from_millis(500);
-/// Samples in a second.
+/// Samples per second.
 const FREQUENCY: &str = "4999";
 
 #[derive(clap::Args)]
@@ -35,7 +35,7 @@ pub(crate) struct Args {
     out: PathBuf,
 }
 
-/// What a sample was taken in.
+/// The kind of code that a sample was taken in.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Part {
     Kernel,
@@ -59,7 +59,7 @@ const PARTS: [(Part, &str); 8] = [
     (Part::Judging, "module: everything else"),
 ];
 
-/// Nanoseconds of a request by what they were spent in.
+/// Nanoseconds of a request for each kind of code.
 type Profile = BTreeMap<Part, f64>;
 
 pub(crate) fn run(args: &Args) -> Result<()> {
@@ -165,7 +165,7 @@ fn profile(server: &Server, requests: &Requests) -> Result<Profile> {
     Ok(shares.into_iter().map(|(part, share)| (part, share / all * each)).collect())
 }
 
-/// By the file and the function, which begins with perf's mark of kernel or user.
+/// Finds the part from the file and the symbol, which starts with perf's mark for kernel or user.
 fn part(file: &str, symbol: &str) -> Part {
     let name = symbol.get(4..).unwrap_or_default();
     if file.starts_with('[') || symbol.starts_with("[k]") {
@@ -182,7 +182,7 @@ fn part(file: &str, symbol: &str) -> Part {
     let has = |parts: &[&str]| parts.iter().any(|part| name.contains(part));
     if has(&["base64"]) {
         Part::Base64
-    // What is not Rust is of aws-lc: C, and assembly.
+    // Names without `::` are not Rust: they are the C and assembly of aws-lc.
     } else if has(&["sha2", "md5", "hmac", "digest", "aws_lc", "subtle"]) || !name.contains("::") {
         Part::Signature
     } else if has(&["serde", "token::json", "policy::payload", "header::document"]) {

@@ -1,4 +1,4 @@
-//! Tables and charts of what was measured.
+//! Makes tables and charts of the results.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ pub(crate) fn parts(results: &Results) -> Parts {
     ])
 }
 
-/// By the names of their files.
+/// The charts, each with its file name.
 pub(crate) fn charts(results: &Results) -> [(&'static str, Chart); 3] {
     let foot = foot(results);
     let chart = |title: &str, subtitle: String, bar: Length<'_>, label| Chart {
@@ -92,7 +92,7 @@ fn groups(results: &Results, bar: Length<'_>) -> Vec<Group> {
     ALGORITHMS.map(|name| Group { title: name.to_owned(), bars: of(name) }).into()
 }
 
-/// Below this part of its time, in percent, a server was kept waiting: by the load, or by others.
+/// A server that used less of its core, in percent, had to wait: for the load or other processes.
 const BUSY: u64 = 90;
 
 fn about(results: &Results) -> String {
@@ -123,7 +123,7 @@ fn foot(results: &Results) -> String {
     )
 }
 
-/// A row for each peer and way of tokens, a column for each algorithm.
+/// A row for each peer, with one token and with many; a column for each algorithm.
 fn by_algorithm(results: &Results, cell: fn(&Case) -> String) -> String {
     let mut table =
         "| | tokens | HS256 | RS256 | ES256 | EdDSA |\n| --- | --- | --: | --: | --: | --: |\n"
@@ -160,7 +160,7 @@ fn latency(results: &Results) -> String {
     })
 }
 
-/// What is no check of a token.
+/// The table of the cases that do not check a token.
 fn others(results: &Results) -> String {
     let mut table = "| | without | with | added | requests per second | p50 / p99 |\n| --- | --: | --: | --: | --: | --: |\n".to_owned();
     let cases = results.peers.iter().flat_map(|peer| &peer.cases);
@@ -209,7 +209,7 @@ fn both(cpu: Cpu) -> String {
     format!("{} / {}", label(micro(cpu.min)), label(micro(cpu.median)))
 }
 
-/// Microseconds.
+/// The text of a value in microseconds.
 fn label(value: f64) -> String {
     if value.abs() < 10.0 { format!("{value:.2}") } else { format!("{value:.1}") }
 }

@@ -1,4 +1,4 @@
-//! What was measured, as results.json has it.
+//! The measured values, in the form of results.json.
 
 use serde::{Deserialize, Serialize};
 
@@ -21,10 +21,10 @@ pub(crate) struct Results {
 pub(crate) struct Peer {
     pub(crate) name: String,
     pub(crate) version: String,
-    /// Of all its processes, before the first of many requests and after the run.
+    /// The memory of all its processes: `idle` before the load, `memory` after the run.
     pub(crate) idle: Memory,
     pub(crate) memory: Memory,
-    /// Bad requests that it lets pass as it is configured here.
+    /// Bad requests that the server lets pass with the configuration of this benchmark.
     pub(crate) passes: Vec<String>,
     pub(crate) cases: Vec<Case>,
 }
@@ -35,18 +35,18 @@ pub(crate) struct Case {
     pub(crate) rotating: bool,
     pub(crate) plain: Figures,
     pub(crate) with: Figures,
-    /// Nanoseconds of CPU that the check adds: between the two minima, and the median of what each
-    /// round had between its two.
+    /// Nanoseconds of CPU that the check adds: the difference of the two minima, and the median of
+    /// the differences of all rounds.
     pub(crate) check: Cpu,
 }
 
-/// Of one request.
+/// The figures of one request.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Figures {
     pub(crate) cpu: Cpu,
     /// Medians over the rounds.
     pub(crate) per_second: u64,
-    /// The part of the time that the server was on its core, in percent.
+    /// How much of the time the server used its core, in percent.
     pub(crate) busy: u64,
     /// Nanoseconds, over all rounds.
     pub(crate) p50: u64,
@@ -66,7 +66,7 @@ impl Cpu {
     }
 }
 
-/// The lower one of two in the middle.
+/// The median; of an even number of values, the lower of the two middle ones.
 pub(crate) fn median<N: Copy + Ord + Default>(values: &[N]) -> N {
     let mut sorted = values.to_vec();
     sorted.sort_unstable();

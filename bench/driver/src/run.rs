@@ -1,5 +1,5 @@
-//! One pass over everybody: short slices that take turns, so that a machine whose speed drifts
-//! slows all of them alike.
+//! Measures all servers in one pass. Short slices take turns, so that a machine that becomes slower
+//! affects all servers alike.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -17,7 +17,7 @@ use crate::tokens::{self, ALGORITHMS, Signer};
 
 /// How many different tokens take turns.
 const ROTATING: usize = 20_000;
-/// The part of a slice that goes by before anything counts.
+/// A warm-up of one part in this many of a slice is not counted.
 const WARM_UP: u32 = 10;
 
 #[derive(clap::Args)]
@@ -38,12 +38,12 @@ pub(crate) struct Args {
     out: std::path::PathBuf,
 }
 
-/// A path that is measured beside the same request without a check.
+/// A path with a check, measured against the same request without a check.
 struct Lane {
     peer: usize,
     case: &'static str,
     rotating: bool,
-    /// Without the check, and with it.
+    /// The requests without the check, and those with it.
     sides: [Side; 2],
 }
 
@@ -81,7 +81,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     for round in 0..rounds {
         for lane in &mut lanes {
             let server = &peers.get(lane.peer).context("a peer")?.server;
-            // Neither side always has the other's leavings in the caches.
+            // The order alternates, so that the caches do not always favour the same side.
             for turn in [round % 2, (round + 1) % 2] {
                 let side = lane.sides.get_mut(turn).context("a side")?;
                 side.measure(server, slice).with_context(|| lane.case)?;
@@ -118,7 +118,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(std::fs::write(args.out.join("results.json"), text + "\n")?)
 }
 
-/// That a peer takes a good token and refuses bad ones; those bad ones that it takes.
+/// Fails if a peer refuses a good token. Returns the bad requests that the peer lets pass.
 fn judge(peer: &Peer, keys: &Path) -> Result<Vec<String>> {
     let mut passes: Vec<String> = Vec::new();
     for case in &peer.cases {
@@ -149,7 +149,7 @@ fn lanes(
     peers: &[Peer],
     tokens: &HashMap<&'static str, Vec<String>>,
 ) -> Result<Vec<Lane>> {
-    // Every lane of an algorithm sends the very same tokens, which are in memory once.
+    // All lanes of an algorithm share one copy of the tokens in memory.
     let mut shared = HashMap::new();
     for (name, lines) in tokens {
         let one = lines.get(..1).context("no token")?;
@@ -231,7 +231,7 @@ impl Side {
     }
 }
 
-/// A slice of load, and the nanoseconds of CPU that the server spent on it.
+/// Runs a slice of load. Returns it with the nanoseconds of CPU that the server spent on it.
 pub(crate) fn measure(
     server: &Server,
     requests: &Requests,
@@ -247,7 +247,7 @@ pub(crate) fn measure(
     Ok((slice, server.cpu()? - before))
 }
 
-/// The kernel accounts for a process when it leaves the core: when it has nothing more to do.
+/// Lets the server become idle: the kernel counts CPU time when a process leaves the core.
 fn settle() {
     thread::sleep(Duration::from_millis(2));
 }

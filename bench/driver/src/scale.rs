@@ -1,4 +1,4 @@
-//! What large configurations cost: to test, to start, to hold, and for each request.
+//! Measures large configurations: the time to test and to start, memory, and CPU per request.
 
 mod scenes;
 mod table;
@@ -41,25 +41,25 @@ pub(crate) struct Args {
     only: String,
 }
 
-/// What a size of a scene costs.
+/// The cost of a scene at one size.
 struct Row {
     size: usize,
     test: Duration,
     start: Duration,
-    /// KiB of all processes, files aside: those are shared with every other nginx.
+    /// KiB of all processes, without files, which every other nginx shares.
     memory: u64,
-    /// Nanoseconds above the request without a check: all taking turns, and the last one only; the
-    /// same for each way of remembering tokens.
+    /// Nanoseconds more than the same request without a check: all requests in turns, and the last
+    /// one alone. There is one pair for each way of caching tokens.
     cpu: Vec<[i64; 2]>,
 }
 
-/// A server of a size, with what it is asked.
+/// A server for one size of a scene, and the requests to it.
 struct Subject {
     server: Server,
-    /// The same locations without any check, where it is locations that there are many of: to find
-    /// one is nginx's own work.
+    /// The same locations without a check, for scenes with many locations: the time to find a
+    /// location is nginx's own work and must not count.
     bare: Option<Server>,
-    /// All in turns, and the last one; without a check, and with it.
+    /// All requests in turns, and the last one alone; each without a check, and with it.
     lanes: [[Lane; 2]; 2],
 }
 
@@ -71,7 +71,7 @@ struct Lane {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     leave_their_core()?;
-    // Tokens that are remembered hide what it costs to look at one for the first time.
+    // The cache hides the cost of a token's first check, so it is also measured without a cache.
     let ways: &[(&str, &str)] = if knows_jwt_cache(args)? {
         &[("never seen", "jwt_cache off;"), ("seen before", "jwt_cache 64m;")]
     } else {
@@ -115,7 +115,7 @@ fn measure_scene(args: &Args, scene: &Scene, ways: &[(&str, &str)]) -> Result<Ve
     for size in sizes.iter().take(if args.small { 2 } else { 3 }) {
         for (number, (_, cache)) in ways.iter().enumerate() {
             let (place, made) = place(args, scene, *size, cache)?;
-            // What a start costs does not rest on the way of remembering.
+            // The cost of a start does not depend on the way of caching.
             let server = if number == 0 {
                 let (row, server) = starts(args, *size, place)?;
                 rows.push(row);
@@ -178,7 +178,7 @@ impl Lane {
     }
 }
 
-/// A place with the configuration of a scene.
+/// Makes a place, and writes the configuration of a scene there.
 fn place(args: &Args, scene: &Scene, size: usize, cache: &str) -> Result<(Place, Made)> {
     let place = Place::new()?;
     let made = (scene.make)(size, place.path())?;
@@ -220,7 +220,7 @@ fn test(args: &Args, place: &Place) -> Result<Duration> {
     Ok(least)
 }
 
-/// What a configuration costs but for requests, and a server that is left running with it.
+/// Measures all costs of a configuration except requests, and returns a server running with it.
 fn starts(args: &Args, size: usize, place: Place) -> Result<(Row, Server)> {
     let test = test(args, &place)?;
     let mut server = started(args, place)?;
@@ -233,7 +233,7 @@ fn starts(args: &Args, size: usize, place: Place) -> Result<(Row, Server)> {
     Ok((Row { size, test, start, memory, cpu: Vec::new() }, server))
 }
 
-/// A configuration with nothing in it.
+/// Measures an empty configuration.
 fn empty(args: &Args, ways: usize) -> Result<Row> {
     let place = Place::new()?;
     configure(args, &place, &Made::default(), "")?;

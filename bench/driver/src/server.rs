@@ -1,4 +1,4 @@
-//! Servers under load: started on a core of their own, and what they cost, as /proc tells.
+//! Starts the servers under load on a core of their own, and reads from /proc what they cost.
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
@@ -15,11 +15,11 @@ use tempfile::TempDir;
 
 use crate::load;
 
-/// The core of the servers. The load has the next one.
+/// The core of the servers. The load uses the next core.
 const CORE: usize = 0;
 /// A start that takes longer has failed.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// One that was told to end and has not by then is killed. Envoy with a full cache takes a minute.
+/// A server that has not ended this long after SIGTERM is killed. A loaded Envoy can need a minute.
 const FAREWELL: Duration = Duration::from_secs(10);
 
 /// Keeps the load off the servers' core.
@@ -29,7 +29,7 @@ pub(crate) fn leave_their_core() -> Result<()> {
     sched_setaffinity(None, &cores).context("this takes two cores")
 }
 
-/// A folder of its own, and a port that is free.
+/// A server's own folder, and a free port.
 pub(crate) struct Place {
     pub(crate) folder: TempDir,
     pub(crate) port: u16,
@@ -46,7 +46,7 @@ impl Place {
         self.folder.path()
     }
 
-    /// Writes a configuration, with what stands between @ filled in.
+    /// Writes a configuration from a template, with each `@NAME@` replaced by its value.
     pub(crate) fn fill(
         &self,
         name: &str,
@@ -64,15 +64,15 @@ impl Place {
     }
 }
 
-/// A running server, which ends with this value, or with this process.
+/// A running server. It ends when this value is dropped or when this process ends.
 pub(crate) struct Server {
     process: Process,
     pub(crate) place: Place,
-    /// From the start to the first answer.
+    /// The time from the start to the first answer.
     pub(crate) started_in: Duration,
 }
 
-/// KiB: resident; with what is shared counted in parts; and of that what is no file's.
+/// KiB: resident; proportional, with shared pages divided; and the anonymous part of the latter.
 #[derive(Serialize, Deserialize, Clone, Copy, Default)]
 pub(crate) struct Memory {
     pub(crate) rss: u64,
@@ -101,14 +101,14 @@ impl Server {
             }
             thread::sleep(Duration::from_millis(1));
         }
-        // A connection waits for a process that takes it; an answer comes from one.
+        // A connection succeeds before a process accepts it; only an answer shows that one runs.
         let status = load::status(server.place.port, "/plain", "")?;
         ensure!(status == 200, "{} answers {status} to /plain", command.join(" "));
         server.started_in = began.elapsed();
         Ok(server)
     }
 
-    /// The first process, and its children.
+    /// The process ids of the first process and its children.
     pub(crate) fn processes(&self) -> Result<Vec<u32>> {
         let first = self.process.0.id();
         let children = fs::read_to_string(format!("/proc/{first}/task/{first}/children"))?;
@@ -116,7 +116,7 @@ impl Server {
         std::iter::once(Ok(first)).chain(children).collect()
     }
 
-    /// Nanoseconds that all of its threads have been on a core.
+    /// The CPU time of all threads of the server, in nanoseconds.
     pub(crate) fn cpu(&self) -> Result<u64> {
         let mut sum = 0;
         for pid in self.processes()? {
@@ -129,7 +129,7 @@ impl Server {
         Ok(sum)
     }
 
-    /// Of all of its processes.
+    /// The memory of all processes of the server.
     pub(crate) fn memory(&self) -> Result<Memory> {
         let each = self.processes()?.into_iter().map(memory).collect::<Result<Vec<_>>>()?;
         Ok(each.iter().fold(Memory::default(), |sum, one| Memory {
@@ -139,7 +139,7 @@ impl Server {
         }))
     }
 
-    /// Stops it, and gives back where it was.
+    /// Stops the server, and returns its place for another one.
     pub(crate) fn ended(self) -> Result<Place> {
         let Self { mut process, place, .. } = self;
         process.stop()?;
@@ -147,7 +147,7 @@ impl Server {
     }
 }
 
-/// A process that is stopped when nobody holds it any more.
+/// A process that is stopped when this value is dropped.
 struct Process(Child);
 
 impl Process {

@@ -1,4 +1,4 @@
-//! The tokens: the same for everybody.
+//! The tokens, which are the same for all servers.
 
 use std::path::Path;
 
@@ -12,11 +12,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
-/// What HMAC keys and links are signed with: 256 bits, the least that RFC 7518 allows for HS256.
+/// The secret for HS256 tokens and links: 256 bits, the least that RFC 7518 allows for HS256.
 pub(crate) const SECRET: &str = "0123456789abcdef0123456789abcdef";
 pub(crate) const ALGORITHMS: [&str; 4] = ["HS256", "RS256", "ES256", "EdDSA"];
 
-/// A key that signs.
+/// A key that signs tokens.
 pub(crate) struct Signer {
     algorithm: String,
     kid: String,
@@ -37,7 +37,7 @@ impl Signer {
         Self { algorithm: "HS256".to_owned(), kid: kid.to_owned(), key }
     }
 
-    /// The key of an algorithm, from the folder that `tokenctl keys` wrote it to.
+    /// Loads the key of an algorithm from the folder that `tokenctl keys` wrote it to.
     pub(crate) fn load(keys: &Path, algorithm: &str) -> Result<Self> {
         let kid = format!("k-{algorithm}");
         if algorithm == "HS256" {
@@ -56,12 +56,12 @@ impl Signer {
         Ok(Self { algorithm: algorithm.to_owned(), kid, key })
     }
 
-    /// The same key under another name.
+    /// The same key with another kid.
     pub(crate) fn named(self, kid: &str) -> Self {
         Self { kid: kid.to_owned(), ..self }
     }
 
-    /// Signs.
+    /// Signs a token with these claims.
     pub(crate) fn token(&self, claims: &Value) -> Result<String> {
         let header = json!({ "alg": self.algorithm, "typ": "JWT", "kid": self.kid });
         let [header, payload] =
@@ -100,7 +100,7 @@ pub(crate) fn claims(user: usize) -> Value {
     })
 }
 
-/// Header lines with good tokens of as many users.
+/// Header lines with good tokens, one for each of `users` users.
 pub(crate) fn headers(signer: &Signer, users: usize) -> Result<Vec<String>> {
     (0..users).map(|user| Ok(bearer(&signer.token(&claims(user))?))).collect()
 }

@@ -1,5 +1,5 @@
-//! Judges tokens, so that `cargo xtask instructions` can count what that takes: `judge WHAT TIMES`, with
-//! one of the words of [`judge`].
+//! Checks tokens, so that `cargo xtask instructions` can count the instructions. Call it as
+//! `judge WHAT TIMES`; WHAT is one of the words in [`judge`].
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::env;
@@ -13,7 +13,7 @@ mod tokens;
 
 use tokens::{NOW, key, rule, token, trust};
 
-/// How many different tokens are used where the cache must not know them.
+/// How many different tokens take turns, so that the cache no longer knows a token.
 const DIFFERENT: usize = 64;
 
 fn main() {
@@ -23,12 +23,12 @@ fn main() {
     judge(&what, times);
 }
 
-/// The preparation is the same whatever `times` is, so the difference of two runs is the cost of the
-/// judgements.
+/// The preparation does not depend on `times`, so the difference of two runs is the cost of the
+/// checks alone.
 fn judge(what: &str, times: usize) {
     let algorithm = Algorithm::HS256;
     match what {
-        // The part that the library does.
+        // The part of the work that the cryptographic library does.
         "signature" => {
             let (token, key) = (token(algorithm, 0), key(algorithm));
             let dot = token.iter().rposition(|byte| *byte == b'.').unwrap();

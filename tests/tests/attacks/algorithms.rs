@@ -1,4 +1,4 @@
-//! The header only chooses among what a key was loaded for, and never brings a key of its own.
+//! The header of a token only chooses a loaded key and its algorithm; it never brings a key.
 
 use std::io::ErrorKind;
 use std::net::TcpListener;
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::{Case, signed, withstand};
 
-/// The body of a token that is good by itself.
+/// A payload that every location here accepts.
 const PAYLOAD: &str = r#"{"sub":"alice"}"#;
 
 /// `/` with a secret, `/public` with public keys only, `/mixed` with both.
@@ -101,7 +101,7 @@ fn no_algorithm_no_signature_and_unknown_ones() -> Result<()> {
     ] {
         cases.push(Case::token(header, ask(&signed(header, PAYLOAD)?), "malformed"));
     }
-    // The same value after unescaping is the same value.
+    // The module compares the value after unescaping, and here it is HS256.
     let escaped = r#"{"alg":"\u0048S256","kid":"k1"}"#;
     cases.push(Case::token(escaped, ask(&signed(escaped, PAYLOAD)?), "ok"));
     let good = signed(crate::HEADER, PAYLOAD)?;
@@ -203,7 +203,7 @@ fn a_key_that_names_its_algorithm_serves_no_other() -> Result<()> {
     for (kid, key, own) in [("ES256", &P256, "ES256"), ("EdDSA", &ED25519, "EdDSA")] {
         for alg in ["ES256", "ES384", "ES512", "EdDSA", "RS256", "PS256", "HS256", "Ed25519"] {
             let token = Jwt::live().kid(kid).signed(alg, |input| signature(own, key, input))?;
-            // RFC 9864 gives EdDSA over Ed25519 a name of its own.
+            // RFC 9864 gives EdDSA over Ed25519 a second name, `Ed25519`.
             let same = alg == own || (alg, own) == ("Ed25519", "EdDSA");
             let word = if same { "ok" } else { "bad_algorithm" };
             cases.push(Case::token(format!("{alg} under {kid}"), ask(&token), word));
@@ -291,7 +291,7 @@ fn a_key_that_is_not_for_signatures_verifies_none() -> Result<()> {
     }
     withstand(&nginx, cases)?;
     nginx.finish()?;
-    // A file with no other key has none.
+    // nginx must refuse a file in which such a key is the only one.
     let alone: Vec<Mistake> = unfit
         .iter()
         .map(|one| {
@@ -350,7 +350,7 @@ fn a_key_in_the_header_is_neither_fetched_nor_used() -> Result<()> {
         add("/unnamed", jwt().sign("ES256", &P256_OTHER)?, "bad_signature");
         add("/unnamed", jwt().kid("ours").sign("ES256", &P256_OTHER)?, "bad_signature");
         add("/secret", jwt().kid("k1").hs("HS256", "attacker")?, "bad_signature");
-        // They are data like any other member: a token of the right key is none the worse.
+        // The module ignores these members, so a token signed with the right key still passes.
         add("/", jwt().kid("ours").sign("ES256", &P256)?, "ok");
     }
     let asked = cases.len();

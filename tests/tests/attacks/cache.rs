@@ -1,5 +1,5 @@
-//! The memory of verified tokens: each attack comes before and after the token that it imitates has
-//! been accepted, and is judged as if there were no memory.
+//! The cache of verified tokens: each attack is sent before and after the token that it imitates
+//! was accepted. It must get the same answer as without a cache.
 
 use anyhow::Result;
 use module_tests::{
@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::{Case, withstand};
 
-/// Some of the configurations that the same token may meet.
+/// Locations that judge the same token by different configurations.
 fn start() -> Result<Nginx> {
     Nginx::builder()
         .http(format!(
@@ -69,7 +69,7 @@ fn the_same_first_bytes_with_another_signature() -> Result<()> {
             add(path, format!("{alg} {round}, shorter"), &shorter, "bad_signature");
             let longer = format!("{good}AAAA");
             add(path, format!("{alg} {round}, longer"), &longer, "bad_signature");
-            // The very same signature under other claims, of the same length too.
+            // The same signature with a changed payload of the same length.
             let (header, payload) = message.split_once('.').unwrap();
             let mut changed = payload.as_bytes().to_vec();
             let middle = changed.len() / 2;
@@ -91,7 +91,7 @@ fn the_same_token_in_another_location_and_of_another_provider() -> Result<()> {
     let home = Jwt::live_with(&claims).kid("k1").hs("HS256", SECRET)?;
     let partner = Jwt::live_with(&json!({ "iss": "partner" })).kid("k1");
     let (theirs, moved) = (partner.hs("HS256", OTHER_SECRET)?, partner.hs("HS256", SECRET)?);
-    // Whichever comes first, the others follow twice.
+    // Each of the four groups is first once, and all of them are sent twice in turn.
     for start in 0..4 {
         for round in start..start + 8 {
             let mut add = |path: &str, token: &str, word| {

@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::signatures::{order, subtract};
 use crate::{Case, HEADER, signed, withstand};
 
-/// `/` asks for nothing, `/iss` and `/aud` for a claim, `/slack` forgives as much as can be said.
+/// `/` requires no claim, `/iss` and `/aud` require one, `/slack` has the largest leeway.
 fn start() -> Result<Nginx> {
     Nginx::start(format!(
         "jwt_kids {{ k1 {SECRET}; }}
@@ -26,7 +26,7 @@ fn start() -> Result<Nginx> {
     ))
 }
 
-/// The values that are no number, written as JSON.
+/// Values that are not numbers, written as JSON.
 const NO_NUMBERS: [&str; 12] = [
     "\"1\"",
     "\"4102444800\"",
@@ -42,7 +42,7 @@ const NO_NUMBERS: [&str; 12] = [
     "\"2099-01-01T00:00:00Z\"",
 ];
 
-/// What is no JSON at all in the place of a number.
+/// Texts that the JSON parser refuses in the place of a number.
 const NO_JSON: [&str; 13] = [
     "1e400",
     "-1e400",
@@ -120,14 +120,14 @@ fn times_of_the_wrong_type_are_refused_and_extreme_ones_compare() -> Result<()> 
         }
         add("/", format!("\"nbf\":{value}"), "not_yet_valid")?;
         add("/minute", format!("\"nbf\":{value}"), "not_yet_valid")?;
-        // A future `iat` alone refuses nothing.
+        // A future `iat` alone is no reason to refuse a token.
         add("/", format!("\"iat\":{value}"), "ok")?;
-        // No arithmetic on it wraps into a short lifetime.
+        // A huge `exp` must not overflow into a short lifetime.
         add("/short", format!("\"exp\":{value}"), "bad_lifetime")?;
         add("/short", format!("\"exp\":{value},\"iat\":0"), "bad_lifetime")?;
         add("/short", format!("\"exp\":{value},\"iat\":-{max}"), "bad_lifetime")?;
     }
-    // Leeway is added and taken away without wrapping: what it cannot reach stays refused.
+    // Leeway is added and subtracted without overflow: a time beyond its reach stays refused.
     add("/slack", "\"exp\":0".to_owned(), "ok")?;
     add("/slack", format!("\"nbf\":{max}"), "ok")?;
     add("/slack", format!("\"nbf\":{over}"), "not_yet_valid")?;
@@ -177,7 +177,7 @@ fn claims_are_not_looked_at_before_the_signature_holds() -> Result<()> {
         cases.push(Case::token(format!("{path} {claims}"), ask(&bad), "bad_signature"));
         cases.push(Case::token(format!("{path} {claims}, kid"), ask(&unknown), "unknown_key"));
     }
-    // Not even whether they are JSON.
+    // Before the signature is verified, the payload is not even parsed as JSON.
     for payload in ["", "{", "[]", "null", "\u{0}", "{\"a\":1,\"a\":2}"] {
         let good = signed(HEADER, payload)?;
         let input = good.rsplit_once('.').unwrap().0;
@@ -296,7 +296,7 @@ fn a_key_of_one_provider_never_vouches_for_another() -> Result<()> {
                 let (all, only_one) = match (signer == issuer, issuer) {
                     (true, "one") => ("ok", "ok"),
                     (true, _) => ("ok", "bad_issuer"),
-                    // A secret's tag where a public key is due, and the reverse.
+                    // The signer has a secret where the issuer has a public key, or the reverse.
                     (false, _) if signer == "three" || issuer == "three" => (
                         "bad_algorithm",
                         if issuer == "one" { "bad_algorithm" } else { "bad_issuer" },
@@ -357,7 +357,7 @@ fn a_revoked_token_stays_revoked_however_it_is_written() -> Result<()> {
     };
     for path in ["/jti", "/kid", "/sub"] {
         add("as it was", path, &es, "revoked");
-        // The other signature of ECDSA over the same is as good, and the token as revoked.
+        // ECDSA accepts n - s as well as s, so the changed token must be revoked, too.
         add("s as n - s", path, &other_s, "revoked");
         add("padded", path, &format!("{es}="), "malformed");
         add("other trailing bits", path, &with_other_trailing_bits(&es), "malformed");
@@ -379,7 +379,7 @@ fn a_revoked_token_stays_revoked_however_it_is_written() -> Result<()> {
     nginx.finish()
 }
 
-/// The same token with the unused bits of its last character set.
+/// The same token with other unused bits in its last character.
 fn with_other_trailing_bits(token: &str) -> String {
     const ALPHABET: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let (rest, last) = token.split_at(token.len() - 1);

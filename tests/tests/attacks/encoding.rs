@@ -1,5 +1,5 @@
-//! The compact serialization and nothing else, base64url and nothing else, and no more of it than a
-//! bound.
+//! A token must be in the compact serialization, in base64url and within the size limit. Every
+//! other form is refused.
 
 use std::fs;
 
@@ -22,7 +22,7 @@ fn start() -> Result<Nginx> {
     ))
 }
 
-/// The same bytes with the unused bits of the last character set.
+/// The same bytes with other unused bits in the last character, if it has unused bits.
 fn trailing_bits(encoded: &str) -> Option<String> {
     const ALPHABET: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     if encoded.len().is_multiple_of(4) {
@@ -33,7 +33,7 @@ fn trailing_bits(encoded: &str) -> Option<String> {
     Some(format!("{rest}{}", ALPHABET.get(at + 1..at + 2)?))
 }
 
-/// What is no base64url, made of a section that is.
+/// Names and texts of variants of a good section that are not valid base64url.
 fn spoiled(section: &str) -> Vec<(String, String)> {
     let middle = section.len() / 2;
     let (head, tail) = section.split_at(middle);
@@ -60,7 +60,7 @@ fn spoiled(section: &str) -> Vec<(String, String)> {
         ("more padding".to_owned(), format!("{section}==")),
         ("encoded padding".to_owned(), format!("{section}%3D")),
         ("padding first".to_owned(), format!("={section}")),
-        // Of five characters more than a multiple of four the last stands for no byte.
+        // No bytes encode to 4n + 1 characters: the last one would hold only six bits.
         ("an impossible length".to_owned(), "A".repeat(section.len() / 4 * 4 + 1)),
     ]);
     out.extend(trailing_bits(section).map(|bits| ("trailing bits".to_owned(), bits)));
@@ -80,7 +80,7 @@ fn sections_are_base64url_without_padding_in_their_only_spelling() -> Result<()>
         let ask = |token: &str| nginx.request().bearer(token);
         cases.push(Case::token(format!("good {fill}"), ask(&good), "ok"));
         let signature = good.rsplit_once('.').unwrap().1;
-        // Header and payload are signed as they are spelled, so that only the spelling is wrong.
+        // The signature covers header and payload as spelled, so that only the spelling is wrong.
         for (name, spoiled) in spoiled(&header) {
             let token = signed_sections(&spoiled, &payload)?;
             cases.push(Case::token(format!("header: {name}"), ask(&token), "malformed"));
@@ -102,9 +102,9 @@ fn sections_are_base64url_without_padding_in_their_only_spelling() -> Result<()>
             ] {
                 let name = format!("{name}: white space {separator:?}");
                 let word = match name.split(':').next() {
-                    // White space that begins the token belongs to the scheme, if it is a space.
+                    // Spaces before the token belong to the scheme, but tabs do not.
                     Some("first") if !separator.contains('\t') => "ok",
-                    // The payload is decoded once the signature has held, which it does not.
+                    // The payload is decoded only after the signature is verified, and that fails.
                     Some("after a dot") => "bad_signature",
                     _ => "malformed",
                 };
@@ -123,7 +123,7 @@ fn sections_are_base64url_without_padding_in_their_only_spelling() -> Result<()>
             cases.push(Case::token(format!("cookie {:?}", &cookie[..2]), request, "malformed"));
         }
     }
-    // The other alphabet, over bytes in which the two differ.
+    // The standard base64 alphabet, with a payload that the two alphabets encode differently.
     let (url, standard) = (base64url(PAYLOAD), STANDARD.encode(PAYLOAD));
     let standard = standard.trim_end_matches('=');
     assert_ne!(url, standard, "the payload has no byte in which the alphabets differ");
@@ -223,7 +223,7 @@ fn encryption_json_and_nesting_are_no_compact_signature() -> Result<()> {
     for alg in ["dir", "ECDH-ES", "HS256"] {
         add(&format!("direct JWE by {alg}"), &direct(alg), "malformed");
     }
-    // Three sections of it, rightly signed even: the header says it is none.
+    // Three sections and a valid signature do not help: the header is that of a JWE.
     let jwe_header = r#"{"alg":"dir","enc":"A128GCM","kid":"k1"}"#;
     add("the header of a JWE, signed", &signed(jwe_header, PAYLOAD)?, "bad_algorithm");
     for (name, text) in [("flattened", &flat), ("general", &general)] {
@@ -236,7 +236,7 @@ fn encryption_json_and_nesting_are_no_compact_signature() -> Result<()> {
         ("a JWT as payload", good.clone(), "malformed"),
         ("a JWT as a JSON string", json!(good).to_string(), "malformed"),
         ("a JWT in an array", json!([good]).to_string(), "malformed"),
-        // An object is an object, whatever it holds.
+        // The payload is an object, and a claim in it may hold any string.
         ("a JWT in a claim", json!({ "jwt": good }).to_string(), "ok"),
     ] {
         add(name, &signed(nested, &payload)?, word);
@@ -267,7 +267,7 @@ fn size_is_bounded() -> Result<()> {
         ))
         .file("keys.json", RSA.jwks("rsa")?)
         .start()?;
-    // Exactly as long as asked for: the payload's filling is cut to what base64 makes of it.
+    // The first token of at least this size: one more byte of payload may add two characters.
     let of_size = |size: usize| -> Result<String> {
         let short = Jwt::live_with(&json!({ "fill": "" })).kid("k1").hs("HS256", SECRET)?.len();
         for fill in (size - short) * 3 / 4 - 2.. {
@@ -303,7 +303,7 @@ fn size_is_bounded() -> Result<()> {
             let word = if word == "ok" { "bad_signature" } else { word };
             cases.push(Case::token(format!("{size} by {way}, forged"), ask(&nginx, &bad), word));
         }
-        // Sizes of one section, or of none.
+        // One section has the whole size, or the token has no real sections.
         for (name, token) in [
             ("a header", format!("{}.e30.AAAA", "A".repeat(size))),
             ("a signature", format!("{}.e30.{}", base64url(HEADER), "A".repeat(size))),
@@ -321,7 +321,7 @@ fn size_is_bounded() -> Result<()> {
     let workers = nginx.workers();
     let before = resident(&workers)?;
     withstand(&nginx, cases)?;
-    // nginx itself keeps the buffers of a connection no longer than the connection.
+    // nginx frees the buffers of a connection when it closes, so the worker must not grow.
     let grown = resident(&workers)?.saturating_sub(before);
     assert!(grown < 32 * 1024 * sanitizers(), "the worker grew by {grown} KiB");
     nginx.finish()
@@ -331,7 +331,7 @@ fn nginx_bearer(nginx: &Nginx, token: &str) -> module_tests::Request {
     nginx.request().bearer(token)
 }
 
-/// Where nginx itself bounds a header line, the module never sees it.
+/// nginx itself refuses a header line that is too long, so the module never sees it.
 #[test]
 fn nginx_bounds_header_lines_first() -> Result<()> {
     let nginx = start()?;
@@ -362,7 +362,7 @@ fn resident(pids: &[u32]) -> Result<u64> {
         .sum()
 }
 
-/// Sanitizers keep what was freed for a while, and shadows of it.
+/// How much more the worker may grow: sanitizers keep freed memory and need shadow memory.
 fn sanitizers() -> u64 {
     if std::env::var_os("NGX_TEST_PATIENCE").is_some() { 100 } else { 1 }
 }

@@ -1,4 +1,4 @@
-//! HTTP/2 without TLS, by prior knowledge: judged as HTTP/1.1 is.
+//! HTTP/2 without TLS, by prior knowledge: the answers are the same as for HTTP/1.1.
 
 use anyhow::{Result, bail, ensure};
 use module_tests::{
@@ -22,7 +22,7 @@ fn start() -> Result<Option<Nginx>> {
         .map(Some)
 }
 
-/// The headers of a request beside those that every one has.
+/// The headers that a request has in addition to those of every request.
 type Extra<'f> = Vec<(&'f str, &'f str)>;
 
 fn auth(value: &str) -> Extra<'_> {
@@ -59,7 +59,7 @@ fn http_2_is_judged_as_http_1_is() -> Result<()> {
         ("GET", "//protected", vec![], 401, "missing", "off"),
         ("GET", "/protected%2f..%2fopen", vec![], 200, "off", "off"),
         ("GET", "/cookie", vec![("cookie", &cookie)], 200, "ok", "off"),
-        // HTTP/2 lets a client split its cookies; one twice is still one too many.
+        // HTTP/2 lets a client split its cookies into fields, but the same cookie twice is refused.
         ("GET", "/cookie", vec![("cookie", "a=1"), ("cookie", &cookie)], 200, "ok", "off"),
         ("GET", "/cookie", vec![("cookie", &cookie), ("cookie", &cookie)], 401, "malformed", "off"),
         ("GET", "/header", vec![("x-token", &good)], 200, "ok", "off"),
@@ -85,7 +85,7 @@ fn http_2_is_judged_as_http_1_is() -> Result<()> {
         assert_eq!(body == b"ok\n", *wanted == 200 && *method != "HEAD", "{what}");
         let lines = nginx.refusals().len() - refused;
         assert_eq!(lines, usize::from(*wanted != 200), "{what}: lines in the log");
-        // The access log has what the compressed headers hide.
+        // The test client reads no header but the status; the access log has the other values.
         let line = until("a line of the access log", || {
             Ok(nginx.access_log().lines().nth(at).map(str::to_owned))
         })?;

@@ -1,4 +1,4 @@
-//! Strict JSON: no text has two readings, and none costs more than its bytes.
+//! The JSON parser is strict: no text has two readings, and its length limits its cost.
 
 use std::iter::repeat_n;
 
@@ -44,9 +44,9 @@ fn critical_extensions_and_unencoded_payloads() -> Result<()> {
         (r#""b64":"true""#, "malformed"),
         (r#""b64":"false""#, "malformed"),
         (r#""b\u00364":false"#, "malformed"),
-        // True is what it is without the member (RFC 7797 section 3).
+        // `true` is the default value (RFC 7797 section 3).
         (r#""b64":true"#, "ok"),
-        // Another name is another extension, which is ignored (RFC 7515 section 4).
+        // A member with another name is an unknown extension and is ignored (RFC 7515 section 4).
         (r#""Crit":["exp"]"#, "ok"),
         (r#""zip":"DEF""#, "ok"),
         (r#""x":{"crit":["exp"]}"#, "ok"),
@@ -55,7 +55,7 @@ fn critical_extensions_and_unencoded_payloads() -> Result<()> {
         let request = nginx.request().bearer(&signed(&header, PAYLOAD)?);
         cases.push(Case::token(members, request, word));
     }
-    // RFC 7797: the payload as it is, not encoded, and detached.
+    // RFC 7797: first an unencoded payload, then a detached one.
     let header = r#"{"alg":"HS256","kid":"k1","b64":false,"crit":["b64"]}"#;
     let detached = crate::signed_sections(&module_tests::base64url(header), "$.02")?;
     cases.push(Case::token("unencoded", nginx.request().bearer(&detached), "malformed"));
@@ -66,8 +66,8 @@ fn critical_extensions_and_unencoded_payloads() -> Result<()> {
     nginx.finish()
 }
 
-/// What is no strict JSON object, as the bytes of a header or a payload; `@` stands for the members
-/// that would make it a good one.
+/// Headers or payloads that are not strict JSON objects. In the texts below, `@` stands for the
+/// members `good`, which alone would make a valid object.
 fn loose(good: &str) -> Vec<(String, Vec<u8>)> {
     let texts = [
         "",
@@ -184,7 +184,8 @@ fn loose(good: &str) -> Vec<(String, Vec<u8>)> {
         .map(|text| (format!("{text:?}"), text.replace('@', good).into_bytes()))
         .collect();
     let around = |bytes: &[u8]| [b"{", good.as_bytes(), b",\"a\":\"", bytes, b"\"}"].concat();
-    // RFC 3629: never, overlong, surrogates, above U+10FFFF, cut short, continued without a start.
+    // Invalid by RFC 3629: bytes that never occur, overlong forms, surrogates, values above
+    // U+10FFFF, sequences cut short, and continuation bytes without a start.
     for bytes in [
         &b"\xff"[..],
         b"\xfe",
@@ -236,7 +237,7 @@ fn only_strict_json_is_read() -> Result<()> {
         let token = signed(HEADER, payload)?;
         cases.push(Case::token(format!("payload {name}"), ask(&token), "malformed"));
     }
-    // What is strict, if odd.
+    // These payloads are unusual, but they are strict JSON.
     for payload in [
         "{}",
         " \t\r\n{ \"sub\" : \"alice\" } \n",

@@ -1,4 +1,4 @@
-//! `kid` chooses a key by its exact value and does nothing else; without one the work is bounded.
+//! `kid` only selects a key by its exact value. Without a `kid`, the module tries few keys.
 
 use anyhow::Result;
 use module_tests::{
@@ -141,7 +141,7 @@ fn a_kid_is_compared_after_unescaping_and_never_interpreted() -> Result<()> {
     for size in [1024, 5 * 1024] {
         add(&format!("\"{}\"", "k".repeat(size)), "unknown_key")?;
     }
-    // A header is read up to 8 KiB: before the signature has held, nothing larger is looked at.
+    // The module parses no header above 8 KiB, because its signature is not verified yet.
     for size in [8 * 1024, 64 * 1024, 1024 * 1024] {
         add(&format!("\"{}\"", "k".repeat(size)), "malformed")?;
     }
@@ -206,12 +206,12 @@ fn without_a_kid_few_keys_are_tried() -> Result<()> {
     add("/rsa", "the only key", &Jwt::live().sign("PS256", &RSA)?, "ok");
     add("/rsa", "another key", &Jwt::live().sign("PS256", &RSA_OTHER)?, "bad_signature");
     add("/rsa", "of another type", &unnamed(SECRET)?, "bad_algorithm");
-    // The first two of an algorithm are tried, however many there are.
+    // Without a kid, only the first two keys of the algorithm are tried.
     for i in 0..200 {
         let word = if i < 2 { "ok" } else { "bad_signature" };
         add("/many", &format!("no kid, key {i}"), &unnamed(&secret(i))?, word);
     }
-    // With its kid any of them verifies.
+    // With its kid, every key verifies its own tokens.
     for i in (0..200).step_by(7) {
         let kid = format!("kid-{i:03}");
         let good = Jwt::live().kid(&kid).hs("HS256", secret(i))?;

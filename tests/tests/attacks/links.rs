@@ -1,4 +1,4 @@
-//! Signed URLs: every way of bending one ends in 403, and 410 is only ever said of a good signature.
+//! Signed URLs: every changed URL gets 403; only an expired one with a good signature gets 410.
 
 use anyhow::Result;
 use module_tests::{
@@ -16,7 +16,7 @@ fn start() -> Result<Nginx> {
     ))
 }
 
-/// 403, or what goes with `ok` and `expired`.
+/// The wanted status: 200 for `ok`, 410 for `expired`, otherwise 403.
 fn want(word: &'static str) -> Want {
     match word {
         "ok" => Want::Link(200, word),
@@ -25,7 +25,7 @@ fn want(word: &'static str) -> Want {
     }
 }
 
-/// The cases of a table of targets.
+/// Makes a case of each target in a table.
 fn cases(nginx: &Nginx, table: impl IntoIterator<Item = (String, &'static str)>) -> Vec<Case> {
     let case = |(target, word): (String, _)| {
         Case::new(target.clone(), nginx.request().target(target), want(word))
@@ -43,7 +43,7 @@ fn digits_do_not_move_between_path_and_expiry() -> Result<()> {
         (format!("/video/12?st={}&e={e}", st("/video/12", e)), "ok"),
         (format!("/video/12?st={}&e={past}", st("/video/12", past)), "expired"),
     ];
-    // Of `/video/12` + `1790000000` each split says the same to MD5.
+    // MD5 covers path and expiry without a separator, so every split has the same digest.
     let all = format!("/video/12{digits}");
     for cut in 1..all.len() {
         let (path, e) = all.split_at(cut);
@@ -51,7 +51,7 @@ fn digits_do_not_move_between_path_and_expiry() -> Result<()> {
             table.push((format!("{path}?st={}&e={e}", st("/video/12", now() + 300)), "malformed"));
         }
     }
-    // An expired link made valid: its digits go to the path, later ones come behind.
+    // Attempts to revive an expired link: its digits move to the path, and later ones follow.
     for (path, e) in [
         (format!("/video/12{past}"), digits.clone()),
         (format!("/video/12{}", &past.to_string()[..1]), format!("{}9", &past.to_string()[1..])),
@@ -59,7 +59,7 @@ fn digits_do_not_move_between_path_and_expiry() -> Result<()> {
     ] {
         table.push((format!("{path}?st={}&e={e}", st("/video/12", past)), "bad_signature"));
     }
-    // The separator of the HMAC form leaves nothing to move.
+    // The HMAC covers a separator between path and expiry, so no digit can move.
     let mac = link_hmac(SECRET, "/video/12", e)?;
     table.push((format!("/video/12?st={mac}&e={e}"), "ok"));
     table.push((format!("/video/1?st={mac}&e=2{e}"), "malformed"));
@@ -134,10 +134,10 @@ fn an_expiry_is_ten_digits_and_nothing_else() -> Result<()> {
         "%EF%BC%91790000000",
     ];
     for text in texts {
-        // Each is rightly signed, as it stands and as a number.
+        // The signature is right for the expiry as written, so only the expiry is wrong.
         for path in ["/a", "/md5", "/hmac"] {
             for st in [link_md5(SECRET, path, text), link_hmac(SECRET, path, text)?] {
-                // nginx leaves a fragment where it is, as browsers never send one.
+                // Targets with `#` are dropped below: nginx cuts off a fragment.
                 table.push((format!("{path}?st={st}&e={text}"), "malformed"));
             }
         }
@@ -173,13 +173,13 @@ fn an_expiry_is_ten_digits_and_nothing_else() -> Result<()> {
     ] {
         let st = link_md5(SECRET, "/a", &e);
         let target = format!("/a?{}", query.replace('#', &st).replace('@', &e));
-        // An empty argument is there, and is neither a signature nor a time.
+        // An empty argument is present, but it is neither a signature nor a time.
         let present = |name: &str| {
             query
                 .split('&')
                 .any(|pair| pair.strip_prefix(name).is_some_and(|rest| rest.starts_with('=')))
         };
-        // What some reader would take for one of the two is ambiguous.
+        // An argument that some program would read as `st` or `e` makes the link ambiguous.
         let others = ["ST=", "St=", "E=", "st[]", "s%74", "%65=", "%3Fst", ";"];
         let is_other = others.iter().any(|other| query.contains(other));
         let is_there = present("st") && present("e");
@@ -260,7 +260,7 @@ fn the_two_forms_are_not_confused_and_signatures_have_one_spelling() -> Result<(
         let text = format!("{path}{e}");
         let tag = |text: &str| hmac("HS256", SECRET.as_bytes(), text.as_bytes());
         for (st, long) in [
-            // The right construction over the other's text, or the reverse, or cut to its size.
+            // Digests over the text of the other form, or cut or extended to the other length.
             (link_md5(SECRET, &format!("{path}\n"), e), false),
             (base64url(&tag(&format!("{path}\n{e}"))?[..16]), false),
             (base64url(tag(&text)?), true),
@@ -306,13 +306,13 @@ fn the_two_forms_are_not_confused_and_signatures_have_one_spelling() -> Result<(
             md5(format!("{SECRET}{text}")).iter().map(|byte| format!("{byte:02x}")).collect(),
             "A".repeat(5000),
         ] {
-            // Cut to 22 characters, the HMAC form is of the other's length, if its bits allow it.
+            // An HMAC cut to 22 characters may be well-formed as an MD5, so it is left out.
             let cut = st == mac[..22];
             if !cut {
                 table.push((on(&st), "malformed"));
             }
         }
-        // The unused bits of the last character.
+        // The same digests with other unused bits in the last character.
         for st in [&md, &mac] {
             let last = st.as_bytes()[st.len() - 1];
             let next = char::from(if last == b'9' { b'A' } else { last + 1 });
@@ -402,7 +402,7 @@ fn gone_is_only_said_of_a_good_signature() -> Result<()> {
     nginx.finish()
 }
 
-/// One block of MD5 (RFC 1321 section 3.4), to go on where a digest ended.
+/// One block of MD5 (RFC 1321 section 3.4), so that the test can continue from a digest.
 fn md5_block(state: [u32; 4], block: &[u8]) -> [u32; 4] {
     const SHIFTS: [[u32; 4]; 4] =
         [[7, 12, 17, 22], [5, 9, 14, 20], [4, 11, 16, 23], [6, 10, 15, 21]];
@@ -423,7 +423,7 @@ fn md5_block(state: [u32; 4], block: &[u8]) -> [u32; 4] {
     [add(0, a), add(1, b), add(2, c), add(3, d)]
 }
 
-/// The padding of a message of this length.
+/// The padding that MD5 adds to a message of this length.
 fn md5_padding(length: usize) -> Vec<u8> {
     let zeros = (119 - length % 64) % 64;
     [&[0x80][..], &vec![0; zeros], &(8 * length as u64).to_le_bytes()].concat()
@@ -434,7 +434,7 @@ fn a_length_extension_of_md5_has_nowhere_to_go() -> Result<()> {
     let nginx = start()?;
     let (past, e) = (now() - 300, now() + 300);
     let known = md5(format!("{SECRET}/a{past}"));
-    // All that an attacker needs: the digest, and the length of what is before it.
+    // An attacker needs only the digest and the length of the signed text with its secret.
     let padding = md5_padding(SECRET.len() + "/a".len() + 10);
     let suffix = format!("/x{e}");
     let state = [0, 4, 8, 12].map(|at| u32::from_le_bytes(known[at..at + 4].try_into().unwrap()));
@@ -452,14 +452,14 @@ fn a_length_extension_of_md5_has_nowhere_to_go() -> Result<()> {
     let mut cases = cases(
         &nginx,
         [
-            // Behind the expiry, where it would be one long argument.
+            // With the padding after the expiry, `e` is one long argument.
             (format!("/a?st={st}&e={past}{shown}/x{e}"), "malformed"),
             (format!("/a?st={st}&e={past}{shown}"), "malformed"),
             (format!("/a?st={st}&e={e}"), "bad_signature"),
             (format!("/a{past}/x?st={st}&e={e}"), "bad_signature"),
         ],
     );
-    // In the path: padding holds NUL, which nginx takes in no path.
+    // With the padding in the path, nginx refuses the request, because the padding has a NUL.
     let target = escaped.replacen("%2f", "/", 1);
     let request = nginx.request().target(format!("{target}?st={st}&e={e}"));
     cases.push(Case::new("in the path, escaped", request, Want::Nginx(400)));

@@ -1,11 +1,11 @@
-//! Everything that the validator must withstand, as requests to a real nginx: each row of the list
-//! of attacks is a table of cases here, each case with its status, its `$jwt_status` or
-//! `$secure_token_status`, and exactly one line in the log where it is refused.
+//! The attacks that the validator must withstand, sent as requests to a real nginx. Each case has
+//! the expected status and the expected `$jwt_status` or `$secure_token_status`. A refused request
+//! must write exactly one line to the log.
 //!
 //! | module | attacks |
 //! | --- | --- |
-//! | `algorithms` | `alg`, keys of another kind, keys at odds with themselves, keys in the header |
-//! | `cache` | the memory of verified tokens |
+//! | `algorithms` | `alg`, keys of another kind, contradictory keys, keys in the header |
+//! | `cache` | the cache of verified tokens |
 //! | `claims` | registered claims of every wrong type and size, issuers, providers, revocation |
 //! | `encoding` | base64url, sections, JWE, JSON serialisation, sizes |
 //! | `json` | `crit`, strictness of JSON, nesting |
@@ -16,13 +16,13 @@
 //! | `sources` | where the token comes from, the scheme |
 //! | `upstream` | what claims and clients can put into the headers of an upstream |
 //!
-//! Elsewhere: a storm of unknown kids and what travels to a provider (`key_requests`), files that
-//! change without a reload (`configuration`, `file_changes`).
+//! Other tests cover a flood of unknown kids and the requests to a provider (`key_requests`), and
+//! files that change without a reload (`file_changes` in `configuration`).
 //!
 //! Each test prints its number of cases: `cargo nextest run -p module-tests --test attacks
 //! --success-output final | grep 'attack cases'`.
 
-// The helpers are tests, too: a panic in one is a failure, told with its place.
+// The helpers may panic, because a panic fails the test and names its place.
 #![allow(clippy::indexing_slicing, clippy::unwrap_used)]
 
 mod algorithms;
@@ -46,7 +46,7 @@ use module_tests::{Nginx, Request, SECRET, base64url, hmac, raw_token};
 /// The header of a good token of these tests.
 const HEADER: &str = r#"{"alg":"HS256","kid":"k1"}"#;
 
-/// One attack: what is sent, and what must come of it.
+/// One attack: the request, and the answer that it must get.
 struct Case {
     name: String,
     request: Request,
@@ -68,13 +68,13 @@ impl Case {
         Self { name: name.into(), request, want }
     }
 
-    /// A token that is refused with 401 and this `$jwt_status`; `ok` is one that passes.
+    /// A case with a token that passes if the word is `ok`, or else gets 401 with this status word.
     fn token(name: impl Into<String>, request: Request, word: &'static str) -> Self {
         let status = if word == "ok" { 200 } else { 401 };
         Self::new(name, request, Want::Jwt(status, word))
     }
 
-    /// Sends it and requires what it wants; tells what came instead.
+    /// Sends the request and checks the answer and the log; the error shows the difference.
     fn run(&self, nginx: &Nginx) -> Result<()> {
         let before = nginx.refusals().len();
         let response = self.request.clone().send()?;
@@ -100,8 +100,8 @@ impl Case {
     }
 }
 
-/// Runs all cases against one nginx, whose only worker must survive them all, and tells of all that
-/// went wrong.
+/// Runs all cases against one nginx and reports every failed case. The only worker must survive
+/// them all.
 fn withstand(nginx: &Nginx, cases: impl IntoIterator<Item = Case>) -> Result<()> {
     let (workers, began) = (nginx.workers(), Instant::now());
     let mut wrong = Vec::new();
@@ -118,12 +118,12 @@ fn withstand(nginx: &Nginx, cases: impl IntoIterator<Item = Case>) -> Result<()>
     Ok(())
 }
 
-/// A token of these very bytes, rightly signed with the secret of `k1`.
+/// A token of exactly these bytes, with a valid signature by the secret of `k1`.
 fn signed(header: impl AsRef<[u8]>, payload: impl AsRef<[u8]>) -> Result<String> {
     raw_token(header, payload, |input| hmac("HS256", SECRET.as_bytes(), input))
 }
 
-/// A token of two sections as they are given, rightly signed with the secret of `k1`.
+/// A token of two encoded sections, unchanged, with a valid signature by the secret of `k1`.
 fn signed_sections(header: &str, payload: &str) -> Result<String> {
     let input = format!("{header}.{payload}");
     let tag = hmac("HS256", SECRET.as_bytes(), input.as_bytes())?;

@@ -1,4 +1,4 @@
-//! The location that finally serves is the one whose rules count, however the request got there.
+//! The rules of the location that serves a request decide, however the request got there.
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
@@ -13,7 +13,7 @@ fn good() -> Result<String> {
     Jwt::live().kid("k1").hs("HS256", SECRET)
 }
 
-/// An open server with a few protected places in it.
+/// An open server with a few protected locations.
 fn start(extra: &str) -> Result<Nginx> {
     Nginx::builder()
         .http(
@@ -55,7 +55,7 @@ fn start(extra: &str) -> Result<Nginx> {
         .start()
 }
 
-/// Cases of one target without a token, with a forged one and with a good one.
+/// Three cases for one target: without a token, with a forged token, and with a good one.
 fn three(nginx: &Nginx, target: &str, protected: bool) -> Result<Vec<Case>> {
     let bad = Jwt::live().kid("k1").hs("HS256", OTHER_SECRET)?;
     let ask = || nginx.request().target(target);
@@ -173,7 +173,7 @@ fn a_path_is_judged_by_the_location_that_it_comes_to() -> Result<()> {
         "/if?on=0",
         "/limit",
         "/open#/protected",
-        // `rewrite` comes before the access phase: only the last location is asked.
+        // `rewrite` runs before the access phase, so only the last location judges the request.
         "/open-last",
     ] {
         cases.extend(three(&nginx, target, false)?);
@@ -249,7 +249,7 @@ fn every_method_and_every_kind_of_request_is_judged() -> Result<()> {
         let ask = || nginx.request().method(method).target("/protected");
         cases.push(Case::new(method, ask(), Want::Jwt(401, "missing")));
         cases.push(Case::new(method, ask().bearer("a.b.c"), Want::Jwt(401, "malformed")));
-        // Reading is what `/limit` leaves open, and what a file answers.
+        // `/limit` is open for GET and HEAD only, and a file can be read with these two only.
         if matches!(method, "GET" | "HEAD") {
             cases.push(Case::new(method, ask().bearer(&good), Want::Jwt(200, "ok")));
             cases.push(Case::new(method, ask().target("/limit"), Want::Jwt(200, "off")));
@@ -293,7 +293,7 @@ fn every_method_and_every_kind_of_request_is_judged() -> Result<()> {
     nginx.finish()
 }
 
-/// What nginx answers to these bytes, up to where it closes.
+/// Sends these bytes and returns all that nginx answers until it closes the connection.
 fn answer(nginx: &Nginx, bytes: &[u8]) -> Result<String> {
     let mut stream = UnixStream::connect(nginx.socket("s.sock"))?;
     stream.set_read_timeout(Some(Duration::from_secs(20)))?;
@@ -307,7 +307,7 @@ fn answer(nginx: &Nginx, bytes: &[u8]) -> Result<String> {
 fn old_versions_pipelines_and_bodies() -> Result<()> {
     let nginx = start("lingering_timeout 50ms;")?;
     let good = good()?;
-    // HTTP/0.9 has no headers, and so no token.
+    // An HTTP/0.9 request has no headers, so it cannot carry a token.
     let old = answer(&nginx, b"GET /protected\r\n")?;
     assert!(old.contains("401") && !old.starts_with("HTTP") && !old.contains("ok\n"), "{old}");
     let old = answer(&nginx, b"GET /protected HTTP/1.0\r\n\r\n")?;
@@ -317,13 +317,13 @@ fn old_versions_pipelines_and_bodies() -> Result<()> {
         format!("GET /protected HTTP/1.0\r\nAuthorization: Bearer {good}\r\n\r\n").as_bytes(),
     )?;
     assert!(old.starts_with("HTTP/1.1 200 ") && old.ends_with("ok\n"), "{old}");
-    // The client is not asked for its body before it was judged.
+    // nginx must not ask for the body of a request that it refuses.
     let expecting = answer(
         &nginx,
         b"POST /protected HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n",
     )?;
     assert!(expecting.starts_with("HTTP/1.1 401 "), "{expecting}");
-    // Each request of a connection is judged by itself, also where one's body looks like another.
+    // Each request of a connection is judged alone, even if a body looks like a request.
     let ask = |token: Option<&str>, path: &str| {
         let token =
             token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
@@ -417,7 +417,7 @@ fn the_access_phase_is_that_of_the_main_request() -> Result<()> {
         assert_eq!(nginx.bearer("/denied", &good()?)?.status, 403);
     }
     withstand(&nginx, cases)?;
-    // As the directive reference says: nginx itself runs no access phase for a part of a page.
+    // As the directive reference says, nginx runs no access phase for an SSI subrequest.
     assert_eq!(nginx.get("/open.html")?.text(), "open ok\n");
     nginx.finish()
 }

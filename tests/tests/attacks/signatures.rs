@@ -1,4 +1,4 @@
-//! Signatures that are almost right, and keys that are too weak to tell.
+//! Signatures that are almost right, and keys that are too weak to trust.
 
 use anyhow::{Context, Result};
 use base64::Engine as _;
@@ -51,7 +51,7 @@ fn start() -> Result<Nginx> {
         .start()
 }
 
-/// Tokens with these signatures over one input. An empty one is no signature at all.
+/// Cases with these signatures over one input. A token with an empty signature is malformed.
 fn cases(nginx: &Nginx, input: &str, table: Vec<(String, Vec<u8>, &'static str)>) -> Vec<Case> {
     let case = |(name, signature, word): (String, Vec<u8>, &'static str)| {
         let word = if signature.is_empty() { "malformed" } else { word };
@@ -65,7 +65,7 @@ fn input(alg: &str, kid: &str) -> String {
     unsigned_part(json!({ "alg": alg, "kid": kid }).to_string(), r#"{"sub":"alice"}"#)
 }
 
-/// The DER form of an integer: no more zeros in front than the sign wants.
+/// The DER form of a positive integer: a leading zero only where the sign bit needs one.
 fn der_integer(bytes: &[u8]) -> Vec<u8> {
     let mut digits: Vec<u8> = bytes.iter().copied().skip_while(|byte| *byte == 0).collect();
     if digits.first().is_none_or(|first| *first >= 0x80) {
@@ -100,7 +100,7 @@ fn ecdsa_signatures_are_two_numbers_of_the_right_size() -> Result<()> {
         let padded = |number: &[u8]| [&[0], number].concat();
         let mut table: Vec<(String, Vec<u8>, &str)> = vec![
             ("good".into(), good.clone(), "ok"),
-            // ECDSA has two signatures for one; a list of revoked tokens goes by claims.
+            // ECDSA accepts both s and n - s, so a list of revoked tokens must compare claims.
             ("s as n - s".into(), [r, &other_s].concat(), "ok"),
             ("empty".into(), Vec::new(), "bad_signature"),
             ("DER".into(), der_sequence(r, s), "bad_signature"),
@@ -134,7 +134,7 @@ fn ecdsa_signatures_are_two_numbers_of_the_right_size() -> Result<()> {
                 table.push((format!("r {name}, s {name_s}"), both, "bad_signature"));
             }
         }
-        // The same numbers again, one order higher, where they still fit.
+        // The same number plus the order n, if the sum still fits, is equal modulo n.
         for (name, r, s) in
             [("r + n", plus(r, &n), Some(s.to_vec())), ("s + n", Some(r.to_vec()), plus(s, &n))]
         {
@@ -149,7 +149,7 @@ fn ecdsa_signatures_are_two_numbers_of_the_right_size() -> Result<()> {
         }
         withstand(&nginx, cases(&nginx, &input, table))?;
     }
-    // Rightly signed, by other keys or for other curves.
+    // Valid signatures, but by other keys or for other curves.
     let token = |alg: &str, kid: &str, used: &str, key: &'static Key| {
         let token = Jwt::live().kid(kid).signed(alg, |input| signature(used, key, input))?;
         Ok::<_, anyhow::Error>((format!("{alg}, kid {kid}, by {used}"), token))
@@ -175,8 +175,8 @@ fn plus(a: &[u8], b: &[u8]) -> Option<Vec<u8>> {
     fixed(&(BigUint::from_bytes_be(a) + BigUint::from_bytes_be(b)), a.len())
 }
 
-/// The y coordinates of the points of order 1, 2, 4 and 8, little-endian, with both signs of x, and
-/// those at or above the field's prime.
+/// Little-endian y coordinates with both signs of x: those of the points of order 1, 2, 4 and 8,
+/// and some that are not below the prime of the field.
 fn odd_points() -> Vec<[u8; 32]> {
     let low = |first: u8| {
         let mut point = [0; 32];
@@ -211,7 +211,7 @@ fn ed25519_signatures_are_canonical() -> Result<()> {
     let input = input("EdDSA", "ed");
     let good = signature("EdDSA", &ED25519, input.as_bytes())?;
     let (r, s) = good.split_at(32);
-    // The order of the base point, little-endian as all of RFC 8032.
+    // The order of the base point, little-endian like all numbers of RFC 8032.
     let mut l = [0_u8; 32];
     l[..16].copy_from_slice(&[
         0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde,
@@ -242,7 +242,7 @@ fn ed25519_signatures_are_canonical() -> Result<()> {
         ("all zeros".into(), vec![0; 64], "bad_signature"),
         ("all ones".into(), vec![0xff; 64], "bad_signature"),
     ];
-    // S plus multiples of L says the same to a verifier that does not look.
+    // A verifier that does not check the range of S also accepts S plus a multiple of L.
     for times in 1_u8..=15 {
         if let Some(s) = little(&(number(s) + number(&l) * times)) {
             table.push((format!("S + {times} L"), [r, &s].concat(), "bad_signature"));
@@ -279,7 +279,7 @@ fn ed25519_signatures_are_canonical() -> Result<()> {
     refuse_all(&mistakes)
 }
 
-/// What RSASP1 makes of these bytes with the private key of `RSA`: any padding can so be signed.
+/// Signs these bytes as they are (RSASP1), so that a test can sign any padding.
 fn rsa_raw(key: &RsaPrivateKey, encoded: &[u8]) -> Vec<u8> {
     let signature = BigUint::from_bytes_be(encoded).modpow(key.d(), key.n());
     fixed(&signature, key.size()).unwrap()
@@ -329,7 +329,7 @@ fn rsa_signatures_have_one_padding() -> Result<()> {
         ("padding not all ones", changed(9, 0xfe)),
         ("padding that ends early", changed(9, 0)),
         ("no separator", changed(size - 52, 0xff)),
-        // Bleichenbacher 2006: short padding, then garbage that a lax parser passes over.
+        // Bleichenbacher 2006: short padding, then garbage that a lax parser ignores.
         (
             "garbage behind",
             [&[0, 1][..], &[0xff; 8], &[0], &SHA256_INFO, &digest, &vec![0x42; size - 62]].concat(),

@@ -1,5 +1,5 @@
-//! Where a token may stand, and what counts as one there. Tokens in several places never help each
-//! other.
+//! Where a request may carry a token, and what counts as a token there. A token in one source never
+//! helps a token in another.
 
 use anyhow::Result;
 use module_tests::{Jwt, Nginx, OTHER_SECRET, Request, SECRET, SERVE};
@@ -40,7 +40,7 @@ fn the_scheme_is_bearer_and_the_rest_is_one_token() -> Result<()> {
     for scheme in ["Bearer", "bearer", "BEARER", "bEaReR"] {
         add(format!("{scheme} {t}").as_bytes(), "ok");
         add(format!("{scheme}   {t}").as_bytes(), "ok");
-        // nginx takes white space off the end of a header line before anybody sees it.
+        // nginx removes spaces at the end of a header line before the module sees it.
         add(format!("{scheme} {t}  ").as_bytes(), "ok");
         for empty in [scheme.to_owned(), format!("{scheme} "), format!("{scheme}    ")] {
             add(empty.as_bytes(), "malformed");
@@ -49,7 +49,7 @@ fn the_scheme_is_bearer_and_the_rest_is_one_token() -> Result<()> {
             "\t", " \t", "\t ", "\u{b}", "\u{c}", "\u{a0}", "+", "%20", ":", ": ", "=", ", ", "/",
             "\u{3000}",
         ] {
-            // A blank of whatever kind is one for some program.
+            // Some upstream may read any kind of blank as a separator, so a token may be there.
             let is_blank = between.starts_with(|first: char| !first.is_ascii_graphic());
             let word = if is_blank { "malformed" } else { "missing" };
             add(format!("{scheme}{between}{t}").as_bytes(), word);
@@ -163,7 +163,7 @@ fn one_source_given_twice_is_ambiguous() -> Result<()> {
             request.header(name.to_uppercase(), format!("{before}{second}"))
         };
         let malformed = Want::Jwt(401, "malformed");
-        // nginx itself answers a second Authorization.
+        // nginx itself refuses a request with a second Authorization.
         for path in ["/", "/auth", "/all"] {
             add("Authorization", lines(path, "Authorization", "Bearer "), Want::Nginx(400));
         }
@@ -221,7 +221,7 @@ fn the_first_source_that_holds_something_decides() -> Result<()> {
     let nginx = start("")?;
     let (good, bad) = tokens()?;
     let mut cases = Vec::new();
-    // Each source absent, good, bad, or unusable: every way of combining them.
+    // All combinations of the four sources, each of them absent, good, bad, or unusable.
     let kinds = ["", "good", "bad", "unusable"];
     for way in 0..4_usize.pow(4) {
         let shown = [way / 64, way / 16 % 4, way / 4 % 4, way % 4].map(|kind| kinds[kind]);
@@ -273,10 +273,10 @@ fn a_token_in_another_place_is_none() -> Result<()> {
             let request = nginx.request().target(path).header(name, value);
             cases.push(Case::token(format!("{path} {name}"), request, word));
         };
-        // For CGI and WSGI, and for $http_x_token, it is the same header; for others it is not.
+        // CGI, WSGI and $http_x_token read this as the same header, but other programs do not.
         let other_spelling = if underscores == "on" { "malformed" } else { "missing" };
         add_as(other_spelling, "/header", "X_Token", t.clone());
-        // What is a token for some readers is none that passes.
+        // Some programs read these cookies as `tok`, so the module must refuse them.
         for cookie in ["TOK=", "tok[]=", "tok[0]=", "tok =", "x=1, tok=", "t%6fk=", " tok\t="] {
             add_as("malformed", "/cookie", "Cookie", format!("{cookie}{t}"));
         }
@@ -321,7 +321,7 @@ fn a_token_in_another_place_is_none() -> Result<()> {
         {
             cases.push(Case::token("in the path", nginx.request().target(&target), "missing"));
         }
-        // A form's body is no query.
+        // A form in the body is not part of the query.
         let form = nginx
             .request()
             .method("POST")
@@ -335,7 +335,7 @@ fn a_token_in_another_place_is_none() -> Result<()> {
     Ok(())
 }
 
-/// What an upstream reads as a bearer token must not pass for none at all.
+/// The module must not treat a token as missing where an upstream would read one.
 #[test]
 fn a_bearer_token_that_only_upstreams_find_does_not_pass_as_none() -> Result<()> {
     let nginx = Nginx::start(format!(
@@ -353,7 +353,7 @@ fn a_bearer_token_that_only_upstreams_find_does_not_pass_as_none() -> Result<()>
         let both = request().target("/both").header("Cookie", format!("tok={good}")).send()?;
         assert_eq!(both.verdict(), (401, "malformed"), "{line:?}");
     }
-    // PHP takes a bracket that is not closed for an underscore.
+    // PHP reads a bracket that is not closed as an underscore.
     for name in ["access[token", "access%5btoken"] {
         for query in [format!("{name}={forged}"), format!("access_token={good}&{name}={forged}")] {
             let answer = nginx.get(format!("/arg?{query}"))?;

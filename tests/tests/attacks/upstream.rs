@@ -1,5 +1,5 @@
-//! What reaches an upstream: what the token says, in one header line, and never what a client says in
-//! its name.
+//! An upstream receives each claim of the token in one header line, and never a value that the
+//! client sends in a header of the same name.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixListener;
@@ -12,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 use module_tests::{Jwt, Nginx, OTHER_SECRET, Request, SECRET};
 use serde_json::{Value, json};
 
-/// An upstream that takes down the header lines of each request, as they come.
+/// An upstream that records the header lines of each request unchanged.
 struct Upstream(Receiver<Vec<String>>);
 
 impl Upstream {
@@ -25,7 +25,7 @@ impl Upstream {
                 let mut reader = BufReader::new(&stream);
                 let mut line = Vec::new();
                 while reader.read_until(b'\n', &mut line).is_ok_and(|got| got > 2) {
-                    // Latin-1, so that every byte shows.
+                    // Each byte becomes one character (Latin-1), so that none is lost.
                     lines.push(line.drain(..).map(char::from).collect::<String>());
                 }
                 let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
@@ -47,7 +47,7 @@ impl Upstream {
     }
 }
 
-/// Every location passes the same claims on; they differ in what lets a request through.
+/// All locations pass the same claims to the upstream and differ only in their `jwt` mode.
 fn start(http: &str, extra: &str) -> Result<(Nginx, Upstream)> {
     let pass = "proxy_pass http://unix:up.sock:/;";
     let nginx = Nginx::builder()
@@ -80,7 +80,7 @@ fn token(claims: &Value) -> Result<String> {
     Jwt::live_with(claims).kid("k1").hs("HS256", SECRET)
 }
 
-/// The values of a header among lines, by its exact name in any case.
+/// The values of all lines with this header name, which may be in upper or lower case.
 fn values<'l>(lines: &'l [String], name: &str) -> Vec<&'l str> {
     lines
         .iter()
@@ -90,7 +90,7 @@ fn values<'l>(lines: &'l [String], name: &str) -> Vec<&'l str> {
         .collect()
 }
 
-/// Whether there is one line for each header, and none that a value has begun.
+/// Checks that each header is one line and that no value starts a new line.
 fn well_formed(lines: &[String]) -> Result<()> {
     for line in lines.iter().skip(1) {
         let name = line.split(':').next().unwrap_or_default();
@@ -117,7 +117,7 @@ fn control_characters_of_a_claim_begin_no_line() -> Result<()> {
         ensure!(values(&lines, header) == expected, "{claims}: {:?}", values(&lines, header));
         Ok(())
     };
-    // What is not whole is not shown.
+    // A claim with a control character is left out as a whole.
     for sub in [
         "alice\r\nInjected: 1",
         "alice\nInjected: 1",
@@ -140,7 +140,7 @@ fn control_characters_of_a_claim_begin_no_line() -> Result<()> {
         check(json!({ "roles": ["a", sub, "b"] }), "X-Roles", "")?;
     }
     for (sub, wanted) in [
-        // Not ASCII, and so no end of a line for any parser of bytes.
+        // No byte here is an ASCII newline, so a parser of bytes sees no end of a line.
         ("alice\u{2028}Injected\u{2029}x", "alice\u{2028}Injected\u{2029}x"),
         ("\u{560a}\u{560d}Injected", "\u{560a}\u{560d}Injected"),
         ("gr\u{fc}n \u{1f600}", "gr\u{fc}n \u{1f600}"),
@@ -190,7 +190,7 @@ fn a_large_claim_is_passed_on_whole_or_not_at_all() -> Result<()> {
     nginx.finish()
 }
 
-/// The names under which a client may try to speak for a token.
+/// Headers that only the token may set, and that a client may try to forge.
 const NAMES: [&str; 9] = [
     "X-User",
     "x-user",
@@ -240,7 +240,7 @@ fn a_client_does_not_speak_for_a_token() -> Result<()> {
         ("/off", none(), None, "off"),
         ("/off", with(SECRET, &json!({}))?, None, "off"),
     ] {
-        // Underscores are dropped by nginx itself.
+        // nginx itself drops headers with underscores.
         for underscores in [false, true] {
             count += 1;
             let request = with_forged_headers(request.clone().target(name), underscores);
@@ -256,7 +256,7 @@ fn a_client_does_not_speak_for_a_token() -> Result<()> {
             assert!(values(&lines, "Authorization").is_empty(), "{name}");
         }
     }
-    // A refused request goes nowhere.
+    // A refused request never reaches the upstream.
     for request in [none(), with(OTHER_SECRET, &json!({}))?, with(SECRET, &json!({ "exp": 1 }))?] {
         count += 1;
         assert_eq!(with_forged_headers(request, true).send()?.status, 401);
@@ -268,7 +268,7 @@ fn a_client_does_not_speak_for_a_token() -> Result<()> {
 
 #[test]
 fn with_underscores_on_the_other_spelling_is_another_header() -> Result<()> {
-    // An upstream that takes `_` for `-`, as CGI and WSGI do, wants the other spelling cleared, too.
+    // CGI and WSGI read `_` as `-`, so for them nginx must clear the other spelling, too.
     let clear: String =
         ["X_User", "X_Roles", "X_Deep", "X_Cased", "X_Status", "X_Payload", "X_Kid"]
             .iter()

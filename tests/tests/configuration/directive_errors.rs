@@ -1,5 +1,5 @@
-//! What a wrong directive gets: `nginx -t` fails with file and line, naming it. Key files are in
-//! `key_file_errors`.
+//! `nginx -t` refuses a wrong directive and reports its name, file and line. The tests of key files
+//! are in `key_file_errors`.
 
 use anyhow::Result;
 use module_tests::{Nginx, P256, RSA, SECRET, mistake, nginx_t, refuse_all};

@@ -11,15 +11,15 @@ use module_tests::{
 };
 use serde_json::json;
 
-/// A directive with a file, two contents of the file, and a token that each of them lets pass and the
-/// other does not.
+/// A directive with a file, two contents of the file, and one token for each content. Each content
+/// accepts its own token and refuses the other one.
 #[derive(Debug)]
 struct Kind {
     directive: &'static str,
     file: &'static str,
     contents: [String; 2],
     tokens: [String; 2],
-    /// What a token gets while the other content is in force.
+    /// The verdict on a token while the other content is in force.
     refused: &'static str,
 }
 
@@ -74,7 +74,7 @@ impl Kind {
             .file(self.file, self.contents[0].as_str())
     }
 
-    /// Which of the contents is in force; the answers to both tokens must say the same.
+    /// The content that is in force, or `None` if the answers to the two tokens disagree.
     fn in_force(&self, nginx: &Nginx) -> Result<Option<usize>> {
         let mut pass = Vec::new();
         for token in &self.tokens {
@@ -83,7 +83,7 @@ impl Kind {
             ensure!(known, "{}: {:?}", self.directive, response.verdict());
             pass.push(response.status == 200);
         }
-        // A change between the two requests shows both as good, or as bad.
+        // If the file changes between the two requests, both tokens may pass or both may fail.
         Ok(match pass[..] {
             [true, false] => Some(0),
             [false, true] => Some(1),
@@ -101,7 +101,7 @@ impl Kind {
         Ok(())
     }
 
-    /// The lines at `error` that name the file.
+    /// The log lines of level `error` that name the file.
     fn told(&self, nginx: &Nginx) -> Vec<String> {
         let log = nginx.error_log();
         let told = |line: &&str| line.contains("[error]") && line.contains(self.file);
@@ -109,7 +109,7 @@ impl Kind {
     }
 }
 
-/// How a file is changed.
+/// A way to change a file.
 type Change = fn(&Nginx, &str, &str) -> Result<()>;
 
 const CHANGES: [(&str, Change); 2] = [
@@ -117,7 +117,7 @@ const CHANGES: [(&str, Change); 2] = [
     ("in place", |nginx, file, text| nginx.rewrite(file, text)),
 ];
 
-/// Lets time go by in which nothing happens that could be waited for.
+/// Waits for a fixed time, where there is no event to wait for.
 fn pass_time(time: Duration) -> Result<()> {
     let began = Instant::now();
     until("time", || Ok((began.elapsed() >= time).then_some(())))
@@ -194,7 +194,7 @@ fn a_file_that_breaks_or_goes_keeps_what_was_good_and_is_told_once() -> Result<(
                 kind.stays_in_force(&nginx, 0)?;
                 Ok((kind.told(&nginx).len() > at).then_some(()))
             })?;
-            // It is looked at again and again, and told no more.
+            // The worker checks the file again and again but does not log the error again.
             pass_time(CHECK)?;
             kind.stays_in_force(&nginx, 0).context(*name)?;
             assert_eq!(kind.told(&nginx).len(), at + 1, "{name}: {:?}", kind.told(&nginx));
@@ -255,7 +255,7 @@ fn a_file_that_the_workers_may_not_read_is_told_plainly() -> Result<()> {
         let nginx = builder.start()?;
         nginx.put(kind.file, &kind.contents[1])?;
         kind.until_in_force(&nginx, 1)?;
-        // The master could, as root; it is the worker that reads.
+        // The master could read the file as root, but it is the worker that reads it.
         nginx.chmod(kind.file, 0o000)?;
         nginx.rewrite(kind.file, &kind.contents[0])?;
         let line = until("a line", || {
@@ -268,7 +268,7 @@ fn a_file_that_the_workers_may_not_read_is_told_plainly() -> Result<()> {
         pass_time(CHECK)?;
         kind.stays_in_force(&nginx, 1)?;
         assert_eq!(kind.told(&nginx).len(), 1, "{:?}", kind.told(&nginx));
-        // The permission alone, once given back, is enough.
+        // Restoring the permission is enough; no other change is needed.
         nginx.chmod(kind.file, 0o644)?;
         kind.until_in_force(&nginx, 0)?;
         nginx.finish()
@@ -280,7 +280,7 @@ fn a_file_that_only_root_may_read_serves_from_the_start() -> Result<()> {
     at_once(&kinds()?, |kind| {
         let Some(builder) = kind.builder().unprivileged_workers()? else { return Ok(()) };
         let nginx = builder.start()?;
-        // The configuration is read by root: so are the files that it names.
+        // Root reads the configuration and therefore also the files that it names.
         nginx.chmod(kind.file, 0o600)?;
         nginx.reload()?;
         pass_time(CHECK)?;
@@ -294,7 +294,7 @@ fn a_file_that_only_root_may_read_serves_from_the_start() -> Result<()> {
                 .any(|line| line.contains("Permission denied"))
                 .then_some(()))
         })?;
-        // What root reads at the next reload counts.
+        // At the next reload root reads the file, and its new content is in force.
         nginx.reload()?;
         kind.stays_in_force(&nginx, 1)?;
         nginx.finish()
@@ -310,7 +310,7 @@ fn a_change_of_the_same_size_within_a_second_is_seen() -> Result<()> {
             let nginx = kind.builder().start()?;
             for round in 0..3 {
                 let content = 1 - round % 2;
-                // Both within the same second, the last one counts.
+                // Both changes happen within the same second, and the last one counts.
                 change(&nginx, kind.file, &kind.contents[1 - content])?;
                 change(&nginx, kind.file, &kind.contents[content])?;
                 kind.until_in_force(&nginx, content).context(how)?;
@@ -323,7 +323,7 @@ fn a_change_of_the_same_size_within_a_second_is_seen() -> Result<()> {
 
 #[test]
 fn a_change_that_keeps_size_and_time_of_the_file_is_seen() -> Result<()> {
-    // As tools do that copy files with their times, to the second.
+    // Some tools copy files together with their times, to the second.
     let kinds = kinds()?;
     for (how, change) in CHANGES {
         let kind = &kinds[3];
@@ -340,7 +340,7 @@ fn a_change_that_keeps_size_and_time_of_the_file_is_seen() -> Result<()> {
 
 #[test]
 fn a_link_that_is_turned_to_another_folder_is_followed() -> Result<()> {
-    // As secrets are mounted into containers: `current` is a link, exchanged by rename.
+    // Containers mount secrets like this: `current` is a link that a rename replaces.
     at_once(&kinds()?, |kind| {
         let directive = kind.directive.replace(kind.file, &format!("current/{}", kind.file));
         let keys = if kind.file == "list.txt" {
@@ -369,7 +369,7 @@ fn a_link_that_is_turned_to_another_folder_is_followed() -> Result<()> {
 
 #[test]
 fn a_file_is_exchanged_as_a_whole() -> Result<()> {
-    // One key stays through all changes: no request may ever find it missing.
+    // One key stays in the file through all changes, so no request may find it missing.
     let kids = |other: &str, fill: usize| {
         let mut all: serde_json::Map<_, _> =
             (0..fill).map(|at| (format!("fill-{at}"), json!(SECRET))).collect();
@@ -383,7 +383,7 @@ fn a_file_is_exchanged_as_a_whole() -> Result<()> {
         .start()?;
     let pid = *nginx.workers().first().context("a worker")?;
     let stays = Jwt::live().kid("k").hs("HS256", SECRET)?;
-    // A worker that has answered has opened all that it needs for itself.
+    // Once a worker has answered a request, it has opened all files that it needs.
     assert_eq!(nginx.bearer("/", &stays)?.verdict(), (200, "ok"));
     let files = open_files(pid)?;
     for round in 1..=4 {
@@ -506,7 +506,7 @@ fn a_wrong_time_is_told() -> Result<()> {
             .accepted()
             .context(time)?;
     }
-    // Without the file there is nothing to begin with, whatever comes later.
+    // If the file is missing at the start, nginx has no content to use, so `check=` cannot help.
     let checked = nginx_t(format!("location / {{ jwks_file gone.json check=1s; {SERVE} }}"))?;
     checked.refused_with(&["gone.json", "No such file"])
 }

@@ -1,5 +1,5 @@
-//! What asks something of a token or a link, where no keys or secrets are in force: a mistake that
-//! would leave the location open, which `nginx -t` finds.
+//! `nginx -t` finds rules for a token or a link where no keys or secrets are in force, because this
+//! mistake would leave the location open.
 
 use anyhow::Result;
 use module_tests::{Checked, Jwt, Nginx, P256, SECRET, SERVE, mistake, nginx_t, refuse_all};
@@ -8,7 +8,7 @@ use module_tests::{Checked, Jwt, Nginx, P256, SECRET, SERVE, mistake, nginx_t, r
 const KIDS: &str = "jwt_kids { k1 \
     correct-horse-battery-staple-correct-horse-battery-staple-0123456789; }";
 
-/// Every directive that asks something of a token.
+/// Every directive that sets a rule for a token.
 const RULES: [&str; 11] = [
     "jwt_issuer me;",
     "jwt_audience us;",
@@ -23,14 +23,14 @@ const RULES: [&str; 11] = [
     "jwt_revoked jti list.txt check=1s;",
 ];
 
-/// Every directive that says how links are signed, but for those that bring a secret.
+/// Every directive that says how links are signed, except those that contain a secret.
 const LINK_SETTINGS: [&str; 3] = [
     "secure_token_value $uri$remote_addr;",
     "secure_token_args md5 expires;",
     "secure_token_algorithm hmac-sha256;",
 ];
 
-/// `nginx -t` of a configuration with the files that the directives above name.
+/// `nginx -t` of a configuration, with the list that the directives above name.
 fn check(http: &str, server: &str) -> Result<Checked> {
     Nginx::builder().http(http).server(server).file("list.txt", "").check()
 }
@@ -54,7 +54,7 @@ fn off_says_that_it_is_meant() -> Result<()> {
             check("", &format!("location / {{ {switch} {rule} }}"))?.accepted()?;
             check("", &format!("{rule} location / {{ {switch} }}"))?.accepted()?;
         }
-        // The one's switch says nothing of the other.
+        // Each switch only affects its own rules: `secure_token off` does not switch off `jwt`.
         let checked = check("", &format!("location / {{ secure_token off; {rule} }}"))?;
         checked.refused_with(&["\"jwt off\""])?;
     }
@@ -74,7 +74,7 @@ fn keys_on_any_level_above_or_a_provider_will_do() -> Result<()> {
         check(rule, KIDS)?.accepted()?;
         let provider = format!("jwt_provider p {{ jwt_issuer me; {KIDS} }}");
         check(&provider, &format!("location / {{ jwt on provider=p; {rule} }}"))?.accepted()?;
-        // A switch with a variable is in force.
+        // A switch with a variable counts as on.
         check("", &format!("location / {{ {KIDS} jwt $arg_x; {rule} }}"))?.accepted()?;
     }
     for setting in LINK_SETTINGS {
@@ -94,7 +94,7 @@ fn what_asks_nothing_of_a_token_needs_no_keys() -> Result<()> {
         .accepted()
 }
 
-/// Rules above and keys below: fine for as long as no location is left out.
+/// Rules may stand above the keys, as long as every location has keys or `off`.
 #[test]
 fn a_location_that_was_left_out_is_named() -> Result<()> {
     let keys = format!("location /a {{ {KIDS} }} location / {{ {KIDS} }}");
@@ -110,13 +110,13 @@ fn a_location_that_was_left_out_is_named() -> Result<()> {
         let open = check(http, &format!("{server}\n{keys} location /static {{ jwt off; }}"))?;
         open.accepted()?;
     }
-    // The line is that of the rule.
+    // The keys of the server also count for a rule in a location.
     let checked = nginx_t(format!("\n{KIDS}\nlocation /a {{ jwt_claim a exists; }}"))?;
     checked.accepted()?;
     Ok(())
 }
 
-/// Where no location matches, a request ends in the server itself.
+/// If no location matches, the server level itself handles the request.
 #[test]
 fn a_server_is_a_level_of_its_own_unless_a_location_takes_everything() -> Result<()> {
     let inner = format!("{{ {KIDS} }}");
@@ -131,7 +131,7 @@ fn a_server_is_a_level_of_its_own_unless_a_location_takes_everything() -> Result
     }
     check("jwt_issuer me;", "")?.refused_with(&["where no location matches"])?;
     check("secure_token_args a b;", "")?.refused_with(&["where no location matches"])?;
-    // `if` in a server only sets variables or answers, which is no level.
+    // An `if` in a server only sets variables or answers, so it does not count as a level.
     let conditions = format!("jwt_issuer me; if ($arg_a) {{ set $x 1; }} location / {inner}");
     check("", &conditions)?.accepted()
 }
@@ -153,7 +153,7 @@ fn every_kind_of_level_counts() -> Result<()> {
     checked.refused_with(&["\"jwt_issuer\" has no keys", "location \"@x\""])
 }
 
-/// With the names of NGINX Plus such locations have always been open.
+/// With the names of NGINX Plus, such locations have always been open, so they only get a warning.
 #[test]
 fn nginx_plus_s_own_names_are_warned_about() -> Result<()> {
     let files = |server: &str| {
@@ -166,21 +166,21 @@ fn nginx_plus_s_own_names_are_warned_about() -> Result<()> {
     );
     let checked = files(&both)?;
     checked.warned_with(&["\"auth_jwt_require\"", "location \"/b\"", "open", "nginx.conf:"])?;
-    // Once for each line, not for each location.
+    // There is one warning for each line, not one for each location.
     let warnings = checked.stderr.matches("[warn]").count();
     assert_eq!(warnings, 1, "{}", checked.stderr);
     files(&format!("auth_jwt_leeway 30s; location / {{ {below} }} location /b {{ }}"))?
         .accepted()?;
     files(&format!("auth_jwt_require $arg_a; location / {{ {below} }}"))?.accepted()?;
     files("location / { auth_jwt off; auth_jwt_require $arg_a; }")?.accepted()?;
-    // Keys that do not switch the check on are as good as none.
+    // Keys have no effect if nothing switches the check on.
     let no_switch = files("location / { auth_jwt_key_file keys.json; jwt_claim a exists; }")?;
     no_switch.refused_with(&["\"jwt_claim\"", "auth_jwt", "location \"/\""])?;
     let no_switch = files("location / { auth_jwt_key_file keys.json; auth_jwt_require $arg_a; }")?;
     no_switch.warned_with(&["\"auth_jwt_require\"", "auth_jwt", "location \"/\""])
 }
 
-/// `jwt off` above is not ended by keys, which whoever adds keys may not expect.
+/// Keys do not end a `jwt off` of a level above, which may surprise the operator who adds them.
 #[test]
 fn keys_below_off_are_warned_about() -> Result<()> {
     let off = format!("jwt off; location / {{ {KIDS} }}");
@@ -195,7 +195,7 @@ fn keys_below_off_are_warned_about() -> Result<()> {
     nginx_t(format!("location / {{ jwt off; {KIDS} }}"))?.accepted()
 }
 
-/// So are rules, secrets and settings of links: none of them is heeded there.
+/// Rules, secrets and link settings below `off` have no effect, so they get a warning too.
 #[test]
 fn rules_and_secrets_below_off_are_warned_about() -> Result<()> {
     const SECRETS: [&str; 2] =
@@ -213,12 +213,13 @@ fn rules_and_secrets_below_off_are_warned_about() -> Result<()> {
         check("", &format!("{off} location /a {{ {named} }}"))?.warned_with(&told)?;
         check("", &format!("location / {{ {off} location /a {{ {named} }} }}"))?
             .warned_with(&told)?;
-        // Where it stands on a level between, it is as idle. One warning will do.
+        // On a level between, the directive has no effect either, and one warning is enough.
         let between = format!("{named} location /a {{ }} location / {{ }}");
         let checked = check(off, &between)?;
         checked.warned_with(&[&name, &off_name, "nginx.conf:"])?;
         assert_eq!(checked.stderr.matches("[warn]").count(), 1, "{}", checked.stderr);
-        // On the level of the `off`, on one above, and where a lower level says so, it is meant.
+        // There is no warning if the directive is on the level of the `off` or above it, or if
+        // `off` is repeated on its own level or below: the operator means it then.
         check("", &format!("{off} {named} location /a {{ }}"))?.accepted()?;
         check(named, &format!("{off} location /a {{ }}"))?.accepted()?;
         check(off, &format!("location / {{ {off} {named} }}"))?.accepted()?;
@@ -228,20 +229,20 @@ fn rules_and_secrets_below_off_are_warned_about() -> Result<()> {
     let all = all.replacen(RULES[7], "", 1).replacen(RULES[10], "", 1);
     let checked = check("", &all)?;
     assert_eq!(checked.stderr.matches("[warn]").count(), 1, "{}", checked.stderr);
-    // What asks nothing, and what a lower level takes back.
+    // A directive that sets no rule gets no warning, nor does a rule that a lower level ends.
     check("jwt off;", "location / { jwt_leeway 5s; jwt_realm x; jwt_require_exp off; }")?
         .accepted()?;
     check("jwt off;", "jwt_require_exp on; location / { jwt_require_exp off; }")?.accepted()?;
     let files = Nginx::builder().file("keys.json", P256.jwks("k")?);
     files.server("jwt off; location / { auth_jwt_key_file keys.json; }").check()?.accepted()?;
-    // What is on again is in force.
+    // A rule is in force again where a lower level switches the check on.
     let on = format!("jwt_issuer me; location / {{ jwt on; {KIDS} }}");
     check("jwt off;", &on)?.accepted()?;
     let variable = format!("jwt_issuer me; location / {{ jwt $arg_x; {KIDS} }}");
     check("jwt off;", &variable)?.accepted()
 }
 
-/// Messages name a server that has no name by where it listens, and the switch as it is written.
+/// Messages name a server without a name by its listen address, and quote the switch as written.
 #[test]
 fn messages_name_what_the_operator_wrote() -> Result<()> {
     let server = |listen: &str, name: &str| {

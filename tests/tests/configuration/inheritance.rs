@@ -1,4 +1,4 @@
-//! Directives at every level, and what a level below makes of them.
+//! Directives at every level, and how a lower level inherits or changes them.
 
 use anyhow::Result;
 use module_tests::{Jwt, Nginx, OTHER_SECRET, RSA, SECRET, SERVE, link, now};
@@ -68,7 +68,7 @@ fn the_switch_is_off_for_a_location_and_on_again_below() -> Result<()> {
         assert_eq!(nginx.get(path)?.status, status, "{path}");
         assert_eq!(nginx.bearer(path, &k1()?)?.status, 200, "{path}");
     }
-    // Off means that the token is not looked at.
+    // With `off`, the module does not look at the token.
     let response = nginx.bearer("/open/", "rubbish")?;
     assert_eq!((response.verdict(), response.challenge()), ((200, "off"), ""));
     nginx.finish()

@@ -1,5 +1,5 @@
-//! What bad input gets: `nginx -t` fails with file and line, the directive, the key file and
-//! the member at fault.
+//! `nginx -t` refuses bad input and reports file and line, the directive, the key file and the
+//! member that is wrong.
 
 use anyhow::{Context, Result};
 use module_tests::{

@@ -1,4 +1,5 @@
-//! `auth_jwt_key_file` with variables: read when it is needed, and again when it changes.
+//! `auth_jwt_key_file` with variables: nginx reads the file when a request needs it, and again
+//! when it changes.
 
 use std::fs;
 
@@ -18,7 +19,7 @@ fn of_b() -> Result<String> {
     Jwt::live().kid("k1").hs("HS256", OTHER_SECRET)
 }
 
-/// Hosts `a.example` and `b.example` have a secret each, under one kid.
+/// The hosts `a.example` and `b.example` have different secrets under the same kid.
 fn start() -> Result<Nginx> {
     Nginx::builder()
         .http("map $host $tenant { ~^(?<name>[a-z]+)\\.example$ $name; default nobody; }")
@@ -77,10 +78,10 @@ fn a_change_of_the_file_is_taken_up_without_a_reload() -> Result<()> {
     nginx.put("keys/a.json", secret("k1", OTHER_SECRET))?;
     assert_eq!(ask(&nginx, "a.example", &a)?, (401, "bad_signature".to_owned()));
     assert_eq!(ask(&nginx, "a.example", &b)?, ok());
-    // Written in place.
+    // The file is rewritten in place.
     fs::write(nginx.prefix().join("keys/a.json"), secret("another", OTHER_SECRET))?;
     assert_eq!(ask(&nginx, "a.example", &b)?, (401, "unknown_key".to_owned()));
-    // A file that was not there when nginx started.
+    // This file did not exist when nginx started.
     let c = Jwt::live().kid("new").hs("HS256", SECRET)?;
     assert_eq!(ask(&nginx, "c.example", &c)?.0, 503);
     nginx.put("keys/c.json", secret("new", SECRET))?;
@@ -97,11 +98,11 @@ fn a_missing_file_is_503_and_logged() -> Result<()> {
     let line = nginx.wait_log(told)?;
     assert!(line.contains("No such file"), "{line}");
     assert_eq!(nginx.refusals().len(), 1, "{:?}", nginx.refusals());
-    // A request without a token needs no keys to be refused.
+    // A request without a token is refused even though there are no keys.
     assert_eq!(nginx.request().host("z.example").send()?.verdict(), (401, "missing"));
-    // Nor is one that is no token.
+    // So is a request whose token is malformed.
     assert_eq!(ask(&nginx, "z.example", "rubbish")?, (401, "malformed".to_owned()));
-    // A file that is taken away takes its keys with it.
+    // If a file is deleted, its keys are no longer used.
     assert_eq!(ask(&nginx, "a.example", &of_a()?)?, ok());
     fs::remove_file(nginx.prefix().join("keys/a.json"))?;
     assert_eq!(ask(&nginx, "a.example", &of_a()?)?.0, 503);
@@ -127,7 +128,7 @@ fn a_file_that_breaks_keeps_its_last_good_keys() -> Result<()> {
     nginx.put("keys/a.json", secret("k1", OTHER_SECRET))?;
     assert_eq!(ask(&nginx, "a.example", &a)?.0, 401);
     assert_eq!(ask(&nginx, "a.example", &b)?, ok());
-    // One that has never been good has no keys.
+    // A file that has never been good provides no keys.
     nginx.put("keys/d.json", "{")?;
     assert_eq!(ask(&nginx, "d.example", &a)?.0, 503);
     nginx.finish()

@@ -1,14 +1,14 @@
-//! What stands in the configuration and the files that it names: what is accepted and what is refused,
-//! which level inherits what, and what happens when any of it changes.
+//! Tests of the configuration and of the files that it names: what is accepted and what is refused,
+//! what each level inherits, and what happens after a change.
 //!
 //! | module | what |
 //! | --- | --- |
-//! | `directive_errors`, `key_file_errors`, `provider_errors`, `forgotten_keys` | what `nginx -t` says |
+//! | `directive_errors`, `key_file_errors`, `provider_errors`, `forgotten_keys` | `nginx -t` |
 //! | `inheritance` | directives at every level |
 //! | `file_changes`, `key_file_variables`, `reload` | what changes while nginx runs |
-//! | `odd_files`, `shared_files`, `seeds` | files of every kind and size, and as users have them |
+//! | `odd_files`, `shared_files`, `seeds` | odd files, shared files, examples that users paste |
 //! | `nginx_conf` | the folder `nginx-conf/` and the guides |
-//! | `nginx_plus`, `second_module` | names of NGINX Plus, and modules beside this one |
+//! | `nginx_plus`, `second_module` | names of NGINX Plus, and other modules in the same nginx |
 
 mod directive_errors;
 mod file_changes;

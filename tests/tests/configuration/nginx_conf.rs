@@ -1,5 +1,5 @@
-//! Every ready configuration in `nginx-conf/` is started and driven, and every guide quotes the one
-//! that it is about.
+//! The tests start every ready configuration in `nginx-conf/` and send requests to it. They also
+//! check that every guide quotes its configuration.
 
 mod guides;
 
@@ -18,7 +18,7 @@ fn folder() -> PathBuf {
 
 type Driver = fn() -> Result<()>;
 
-/// The drivers, by the name of the file that each drives.
+/// Each configuration file and the function that tests it.
 const DRIVERS: [(&str, Driver); 19] = [
     ("ant-media.conf", ant_media),
     ("azion-jwt.conf", azion_jwt),
@@ -90,8 +90,8 @@ fn every_configuration_does_what_it_is_for() -> Result<()> {
     Ok(())
 }
 
-/// A configuration of the folder with everything beside it, as one finds it there, and
-/// `documents` under `html/`.
+/// The configuration `name` with all other files of its folder, unchanged, and with `documents`
+/// under `html/`.
 fn ready(name: &str, documents: &[&str]) -> Result<Builder> {
     let text = fs::read_to_string(folder().join(name)).with_context(|| name.to_owned())?;
     let mut builder = Nginx::builder().whole(text);
@@ -108,7 +108,7 @@ fn ready(name: &str, documents: &[&str]) -> Result<Builder> {
                 continue;
             }
             let bytes = fs::read(entry.path())?;
-            // The demonstration's documents are the prefix's own html.
+            // The demonstration's documents go into the `html` folder of the prefix.
             if let Ok(document) = path.strip_prefix("demo/html") {
                 builder = builder.html(&document.to_string_lossy(), bytes.clone());
             }
@@ -118,12 +118,12 @@ fn ready(name: &str, documents: &[&str]) -> Result<Builder> {
     Ok(builder)
 }
 
-/// A request to the server that listens on port 80 outside the test.
+/// A request to the server that listens on a socket here and on port 80 outside the test.
 fn to_port_80(nginx: &Nginx, target: impl AsRef<[u8]>) -> Request {
     nginx.request().socket(nginx.socket("80.sock")).target(target)
 }
 
-/// GETs `target` there, with a bearer token or without.
+/// Sends a GET for `target` to that server, with or without a bearer token.
 fn ask(nginx: &Nginx, target: &str, token: Option<&str>) -> Result<Response> {
     let request = to_port_80(nginx, target);
     match token {
@@ -145,7 +145,7 @@ const AZION: (&str, &str) =
     ("4546D4AA7F62F01A833A7ABE354030E7", "D6CB2342E44EFB6DD628276F36DA2359");
 
 fn demo() -> Result<()> {
-    // The demonstration makes the key set and its private key when it runs.
+    // The demonstration creates its keys when it runs, so the test brings its own key set.
     let nginx = ready("demo.conf", &[])?.file("demo/keys.json", RSA.jwks("demo")?).start()?;
     let (kid, secret) = AZION;
     let good = Jwt::live().kid(kid).hs("HS256", secret)?;
@@ -213,7 +213,7 @@ fn azion_secure_token() -> Result<()> {
 
 fn secure_link() -> Result<()> {
     let nginx = ready("secure-link.conf", &["s/a.txt", "anywhere/a.txt"])?.start()?;
-    // Over a unix socket $remote_addr is "unix:".
+    // For a client on a unix socket, $remote_addr is "unix:".
     let made = |uri: &str, address: &str, e: i64| {
         let signature = base64url(module_tests::md5(format!("{e}{uri}{address} secret")));
         format!("{uri}?md5={signature}&expires={e}")
@@ -286,7 +286,7 @@ fn jwks_file() -> Result<()> {
 
 fn ant_media() -> Result<()> {
     let text = fs::read_to_string(folder().join("ant-media.conf"))?;
-    // Stands for Ant Media Server.
+    // This server stands in for Ant Media Server.
     let upstream = "http {\n server {\n listen 5080;\n location / { return 200 up; }\n }\n";
     let nginx =
         ready("ant-media.conf", &[])?.whole(text.replacen("http {", upstream, 1)).start()?;

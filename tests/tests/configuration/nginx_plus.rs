@@ -1,4 +1,4 @@
-//! The names that NGINX Plus has for the same, with what it means by them.
+//! The directives with the names of NGINX Plus mean the same as they do there.
 
 use anyhow::Result;
 use module_tests::{
@@ -7,7 +7,7 @@ use module_tests::{
 };
 use serde_json::{Value, json};
 
-/// A JWK Set of one secret, as Plus's documentation has them.
+/// A JWK Set with one secret, as in the documentation of NGINX Plus.
 fn secret(kid: &str, secret: &str) -> String {
     json!({ "keys": [{ "kty": "oct", "kid": kid, "k": base64url(secret) }] }).to_string()
 }
@@ -96,7 +96,7 @@ fn the_token_comes_from_where_token_says() -> Result<()> {
         ("/header", "header"),
         ("/cookie", "cookie"),
         ("/cookie/inherited", "cookie"),
-        // A level's auth_jwt replaces all of the one above, its token= too.
+        // The auth_jwt of a level replaces the whole auth_jwt above it, including token=.
         ("/cookie/below", "header"),
         ("/arg", "arg"),
         ("/mapped", "mapped"),
@@ -202,7 +202,7 @@ fn requirements_are_401_unless_they_say_403() -> Result<()> {
             let word = if status == 200 { "ok" } else { "denied" };
             assert_eq!(response.verdict(), (status, word), "{path}");
         }
-        // Without a token nothing is required of its claims.
+        // A request without a token is refused before any claim is checked.
         assert_eq!(nginx.get(path)?.verdict(), (401, "missing"), "{path}");
     }
     nginx.finish()
@@ -248,7 +248,7 @@ fn plus_and_native_names_are_one_directive_on_a_level() -> Result<()> {
             .check()?;
         checked.refused_with(&[&format!("\"{name}\" directive is duplicate"), "nginx.conf:"])?;
     }
-    // What may be repeated may be mixed.
+    // Directives that may be repeated may also be mixed with their other name.
     let checked = Nginx::builder()
         .http("jwt_claim_set $a a; auth_jwt_claim_set $b b; auth_jwt_header_set $c c;")
         .server(format!(
@@ -261,7 +261,7 @@ fn plus_and_native_names_are_one_directive_on_a_level() -> Result<()> {
     checked.accepted()
 }
 
-/// As NGINX Plus accepts it.
+/// NGINX Plus accepts this too.
 #[test]
 fn a_token_may_be_named_where_the_check_is_off() -> Result<()> {
     let nginx = start(format!(

@@ -1,5 +1,5 @@
-//! What may stand where a key file or a list is expected: a FIFO that nobody writes to, a device
-//! that never ends, a file of any size. None of them is read, and nothing waits for one.
+//! The path of a key file or a list may name a FIFO without a writer, an endless device or a file
+//! that is too large. nginx reads none of them and never waits for one.
 
 use std::fs::{self, File};
 use std::os::unix::net::UnixListener;
@@ -10,7 +10,7 @@ use module_tests::{Builder, Jwt, Nginx, OTHER_SECRET, P256, SECRET, SERVE, base6
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use serde_json::json;
 
-/// What there may be, and what is said of it.
+/// The odd files, and what the error message says about each.
 const ODD: [(&str, &str); 5] = [
     ("fifo", "is a FIFO, not a regular file"),
     ("folder", "is a directory, not a regular file"),
@@ -19,7 +19,7 @@ const ODD: [(&str, &str); 5] = [
     ("endless", "is larger than"),
 ];
 
-/// Makes it at `path`.
+/// Creates the odd file at `path`.
 fn make(odd: &str, path: &Path) -> Result<()> {
     if path.is_dir() {
         fs::remove_dir(path)?;
@@ -31,7 +31,7 @@ fn make(odd: &str, path: &Path) -> Result<()> {
         "folder" => fs::create_dir(path)?,
         "socket" => drop(UnixListener::bind(path)?),
         "zero" => std::os::unix::fs::symlink("/dev/zero", path)?,
-        // As long as a file may be that takes no room.
+        // A sparse file: it is very long but takes no room.
         "endless" => File::create(path)?.set_len(1 << 40)?,
         other => anyhow::bail!("no {other}"),
     }
@@ -91,7 +91,7 @@ fn a_key_file_has_16_mib_and_a_list_256_at_most() -> Result<()> {
     list((256 << 20) + 1)?.refused_with(&["list.txt", "is larger than 256 MiB"])
 }
 
-/// A key file or a list, and tokens that its content lets pass and refuses.
+/// A key file or a list, with one token that its content accepts and one that it refuses.
 struct Kind {
     server: String,
     file: &'static str,
@@ -164,7 +164,7 @@ fn at_run_time_the_last_good_content_stays_and_no_worker_waits() -> Result<()> {
                 Ok(lines.filter(|line| line.contains(told)).map(str::to_owned).next_back())
             })?;
             assert!(line.contains(kind.file), "{line}");
-            // It is told once.
+            // The error is logged only once.
             for _ in 0..20 {
                 kind.works(&nginx)?;
             }
@@ -172,7 +172,7 @@ fn at_run_time_the_last_good_content_stays_and_no_worker_waits() -> Result<()> {
             let lines = log.lines().filter(|line| line.contains(told));
             ensure!(lines.count() == 1, "{odd}: {log}");
         }
-        // A reload has nothing to begin with, where it is what reads the file.
+        // If the reload itself reads the file, it fails, because it has no earlier content to use.
         if !kind.server.contains("$file") {
             let refused = nginx.reload_refused()?;
             assert!(refused.contains(kind.file), "{refused}");
@@ -205,8 +205,8 @@ fn a_file_that_comes_back_is_read() -> Result<()> {
     Ok(())
 }
 
-/// What was written so shortly before it was read that the clock of the file system had not moved
-/// on may be written once more, and size and times say nothing of it.
+/// A file may be written, read and written again before the clock of the file system moves on.
+/// Its size and times then do not show the second change.
 #[test]
 fn a_second_change_within_one_tick_is_seen() -> Result<()> {
     let place = tempfile::Builder::new().prefix("nta-tick-").tempdir_in("/tmp")?;
@@ -224,8 +224,8 @@ fn a_second_change_within_one_tick_is_seen() -> Result<()> {
             .http(format!("map $host $file {{ default {}; }}", path.display()))
             .server(format!("location / {{ {directives} {SERVE} }}"))
             .start()?;
-        // Memory that is the file: the first store after a while changes its times, those that
-        // follow do not.
+        // The file is mapped into memory: the first store after a while changes its times, but the
+        // stores that follow do not.
         let file = File::options().read(true).write(true).open(&path)?;
         let mut memory = Mapped::new(&file, one.len())?;
         for (content, token) in [&other, &one, &other, &one].iter().zip([1, 0, 1, 0]) {
@@ -241,7 +241,7 @@ fn a_second_change_within_one_tick_is_seen() -> Result<()> {
     Ok(())
 }
 
-/// A file in memory.
+/// A file that is mapped into memory.
 struct Mapped {
     start: *mut u8,
     len: usize,
@@ -251,7 +251,7 @@ impl Mapped {
     fn new(file: &File, len: usize) -> Result<Self> {
         use rustix::mm::{MapFlags, ProtFlags, mmap};
         let protection = ProtFlags::READ | ProtFlags::WRITE;
-        // SAFETY: a new mapping at an address of the kernel's choice, which nothing else knows.
+        // SAFETY: the kernel chooses the address of this new mapping, and nothing else knows it.
         let start =
             unsafe { mmap(std::ptr::null_mut(), len, protection, MapFlags::SHARED, file, 0)? };
         Ok(Self { start: start.cast(), len })
@@ -259,7 +259,7 @@ impl Mapped {
 
     fn store(&mut self, bytes: &[u8]) {
         assert_eq!(bytes.len(), self.len);
-        // SAFETY: the mapping is of that length and, as the file, for as long as the structure.
+        // SAFETY: the mapping and the file have this length for as long as the structure exists.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.start, self.len) };
     }
 }

@@ -1,9 +1,9 @@
-//! What a wrong `jwt_provider` gets: `nginx -t` fails with file and line.
+//! `nginx -t` refuses a wrong `jwt_provider` and reports file and line.
 
 use anyhow::Result;
 use module_tests::{Checked, Nginx, RSA, SECRET, SERVE};
 
-/// `nginx -t` of these lines in `http`, the first of which is line 1 of a file of its own.
+/// `nginx -t` with the lines of `http` in a file of their own, where the first one is line 1.
 fn check(http: &str, server: &str) -> Result<Checked> {
     Nginx::builder()
         .http("include providers.conf;")
@@ -97,7 +97,7 @@ fn everything_that_makes_a_provider_is_accepted_in_its_block() -> Result<()> {
         .file("list.txt", "a\n")
         .check()?;
     checked.accepted()?;
-    // The whole of it may stand in a file of its own, whose mistakes are told by its own lines.
+    // The block may include all its directives from a file; errors then name that file's lines.
     for (text, fragments) in [
         ("jwt_issuer a;\njwks_file keys.json;\n", None),
         ("jwt_issuer a;\njwks_file keys.json;\nlisten 80;\n", Some(["\"listen\"", "inner.conf:3"])),
@@ -113,7 +113,7 @@ fn everything_that_makes_a_provider_is_accepted_in_its_block() -> Result<()> {
             Some(fragments) => checked.refused_with(&fragments)?,
         }
     }
-    // What comes after the block is read as it was before.
+    // nginx reads the directives after the block as usual.
     let after =
         provider("p", "jwt_issuer a; jwks_file keys.json;") + "jwt_realm x; map $uri $a { }";
     check(&after, "location / { jwt on provider=p; root html; }")?.accepted()?;

@@ -22,7 +22,7 @@ fn a_reload_puts_new_keys_in_force_and_old_ones_out() -> Result<()> {
     assert_eq!(nginx.bearer("/", &one)?.verdict(), (200, "ok"));
     assert_eq!(nginx.bearer("/", &two)?.verdict(), (401, "unknown_key"));
     nginx.put("keys.json", RSA_OTHER.jwks("two")?)?;
-    // Without a reload nothing changes.
+    // Until the reload, the old keys stay in force.
     assert_eq!(nginx.bearer("/", &one)?.verdict(), (200, "ok"));
     nginx.reload()?;
     assert_eq!(nginx.bearer("/", &one)?.verdict(), (401, "unknown_key"));
@@ -70,7 +70,7 @@ fn a_reload_with_a_mistake_leaves_the_old_configuration_serving() -> Result<()> 
 
 #[test]
 fn fifty_reloads_leak_neither_memory_nor_descriptors() -> Result<()> {
-    // Large enough that a key set which is not dropped shows: about 75 KB each.
+    // Each key set takes about 75 KB, so that the memory grows visibly if one is not freed.
     let pairs: serde_json::Map<_, _> =
         (0..500).map(|i| (format!("kid-{i}"), json!(SECRET))).collect();
     let nginx = Nginx::builder()
@@ -91,7 +91,7 @@ fn fifty_reloads_leak_neither_memory_nor_descriptors() -> Result<()> {
     }
     let grown = resident(master)?.saturating_sub(after_ten);
     assert!(grown < 1024, "the master grew by {grown} KiB in forty reloads");
-    // A worker that is about to end still has its channel.
+    // The master still has the channel of a worker that is about to end.
     assert!(open_files(master)? <= descriptors + 2, "the master had {descriptors} files open");
     nginx.finish()
 }
@@ -128,7 +128,7 @@ fn a_request_that_began_before_a_reload_is_judged_as_it_began() -> Result<()> {
     let request = nginx.request().bearer(&k1()?).bytes();
     let (head, tail) = request.split_at(request.len() / 2);
     connection.write(head)?;
-    // The only worker reads in the order of arrival: once it has answered this, it has the half.
+    // The only worker reads in the order of arrival, so after this answer it has the first half.
     assert_eq!(nginx.get("/")?.status, 401);
     nginx.configure(|builder| builder.server(server(OTHER_SECRET)))?;
     nginx.reload()?;

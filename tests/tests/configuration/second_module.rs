@@ -1,5 +1,5 @@
-//! Another module that has directives and variables of the same names, as a later nginx may bring one,
-//! and an nginx whose structures are not those that the module was built with.
+//! Tests with another module that has directives and variables of the same names, as a later nginx
+//! may have, and with an nginx whose structures differ from those the module was built with.
 
 use anyhow::Result;
 use module_tests::{Builder, CModule, Jwt, Nginx, SECRET, SERVE, module};
@@ -23,7 +23,7 @@ fn ours() -> Result<String> {
     Ok(format!("load_module {};\n", module()?.display()))
 }
 
-/// Starts it, and has it judge: rules, secrets and the module's own variables work.
+/// Starts nginx and checks that rules, secrets and the module's own variables work.
 fn works(load: &str, warned: &[&str]) -> Result<()> {
     let builder = both(load);
     let checked = builder.check()?;
@@ -67,13 +67,13 @@ fn another_module_that_comes_first_keeps_its_names() -> Result<()> {
 #[test]
 fn another_module_that_comes_later_takes_its_names() -> Result<()> {
     let second = CModule::compile("ngx_http_second_module", &[])?;
-    // Of two that name no place in the order of modules, the first that is loaded reads directives.
+    // If neither module sets its place in the order, the one loaded first reads the directives.
     let both = "\"auth_jwt\", \"auth_jwt_key_file\"";
     works(&(second.load() + &ours()?), &[both, "ngx_http_second_module reads them"])?;
     works(&(ours()? + &second.load()), &[both, "ngx_http_second_module does not see them"])
 }
 
-/// Names that no other module has are nobody else's: not a `set`'s, and not warned about.
+/// If no other module has these names, `set` may not define them, and there is no warning.
 #[test]
 fn variables_are_not_set_by_the_configuration() -> Result<()> {
     for name in ["jwt_status", "jwt_payload", "jwt_provider", "secure_token_status"] {
@@ -89,7 +89,7 @@ fn variables_are_not_set_by_the_configuration() -> Result<()> {
     Nginx::builder().server(SERVE).check()?.accepted()
 }
 
-/// The module says so before it uses anything, and nginx does not start.
+/// The module reports the difference before it uses any structure, and nginx does not start.
 #[test]
 fn an_nginx_with_other_structures_does_not_load_the_module() -> Result<()> {
     for (altered, what) in [
@@ -106,7 +106,8 @@ fn an_nginx_with_other_structures_does_not_load_the_module() -> Result<()> {
     Ok(())
 }
 
-/// What cannot be seen before there are connections, a worker sees before it takes any.
+/// Some differences show only when a worker has its connections. The worker checks for them
+/// before it accepts any.
 #[test]
 fn a_worker_with_other_structures_does_not_serve() -> Result<()> {
     let layout = CModule::compile("ngx_http_layout_module", &["ALTERED=4"])?;

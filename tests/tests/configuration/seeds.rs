@@ -1,10 +1,10 @@
-//! What users paste from the documents they come from, unchanged: Azion's and Ant Media's.
+//! Examples that users paste unchanged from the documentation of Azion and Ant Media.
 
 use anyhow::Result;
 use module_tests::{Jwt, Nginx, RSA, SERVE, link_md5, now};
 
-/// Azion's documentation, "Example of the configuration of JSON Args parameters", with the quotes
-/// that a word processor has put there.
+/// Azion's documentation, "Example of the configuration of JSON Args parameters". It has the
+/// typographic quotes of a word processor.
 const AZION_ARGS: &str = include_str!("../../seeds/azion-json-args.txt");
 /// The secret of Azion's Secure Token documentation.
 const AZION_SECRET: &str = "mysecretkey";
@@ -64,7 +64,7 @@ fn azions_secure_token_takes_one_line() -> Result<()> {
     assert_eq!(nginx.get(format!("/classes/2.mp4?st={st}&e={e}"))?.status, 403);
     let past = link_md5(AZION_SECRET, "/classes/1.mp4", 1_600_000_000);
     assert_eq!(nginx.get(format!("/classes/1.mp4?st={past}&e=1600000000"))?.status, 410);
-    // The README of the generators that Azion publishes.
+    // These links are from the README of the generators that Azion publishes.
     assert_eq!(nginx.get("/my/uri?st=m6WCATfRgS_5lcyChCPgrw&e=1470055000")?.status, 410);
     assert_eq!(nginx.get("/my/uri?st=m6WCATfRgS_5lcyChCPgrx&e=1470055000")?.status, 403);
     nginx.finish()

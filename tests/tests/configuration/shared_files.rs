@@ -1,4 +1,4 @@
-//! A file that is named in many places: it is read once for all of them.
+//! nginx reads a file once, even if many places in the configuration name it.
 
 use std::fmt::Write as _;
 
@@ -8,7 +8,7 @@ use module_tests::{
 };
 use serde_json::json;
 
-/// So many locations with the same directives, `/0/` and so on.
+/// `count` locations with the same directives: `/0/`, `/1/` and so on.
 fn locations(count: usize, directives: &str) -> String {
     let mut server = String::new();
     for at in 0..count {
@@ -48,7 +48,7 @@ fn two_hundred_locations_hold_a_file_as_one_does() -> Result<()> {
             assert_eq!(gone.verdict(), (401, "revoked"));
             nginx.finish()?;
         }
-        // The keys take some 3 MiB, and the list another.
+        // The keys take about 3 MiB, and the list takes another 3 MiB.
         let grown = taken[1].saturating_sub(taken[0]);
         assert!(grown < 8 * 1024, "200 locations take {grown} KiB more, {check:?}");
     }
@@ -81,8 +81,8 @@ fn a_change_is_seen_in_all_locations() -> Result<()> {
 
 #[test]
 fn what_a_file_is_read_as_tells_it_from_itself() -> Result<()> {
-    // The same file with another time, and with another kid for its key; the same list for two
-    // claims.
+    // The configuration names one key file with and without `check=` and with two kids, and one
+    // list for two claims.
     let nginx = Nginx::builder()
         .server(format!(
             "location /a/ {{ jwks_file key.pem kid=a; jwt_revoked jti list.txt; {SERVE} }}

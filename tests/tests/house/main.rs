@@ -1,8 +1,8 @@
-//! The order of the house: imports lead one way only, and unsafe code is in one room
+//! The order of the source code: imports go in one direction only, and unsafe code is in one room
 //! (docs/architecture.md).
 //!
-//! A module here is a file. What counts is every path that begins with `crate` or `super`, wherever it
-//! stands but in tests; a file that only declares its children and re-exports from them is above them.
+//! A module here is a file. Every path that begins with `crate`, `super` or a child of the file is
+//! an import, except in test modules. So a file that re-exports from its children is above them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 use syn::visit::{self, Visit};
 
-/// The rooms of the module, from the bottom up. Each uses only rooms of lines before its own; those in
-/// one line do not know each other.
+/// The rooms of the module, from the bottom up. Each room uses only rooms of the lines before it;
+/// rooms in the same line do not use each other.
 const ROOMS: [&[&str]; 9] = [
     &["nginx"],
     &["live"],
@@ -25,13 +25,13 @@ const ROOMS: [&[&str]; 9] = [
     &["variables"],
 ];
 
-/// What stands above all rooms.
+/// The modules above all rooms; the empty name is the crate root.
 const TABLES: [&str; 2] = ["directives", ""];
 
-/// A module by the names that lead to it; empty for the root.
+/// The names on the path to a module; empty for the root.
 type Module = Vec<String>;
 
-/// The modules of a crate, and which others each of them imports.
+/// Each module of a crate, with the other modules that it imports.
 type Imports = BTreeMap<Module, BTreeSet<Module>>;
 
 fn root() -> PathBuf {
@@ -50,7 +50,7 @@ fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-/// The module that is in a file; `lib.rs` and `main.rs` are the root.
+/// The module that a file holds; `lib.rs` and `main.rs` are the root.
 fn module_of(file: &Path, sources: &Path) -> Result<Module> {
     let path = file.strip_prefix(sources)?.with_extension("");
     let names = path.iter().map(|name| name.to_string_lossy().into_owned());
@@ -75,14 +75,14 @@ fn imports(sources: &Path) -> Result<Imports> {
     Ok(all)
 }
 
-/// The module that a path leads to: the longest beginning of it that is one.
+/// The module that a path leads to: the longest beginning of the path that names a module.
 fn resolve(path: &[String], from: &Module, known: &BTreeSet<Module>) -> Option<Module> {
     let mut whole = Vec::new();
     let mut names = path.iter().peekable();
     match names.peek()?.as_str() {
         "crate" => drop(names.next()),
         "super" => whole.clone_from(from),
-        // A child, which the file itself declares.
+        // The path begins with a child module, which this file declares.
         child if known.contains(&[&from[..], &[child.to_owned()]].concat()) => {
             whole.clone_from(from);
         }
@@ -101,7 +101,7 @@ fn resolve(path: &[String], from: &Module, known: &BTreeSet<Module>) -> Option<M
     Some(whole)
 }
 
-/// Collects the paths of a file.
+/// Collects all paths in a file.
 struct Paths {
     found: Vec<Vec<String>>,
 }
@@ -120,7 +120,7 @@ impl Paths {
         }
     }
 
-    /// What is within a macro is not parsed: `crate::a::b` is looked for in its words.
+    /// `syn` does not parse the input of a macro, so this finds `crate::a::b` in its tokens.
     fn of_tokens(&mut self, tokens: proc_macro2::TokenStream) {
         use proc_macro2::TokenTree;
         let mut path: Vec<String> = Vec::new();
@@ -162,7 +162,7 @@ impl Visit<'_> for Paths {
         }
     }
 
-    /// `pub(super)` imports nothing.
+    /// `pub(super)` is a path, but not an import.
     fn visit_visibility(&mut self, _: &syn::Visibility) {}
 
     fn visit_item_use(&mut self, item: &syn::ItemUse) {
@@ -184,8 +184,8 @@ fn shown(module: &Module) -> String {
     if module.is_empty() { "the root".to_owned() } else { module.join("::") }
 }
 
-/// A ring of imports, if there is one: takes away whatever imports nothing that is left, until nothing
-/// can be taken away.
+/// Finds a ring of imports: removes each module that imports none of the modules left, again and
+/// again. If some modules remain, there is a ring.
 fn ring(mut imports: Imports) -> Option<String> {
     loop {
         let left: BTreeSet<Module> = imports.keys().cloned().collect();
@@ -240,7 +240,7 @@ fn each_room_of_the_module_uses_only_those_below_it() -> Result<()> {
     Ok(())
 }
 
-/// Collects whether a file has unsafe code of its own.
+/// Records whether a file contains unsafe code.
 #[derive(Default)]
 struct Unsafe(bool);
 

@@ -1,5 +1,5 @@
-//! How long requests wait at most, whatever becomes of the fetches that they wait for, and what their
-//! waiting costs.
+//! How long requests wait at most, whether or not their fetches ever end, and how much processor
+//! time the waiting costs.
 
 use std::time::{Duration, Instant};
 
@@ -30,7 +30,7 @@ fn an_unknown_kid_waits_for_a_provider_that_hangs_no_longer_than_its_timeout() -
     assert_eq!(nginx.bearer("/", &OLD.token()?)?.verdict(), (200, "ok"));
     provider.set(Behaviour::Hang);
     answered_after(&nginx, &stray("x")?, (401, "unknown_key"), SECOND)?;
-    // Within the pause, which counts from the end of that fetch, nobody waits.
+    // No request waits during the pause, which starts at the end of that fetch.
     answered_after(&nginx, &stray("y")?, (401, "unknown_key"), Duration::ZERO)?;
     assert_eq!(provider.settle()?, 2);
     nginx.finish()
@@ -95,7 +95,7 @@ fn a_request_may_wait_anew_for_the_keys_of_the_next_location() -> Result<()> {
     ))
     .start()?;
     let mut waiting = ask_all(&nginx, &[NEW.token()?])?;
-    // The first source was given up by then.
+    // The request reaches the second source only after it has given up the first.
     two.wait_count(1)?;
     two.release();
     let response = waiting.remove(0).read_response(false)?;
@@ -113,11 +113,11 @@ fn requests_that_wait_cost_nothing() -> Result<()> {
     .workers(2)
     .connections(2048)
     .start()?;
-    // Half of them wait for a fetch of the other worker.
+    // About half of the requests wait for a fetch that the other worker makes.
     let bulky = Jwt::live().kid("x").with(&json!({ "bulk": "x".repeat(5_000) }));
     let waiting = ask_all(&nginx, &vec![OLD.sign(&bulky)?; 1_000])?;
     provider.wait_count(1)?;
-    // All have arrived once a worker has nothing to do for a while.
+    // All requests have arrived when the workers have been idle for a while.
     let used = || nginx.workers().iter().map(|pid| processor_time(*pid)).sum::<Result<Duration>>();
     let mut last = used()?;
     let began = Instant::now();
@@ -132,7 +132,7 @@ fn requests_that_wait_cost_nothing() -> Result<()> {
     let (before, began) = (used()?, Instant::now());
     std::thread::sleep(Duration::from_secs(2));
     let (spent, time) = (used()? - before, began.elapsed());
-    // Each of the workers counts in hundredths of a second.
+    // The processor time of each worker is counted in hundredths of a second.
     assert!(spent <= time.mul_f32(0.01) + Duration::from_millis(20), "{spent:?} in {time:?}");
     for (at, mut connection) in waiting.into_iter().enumerate() {
         let response = connection.read_response(false)?;

@@ -1,5 +1,5 @@
-//! Answers that are no keys: the last good ones stay in force, the log tells, and all recovers
-//! without a reload.
+//! Answers that hold no keys: the last good keys stay in use, the log has the reason, and the
+//! module recovers without a reload.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use crate::{
     told, until_verdict,
 };
 
-/// A fault, and what the line in the log must hold beside the URI.
+/// A fault, and the text that the log line must contain in addition to the URI.
 type Fault = (Behaviour, &'static str);
 
 fn faults() -> Result<Vec<Fault>> {
@@ -24,7 +24,7 @@ fn faults() -> Result<Vec<Fault>> {
     let weak = jwk_set(&[P256.jwk(&json!({ "use": "enc" }))?]);
     Ok(vec![
         (Behaviour::Status(500, String::new()), "500"),
-        // A status is what counts, whatever comes with it.
+        // The status decides, even if the body is a valid key set.
         (Behaviour::Status(500, set.clone()), "500"),
         (Behaviour::Status(404, page()), "404"),
         (Behaviour::Status(401, set.clone()), "401"),
@@ -54,13 +54,13 @@ fn faults() -> Result<Vec<Fault>> {
         ),
         (Behaviour::Hang, "timed out after 1000 ms"),
         (Behaviour::HangMidway(set.clone()), "timed out after 1000 ms"),
-        // Something comes all the while, but the whole of it too late.
+        // Bytes keep arriving, but the whole answer takes longer than the timeout.
         (Behaviour::Slow(drops, Duration::from_millis(50)), "timed out after 1000 ms"),
         (Behaviour::Keys(large.clone()), "larger than"),
         (Behaviour::Chunked(large.clone(), 5000), "larger than"),
         (Behaviour::Unsized(large), "larger than"),
         (Behaviour::Gzip(b"\x1f\x8b\x08\0\0\0\0\0\0\x03".to_vec()), "Content-Encoding"),
-        // Plain keys, but who says so is not to be believed.
+        // The keys are plain text, but the header claims gzip, so the answer is not taken.
         (Behaviour::Gzip(set.into_bytes()), "Content-Encoding"),
     ])
 }
@@ -73,7 +73,7 @@ fn moved(headers: &[(&str, String)], body: &str) -> Vec<u8> {
     format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
 }
 
-/// One after another few at a time: each has an nginx of its own.
+/// Runs only eight faults at a time, because each starts its own nginx.
 fn in_turns(run: impl Fn(&Fault) -> Result<()> + Sync) -> Result<()> {
     faults()?.chunks(8).try_for_each(|some| at_once(some, &run))
 }
@@ -104,7 +104,7 @@ fn the_last_good_keys_stay() -> Result<()> {
         let nginx = builder(&provider, "valid=1s timeout=1s").start()?;
         ensure!(nginx.bearer("/", &token)?.verdict() == (200, "ok"), "at first");
         provider.set(fault.clone());
-        // Two refreshes in vain: the second tells that the first did no harm.
+        // Two refreshes must fail: the second shows that the first did no harm.
         ask_until_count(&nginx, &provider, &token, (200, "ok"), 3)?;
         nginx.wait_log(|line| is_told(line, reason))?;
         ensure!(nginx.refusals().is_empty(), "{:?}", nginx.refusals());
@@ -126,7 +126,7 @@ fn a_provider_that_is_not_there_is_found_when_it_comes() -> Result<()> {
     provider.come_back()?;
     until_verdict(&nginx, &token, (200, "ok"))?;
     provider.leave()?;
-    // Past their time the keys serve on, and the log tells again.
+    // Expired keys still verify tokens, and the log gets another line.
     let before = told(&nginx, "").len();
     until("a refresh in vain", || {
         ensure!(nginx.bearer("/", &token)?.verdict() == (200, "ok"), "while it was away");
@@ -151,7 +151,7 @@ fn a_first_fetch_that_failed_is_not_repeated_within_a_second() -> Result<()> {
     })?;
     assert!(answers > 20, "answers in between come at once: {answers}");
     apart(&provider, Duration::from_millis(950))?;
-    // One line for each try, not for each request.
+    // The log has at most one line for each fetch, not one for each request.
     assert!(told(&nginx, "500").len() <= provider.count(), "{:?}", told(&nginx, "500"));
     nginx.finish()
 }
@@ -182,7 +182,7 @@ fn a_refresh_that_failed_is_repeated_after_valid() -> Result<()> {
     nginx.finish()
 }
 
-/// Requires that requests at the provider lie at least so far apart.
+/// Requires a gap of at least `least` between the requests that the provider received.
 fn apart(provider: &Provider, least: Duration) -> Result<()> {
     let received = provider.received();
     for pair in received.windows(2) {
@@ -200,7 +200,7 @@ fn a_provider_that_hangs_holds_nobody_longer_than_the_timeout() -> Result<()> {
     let waiting = crate::ask_all(&nginx, &vec![OLD.token()?; 20])?;
     crate::all_get(waiting, (503, "no_keys"))?;
     assert!(began.elapsed() >= Duration::from_millis(950), "{:?}", began.elapsed());
-    // The connection to the provider is not left behind.
+    // nginx must close its connection to the provider.
     provider.wait_given_up(1)?;
     assert_eq!(settled(&nginx, &provider)?, 1);
     nginx.finish()

@@ -1,4 +1,4 @@
-//! The first fetch, the places of the directive, and every way in which keys can be sent.
+//! The first fetch, the places of the directive, and every way in which a provider can send keys.
 
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ fn what_needs_no_keys_fetches_none() -> Result<()> {
     assert_eq!(nginx.get("/")?.verdict(), (401, "missing"));
     assert_eq!(nginx.bearer("/", "rubbish")?.verdict(), (401, "malformed"));
     assert_eq!(nginx.bearer("/open", &OLD.token()?)?.verdict(), (200, "off"));
-    // Internal, and nothing that a client could read.
+    // The location is internal, so clients cannot read it.
     assert_eq!(nginx.bearer("/_jwks", &OLD.token()?)?.status, 404);
     assert_eq!(settled(&nginx, &provider)?, 0);
     nginx.finish()
@@ -157,7 +157,7 @@ fn what_is_wrong_with_the_directive_is_told() -> Result<()> {
     ])
 }
 
-/// A JWK Set of so many keys; that of the tests is the last.
+/// A JWK Set of `count` keys; the key of the tests is the last.
 fn crowded(count: usize) -> Result<String> {
     let other = |at| P256_OTHER.jwk(&json!({ "kid": format!("other-{at}"), "use": "sig" }));
     let mut keys = (1..count).map(other).collect::<Result<Vec<_>>>()?;
@@ -200,7 +200,7 @@ fn keys_arrive_whatever_their_size_and_the_way_they_are_sent() -> Result<()> {
         let provider = Provider::start(behaviour)?;
         let nginx = framed(format!("{way} {}", server(&provider, ""))).start()?;
         assert_eq!(nginx.bearer("/", &token)?.verdict(), (200, "ok"), "{what}");
-        // A refused one as well: the answer of the subrequest is nobody's body.
+        // The subrequest's answer must not become the body of a refusal either.
         let refused = nginx.get("/")?;
         assert!(refused.status == 401 && !refused.text().contains("kty"), "{what}");
         nginx.finish()?;
@@ -244,7 +244,7 @@ fn keys_may_come_from_whatever_a_location_serves() -> Result<()> {
 fn keys_may_come_from_nginx_s_own_cache() -> Result<()> {
     at_once(&[1_000, 40_000, 1_000_000], |size| {
         let provider = Provider::start(Behaviour::Keys(padded(*size)?))?;
-        // Two sources, which have one place in the cache.
+        // All sources share one entry in the cache.
         let nginx = Nginx::builder()
             .http("proxy_cache_path cache keys_zone=idp:1m;")
             .server(format!(

@@ -1,5 +1,5 @@
-//! Providers that truncate, stream without end and lead elsewhere; fetches beside nginx's cache, its
-//! access rules and its counters; a configuration that fails late.
+//! Providers that truncate answers, stream without end or redirect; how fetches get along with
+//! nginx's cache, access rules and counters; a configuration that fails late.
 
 use std::time::{Duration, Instant};
 
@@ -49,8 +49,8 @@ fn a_truncated_answer_under_a_background_update_of_the_cache_harms_nothing() -> 
     Ok(())
 }
 
-/// nginx's cache has an answer that is at fault, gives it to every fetch, and fetches another one in the
-/// background: giving up on the one must not end the other.
+/// nginx's cache holds a faulty answer, gives it to every fetch, and updates it in the background.
+/// When the module gives up the fetch, it must not end the background update.
 #[test]
 fn an_answer_in_the_cache_that_is_too_large_is_replaced_in_the_background() -> Result<()> {
     let large = format!("{{\"keys\":[]}}{}", " ".repeat(8 << 20));
@@ -63,7 +63,7 @@ fn an_answer_in_the_cache_that_is_too_large_is_replaced_in_the_background() -> R
         let count = provider.count();
         provider.set(bad);
         ask_until_count(&nginx, &provider, &old, (200, "ok"), count + 1)?;
-        // Takes a while, as the update does wherever there is a network.
+        // The answer is slow, because the update takes time on a real network too.
         let set = key_set(&[NEW])?;
         let (one, other) = set.split_at(set.len() / 2);
         provider.set(Behaviour::Slow(vec![one.into(), other.into()], Duration::from_millis(700)));
@@ -89,7 +89,7 @@ fn a_fetch_may_be_given_up_while_it_waits_for_the_lock_of_the_cache() -> Result<
         let waiting = vec![ask("/one")?, ask("/two")?];
         provider.wait_count(round + 1)?;
         crate::all_get(waiting, (503, "no_keys"))?;
-        // What the fetch had begun goes on for as long as nginx likes.
+        // nginx decides how long the upstream request of a given-up fetch goes on.
         provider.wait_given_up(0)?;
         std::thread::sleep(Duration::from_millis(1_100));
     }
@@ -115,7 +115,7 @@ fn an_answer_without_end_is_cut_off_at_the_limit() -> Result<()> {
         assert!(began.elapsed() < Duration::from_secs(5), "{buffering}: {:?}", began.elapsed());
         nginx.wait_log(|line| is_told(line, &format!("larger than {LARGEST} bytes")))?;
         provider.wait_given_up(1)?;
-        // What nginx and sockets hold beside the limit.
+        // nginx and the sockets buffer bytes beyond the limit.
         assert!(provider.streamed() < 8 << 20, "{buffering}: {}", provider.streamed());
         nginx.finish()?;
     }
@@ -169,7 +169,7 @@ fn other_internal_headers_of_a_provider_change_nothing_but_the_fetch() -> Result
         assert_eq!(nginx.bearer("/", &OLD.token()?)?.verdict(), (200, "ok"), "{name}");
         nginx.finish()?;
     }
-    // One that the configuration ignores leads nowhere.
+    // nginx does not follow the header when the configuration ignores it, so the keys are taken.
     let headers = vec![("X-Accel-Redirect", "/x".to_owned())];
     let provider = Provider::start(Behaviour::Headers(headers, key_set(&[OLD])?))?;
     let ignore = "proxy_ignore_headers X-Accel-Redirect;";
@@ -207,7 +207,7 @@ fn access_rules_of_the_server_do_not_end_the_keys() -> Result<()> {
         }
         let nginx = nginx.start()?;
         assert_eq!(nginx.bearer("/", &OLD.token()?)?.verdict(), (200, "ok"), "{rules}{inside}");
-        // Clients find the location closed all the same.
+        // The location stays closed to clients.
         assert_eq!(nginx.get("/_jwks")?.status, 404, "{rules}{inside}");
         nginx.finish()?;
     }
@@ -327,7 +327,7 @@ fn a_worker_without_connections_fails_the_fetch_and_goes_on() -> Result<()> {
     nginx.finish()
 }
 
-/// One worker, which says who it is.
+/// Asks `/` until the provider gets one more request; every answer must be `ok`.
 fn refreshes(nginx: &Nginx, provider: &Provider) -> Result<()> {
     let count = provider.count();
     ask_until_count(nginx, provider, &OLD.token()?, (200, "ok"), count + 1)
@@ -338,13 +338,13 @@ fn a_reload_that_fails_late_changes_nothing_for_the_workers_that_stay() -> Resul
     let provider = Provider::start(keys(&[OLD])?)?;
     let nginx = builder(&provider, "valid=1s").workers(2).start()?;
     refreshes(&nginx, &provider)?;
-    // The addresses are bound after the shared memory has been set up.
+    // The reload fails late: nginx binds addresses after it has set up the shared memory.
     nginx.configure(|builder| {
         builder.http("add_header X-Worker $pid always; server { listen unix:no/such/folder.sock; }")
     })?;
     let emerg = nginx.reload_refused()?;
     ensure!(emerg.contains("bind()"), "{emerg}");
-    // Both workers still share: what the provider is asked does not double.
+    // Both workers still share the keys, so the provider does not get twice the requests.
     provider.set(keys(&[OLD, NEW])?);
     let (count, began) = (provider.count(), Instant::now());
     let token = OLD.token()?;

@@ -1,5 +1,5 @@
-//! What travels to the provider, and what comes from it; sources, hosts, servers and providers beside
-//! each other.
+//! What the module sends to the provider and takes from it; sources, hosts, servers and providers
+//! stay apart from each other.
 
 use anyhow::{Context, Result, ensure};
 use module_tests::{
@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::{NEW, OLD, Signer, framed, key_set, keys, server, settled, stray, worker};
 
-/// Everything that a client may send and a provider has no business with.
+/// Adds everything that a client may send and that the provider must not see.
 fn loaded(request: Request, token: &str) -> Request {
     request
         .bearer(token)
@@ -36,7 +36,7 @@ fn loaded(request: Request, token: &str) -> Request {
         .header("TE", "trailers")
 }
 
-/// Requires that what came is a plain GET of the module's own.
+/// Requires that the provider received the module's own plain GET.
 fn is_bare(received: &module_tests::Received, target: &str) -> Result<()> {
     let head = &received.head;
     ensure!(received.method() == "GET" && received.target() == target, "{head}");
@@ -73,7 +73,7 @@ fn nothing_of_the_client_travels_to_the_provider() -> Result<()> {
             let nginx = framed(format!("{way} {}", server(&provider, ""))).start()?;
             let request = nginx.request().method(method).target("/?secret=1&expires=2");
             let response = loaded(request, &token).body(body).send()?;
-            // What becomes of the request itself is nginx's business: the check has passed it.
+            // The check has let the request pass; the status that nginx then gives does not matter.
             assert!(![401, 403, 500, 503].contains(&response.status), "{way} {method}");
             let received = provider.received();
             assert_eq!(received.len(), 1, "{way} {method}");
@@ -142,7 +142,7 @@ fn the_client_s_own_request_is_what_it_was_before_the_fetch() -> Result<()> {
     .html("long.txt", "0123456789".repeat(100))
     .start()?;
     let token = OLD.token()?;
-    // The first has to wait for keys, the second does not.
+    // The first round has to wait for keys, the second does not.
     for round in 0..2 {
         let range = nginx.request().bearer(&token).header("Range", "bytes=0-0").send()?;
         assert_eq!((range.status, range.text().as_ref()), (206, "o"), "{round}");
@@ -160,7 +160,7 @@ fn the_client_s_own_request_is_what_it_was_before_the_fetch() -> Result<()> {
         assert_eq!(last.header("X-Secret"), Some("mine"));
         assert_eq!(last.header("Authorization"), Some(format!("Bearer {token}").as_str()));
     }
-    // Those that were the first to need keys, each by itself.
+    // Each of these requests is the first at its own nginx, so it has to wait for keys.
     for (name, value, status) in
         [("Range", "bytes=1-1", 206), ("If-Modified-Since", "Fri, 01 Jan 2100 00:00:00 GMT", 200)]
     {
@@ -192,7 +192,7 @@ fn nothing_of_the_provider_s_answer_reaches_the_client() -> Result<()> {
         assert_ne!(response.header("Content-Type"), Some("application/json"));
         assert!(!response.text().contains("kty"));
     }
-    // One line in the access log for each request of a client, none for a fetch.
+    // The access log has one line for each request of a client and none for a fetch.
     nginx.stop()?;
     assert_eq!(nginx.access_log().lines().count(), 3, "{}", nginx.access_log());
     nginx.finish()
@@ -202,7 +202,7 @@ fn nothing_of_the_provider_s_answer_reaches_the_client() -> Result<()> {
 fn neither_token_nor_keys_are_told_in_the_log() -> Result<()> {
     let secret = module_tests::base64url(module_tests::SECRET);
     let token = OLD.token()?;
-    // At fault behind the secret, in front of it, and within.
+    // The fault in the key set comes after the secret, before it, or inside it.
     for set in [
         json!({ "keys": [{ "kty": "oct", "kid": "o", "k": secret, "alg": "ES256" }] }).to_string(),
         json!({ "keys": [{ "kty": "oct", "kid": 7, "k": secret }] }).to_string(),
@@ -219,7 +219,7 @@ fn neither_token_nor_keys_are_told_in_the_log() -> Result<()> {
     Ok(())
 }
 
-/// Two providers with an issuer, a location and a key each, under one kid.
+/// Starts nginx with two providers; each has its own issuer and its own location for keys.
 fn two_issuers(one: &Provider, two: &Provider) -> Result<Nginx> {
     Nginx::builder()
         .http(
@@ -257,7 +257,7 @@ fn keys_of_one_provider_never_vouch_for_another_s_issuer() -> Result<()> {
             assert_eq!(response.verdict(), verdict, "{} for {issuer}", signer.kid);
         }
     }
-    // NEW for issuer one has made one look for it there, and only there.
+    // The token of NEW for issuer one has caused one more fetch, from that issuer's provider only.
     assert_eq!((settled(&nginx, &one)?, two.settle()?), (2, 1));
     nginx.finish()
 }
@@ -267,7 +267,7 @@ fn a_provider_is_asked_only_for_tokens_of_its_issuer() -> Result<()> {
     let (one, two) = (Provider::start(Behaviour::Hang)?, Provider::start(keys(&[NEW])?)?);
     let nginx = two_issuers(&one, &two)?;
     let issued = |issuer: &str| NEW.sign(&NEW.jwt().with(&json!({ "iss": issuer })));
-    // One that hangs is no hindrance for the tokens of the other.
+    // The first provider hangs, but tokens of the second issuer do not wait for it.
     assert_eq!(nginx.bearer("/", &issued("two")?)?.verdict(), (200, "ok"));
     assert_eq!(nginx.bearer("/", &issued("three")?)?.status, 401);
     assert_eq!((settled(&nginx, &one)?, two.settle()?), (0, 1));
@@ -307,7 +307,7 @@ fn locations_of_a_server_share_a_uri() -> Result<()> {
     nginx.finish()
 }
 
-/// Hosts have keys of their own: `/_jwks/HOST` goes to `/HOST` of the provider.
+/// Each host has its own keys: `/_jwks/HOST` leads to `/HOST` of the provider.
 fn hosts(provider: &Provider) -> Result<Nginx> {
     framed(format!(
         "server_name ~.; location ~ ^/_jwks/(?<tenant>.*)$ {{ internal; {} }}
@@ -363,7 +363,7 @@ fn a_uri_may_have_arguments_of_its_own() -> Result<()> {
 #[test]
 fn values_that_clients_make_up_open_nothing() -> Result<()> {
     let provider = Provider::start(keys(&[OLD])?)?;
-    // Keys of an attacker, whom nothing but a trick with the URI could bring in.
+    // The file holds an attacker's keys, which a fetch could reach only by a trick with the URI.
     let attacker = key_set(&[Signer { kid: "evil", key: &P256_OTHER }])?;
     let nginx = framed(format!(
         "location /_jwks/ {{ internal; {} }} location /open {{ {SERVE} }}
@@ -407,7 +407,7 @@ fn thousands_of_hosts_do_not_grow_a_worker() -> Result<()> {
     visit(&nginx, &token, "second", 2000)?;
     let after = resident_private(worker(&nginx)?)?;
     assert!(after < before + 1024, "the worker grew from {before} to {after} KiB");
-    // The latest are still there, and those long gone are fetched again.
+    // The worker still has the latest keys, and fetches again those that it dropped.
     let count = settled(&nginx, &provider)?;
     let last = nginx.request().host("second-1999.example").bearer(&token).send()?;
     assert_eq!((last.verdict(), settled(&nginx, &provider)?), ((200, "ok"), count));
@@ -441,7 +441,7 @@ fn made_up_hosts_without_keys_do_not_push_out_those_that_have_some() -> Result<(
     for at in 0..3000 {
         assert_eq!(ask(&format!("none-{at}.example"))?.verdict(), (503, "no_keys"));
         if at % 100 == 0 {
-            // In use all the while, it stays.
+            // The keys of this host stay because requests keep using them.
             assert_eq!(ask("a.example")?.verdict(), (200, "ok"), "{at}");
         }
     }

@@ -1,5 +1,5 @@
-//! Reloads, shutdown, clients that leave, HTTP/2: whoever waits for keys is answered, and what is
-//! there stays.
+//! Reloads, shutdown, clients that leave, HTTP/2: every request that waits for keys is answered,
+//! and fetched keys stay.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -51,7 +51,7 @@ fn a_reload_that_changes_the_configuration_keeps_the_keys_that_it_still_names() 
     nginx.reload()?;
     assert_eq!(nginx.bearer("/", &token)?.verdict(), (200, "ok"));
     assert_eq!(nginx.bearer("/more", &token)?.verdict(), (200, "ok"));
-    // Another URI is another source: nothing is taken for it that was not fetched for it.
+    // Another URI is another source, and it never uses keys that were fetched for the first one.
     assert_eq!(nginx.bearer("/other", &token)?.verdict(), (503, "no_keys"));
     nginx.finish()
 }
@@ -81,7 +81,7 @@ fn after_a_reload_nobody_waits_and_no_more_than_one_fetch_is_made() -> Result<()
     assert_eq!(nginx.bearer("/", &token)?.verdict(), (200, "ok"));
     provider.hold();
     nginx.reload()?;
-    // The configuration behind the URI may be another now: one look is allowed, and nobody's wait.
+    // The URI may now lead elsewhere, so a new fetch is allowed, but no request may wait for it.
     all_get(ask_all(&nginx, &vec![token; 60])?, (200, "ok"))?;
     assert!(settled(&nginx, &provider)? <= 2);
     provider.release();
@@ -150,7 +150,7 @@ fn those_that_wait_when_a_reload_comes_are_answered() -> Result<()> {
     provider.wait_count(1)?;
     all_wait(&nginx, &mut waiting)?;
     nginx.reload()?;
-    // Those that come to the new worker meanwhile wait as well: for the old one's fetch, or their own.
+    // Requests at the new worker wait too, for the fetch of the old worker or for their own.
     let mut later = ask_all(&nginx, &vec![OLD.token()?; 20])?;
     all_wait(&nginx, &mut later)?;
     all_unanswered(&mut waiting)?;
@@ -191,9 +191,9 @@ fn those_that_wait_for_an_unknown_kid_when_a_reload_comes_are_answered() -> Resu
     all_get(known_soon, (200, "ok"))?;
     all_get(unknown, (401, "unknown_key"))?;
     until_gone(old_worker)?;
-    // What the old worker has fetched the new one has.
+    // The new worker has the keys that the old one has fetched.
     assert_eq!(nginx.bearer("/", &NEW.token()?)?.verdict(), (200, "ok"));
-    // Beside the first and the one for the unknown kid a refresh, once, for the new configuration.
+    // At most three fetches: the first, one for the unknown kid, one for the new configuration.
     assert!(settled(&nginx, &provider)? <= 3);
     nginx.finish()
 }
@@ -211,14 +211,14 @@ fn a_background_refresh_does_not_keep_an_old_worker() -> Result<()> {
     for _ in 0..5 {
         assert_eq!(nginx.bearer("/", &token)?.verdict(), (200, "ok"));
     }
-    // Not longer than the fetch may take.
+    // The old worker stays no longer than the timeout of its fetch.
     until_gone(old_worker)?;
     provider.set(keys(&[OLD, NEW])?);
     until_verdict(&nginx, &NEW.token()?, (200, "ok"))?;
     nginx.finish()
 }
 
-/// Whoever needs new keys now does not wait for a fetch that nobody makes any more.
+/// Requires that a request for new keys does not wait for a fetch whose worker is gone.
 fn is_not_held_up(nginx: &Nginx, token: &str) -> Result<()> {
     let began = Instant::now();
     assert_eq!(nginx.bearer("/", token)?.verdict(), (200, "ok"));
@@ -251,7 +251,7 @@ fn a_refresh_that_a_worker_began_on_its_way_out_holds_nobody_up() -> Result<()> 
     assert_eq!(nginx.bearer("/", &old)?.verdict(), (200, "ok"));
     provider.hold();
     provider.set(keys(&[OLD, NEW])?);
-    // The old worker has half a request when it is told to leave.
+    // The old worker has read half a request when the reload shuts it down.
     let old_worker = worker(&nginx)?;
     let mut connection = nginx.connect()?;
     let request = nginx.request().bearer(&old).bytes();
@@ -340,7 +340,7 @@ fn a_client_that_leaves_takes_nothing_with_it() -> Result<()> {
     provider.hold();
     let nginx = builder(&provider, "").start()?;
     let token = OLD.token()?;
-    // The one that began the fetch is among those that leave.
+    // The client whose request began the fetch is one of those that leave.
     let leaving = ask_all(&nginx, &vec![token.clone(); 10])?;
     provider.wait_count(1)?;
     let mut staying = ask_all(&nginx, &vec![token.clone(); 10])?;
@@ -369,8 +369,8 @@ fn the_only_client_may_leave() -> Result<()> {
     nginx.finish()
 }
 
-/// The only worker, and how many files it has open: a worker that has answered has opened all that it
-/// needs for itself.
+/// Returns the only worker and the number of its open files. It answers a request first, because
+/// it has then opened all files that it needs for itself.
 fn at_rest(nginx: &Nginx) -> Result<(u32, u64)> {
     nginx.get("/open")?;
     let pid = worker(nginx)?;
@@ -459,7 +459,7 @@ fn http_2_waits_too() -> Result<()> {
         (begin("GET", "/", &good)?, 200),
     ];
     provider.wait_count(1)?;
-    // Another stream of the connection is not held up.
+    // Another stream of the same connection does not wait.
     let open = begin("GET", "/open", &bad)?;
     let ends = connection.ends(&[open])?;
     assert!(matches!(&ends[..], [End::Status(200, _)]), "{ends:?}");

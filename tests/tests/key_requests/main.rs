@@ -1,21 +1,21 @@
-//! `jwks_request`: keys that nginx fetches from a provider that the test has in hand.
+//! `jwks_request`: nginx fetches keys from a provider that the test controls.
 //!
 //! | module | what |
 //! | --- | --- |
-//! | `fetching` | the first fetch, places of the directive, every way in which keys can be sent |
-//! | `faults` | answers that are no keys: the last good ones stay, the log tells, all recovers |
-//! | `hostile` | providers that truncate, stream and lead elsewhere, beside nginx's cache and access rules |
-//! | `deadlines` | how long requests wait at most, and what their waiting costs |
-//! | `refresh` | keys past their time, rotation, `Cache-Control` |
+//! | `fetching` | the first fetch, places of the directive, every way to send keys |
+//! | `faults` | answers without keys: the last good keys stay, the log says why, fetches recover |
+//! | `hostile` | providers that truncate, stream or redirect; nginx's cache and access rules |
+//! | `deadlines` | how long requests wait at most, and what waiting costs |
+//! | `refresh` | expired keys, rotation, `Cache-Control` |
 //! | `unknown_kid` | kids that are not in the set, one or thousands |
 //! | `sharing` | two workers and one set of keys |
 //! | `life` | reloads, shutdown, clients that leave, HTTP/2 |
 //! | `phases` | variables read early, `satisfy`, modes |
 //! | `several` | several sources, several servers, checks that need no key |
-//! | `isolation` | what travels to the provider and what comes from it; sources beside each other |
+//! | `isolation` | what the module sends to the provider and takes from it; sources stay apart |
 //! | `oidc` | a real OpenID Connect server |
 
-// The helpers are tests, too: a panic in one is a failure, told with its place.
+// The helpers are part of the tests: a panic in a helper fails the test and names its place.
 #![allow(clippy::indexing_slicing, clippy::unwrap_used)]
 
 mod deadlines;
@@ -38,7 +38,7 @@ use module_tests::{
 };
 use serde_json::json;
 
-/// A key pair under a kid.
+/// A key pair and its kid.
 #[derive(Clone, Copy, Debug)]
 struct Signer {
     kid: &'static str,
@@ -57,7 +57,7 @@ impl Signer {
         jwt.sign("ES256", self.key)
     }
 
-    /// A token that lives another five minutes.
+    /// A token that expires in five minutes.
     fn token(self) -> Result<String> {
         self.sign(&self.jwt())
     }
@@ -73,10 +73,10 @@ fn keys(signers: &[Signer]) -> Result<Behaviour> {
     Ok(Behaviour::Keys(key_set(signers)?))
 }
 
-/// The largest answer that is taken for keys, in bytes.
+/// The size in bytes of the largest answer that the module accepts as keys.
 const LARGEST: usize = 1 << 20;
 
-/// A JWK Set of exactly so many bytes, in which the key of the tests is the last member.
+/// A JWK Set of exactly `size` bytes; its filler comes first, the key of the tests last.
 fn padded(size: usize) -> Result<String> {
     let set = key_set(&[OLD])?;
     let fill = "x".repeat(size.saturating_sub(set.len() + 10));
@@ -85,15 +85,15 @@ fn padded(size: usize) -> Result<String> {
     Ok(padded)
 }
 
-/// A token under a kid of any provider's none. Nothing has signed it: a key is looked for before the
-/// signature is.
+/// A token with a kid that no provider has. Its signature is made up, because the module looks for
+/// the key before it checks the signature.
 fn stray(kid: &str) -> Result<String> {
     let claims = json!({ "sub": "mallory", "exp": module_tests::now() + 300 }).to_string();
     let header = json!({ "alg": "ES256", "kid": kid }).to_string();
     raw_token(header, claims, |_| Ok(vec![7; 64]))
 }
 
-/// `/` is judged by the keys that `/_jwks` fetches, `/open` by none.
+/// `/` checks tokens with the keys from `/_jwks`; `/open` checks nothing.
 fn server(provider: &Provider, options: &str) -> String {
     format!(
         "location = /_jwks {{ internal; {} }}
@@ -103,7 +103,7 @@ fn server(provider: &Provider, options: &str) -> String {
     )
 }
 
-/// An nginx with [`server`], which says in `X-Worker` who has answered.
+/// An nginx with [`server`]; the header `X-Worker` names the worker that answered.
 fn builder(provider: &Provider, options: &str) -> Builder {
     framed(server(provider, options))
 }
@@ -122,8 +122,8 @@ fn ask_all<T: AsRef<str>>(nginx: &Nginx, tokens: &[T]) -> Result<Vec<Connection>
     tokens.iter().map(ask).collect()
 }
 
-/// Requires that the only worker has been through all that has been sent, and answered none of
-/// `waiting`: it reads in the order of arrival.
+/// Requires that the only worker has answered none of `waiting`. It reads requests in the order of
+/// arrival, so it has seen them all when it answers `/open`.
 fn all_wait(nginx: &Nginx, waiting: &mut [Connection]) -> Result<()> {
     let served = nginx.get("/open")?;
     ensure!(served.status == 200, "/open: {}", served.status);
@@ -168,8 +168,8 @@ fn ask_until_count(
     })
 }
 
-/// How often the provider has been asked, once the only worker has done all that the requests so far
-/// made it do: what it began in one round of events is under way in the next.
+/// Returns how many requests the provider has received, after the only worker has started every
+/// fetch of earlier requests. A fetch begun in one round of events is under way in the next.
 fn settled(nginx: &Nginx, provider: &Provider) -> Result<usize> {
     for _ in 0..2 {
         nginx.get("/open")?;
@@ -177,7 +177,7 @@ fn settled(nginx: &Nginx, provider: &Provider) -> Result<usize> {
     provider.settle()
 }
 
-/// The lines at `error` that name the URI and `reason`.
+/// The log lines of level `error` that contain the URI and `reason`.
 fn told(nginx: &Nginx, reason: &str) -> Vec<String> {
     let log = nginx.error_log();
     let lines = log.lines().filter(|line| is_told(line, reason));

@@ -1,5 +1,6 @@
-//! A real OpenID Connect server: it issues ID tokens by the authorization code flow, and nginx judges
-//! them by the keys that it publishes. `./build.sh test` installs it and names it in `NGX_TEST_OIDC`.
+//! A real OpenID Connect server issues ID tokens by the authorization code flow, and nginx checks
+//! them with the keys that the server publishes. `./build.sh test` installs the server and sets
+//! `NGX_TEST_OIDC` to its path.
 
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -9,7 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use module_tests::{Nginx, SERVE, until};
 use serde_json::Value;
 
-/// The server, on a port of 127.0.0.1, with a key that is made when it starts.
+/// The server listens on a port of 127.0.0.1 and makes a new key when it starts.
 struct Idp {
     program: PathBuf,
     port: u16,
@@ -17,14 +18,14 @@ struct Idp {
 }
 
 impl Idp {
-    /// Nothing where the server is not installed; that is then printed.
+    /// Returns `None` and prints a note when the server is not installed.
     fn start() -> Result<Option<Self>> {
         let program = PathBuf::from(std::env::var_os("NGX_TEST_OIDC").unwrap_or_default());
         if program.as_os_str().is_empty() {
             println!("not run: NGX_TEST_OIDC names no OpenID Connect server");
             return Ok(None);
         }
-        // Nobody else takes the port between here and the server's start, but for bad luck.
+        // The port is free until the server starts, unless another program happens to take it.
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let child = spawn(&program, port)?;
         Ok(Some(Self { program, port, child }))
@@ -36,7 +37,7 @@ impl Idp {
         Ok(())
     }
 
-    /// Starts it again: with another key.
+    /// Starts the server again, which gives it another key.
     fn come_back(&mut self) -> Result<()> {
         self.child = spawn(&self.program, self.port)?;
         Ok(())
@@ -46,7 +47,7 @@ impl Idp {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// `/idp/` is the server itself; `/app` and the others want its tokens.
+    /// `/idp/` leads to the server itself; `/app` and the others require its tokens.
     fn nginx(&self) -> Result<Nginx> {
         let issuer = self.issuer();
         let fetch = "jwks_request /_jwks valid=1s;";
@@ -65,7 +66,7 @@ impl Idp {
 
 impl Drop for Idp {
     fn drop(&mut self) {
-        // Already gone is as good.
+        // An error is fine here: the server may have stopped already.
         let _ = self.stop();
     }
 }
@@ -91,7 +92,7 @@ fn get_json(nginx: &Nginx, target: &str) -> Result<Value> {
     Ok(serde_json::from_slice(&response.body)?)
 }
 
-/// An ID token for alice, for a client of the server.
+/// Gets an ID token of alice for `client`, a client of the server.
 fn issue(nginx: &Nginx, client: &str) -> Result<String> {
     const FORM: &str = "application/x-www-form-urlencoded";
     let callback = "https://app.example/callback";
@@ -129,7 +130,7 @@ fn tokens_that_a_server_issues_pass_where_they_should() -> Result<()> {
     let Some(idp) = Idp::start()? else { return Ok(()) };
     let nginx = idp.nginx()?;
     until_up(&nginx)?;
-    // What an administrator copies the location's address from.
+    // An administrator copies the address for `/_jwks` from this document.
     let discovery = get_json(&nginx, "/idp/.well-known/openid-configuration")?;
     assert_eq!(discovery["issuer"], Value::from(idp.issuer()));
     assert_eq!(discovery["jwks_uri"], Value::from(format!("{}/jwks", idp.issuer())));
@@ -163,7 +164,7 @@ fn a_server_may_be_away_and_come_back_with_another_key() -> Result<()> {
     let old = issue(&nginx, "app")?;
     assert_eq!(nginx.bearer("/app", &old)?.verdict(), (200, "ok"));
     idp.stop()?;
-    // Away, longer than its keys are taken for fresh: they serve on.
+    // The server is away for longer than `valid`, but its keys still verify tokens.
     until("a refresh in vain", || {
         ensure!(nginx.bearer("/app", &old)?.verdict() == (200, "ok"), "while it was away");
         let told = |line: &str| line.contains("[error]") && line.contains("/_jwks");
@@ -172,7 +173,7 @@ fn a_server_may_be_away_and_come_back_with_another_key() -> Result<()> {
     idp.come_back()?;
     until_up(&nginx)?;
     let new = issue(&nginx, "app")?;
-    // No reload: the new key is fetched when the old ones have had their time.
+    // nginx fetches the new key without a reload when the old keys expire.
     until("the new key", || match nginx.bearer("/app", &new)?.status {
         200 => Ok(Some(())),
         401 => Ok(None),

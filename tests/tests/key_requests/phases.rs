@@ -12,7 +12,7 @@ fn header(response: &module_tests::Response, name: &str) -> String {
     response.header(name).unwrap_or("none").to_owned()
 }
 
-/// Keys for the whole server, in whose rewrite phase a variable is read: no location is chosen then.
+/// The server has keys, and reads a variable in its rewrite phase, before nginx chooses a location.
 fn early(provider: &Provider) -> String {
     format!(
         "set $early \"<$jwt_claim_sub>\"; jwks_request /_jwks;
@@ -36,13 +36,13 @@ fn a_variable_read_before_there_are_keys_is_empty_then() -> Result<()> {
     let token = OLD.token()?;
     let first = nginx.bearer("/", &token)?;
     assert_eq!(first.verdict(), (200, "ok"));
-    // Empty where it was read, and there once the access phase has decided.
+    // The variable is empty in the rewrite phase and has its value after the access phase.
     assert_eq!([header(&first, "X-Early"), header(&first, "X-Sub")], ["<>", "alice"]);
     assert_eq!(header(&first, "X-Who"), "alice");
-    // With keys there, an early variable verifies.
+    // When the worker has keys, reading the variable early verifies the token.
     let second = nginx.bearer("/", &token)?;
     assert_eq!([header(&second, "X-Early"), header(&second, "X-Sub")], ["<alice>", "alice"]);
-    // Never from a token that no key vouches for.
+    // The variable never has a value from a token that no key verifies.
     let forged = nginx.bearer("/", &NEW.sign(&OLD.jwt())?)?;
     assert_eq!(
         (forged.verdict(), header(&forged, "X-Early")),
@@ -70,7 +70,7 @@ fn an_early_variable_of_an_unknown_kid_is_empty_and_access_looks_for_the_key() -
 
 #[test]
 fn a_variable_where_nothing_waits_is_empty_without_keys() -> Result<()> {
-    // `return` answers before the access phase: nobody can wait there.
+    // `return` answers before the access phase, so the request cannot wait for keys.
     let provider = Provider::start(keys(&[OLD])?)?;
     let nginx = framed(format!(
         "{} location /said {{ jwks_request /_jwks; return 200 \"<$jwt_claim_sub>\"; }}",
@@ -85,7 +85,7 @@ fn a_variable_where_nothing_waits_is_empty_without_keys() -> Result<()> {
     nginx.finish()
 }
 
-/// `/`, with a password beside the token, which travels in `X-Token`.
+/// `/` checks a password and a token; the token is in the header `X-Token`.
 fn with_password(provider: &Provider, satisfy: &str) -> Result<Nginx> {
     framed(format!(
         "location = /_jwks {{ internal; {} }} location /open {{ {SERVE} }}
@@ -147,7 +147,7 @@ fn satisfy_judges_keys_that_are_fetched_as_any_others() -> Result<()> {
             ],
         ),
     ] {
-        // Each of them is the first to need keys, once, and once it is not.
+        // Each case runs twice: first without keys, then with keys from the first run.
         for (token, password, status) in &cases {
             let provider = Provider::start(keys(&[OLD])?)?;
             let nginx = with_password(&provider, satisfy)?;

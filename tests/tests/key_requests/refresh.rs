@@ -1,5 +1,5 @@
-//! Keys past their time: fetched anew in the background, while nobody waits; rotation; what
-//! `Cache-Control` changes; the end of `stale`.
+//! Expired keys: a fetch in the background renews them, and no request waits; rotation; the effect
+//! of `Cache-Control`; the end of `stale`.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ fn nobody_waits_for_a_refresh() -> Result<()> {
     provider.hold();
     provider.set(keys(&[NEW])?);
     ask_until_count(&nginx, &provider, &old, (200, "ok"), 2)?;
-    // The refresh is under way: the old keys judge, and no second one begins.
+    // While the refresh runs, the old keys still verify tokens, and no second refresh begins.
     all_get(ask_all(&nginx, &vec![old.clone(); 60])?, (200, "ok"))?;
     assert_eq!((settled(&nginx, &provider)?, provider.answered()), (2, 1));
     provider.release();
@@ -34,7 +34,7 @@ fn nobody_waits_for_a_refresh() -> Result<()> {
 
 #[test]
 fn a_token_is_refused_as_soon_as_its_key_is_gone() -> Result<()> {
-    // The same token again and again: one that has been verified is not remembered beyond its key.
+    // The test repeats a token, because a token that was once verified must end with its key.
     let provider = Provider::start(keys(&[OLD, NEW])?)?;
     let nginx = builder(&provider, "valid=1s").start()?;
     let (old, new) = (OLD.token()?, NEW.token()?);
@@ -62,7 +62,7 @@ fn a_kid_that_gets_another_key_is_judged_by_that() -> Result<()> {
     provider.set(keys(&[changed])?);
     until_verdict(&nginx, &after, (200, "ok"))?;
     assert_eq!(nginx.bearer("/", &before)?.verdict(), (401, "bad_signature"));
-    // And back.
+    // The first key returns under the same kid.
     provider.set(keys(&[OLD])?);
     until_verdict(&nginx, &before, (200, "ok"))?;
     assert_eq!(nginx.bearer("/", &after)?.verdict(), (401, "bad_signature"));
@@ -114,7 +114,7 @@ fn a_connection_that_stays_is_not_held_up_by_a_refresh_that_hangs() -> Result<()
     for _ in 0..20 {
         assert_eq!(connection.send(&request)?.verdict(), (200, "ok"));
     }
-    // Two in one piece, and one whose body follows.
+    // The client sends two requests in one write, then a request with a body.
     connection.write(&[request.bytes(), request.bytes()].concat())?;
     for _ in 0..2 {
         assert_eq!(connection.read_response(false)?.verdict(), (200, "ok"));
@@ -168,7 +168,7 @@ fn what_is_no_max_age_changes_nothing() -> Result<()> {
         let headers = |value: &str| vec![("Cache-Control", value.to_owned())];
         let keys = key_set(&[OLD])?;
         let provider = Provider::start(Behaviour::Headers(headers(value), keys.clone()))?;
-        // A source beside it runs out once a second, and so measures the time.
+        // The keys of a second source expire once a second, so its fetches measure the time.
         let clock = Provider::start(Behaviour::Headers(headers("max-age=1"), keys))?;
         let nginx = framed(format!(
             "location = /_jwks {{ internal; {} }} location = /_clock {{ internal; {} }}
@@ -219,9 +219,9 @@ fn keys_that_nobody_asked_for_in_a_long_time_are_fetched_before_they_are_used() 
     assert_eq!(nginx.bearer("/", &old)?.verdict(), (200, "ok"));
     let fetched = provider.received()[0].at;
     provider.set(keys(&[NEW])?);
-    // Nothing happens meanwhile that could be waited for.
+    // Only time passes here: no event shows that the keys have expired.
     until("two seconds", || Ok((fetched.elapsed() > Duration::from_secs(2)).then_some(())))?;
-    // Neither the old keys nor 503: the request waits for new ones.
+    // The request gets neither the old keys nor 503, but waits for new keys.
     assert_eq!(nginx.bearer("/", &new)?.verdict(), (200, "ok"));
     assert_eq!(nginx.bearer("/", &old)?.verdict(), (401, "unknown_key"));
     nginx.finish()
@@ -229,7 +229,7 @@ fn keys_that_nobody_asked_for_in_a_long_time_are_fetched_before_they_are_used() 
 
 #[test]
 fn keys_that_do_not_change_cost_nothing_but_the_fetch() -> Result<()> {
-    // A token that has verified stays so through refreshes that bring the same keys.
+    // A verified token stays valid when a refresh brings the same keys.
     let provider = Provider::start(keys(&[OLD])?)?;
     let nginx = builder(&provider, "valid=1s").start()?;
     ask_until_count(&nginx, &provider, &OLD.token()?, (200, "ok"), 3)?;

@@ -31,7 +31,7 @@ fn a_source_that_fails_does_not_hide_one_that_is_slow() -> Result<()> {
     Ok(())
 }
 
-/// Two servers of one file, one URI and no name, of which a reload changes the order.
+/// Two servers without names use the same URI in one file; a reload swaps their order.
 #[test]
 fn servers_that_change_places_keep_their_own_keys() -> Result<()> {
     let (one, two) = (Provider::start(keys(&[OLD])?)?, Provider::start(keys(&[NEW])?)?);
@@ -113,7 +113,7 @@ fn keys_that_serve_no_longer_are_not_said_to_stay() -> Result<()> {
     nginx.finish()
 }
 
-/// Sources in the order in which they are given, each a path of the provider and its options.
+/// Starts nginx with `sources` in their order; each is a path of the provider and its options.
 fn in_order(provider: &Provider, sources: &[(&str, &str)]) -> Result<Nginx> {
     let named: String = sources
         .iter()

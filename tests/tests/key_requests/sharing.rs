@@ -1,4 +1,4 @@
-//! Two workers and one set of keys: what one has fetched serves both.
+//! Two workers share one key set: both use the keys that one has fetched.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{NEW, OLD, builder, is_told, keys, stray};
 
-/// Connections that stay, by the worker that has accepted them: at least `count` of each of two.
+/// Open connections, grouped by the worker that accepted them: at least `count` for each of two.
 struct Lines<'n> {
     nginx: &'n Nginx,
     of: BTreeMap<String, Vec<Connection>>,
@@ -18,7 +18,7 @@ struct Lines<'n> {
 impl<'n> Lines<'n> {
     fn open(nginx: &'n Nginx, count: usize) -> Result<Self> {
         let mut lines = Self { nginx, of: BTreeMap::new() };
-        // Many at once, so that one worker cannot take them all while the other sleeps.
+        // The test opens many at once, so that one worker cannot accept all while the other sleeps.
         until("connections to both workers", || {
             let request = nginx.request().target("/open").keep_alive();
             let mut fresh = (0..8).map(|_| nginx.connect()).collect::<Result<Vec<_>>>()?;
@@ -38,7 +38,7 @@ impl<'n> Lines<'n> {
         [names.next().unwrap(), names.next().unwrap()]
     }
 
-    /// Asks one worker for `target`, and leaves the answer unread.
+    /// Sends a request for `target` to one worker, and leaves the answer unread.
     fn begin(&mut self, worker: &str, target: &str, token: &str) -> Result<Connection> {
         let free = self.of.get_mut(worker).context("a worker")?;
         let mut connection = free.pop().context("no connection left")?;
@@ -47,7 +47,7 @@ impl<'n> Lines<'n> {
         Ok(connection)
     }
 
-    /// Reads an answer, and keeps the connection for another.
+    /// Reads an answer, and keeps the connection for the next request.
     fn end(&mut self, worker: &str, mut connection: Connection) -> Result<Response> {
         let response = connection.read_response(false)?;
         ensure!(who(&response)? == worker, "answered by {}", who(&response)?);
@@ -61,7 +61,7 @@ impl<'n> Lines<'n> {
         Ok((response.status, response.verdict().1.to_owned()))
     }
 
-    /// Has a worker go through all that has been sent to it.
+    /// Waits until a worker has handled all requests that were sent to it.
     fn settle(&mut self, worker: &str) -> Result<()> {
         for _ in 0..2 {
             let connection = self.begin(worker, "/open", "")?;
@@ -182,7 +182,7 @@ fn keys_past_their_time_are_fetched_by_one_for_both() -> Result<()> {
     assert_eq!(provider.settle()?, 2);
     provider.release();
     until("new keys", || Ok((lines.ask(&one, &new)? == ok()).then_some(())))?;
-    // Once one has them the other has them, at its next request.
+    // When one worker has the new keys, the other uses them from its next request on.
     assert_eq!(lines.ask(&two, &new)?, ok());
     for worker in [&one, &two] {
         assert_eq!(lines.ask(worker, &old)?, unknown());
@@ -224,7 +224,7 @@ fn an_unknown_kid_costs_one_refresh_for_both() -> Result<()> {
 
 #[test]
 fn a_worker_that_waits_for_another_when_a_reload_comes_is_answered() -> Result<()> {
-    // Both are about to leave; the one that fetches is done soon, and the other must learn of it.
+    // Both workers shut down; one ends its fetch soon, and the other must notice the result.
     for cold in [true, false] {
         let provider = Provider::start(keys(&[OLD])?)?;
         let nginx = start(&provider, "timeout=60s")?;
@@ -255,7 +255,7 @@ fn a_worker_that_waits_for_another_when_a_reload_comes_is_answered() -> Result<(
     Ok(())
 }
 
-/// Kills a worker as nothing in nginx can see coming.
+/// Kills a worker by SIGKILL, so that nginx has no chance to clean up in it.
 fn kill(nginx: &Nginx, worker: &str) -> Result<()> {
     let pid = Pid::from_raw(worker.parse()?).context("a process id")?;
     kill_process(pid, Signal::KILL)?;
@@ -279,7 +279,7 @@ fn a_worker_that_dies_while_it_fetches_stops_nobody() -> Result<()> {
     kill(&nginx, &one)?;
     drop(lost);
     provider.release();
-    // Whoever takes over: this one is answered in the end, and so is everybody after it.
+    // Whichever worker fetches now, this request and all later ones are answered.
     assert_eq!(lines.end(&two, waiting)?.verdict(), (200, "ok"));
     assert_eq!(nginx.bearer("/", &token)?.verdict(), (200, "ok"));
     assert!(provider.settle()? <= 3);

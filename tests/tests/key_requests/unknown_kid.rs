@@ -1,4 +1,4 @@
-//! Kids that are not in the set: one refresh in ten seconds, however many tokens ask.
+//! Kids that are not in the key set: one refresh in ten seconds, however many tokens name them.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -14,7 +14,7 @@ use crate::{
     NEW, OLD, all_get, all_wait, ask_all, builder, framed, is_told, keys, settled, stray, worker,
 };
 
-/// Keys are there, of OLD alone.
+/// Starts an nginx that has already fetched a key set, with the key of OLD only.
 fn warm(provider: &Provider, options: &str) -> Result<Nginx> {
     let nginx = builder(provider, options).start()?;
     assert_eq!(nginx.bearer("/", &OLD.token()?)?.verdict(), (200, "ok"));
@@ -34,7 +34,7 @@ fn all_that_name_an_unknown_kid_wait_for_one_refresh() -> Result<()> {
     provider.wait_count(2)?;
     all_wait(&nginx, &mut known_soon)?;
     all_wait(&nginx, &mut unknown)?;
-    // Tokens under kids of the set do not wait with them.
+    // Tokens whose kid is in the key set do not wait.
     all_get(ask_all(&nginx, &vec![OLD.token()?; 10])?, (200, "ok"))?;
     assert_eq!(nginx.get("/")?.verdict(), (401, "missing"));
     provider.release();
@@ -63,7 +63,7 @@ fn within_ten_seconds_the_next_is_refused_at_once() -> Result<()> {
 fn the_first_fetch_is_no_such_refresh() -> Result<()> {
     let provider = Provider::start(keys(&[OLD])?)?;
     let nginx = builder(&provider, "").start()?;
-    // What the first fetch brought may be older than the token: it is looked for once more.
+    // The first key set may be older than the token, so nginx looks for the kid once more.
     assert_eq!(nginx.bearer("/", &stray("a")?)?.verdict(), (401, "unknown_key"));
     assert_eq!(settled(&nginx, &provider)?, 2);
     assert_eq!(nginx.bearer("/", &OLD.token()?)?.verdict(), (200, "ok"));
@@ -133,12 +133,12 @@ fn each_source_has_its_own_ten_seconds() -> Result<()> {
     .start()?;
     assert_eq!(nginx.bearer("/1", &stray("a")?)?.verdict(), (401, "unknown_key"));
     assert_eq!((settled(&nginx, &one)?, two.settle()?), (2, 0));
-    // The storm at the first does not keep a new key of the second away.
+    // The unknown kid at the first source does not delay a new key of the second.
     assert_eq!(nginx.bearer("/2", &OLD.token()?)?.verdict(), (200, "ok"));
     two.set(keys(&[OLD, NEW])?);
     assert_eq!(nginx.bearer("/2", &NEW.token()?)?.verdict(), (200, "ok"));
     assert_eq!((settled(&nginx, &one)?, two.settle()?), (2, 2));
-    // Locations that name a source share it.
+    // All locations that name a source share its ten seconds.
     assert_eq!(nginx.bearer("/both", &NEW.token()?)?.verdict(), (200, "ok"));
     assert_eq!(nginx.bearer("/both", &stray("b")?)?.verdict(), (401, "unknown_key"));
     assert_eq!((settled(&nginx, &one)?, two.settle()?), (2, 2));
@@ -192,7 +192,7 @@ fn a_storm_of_unknown_kids_costs_one_refresh_and_no_memory() -> Result<()> {
         storm(&nginx, round)?;
     }
     let grown = resident(worker(&nginx)?)?.saturating_sub(before);
-    // One of the first request, and one in each ten seconds that have begun.
+    // The first request costs one fetch, and each ten seconds that have begun cost one more.
     let allowed = 2 + usize::try_from(began.elapsed().as_secs() / 10)?;
     let count = settled(&nginx, &provider)?;
     assert!((2..=allowed).contains(&count), "{count} fetches in {:?}", began.elapsed());
@@ -201,7 +201,7 @@ fn a_storm_of_unknown_kids_costs_one_refresh_and_no_memory() -> Result<()> {
     nginx.finish()
 }
 
-/// 2000 requests, each with a kid of its own, over 64 connections at once.
+/// Sends 2000 requests over 64 connections at once; each token has its own kid.
 fn storm(nginx: &Nginx, round: &str) -> Result<()> {
     let (request, socket) = (nginx.request().keep_alive(), nginx.socket("s.sock"));
     let next = AtomicUsize::new(0);

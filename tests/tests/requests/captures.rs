@@ -1,7 +1,7 @@
-//! Captures of patterns (`$1`): a `map` with a pattern that a check evaluates changes no capture of
-//! the request, whatever directive the map stands in, for no other directive and not for nginx.
+//! Captures of patterns (`$1`): if any directive of a check evaluates a `map` with a pattern, the
+//! captures of the request must not change, for other directives and for nginx itself.
 
-// The helpers are tests, too: a panic in one is a failure, told with its place.
+// A panic in a helper fails the test and names the line, so indexing is fine here.
 #![allow(clippy::indexing_slicing)]
 
 mod property;
@@ -13,7 +13,7 @@ use serde_json::json;
 
 const LINK_SECRET: &str = "a-secret-for-links-a-secret-for-links";
 
-/// A switch, a source of tokens and the like whose pattern has captures of its own.
+/// Maps for a switch, a token source and other values; their patterns have their own captures.
 const MAPS: &str = r#"
     map $http_x_mode $sw       { volatile; default on; "~^strict(.*)$" on; }
     map $http_x_mode $kept_sw  { default on; "~^strict(.*)$" on; }
@@ -22,7 +22,7 @@ const MAPS: &str = r#"
     map $http_x_auth $by_map   { volatile; "~^Token (.+)$" $1; }
 "#;
 
-/// The header that makes `$1` of the maps name the other tenant.
+/// With this header, `$1` inside the maps is `red`, whatever the path says.
 const MODE: (&str, &str) = ("X-Mode", "strictred");
 
 fn of_tenant(tenant: &str) -> Result<String> {
@@ -67,8 +67,8 @@ fn a_switch_leaves_the_key_file_the_rule_and_the_link_as_they_are() -> Result<()
     nginx.finish()
 }
 
-/// Directives of a location `~ ^/N/(\w+)/` that are all to see its `$1`, the token's tenant or the
-/// link's.
+/// Directives of a location `~ ^/N/(\w+)/`. Each must see the `$1` of the location, which is the
+/// tenant of the token or of the link.
 fn checks() -> Vec<String> {
     let kids = format!("jwt_kids {{ k1 {SECRET}; }}");
     let claim = "jwt_claim tenant = $1;";
@@ -147,7 +147,7 @@ fn a_token_that_a_map_takes_out_of_a_header_is_read_whole() -> Result<()> {
     assert_eq!((with("/red/", &red)?, with("/blue/", &red)?), (200, 403));
     let forged = Jwt::live_with(&json!({ "tenant": "red" })).kid("k1").hs("HS256", OTHER_SECRET)?;
     assert_eq!(with("/red/", &forged)?, 401);
-    // A tenant of the token's own name does not help.
+    // A path that has the token itself as its tenant does not help.
     let named = format!("/{}/", red.replace(['.', '-'], "_"));
     assert_eq!(with(&named, &red)?, 403);
     nginx.finish()

@@ -1,5 +1,5 @@
-//! What each verdict answers: status, challenge, variable, and one line in the log that tells no
-//! secret.
+//! The answer to each verdict: status, challenge, variable, and one line in the log that contains
+//! no secret.
 
 use anyhow::Result;
 use module_tests::{Jwt, Nginx, OTHER_SECRET, SECRET, SERVE, link, link_hmac, link_md5, now};
@@ -136,7 +136,7 @@ fn every_refusal_writes_one_line_with_reason_location_and_kid() -> Result<()> {
         assert!(*word == "malformed" || line.contains(kid), "{word}: {line}");
     }
     let lines = nginx.refusals().join("\n");
-    // How long ago, and how far ahead: a clock that is off is found so.
+    // The log gives the distance to `exp` or `nbf` in seconds, so that a wrong clock is noticed.
     assert!(lines.contains("77") || lines.contains("78"), "{lines}");
     assert!(lines.contains("99") || lines.contains("98"), "{lines}");
     nginx.get("/plain/")?;

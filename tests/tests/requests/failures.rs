@@ -1,5 +1,5 @@
-//! What fails within a judgement, at whatever depth and in whatever part of it, fails the judgement:
-//! 500, also where another check would be enough.
+//! If any part of a check fails, at any depth, the whole check fails: the answer is 500, also where
+//! another check alone would be enough.
 
 use anyhow::Result;
 use module_tests::{Jwt, Nginx, OTHER_SECRET, SECRET, SERVE, link, now};
@@ -7,7 +7,7 @@ use serde_json::json;
 
 const LINK_SECRET: &str = "a-secret-for-links-a-secret-for-links";
 
-/// `$arg_sw` is a switch that a client may break; what rests on it is to break, too.
+/// A client can break the switch `$arg_sw`; everything that depends on it must then fail, too.
 const MAPS: &str = r#"
     map $secure_token_status $link_ok   { volatile; ok yes; "" yes; default ""; }
     map $secure_token_status $link_kept { ok yes; "" yes; default ""; }
@@ -19,7 +19,7 @@ fn token() -> Result<String> {
     Jwt::live_with(&json!({ "yes": "yes" })).kid("k1").hs("HS256", SECRET)
 }
 
-/// Rules that hold where the link's verdict is empty.
+/// Rules that pass if the link's variables are empty, so a failure must not look empty.
 fn rules() -> Vec<&'static str> {
     vec![
         "jwt_require $link_ok;",
@@ -58,7 +58,7 @@ fn a_rule_that_reads_a_failure_fails() -> Result<()> {
             let ask = |query: &str| Ok::<_, anyhow::Error>(nginx.bearer(query, &token()?)?.status);
             let told = format!("{rule} at {path}");
             assert_eq!(ask(&format!("{path}?sw=bogus"))?, 500, "{told}");
-            // A link that is missing has no expiry, which is no failure.
+            // A missing link has no expiry, and that is not a failure.
             let by_expiry = rule.contains("$unsigned") || rule.contains("_expires");
             if !by_expiry || place.starts_with("all") {
                 assert_eq!(ask(&format!("{path}?sw=on"))?, 403, "{told}");
@@ -110,7 +110,7 @@ fn a_broken_switch_never_lets_a_request_through_that_nothing_vouches_for() -> Re
             }
         }
     }
-    // One of the two is enough, and is not asked whether the other makes sense.
+    // A good token is enough, although the switch of the link check is broken.
     assert_eq!(nginx.bearer("/on?sw=bogus", &token()?)?.status, 200);
     nginx.finish()
 }

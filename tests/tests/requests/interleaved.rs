@@ -1,5 +1,5 @@
-//! Thousands of requests at once, in locations with different keys: each gets the verdict of its
-//! own location on its own token.
+//! Thousands of requests at once, in locations with different keys: each request must get the
+//! verdict for its own location and its own token.
 
 use std::ops::Range;
 use std::path::Path;
@@ -12,7 +12,7 @@ use serde_json::json;
 const THREADS: usize = 4;
 const REQUESTS: usize = 1200;
 
-/// What a request asks for, and with which token.
+/// One request: its path, its token and the expected answer.
 struct Case {
     path: String,
     token: Option<String>,
@@ -20,8 +20,8 @@ struct Case {
     answer: (u16, String, String, String),
 }
 
-/// `/one/` and `/two/` are judged by a secret each, `/rule/` by the first and a rule, `/open/` by
-/// none; below each of them are ways into the others.
+/// `/one/` and `/two/` have a secret each, `/rule/` has the first secret and a rule, and `/open/`
+/// has no check. Each has nested locations that lead to the next one.
 fn start() -> Result<Nginx> {
     let headers = |name: &str| {
         format!(
@@ -57,7 +57,7 @@ fn start() -> Result<Nginx> {
         .start()
 }
 
-/// Whether `location` accepts what `signer` has signed, and what it says of it.
+/// The status and the `$jwt_status` of `location` for a token that `signer` has signed.
 fn judged(location: &str, signer: Option<&str>, admin: bool) -> (u16, &'static str) {
     match (location, signer) {
         ("open", _) => (200, "off"),
@@ -77,7 +77,7 @@ fn next(location: &'static str) -> &'static str {
     }
 }
 
-/// What must come of a request by `way` out of `location`.
+/// The expected answer to a request that starts in `location` and leaves it by `way`.
 fn expected(
     location: &'static str,
     way: &str,
@@ -96,7 +96,7 @@ fn expected(
     }
     let to = next(location);
     match to {
-        // A location without a check shows what the last one with a check has said.
+        // A location without a check shows the verdict of the last location with a check.
         "open" if way != "rewrite" => (200, word, to),
         _ => {
             let (status, word) = judged(to, signer, admin);
@@ -105,11 +105,11 @@ fn expected(
     }
 }
 
-/// Where a request goes, by which way on from there, who has signed its token, and whether that
-/// names an administrator.
+/// The first location of a request, the way on from there, the signer of its token, and whether
+/// the token names an administrator.
 type Kind = (&'static str, &'static str, Option<&'static str>, bool);
 
-/// Every kind of request, those for different locations beside each other.
+/// Every kind of request, in an order that alternates between the locations.
 fn kinds() -> Vec<Kind> {
     let mut kinds = Vec::new();
     for admin in [false, true] {

@@ -1,5 +1,5 @@
-//! Variables of the module in other modules' directives: evaluated when they are asked for, and
-//! never with what was not verified.
+//! The module's variables in other modules' directives: nginx evaluates them when a directive reads
+//! them, and they never show unverified content.
 
 use anyhow::Result;
 use module_tests::{Connection, Jwt, Nginx, OTHER_SECRET, SECRET, SERVE, nginx_has, now};
@@ -13,7 +13,7 @@ fn of(subject: &str) -> Result<String> {
     token(&json!({ "sub": subject }))
 }
 
-/// Tokens that name `admin` in every way but are not good, each with its word.
+/// Tokens that claim to be `admin` but must be refused, each with its `$jwt_status`.
 fn not_good() -> Result<Vec<(&'static str, String)>> {
     let jwt = Jwt::live_with(&json!({ "sub": "admin", "role": "admin", "iss": "me" })).kid("k1");
     let with = |claims: Value| jwt.clone().with(&claims).hs("HS256", SECRET);
@@ -42,7 +42,7 @@ fn requests_are_limited_by_subject() -> Result<()> {
             assert_eq!(nginx.bearer("/", &token)?.status, status, "{subject}");
         }
     }
-    // What is not verified counts for nobody: it neither uses up a subject's rate nor is limited.
+    // An unverified token has no subject: it uses up nobody's rate and is not limited itself.
     let forged = Jwt::live_with(&json!({ "sub": "carol" })).kid("k1").hs("HS256", OTHER_SECRET)?;
     for _ in 0..5 {
         assert_eq!(nginx.bearer("/", &forged)?.verdict(), (401, "bad_signature"));
@@ -68,7 +68,7 @@ fn connections_are_limited_by_subject() -> Result<()> {
         Ok(connection)
     };
     let _first = big("alice")?;
-    // The only worker reads in the order of arrival.
+    // There is only one worker, and it reads requests in the order of arrival.
     assert_eq!(nginx.bearer("/ok.txt", &of("alice")?)?.status, 503);
     assert_eq!(nginx.bearer("/ok.txt", &of("bob")?)?.status, 200);
     drop(_first);
@@ -125,7 +125,7 @@ fn nothing_unverified_reaches_an_upstream_or_a_log() -> Result<()> {
         ))
         .start()?;
     for (word, token) in not_good()? {
-        // What the client says itself is replaced, or left out.
+        // nginx must replace or drop these headers of the client.
         let request = nginx
             .request()
             .bearer(&token)
@@ -226,7 +226,7 @@ fn a_cache_may_be_kept_for_each_subject() -> Result<()> {
         let response = nginx.bearer("/", &of(subject)?)?;
         assert_eq!((response.text().as_ref(), response.header("X-Cache")), (subject, Some(cached)));
     }
-    // What is cached is still behind the check.
+    // The check protects cached pages, too.
     let forged = Jwt::live().kid("k1").hs("HS256", OTHER_SECRET)?;
     assert_eq!((nginx.bearer("/", &forged)?.status, nginx.get("/")?.status), (401, 401));
     nginx.finish()

@@ -1,15 +1,15 @@
-//! What becomes of a request: the answer, the checks of it together, and what other parts of nginx make
-//! of their results. Links, too, are here.
+//! How nginx answers a request: the verdict of each check, several checks together, and how other
+//! parts of nginx use the verdicts. Signed links are here, too.
 //!
 //! | module | what |
 //! | --- | --- |
 //! | `decisions`, `failures` | status, log and variables of each verdict; failures never pass |
-//! | `secure_token`, `single_arguments` | signed links, and arguments that are there once |
-//! | `satisfy`, `satisfy_matrix` | tokens and links beside addresses, passwords and `auth_request` |
-//! | `variables`, `lazy_variables`, `two_reads` | when variables are evaluated, and to what |
-//! | `switch_variables`, `captures` | `map` as a condition, and what it must leave alone |
+//! | `secure_token`, `single_arguments` | signed links, and arguments that must occur once |
+//! | `satisfy`, `satisfy_matrix` | tokens and links with addresses, passwords and `auth_request` |
+//! | `variables`, `lazy_variables`, `two_reads` | when variables are evaluated, and their values |
+//! | `switch_variables`, `captures` | `map` as a switch, and captures that it must not change |
 //! | `redirects`, `subrequests`, `what_upstreams_get` | where a request goes inside nginx |
-//! | `interleaved` | thousands of them at once |
+//! | `interleaved` | thousands of requests at once |
 
 mod captures;
 mod decisions;

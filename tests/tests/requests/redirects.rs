@@ -1,4 +1,4 @@
-//! Internal redirects: the verdict that they carry on, and the one that is reached anew.
+//! Internal redirects: which verdict a request keeps, and when the module checks it again.
 
 use anyhow::Result;
 use module_tests::{Jwt, Nginx, OTHER_SECRET, SECRET, SERVE, link, now};
@@ -89,7 +89,7 @@ fn a_json_body_says_why_and_who() -> Result<()> {
     nginx.finish()
 }
 
-/// Every way from one location into another, from `/FROM/WAY` to `/to/ok.txt`.
+/// Every way in which nginx goes from one location, `/from/WAY/`, to another, `/to/ok.txt`.
 const WAYS: [(&str, &str); 8] = [
     ("try_files", "try_files /nothing /to/ok.txt;"),
     ("try_named", "try_files /nothing @to;"),
@@ -131,7 +131,7 @@ fn a_redirect_out_of_an_open_location_is_judged_by_the_closed_one() -> Result<()
 
 #[test]
 fn a_redirect_between_closed_locations_is_judged_by_both() -> Result<()> {
-    // The first takes a header of its own, so that each can be satisfied by itself.
+    // The first location reads its token from X-One, so a request can send one to each.
     let nginx = ways(
         &format!("jwt_kids {{ k1 {SECRET}; }} jwt_token header:X-One;"),
         &format!("jwt_kids {{ k2 {OTHER_SECRET}; }}"),
@@ -154,7 +154,7 @@ fn a_redirect_between_closed_locations_is_judged_by_both() -> Result<()> {
 
 #[test]
 fn a_check_that_was_off_for_one_path_is_on_again_for_the_next() -> Result<()> {
-    // One check for the whole server, whose switch goes by the path.
+    // The whole server has one check, and the path decides its switch.
     let ways: String = WAYS
         .iter()
         .map(|(way, how)| {
@@ -179,7 +179,7 @@ fn a_check_that_was_off_for_one_path_is_on_again_for_the_next() -> Result<()> {
         assert_eq!(nginx.get("/to/")?.verdict(), (401, "missing"));
         for (way, _) in WAYS {
             let path = format!("/public/{way}/");
-            // A named location keeps the path, and so the answer of the map.
+            // A named location keeps the path, so the map gives the same value again.
             let status = if way.ends_with("named") { 200 } else { 401 };
             assert_eq!(nginx.get(&path)?.status, status, "{early} {way}");
             assert_eq!(nginx.bearer(&path, &k1()?)?.status, 200, "{early} {way}");
@@ -192,7 +192,7 @@ fn a_check_that_was_off_for_one_path_is_on_again_for_the_next() -> Result<()> {
 
 #[test]
 fn what_was_decided_is_shown_though_the_path_has_changed_since() -> Result<()> {
-    // `try_files` changes the path after the access phase, and with it what the map says.
+    // `try_files` changes the path after the access phase, and that changes the map's value.
     let nginx = Nginx::builder()
         .http("map $uri $asked { volatile; ~^/public off; ~^/maybe optional; default on; }")
         .server(format!(
@@ -221,7 +221,7 @@ fn a_link_is_judged_anew_for_the_path_that_it_leads_to() -> Result<()> {
         location /error/ {{ root nowhere; error_page 404 = /b/ok.txt; }}
         location /b/ {{ {SERVE} }}"
     ))?;
-    // `error_page` and the like drop the query.
+    // `error_page` drops the query, and so the link is missing.
     for (path, word) in
         [("/a/", "bad_signature"), ("/try/", "bad_signature"), ("/error/", "missing")]
     {
@@ -244,11 +244,11 @@ fn an_error_page_that_is_itself_closed_opens_nothing() -> Result<()> {
         location @error {{ {SERVE} }}
         location = /error.html {{ {SERVE} }}"
     ))?;
-    // The page is under the same check, and says what it says.
+    // The error location has the same check, which refuses the request again.
     assert_eq!(nginx.get("/")?.verdict(), (401, "missing"));
     assert_ne!(nginx.get("/")?.text(), "ok\n");
     assert_eq!(nginx.bearer("/rule", "rubbish")?.verdict(), (401, "malformed"));
-    // Here the page's own check passes, so it is served, with the status of the refusal.
+    // Here the page's own check passes, so nginx serves it with the status of the refusal.
     let response = nginx.bearer("/rule", &k1()?)?;
     assert_eq!((response.status, response.text().as_ref()), (403, "ok\n"));
     nginx.finish()

@@ -1,4 +1,4 @@
-//! `satisfy any` and `all` between a token, a signed link, addresses and a password.
+//! `satisfy any` and `satisfy all` with a token, a signed link, addresses and a password.
 
 use anyhow::Result;
 use module_tests::{Jwt, Nginx, Request, Response, SECRET, SERVE, link, now};
@@ -9,7 +9,7 @@ const TOKEN: &str =
 const LINK: &str = "secure_token_secret a-secret-for-links-a-secret-for-links;";
 const PASSWORD: &str = "auth_basic site; auth_basic_user_file users;";
 
-/// One location `/` of these directives, and a user `bob` with the password `pw`.
+/// One location `/` with these directives, and a user `bob` with the password `pw`.
 fn start(satisfy: &str, checks: &[&str]) -> Result<Nginx> {
     Nginx::builder()
         .server(format!("location / {{ satisfy {satisfy}; {} {SERVE} }}", checks.join(" ")))
@@ -17,7 +17,7 @@ fn start(satisfy: &str, checks: &[&str]) -> Result<Nginx> {
         .start()
 }
 
-/// What a client shows.
+/// What a client sends.
 #[derive(Clone, Copy, Debug)]
 enum Shows {
     Nothing,
@@ -37,7 +37,7 @@ fn ask(nginx: &Nginx, shows: &[Shows]) -> Result<Response> {
     for one in shows {
         request = match one {
             Nothing => request,
-            // A token travels in a header of its own where a password needs Authorization.
+            // A password needs Authorization, too: the last test sends both, and uses X-Token.
             Token => request.bearer(&Jwt::live().kid("k1").hs("HS256", SECRET)?),
             BadToken => request.bearer("a.b.c"),
             Password => request.header("Authorization", "Basic Ym9iOnB3"),
@@ -117,7 +117,7 @@ fn a_token_or_an_address() -> Result<()> {
 
 #[test]
 fn a_link_or_an_address() -> Result<()> {
-    // An expired link must not end the request before another check has had its say.
+    // An expired link must not end the request before the other checks have run.
     expect(
         "any",
         &[LINK, "allow all;"],
@@ -135,7 +135,7 @@ fn a_link_or_an_address() -> Result<()> {
 #[test]
 fn an_expired_link_where_nothing_else_passes_is_gone() -> Result<()> {
     expect("any", &[LINK], &[(&[ExpiredLink], 410), (&[Link], 200), (&[Nothing], 403)])?;
-    // nginx answers with what the last check said, and its own come after the module's.
+    // nginx answers with the status of the last check, and its own checks run after the module's.
     expect("any", &[LINK, "deny all;"], &[(&[ExpiredLink], 403)])
 }
 
@@ -153,7 +153,7 @@ fn a_token_or_a_password() -> Result<()> {
         ],
     )?;
     let nginx = start("any", &[TOKEN, PASSWORD])?;
-    // Whoever passes by one is not asked for the other.
+    // A request that passes one check must not get the challenge of the other.
     assert_eq!(ask(&nginx, &[Password])?.all("WWW-Authenticate"), Vec::<&str>::new());
     assert_eq!(ask(&nginx, &[Token])?.all("WWW-Authenticate"), Vec::<&str>::new());
     let refused = ask(&nginx, &[Nothing])?;

@@ -1,5 +1,5 @@
-//! `satisfy any` and `all` of everything at once: a token, a link, an address, a password, and what
-//! another server says.
+//! `satisfy any` and `satisfy all` with every check at once: a token, a link, an address, a
+//! password, and `auth_request`.
 
 use anyhow::Result;
 use module_tests::{Jwt, Nginx, Request, Response, SECRET, SERVE, link, nginx_has, now};
@@ -11,7 +11,7 @@ const LINK: &str = "secure_token_secret a-secret-for-links-a-secret-for-links;";
 const PASSWORD: &str = "auth_basic site; auth_basic_user_file users;";
 const ASKED: &str = "auth_request /ask;";
 
-/// Locations `/0`, `/1`, … with these directives; `/ask` answers with the status in `X-Ask`.
+/// Locations `/0`, `/1`, … with these directives; the header `X-Ask` decides what `/ask` answers.
 fn start<'d>(directives: impl IntoIterator<Item = &'d [&'d str]>) -> Result<Nginx> {
     let location =
         |(i, all): (usize, &[&str])| format!("location = /{i} {{ {} {SERVE} }}\n", all.join(" "));
@@ -96,8 +96,8 @@ fn any_one_of_five_is_enough_and_all_five_are_needed() -> Result<()> {
                 let told = format!("{mode} {all:?} {token:?} {link:?}: {response:?}");
                 assert_eq!(response.status == 200, passes, "{told}");
                 assert!(passes || [401, 403, 410].contains(&response.status), "{told}");
-                // Whoever has passed is asked for nothing. (nginx takes back the last challenge
-                // only, so where two have been made and a third check passes, one is left.)
+                // A request that passes must get no challenge. (nginx removes only the last
+                // challenge: if two checks set one and a third check passes, one stays.)
                 let left = !password && token != Good && link != Good;
                 assert!(!passes || left || response.challenge().is_empty(), "{told}");
             }

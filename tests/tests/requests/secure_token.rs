@@ -1,4 +1,4 @@
-//! Signed links: Azion's form and the HMAC form, and every way of bending one.
+//! Signed links: Azion's form, the HMAC form, and many ways to change or forge a link.
 
 use anyhow::Result;
 use module_tests::{Nginx, SERVE, link, link_hmac, link_md5, now};
@@ -18,7 +18,7 @@ fn azions_published_link_is_right_and_long_expired() -> Result<()> {
         nginx.get(format!("/my/uri?st={st}&e=1470055000"))?.link_verdict(),
         (410, "expired")
     );
-    // Every single byte of it counts.
+    // A change of any single byte makes the link invalid.
     for changed in ["n6WCATfRgS_5lcyChCPgrw", "m6WCATfRgS-5lcyChCPgrw", "m6WCATfRgS_5lcyChCPgrA"] {
         let response = nginx.get(format!("/my/uri?st={changed}&e=1470055000"))?;
         assert_eq!(response.link_verdict(), (403, "bad_signature"), "{changed}");
@@ -82,7 +82,7 @@ fn the_two_forms_cannot_be_confused() -> Result<()> {
     let e = now() + 300;
     let md5 = link_md5(SECRET, "/a", e);
     let hmac = link_hmac(SECRET, "/a", e)?;
-    // What MD5 signs with the HMAC form's separator in it, and HMAC without.
+    // An MD5 signature with the separator of the HMAC form, and an HMAC without it.
     let md5_with_newline = link_md5(SECRET, "/a\n", e);
     let hmac_without = module_tests::base64url(module_tests::hmac(
         "HS256",
@@ -147,7 +147,7 @@ fn digits_cannot_move_between_the_path_and_the_expiry() -> Result<()> {
         nginx.get(format!("/video/12{first}?st={st}&e={rest}"))?.link_verdict(),
         (403, "malformed")
     );
-    // An expired link, made valid again by a digit of the path, is the worst of them.
+    // The worst case: a digit of the path makes an expired link valid again.
     let past = link_md5(SECRET, "/video/9", 1_000_000_000);
     assert_eq!(
         nginx.get(format!("/video/?st={past}&e=91000000000"))?.link_verdict(),
@@ -192,7 +192,7 @@ fn an_expiry_is_ten_digits_and_the_first_is_not_zero() -> Result<()> {
         "null",
     ];
     for e in bad {
-        // Signed over the very text, and over what it decodes to.
+        // The signature is over the text as it is sent, or over a valid expiry.
         for signed in [e.to_owned(), "1999999999".to_owned()] {
             let st = link_md5(SECRET, "/a", signed);
             assert_eq!(
@@ -290,7 +290,7 @@ fn a_signature_of_another_form_is_refused() -> Result<()> {
         format!("{st}A"),
         st.replace(|_| true, "A"),
     ];
-    // Only where the standard alphabet differs at all.
+    // Base64's standard alphabet is a case only if this signature differs in it.
     bad.extend((standard != st).then_some(standard));
     bad.extend((st.to_uppercase() != st).then(|| st.to_uppercase()));
     for st in bad {
@@ -328,8 +328,8 @@ fn the_path_is_signed_as_nginx_serves_it() -> Result<()> {
 
 #[test]
 fn a_length_extension_of_md5_is_refused() -> Result<()> {
-    // MD5(secret + uri + e) can be continued by who knows no secret; the continuation lands in `e`,
-    // which must be ten digits, or in the path, which stands before it.
+    // An attacker without the secret can extend MD5(secret + uri + e) at its end. The extension is
+    // then part of `e`, which must be exactly ten digits; the path comes before `e`.
     let nginx = start("")?;
     let e = now() + 300;
     let st = link_md5(SECRET, "/a", e);

@@ -1,5 +1,5 @@
-//! `$single_arg_NAME`: an argument that is there exactly once, for what binds a claim or a link to
-//! the query.
+//! `$single_arg_NAME`: the value of an argument that occurs exactly once. A claim or a link can
+//! safely be bound to it.
 
 use anyhow::Result;
 use module_tests::{Jwt, Nginx, SECRET, SERVE, link_md5, nginx_t, now};
@@ -78,7 +78,7 @@ fn a_claim_or_a_link_that_is_bound_to_it_holds_for_no_second_reading() -> Result
         let response = nginx.get(format!("/link?{query}&st={signature}&e={expires}"))?;
         assert_eq!(response.status, status, "{query}");
     }
-    // What is behind the `#` is no part of `$args`, but of what an upstream is sent.
+    // The text after `#` is not part of `$args`, but nginx sends it to an upstream.
     let good = format!("quality=low&st={signature}&e={expires}");
     for query in [format!("{good}#&quality=high"), format!("{good}#"), format!("#{good}")] {
         assert_eq!(nginx.get(format!("/link?{query}"))?.status, 403, "{query}");
@@ -111,7 +111,7 @@ fn nginx_t_points_to_it() -> Result<()> {
         let mended = directive.replace("arg_", "single_arg_");
         nginx_t(format!("location / {{ {keys}\n{mended} }}"))?.accepted()?;
     }
-    // In a pattern there are no variables, and `$args` is another one.
+    // `$args` and `$is_args` are other variables, so nginx must not warn about them.
     let others = format!("{kids} jwt_claim a = $args $is_args;");
     nginx_t(format!("location / {{ {others} }}"))?.accepted()
 }

@@ -1,7 +1,7 @@
-//! A page of thousands of includes: what it costs does not grow with the token, only with what nginx
-//! itself does for each of them.
+//! Pages with thousands of includes: their cost must not grow with the size of the token, only with
+//! the work that nginx itself does for each include.
 
-// The helpers are tests, too: a panic in one is a failure, told with its place.
+// A panic in a helper fails the test and names the line, so indexing is fine here.
 #![allow(clippy::indexing_slicing)]
 
 use std::fs;
@@ -20,7 +20,7 @@ fn large(secret: &str) -> Result<String> {
     Jwt::live_with(&json!({ "roles": roles })).kid("k1").hs("HS256", secret)
 }
 
-/// A page of so many includes of `path`.
+/// A page with that many includes of `path`.
 fn page(path: &str, includes: usize) -> String {
     (0..includes).map(|i| format!("<!--#include virtual=\"{path}?{i}\" -->\n")).collect()
 }
@@ -53,7 +53,7 @@ fn keys() -> String {
     json!({ "keys": [{ "kty": "oct", "kid": "k1", "k": secret }] }).to_string()
 }
 
-/// The time that a process has taken, in hundredths of a second.
+/// The CPU time that a process has used, in hundredths of a second.
 fn cpu(pid: u32) -> Result<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let (_, fields) = stat.rsplit_once(')').context("stat")?;
@@ -62,7 +62,7 @@ fn cpu(pid: u32) -> Result<u64> {
     Ok(field(11)? + field(12)?)
 }
 
-/// What a page costs: hundredths of a second, and KiB by which the worker has grown.
+/// The cost of a page: hundredths of a second, and the KiB by which the worker has grown.
 fn cost(nginx: &Nginx, page: &str, token: &str) -> Result<(u64, u64, Response)> {
     let worker = *nginx.workers().first().context("worker")?;
     let before = (cpu(worker)?, resident_private(worker)?);
@@ -77,7 +77,7 @@ fn each_include_says(response: &Response, what: &str) {
     assert_eq!(text.matches(&format!("{what}|")).count(), MANY, "{}", text.len());
 }
 
-/// Neither the time nor the memory may be what thousands of verifications take: 0.5 s and 700 MB.
+/// Thousands of verifications take 0.5 s and 700 MB; the page must stay well below that.
 fn is_bounded(told: &str, cost: (u64, u64), plain: (u64, u64)) {
     println!("{told}: {cost:?}, without a check {plain:?} (1/100 s, KiB)");
     assert!(cost.0 <= 2 * plain.0 + 25, "{told}: {cost:?} against {plain:?}");
@@ -121,7 +121,7 @@ fn a_large_claim_that_a_page_shows_again_and_again_is_kept_once() -> Result<()> 
         println!("left out: this nginx has no ssi");
         return Ok(());
     }
-    // nginx itself copies it, as it does any variable: what that takes is seen by a header.
+    // nginx itself copies the value of any variable; a large header shows what that costs.
     let grown = |variable: &str| -> Result<u64> {
         let shown = format!("<!--#if expr=\"${variable} = x\" -->never<!--#endif -->|\n");
         let nginx = Nginx::builder()
@@ -147,7 +147,7 @@ fn a_large_claim_that_a_page_shows_again_and_again_is_kept_once() -> Result<()> 
     Ok(())
 }
 
-/// The most that a process has held at once, in KiB.
+/// The peak resident memory of a process, in KiB.
 fn peak(pid: u32) -> Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("VmHWM")?;
@@ -233,7 +233,7 @@ fn what_a_place_said_last_is_what_nginx_reads_twice() -> Result<()> {
         println!("left out: this nginx has no ssi");
         return Ok(());
     }
-    // More places than are remembered, each with a link of its own.
+    // The page has more includes than the module remembers, each with its own link.
     let secret = "a-secret-for-links-a-secret-for-links";
     let expires = module_tests::now() + 300;
     let page: String = (0..100)

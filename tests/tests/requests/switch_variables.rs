@@ -1,5 +1,5 @@
-//! Conditions for the token check, put together with `map`: every operator of a rules engine; and
-//! variables that would have to judge in order to say whether to judge.
+//! Switches of the token check that `map` computes, with every operator of a rules engine; and
+//! switches that depend on the verdict of their own check, which must fail.
 
 use anyhow::Result;
 use module_tests::{Jwt, Nginx, RSA, Request, SECRET, SERVE, link, now};
@@ -11,7 +11,7 @@ fn k1() -> Result<String> {
     Jwt::live().kid("k1").hs("HS256", SECRET)
 }
 
-/// Whether the request is asked for a token.
+/// Whether the module demands a token for this request.
 fn judged(request: Request) -> Result<bool> {
     let response = request.clone().send()?;
     assert!([(200, "off"), (401, "missing")].contains(&response.verdict()), "{response:?}");
@@ -103,7 +103,7 @@ fn a_map_compares_any_variable_in_every_way() -> Result<()> {
 fn a_preflight_request_is_exempt_by_its_method_alone() -> Result<()> {
     let nginx = Nginx::builder()
         .http(
-            // What the map says nothing of is on.
+            // For any other method the map is empty, which means on.
             "map $request_method $asked { OPTIONS off; }
             server { listen unix:up.sock; add_header X-From upstream;
                 if ($request_method = OPTIONS) { return 204; } return 200 up; }",
@@ -136,7 +136,7 @@ fn a_preflight_request_is_exempt_by_its_method_alone() -> Result<()> {
 
 #[test]
 fn a_variable_that_is_set_later_is_asked_again_before_the_request_passes() -> Result<()> {
-    // An earlier phase asks for a claim while the switch is still empty.
+    // In an earlier phase, `if` reads a claim while the switch is still empty.
     let nginx = Nginx::start(format!(
         "jwt_kids {{ k1 {SECRET}; }} jwt $mode; set $mode \"\";
         if ($jwt_claim_role = admin) {{ set $area staff; }}
@@ -189,7 +189,7 @@ fn a_check_that_needs_its_own_verdict_fails_and_never_passes() -> Result<()> {
         format!("{signed} secure_token $by_link;"),
         format!("{kids} jwt $by_link; {signed} secure_token_value \"$uri$jwt_claim_nobody\";"),
         format!("{kids} jwt $by_link; {signed} secure_token $by_status;"),
-        // A map that is not volatile keeps what it made of the circle.
+        // A map that is not volatile caches the value that it got inside the circle.
         format!("{kids} jwt $kept_by_status;"),
     ];
     let locations: String = circular
@@ -220,7 +220,7 @@ fn a_check_that_needs_its_own_verdict_fails_and_never_passes() -> Result<()> {
             let told = format!("{check} at {path}");
             let all = nginx.bearer(&signed, &token)?.status;
             assert_eq!(all, 500, "{told}, with a link and a token");
-            // The circle may not be reached where there is nothing to judge.
+            // Without a good token and a good link, the check may end before it reaches the circle.
             for request in [
                 nginx.request().target(&path),
                 nginx.request().target(&signed),

@@ -1,6 +1,6 @@
-//! nginx reads the variables of a value twice, once for their lengths and once for their bytes. They
-//! must be the same in both, though keys come and go, tokens expire and nginx is reloaded meanwhile:
-//! a value of several variables must be of one piece.
+//! nginx reads the variables of a value twice, once for their lengths and once for their bytes.
+//! Both reads must give the same, even if keys change, tokens expire or nginx reloads in between:
+//! a value of several variables must not mix two verdicts.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -11,7 +11,7 @@ use module_tests::{Jwt, Nginx, OTHER_SECRET, Request, SECRET, SERVE, base64url, 
 use serde_json::json;
 
 const LINK_SECRET: &str = "a-secret-for-links-a-secret-for-links";
-/// How long everything changes at once.
+/// How long the test keeps changing the keys and reloading nginx.
 const STORM: Duration = Duration::from_secs(5);
 const SHOWN: &str = "$jwt_status,$jwt_claim_sub,$jwt_header_kid,$jwt_status,$jwt_claim_sub,$secure_token_status,\
      $secure_token_expires,$secure_token_status";
@@ -39,7 +39,7 @@ fn configuration() -> String {
                 "return" => format!("return 200 \"{SHOWN}\";"),
                 "rewrite" => format!("rewrite ^ \"/shown/{SHOWN}\" last;"),
                 "set" => format!("set $shown \"{SHOWN}\"; return 200 $shown;"),
-                // Fetched keys are waited for there, which is another test's matter.
+                // The access phase waits for fetched keys; another test covers that.
                 _ => format!(
                     "satisfy any; allow all; add_header X-Shown \"{SHOWN}\" always; {SERVE}"
                 ),
@@ -68,7 +68,7 @@ fn start() -> Result<Nginx> {
         .start()
 }
 
-/// What a request must show: one status throughout, and a claim with a good one only.
+/// A request must show the same status everywhere, and claims only if the status is good.
 fn of_one_piece(shown: &str) -> Result<()> {
     let fields: Vec<&str> = shown.split(',').collect();
     let [status, sub, kid, again, sub_again, link, expires, link_again] = *fields else {

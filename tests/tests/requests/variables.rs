@@ -1,4 +1,4 @@
-//! The module's variables: lazy, verified, and still there after an internal redirect.
+//! The module's variables: they are lazy and verified, and they survive an internal redirect.
 
 use anyhow::Result;
 use module_tests::{Jwt, Nginx, OTHER_SECRET, SECRET, SERVE, hmac, link, now, raw_token};
@@ -50,7 +50,7 @@ fn claims_reach_headers_maps_ifs_sets_and_the_access_log() -> Result<()> {
 
 #[test]
 fn a_first_use_in_an_early_phase_decides_nothing_by_itself() -> Result<()> {
-    // `if` reads the verdict in the rewrite phase; the access phase still refuses.
+    // `set` reads the verdict in the rewrite phase; the access phase still refuses.
     let nginx = Nginx::start(format!(
         "jwt_kids {{ k1 {SECRET}; }}
         location / {{ set $early $jwt_status; add_header X-Early $early always;
@@ -68,7 +68,7 @@ fn a_first_use_in_an_early_phase_decides_nothing_by_itself() -> Result<()> {
 
 #[test]
 fn a_server_level_variable_is_judged_by_the_location_that_serves() -> Result<()> {
-    // `set` in the server runs before a location is chosen: with the keys of the server, or none.
+    // `set` in the server runs before nginx chooses a location, with the server's keys or none.
     let nginx = Nginx::start(format!(
         "set $early $jwt_status;
         location / {{ jwt_kids {{ k1 {SECRET}; }} {SERVE} }}"
@@ -105,7 +105,7 @@ fn nothing_unverified_is_ever_shown() -> Result<()> {
         shown("/", &Jwt::live_with(&good).kid("k1").signed("none", |_| Ok(Vec::new()))?)?,
         none
     );
-    // Rightly signed, but refused: what it says is not shown either.
+    // The signature is right, but the token is refused, so its claims are not shown either.
     assert_eq!(shown("/", &token(&json!({ "iss": "him" }))?)?, none);
     assert_eq!(shown("/", &token(&json!({ "iss": "me", "exp": 1_000_000_000 }))?)?, none);
     assert_eq!(shown("/off", &token(&good)?)?, none);
@@ -205,14 +205,14 @@ fn control_characters_of_a_claim_never_reach_a_header() -> Result<()> {
     for (name, value) in &response.headers {
         assert!(!value.bytes().any(|byte| byte < b' ' || byte == 0x7f), "{name}: {value:?}");
     }
-    // Nothing but what the token says: an object is JSON, where they are escaped.
+    // A value with control characters is shown as empty; an object is JSON, which escapes them.
     for name in ["X-Sub", "X-List", "X-Kid"] {
         assert_eq!(response.header(name).unwrap_or_default(), "", "{name}");
     }
     let obj: Value = serde_json::from_str(response.header("X-Obj").unwrap())?;
     assert_eq!(obj, claims["obj"]);
     assert_eq!(response.text(), "sub= evil=");
-    // A payload written with raw escapes is kept as JSON, which has no control characters either.
+    // A payload with raw line breaks is shown as compact JSON, without control characters.
     let raw = raw_token(r#"{"alg":"HS256","kid":"k1"}"#, "{\n\t\"sub\" : \"x\"\r\n}", |input| {
         hmac("HS256", SECRET.as_bytes(), input)
     })?;
@@ -221,7 +221,7 @@ fn control_characters_of_a_claim_never_reach_a_header() -> Result<()> {
     nginx.finish()
 }
 
-/// Left out, they would make several subjects one.
+/// If the control characters were left out, several subjects would become the same.
 #[test]
 fn a_value_with_a_control_character_is_shown_as_nothing_and_told_once() -> Result<()> {
     let nginx = Nginx::builder()
@@ -246,16 +246,16 @@ fn a_value_with_a_control_character_is_shown_as_nothing_and_told_once() -> Resul
         assert_eq!(response.header("X-Named"), Some("<>"), "{sub:?}");
         let payload: Value = serde_json::from_str(response.header("X-Payload").unwrap())?;
         assert_eq!(payload["sub"], sub);
-        // It is written before the answer is.
+        // The module logs this before nginx sends the answer.
         let log = nginx.error_log();
         assert_eq!(log.matches("is shown as nothing").count(), count + 1, "{log}");
         assert!(!log.contains("admin"), "{log}");
-        // The rules see what is there, and a variable that is empty grants nothing.
+        // Rules compare the real claim, and an empty variable grants nothing.
         let status = if sub == "admin\u{1}" { 200 } else { 403 };
         assert_eq!(ask("/rule", sub)?.status, status, "{sub:?}");
     }
     assert_eq!(ask("/", "admin")?.header("X-Sub"), Some("<admin>"));
-    // No control characters, though they look like nothing.
+    // These characters are invisible, but they are not control characters.
     assert_eq!(ask("/", "a\u{2028}\u{200b}")?.header("X-Sub"), Some("<a\u{2028}\u{200b}>"));
     assert_eq!(ask("/require", "admin\u{1}")?.status, 403);
     nginx.finish()
@@ -391,9 +391,9 @@ fn a_location_with_its_own_check_never_goes_by_anothers_memory() -> Result<()> {
     ))?;
     let one = token(&json!({}))?;
     let two = Jwt::live().kid("k2").hs("HS256", OTHER_SECRET)?;
-    // Good for the first location, unknown to the second.
+    // The first location accepts the token; the second does not know its key.
     assert_eq!(nginx.bearer("/one/", &one)?.verdict(), (401, "unknown_key"));
-    // Refused by the first, sent on by its error page, and good there.
+    // The first location refuses the token; its error page leads to the second, which accepts it.
     assert_eq!(nginx.bearer("/one/", &two)?.verdict(), (200, "ok"));
     assert_eq!(nginx.bearer("/first/", &one)?.verdict(), (401, "bad_audience"));
     assert_eq!(nginx.bearer("/first/", &token(&json!({ "aud": "two" }))?)?.verdict(), (200, "ok"));

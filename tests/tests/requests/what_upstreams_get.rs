@@ -1,11 +1,11 @@
-//! What was judged and what the upstream gets: the path, and answers from a cache. The forms are
-//! those that docs/directives.md shows.
+//! The upstream must get the path that was checked, and a cache must not mix users. The
+//! configurations are those that docs/directives.md shows.
 
 use anyhow::Result;
 use module_tests::{Jwt, Nginx, SECRET, link_md5, now};
 use serde_json::json;
 
-/// Shows the request line that it gets.
+/// Answers with the path and the user that it gets.
 const UPSTREAM: &str =
     "server { listen unix:up.sock; location / { return 200 \"$request_uri $http_x_user\"; } }";
 
@@ -13,7 +13,7 @@ fn of(user: &str) -> Result<String> {
     Jwt::live_with(&json!({ "sub": user })).kid("k1").hs("HS256", SECRET)
 }
 
-/// Every path of alice that says at its beginning that it is bob's.
+/// Paths of alice that begin as if they were bob's.
 const DISGUISED: [&str; 4] =
     ["bob/files/..%2f..%2falice/x", "bob/%2e%2e/alice/x", "bob/../alice/x", "bob//../alice/./x"];
 
@@ -40,7 +40,7 @@ fn a_path_that_was_judged_reaches_the_upstream_as_it_was_judged() -> Result<()> 
         .start()?;
     let (alice, bob) = (of("alice")?, of("bob")?);
     for path in DISGUISED {
-        // The raw path still says bob where alice was judged.
+        // The check saw alice in the normalised path, but the raw path still says bob.
         let raw = nginx.bearer(format!("/raw/{path}"), &alice)?;
         assert_eq!((raw.status, raw.text().trim_end()), (200, &*format!("/raw/{path}")));
         let sent = nginx.bearer(format!("/users/{path}?a=%2f"), &alice)?;
@@ -49,7 +49,7 @@ fn a_path_that_was_judged_reaches_the_upstream_as_it_was_judged() -> Result<()> 
         let sent = nginx.bearer(format!("/files/{path}"), &alice)?;
         assert_eq!((sent.status, sent.text().trim_end()), (200, "/files/alice/x"), "{path}");
     }
-    // What is special stays escaped: no path becomes a query, or a header.
+    // Special characters stay escaped, so that no path becomes a query or a header.
     for (sent, got) in [
         ("alice/a%3fb?c=1", "alice/a%3Fb?c=1"),
         ("alice/a%20b%25c%23", "alice/a%20b%25c%23"),
@@ -106,7 +106,7 @@ fn what_is_cached_of_one_person_is_not_given_to_another() -> Result<()> {
     };
     let answer =
         |path: &str, user: &str, cached: &str| (format!("{path} {user}"), cached.to_owned());
-    // Without the identity in the key the second gets what is the first one's.
+    // Without the identity in the cache key, bob gets alice's page.
     assert_eq!(ask("/shared/a", "alice")?, answer("/shared/a", "alice", "MISS"));
     assert_eq!(ask("/shared/a", "bob")?, answer("/shared/a", "alice", "HIT"));
     for (user, cached) in [("alice", "MISS"), ("bob", "MISS"), ("alice", "HIT"), ("bob", "HIT")] {
@@ -115,7 +115,7 @@ fn what_is_cached_of_one_person_is_not_given_to_another() -> Result<()> {
     for user in ["alice", "bob", "alice"] {
         assert_eq!(ask("/never/a", user)?, answer("/never/a", user, "none"));
     }
-    // What is cached is still behind the check.
+    // The check protects cached pages, too.
     assert_eq!(nginx.get("/own/a")?.status, 401);
     nginx.finish()
 }

@@ -1,4 +1,4 @@
-//! Which algorithm verifies what: each with its right key, none with another's.
+//! Each algorithm verifies a token with the right key, and with no other key.
 
 use anyhow::Result;
 use base64::Engine as _;
@@ -13,7 +13,7 @@ const ALL: [&str; 13] = [
     "ES384", "ES512", "EdDSA",
 ];
 
-/// A token by `alg` with the key of `keys_of_every_kind` that it is for.
+/// A token signed with `alg` and with the matching key of `keys_of_every_kind`.
 fn token(alg: &str) -> Result<String> {
     let (kid, key): (&str, Option<&Key>) = match alg {
         "ES256" => ("p256", Some(&P256)),
@@ -77,7 +77,7 @@ fn several_algorithms_may_be_named() -> Result<()> {
     nginx.finish()
 }
 
-/// RFC 9864 names the curve; it is the same algorithm, wherever the name stands.
+/// RFC 9864 names it after the curve. Token, key and directive may use either name.
 #[test]
 fn ed25519_is_another_name_of_eddsa() -> Result<()> {
     let key = |alg: &str| anyhow::Ok(jwk_set(&[ED25519.jwk(&json!({ "kid": "ed", "alg": alg }))?]));
@@ -252,7 +252,7 @@ fn a_key_in_the_tokens_own_header_is_never_used() -> Result<()> {
         nginx.bearer("/", &jwt.sign("ES256", &P256_OTHER)?)?.verdict(),
         (401, "bad_signature")
     );
-    // They are not forbidden either: a provider may put them into honest tokens.
+    // These headers are not forbidden: a provider may put them into honest tokens.
     assert_eq!(nginx.bearer("/", &jwt.sign("ES256", &P256)?)?.verdict(), (200, "ok"));
     nginx.finish()
 }

@@ -1,4 +1,4 @@
-//! `jwt_claim`: rules on what a verified token says.
+//! `jwt_claim`: rules on the claims of a verified token.
 
 use anyhow::Result;
 use module_tests::{Jwt, Nginx, OTHER_SECRET, Response, SECRET, SERVE};
@@ -8,7 +8,7 @@ fn token(claims: &Value) -> Result<String> {
     Jwt::live_with(claims).kid("k1").hs("HS256", SECRET)
 }
 
-/// A server with a location `/0`, `/1`, … for each of these directives.
+/// A server with the locations `/0`, `/1`, …, one for each of these directives.
 fn start<'r>(rules: impl IntoIterator<Item = &'r str>) -> Result<Nginx> {
     let location = |(i, rule): (usize, &str)| format!("location = /{i} {{ {rule} {SERVE} }}\n");
     let locations: String = rules.into_iter().enumerate().map(location).collect();
@@ -95,7 +95,7 @@ fn equality_is_of_strings_numbers_names_and_members_of_arrays() -> Result<()> {
             json!([{ "r": "a" }, { "r": "b" }, { "r": ["c", "b"] }, {}]),
         ),
     ])?;
-    // live_with takes a null away, so this one is made by hand.
+    // `live_with` removes null claims, so `Jwt::new` makes this token.
     let nginx = start(["jwt_claim x = null;", "jwt_claim x != null;", "jwt_claim x exists;"])?;
     let null = Jwt::new(json!({ "x": null })).kid("k1").hs("HS256", SECRET)?;
     assert_eq!(["/0", "/1", "/2"].map(|path| status(nginx.bearer(path, &null))), [200, 403, 200]);
@@ -310,7 +310,7 @@ fn a_path_takes_an_exact_name_before_it_descends() -> Result<()> {
             json!([{ "a": { "b": { "c": 1 } } }, { "a.b": { "c": 1 } }, { "a": { "b.c": 1 } }, { "a.b.c": 1 }]),
             json!([{ "a.b.c": 2, "a": { "b": { "c": 1 } } }, { "a.b": { "c": 2 }, "a": { "b": { "c": 1 } } }]),
         ),
-        // A name that does not lead there is no dead end.
+        // "x.y" does not lead to "z", so the search goes on with "x".
         ("x.y.z = 1", json!([{ "x.y": 5, "x": { "y": { "z": 1 } } }]), json!([{ "x.y": 1 }])),
         ("\"a name\" = 1", json!([{ "a name": 1 }]), json!([{ "a": { "name": 1 } }])),
         ("list.0 = a", json!([{ "list": { "0": "a" } }]), json!([{ "list": ["a"] }])),
@@ -346,7 +346,7 @@ fn a_claim_may_be_bound_to_the_request() -> Result<()> {
         ("/1", 200),
         ("/2?path=/re", 200),
         ("/2?path=/blue", 403),
-        // Nothing begins with what is not there.
+        // An empty prefix matches no claim.
         ("/2?path=", 403),
         ("/2", 403),
         ("/3?tenant=blue", 200),

@@ -1,10 +1,10 @@
-//! `jwt_claim_set` and `jwt_header_set`: variables for claims and headers by path, in their case.
+//! `jwt_claim_set` and `jwt_header_set`: variables for a claim or header by path and letter case.
 
 use anyhow::Result;
 use module_tests::{Jwt, Nginx, OTHER_SECRET, SECRET, SERVE, hmac, raw_token};
 use serde_json::{Value, json};
 
-/// A server that shows these variables, each between angle brackets, and `X-All` in a header.
+/// A server that shows these variables in the response header `X-All`.
 fn start(http: &str, shown: &str) -> Result<Nginx> {
     Nginx::builder()
         .http(http)

@@ -1,10 +1,10 @@
-//! What a token must say: issuer, audience, type, times and lifetime.
+//! Which issuer, audience, type, times and lifetime a token must have.
 
 use anyhow::Result;
 use module_tests::{Jwt, Nginx, OTHER_SECRET, SECRET, SERVE, hmac, now, raw_token};
 use serde_json::{Value, json};
 
-/// An nginx whose `/` has `directives` beside a key.
+/// An nginx whose location `/` has a key and these directives.
 fn with(directives: &str) -> Result<Nginx> {
     Nginx::builder()
         .http("large_client_header_buffers 4 128k;")
@@ -372,13 +372,13 @@ fn the_compact_form_is_strict() -> Result<()> {
     for token in bad {
         let response = nginx.bearer("/", &token)?;
         let verdict = response.verdict();
-        // A signature that is only cut or grown within the alphabet is well-formed, and wrong.
+        // A signature that is only too short or too long is well-formed, but wrong.
         assert!(
             verdict.0 == 401 && ["malformed", "bad_signature"].contains(&verdict.1),
             "{token}: {verdict:?}"
         );
     }
-    // The last character of a signature of 32 bytes carries two bits of nothing; they must be zero.
+    // The last character of a 32-byte signature has two unused bits, which must be zero.
     let last = signature.bytes().last().unwrap();
     let twin = char::from(if last == b'A' { b'B' } else { last + 1 });
     let twin = format!("{header}.{payload}.{}{twin}", &signature[..signature.len() - 1]);

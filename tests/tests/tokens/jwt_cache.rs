@@ -1,5 +1,5 @@
-//! `jwt_cache`: the directive, that its presence changes no answer, that it saves work, and that its
-//! memory is bounded.
+//! `jwt_cache`: which sizes are accepted. The cache changes no answer, saves work, and its memory
+//! is bounded.
 
 use std::fs;
 
@@ -67,7 +67,7 @@ fn no_size_changes_an_answer() -> Result<()> {
     Ok(())
 }
 
-/// On-CPU nanoseconds of a process so far.
+/// The CPU time that a process has used so far, in nanoseconds.
 fn cpu(pid: u32) -> Result<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/schedstat"))?;
     Ok(stat.split(' ').next().context("no field")?.parse()?)
@@ -100,7 +100,7 @@ fn a_token_that_comes_again_costs_no_signature() -> Result<()> {
     Ok(())
 }
 
-/// Resident kilobytes of a process.
+/// The resident memory of a process, in kilobytes.
 fn resident(pid: u32) -> Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
@@ -131,7 +131,7 @@ fn many_tokens_take_no_more_than_it_says() -> Result<()> {
     let full = ask(50, 1_500)?;
     let churned = ask(1_500, 6_000)?;
     println!("{few} kB with few tokens, {full} kB with many, {churned} kB after more");
-    // What the allocator makes of it is allowed for, an eighth of what so many tokens would take.
+    // The limits allow for what the allocator adds: an eighth of what so many tokens would take.
     assert!(full < few + 1_024 + 768, "{few} kB, then {full} kB");
     assert!(churned < full + 384, "{full} kB, then {churned} kB");
     nginx.finish()
@@ -147,7 +147,7 @@ fn a_size_that_cannot_be_had_is_refused() -> Result<()> {
     checked.refused_with(&["\"262144m\": must be at most 16384m"])
 }
 
-/// The smallest has no room for a token at all.
+/// The smallest size has no room for even one token.
 #[test]
 fn any_size_that_is_accepted_works() -> Result<()> {
     for size in ["1", "511", "1k", "1024m"] {

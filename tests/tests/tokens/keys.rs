@@ -234,7 +234,7 @@ fn a_key_file_may_be_one_jwk_a_pem_key_or_a_certificate() -> Result<()> {
         ("pkcs1", pkcs1, "jwks_file key kid=own;", "own"),
         ("crlf", &crlf, "jwks_file key kid=own;", "own"),
         ("certificate", certificate, "jwks_file key kid=own;", "own"),
-        // With no kid of its own a key may verify any token.
+        // A key without a kid may verify a token with any kid.
         ("pem, nameless", RSA.public, "jwks_file key;", "whatever"),
     ];
     for (name, text, directive, kid) in forms {

@@ -1,14 +1,14 @@
-//! Which tokens pass: where they stand, who signed them, and what they must say.
+//! Which tokens pass: in which source, signed with which key, and with which claims.
 //!
 //! | module | what |
 //! | --- | --- |
 //! | `token_sources` | where a token is looked for |
 //! | `algorithms`, `keys`, `providers` | which key and which algorithm verify it |
-//! | `claims`, `rules`, `claim_rules`, `revoked` | what it must say, and must not be |
+//! | `claims`, `rules`, `claim_rules`, `revoked` | which claims are required, and which revoked |
 //! | `claim_set` | variables for claims and headers by path |
-//! | `modes` | on, off, optional, permissive |
-//! | `jwt_cache` | the memory of verified tokens |
-//! | `tokenctl` | what the command line makes and says |
+//! | `modes` | the modes of `jwt`: on, off, optional, permissive |
+//! | `jwt_cache` | the cache of verified tokens |
+//! | `tokenctl` | nginx and the command line agree |
 
 mod algorithms;
 mod claim_rules;

@@ -1,4 +1,4 @@
-//! The switch: what each mode of `jwt` does, and variables that choose one for each request.
+//! The switch `jwt`: what each mode does, and variables that choose the mode of each request.
 
 use anyhow::Result;
 use module_tests::{Jwt, Nginx, OTHER_SECRET, Request, SECRET, SERVE, link, now};
@@ -10,7 +10,7 @@ fn admin() -> Result<String> {
     Jwt::live_with(&json!({ "role": "admin" })).kid("k1").hs("HS256", SECRET)
 }
 
-/// Good by itself, but not what the rule of a test asks for.
+/// A valid token that the rule `role = admin` denies.
 fn guest() -> Result<String> {
     Jwt::live_with(&json!({ "role": "guest" })).kid("k1").hs("HS256", SECRET)
 }
@@ -19,7 +19,7 @@ fn forged() -> Result<String> {
     Jwt::live_with(&json!({ "role": "admin" })).kid("k1").hs("HS256", OTHER_SECRET)
 }
 
-/// What a mode gives to no token, a forged one, one that a rule denies, and a good one.
+/// The verdicts of a mode on: no token, a forged one, one that a rule denies, and a good one.
 type Verdicts = [(u16, &'static str); 4];
 
 const ON: Verdicts = [(401, "missing"), (401, "bad_signature"), (403, "denied"), (200, "ok")];
@@ -28,7 +28,7 @@ const OPTIONAL: Verdicts = [(200, "missing"), (401, "bad_signature"), (403, "den
 const PERMISSIVE: Verdicts =
     [(200, "missing"), (200, "bad_signature"), (200, "denied"), (200, "ok")];
 
-/// Asks with each of the four, and requires the verdicts of a mode.
+/// Sends a request for each of these four cases, and requires these verdicts.
 fn expect(target: &str, ask: impl Fn() -> Request, verdicts: Verdicts) -> Result<()> {
     let tokens = [None, Some(forged()?), Some(guest()?), Some(admin()?)];
     for (token, verdict) in tokens.iter().zip(verdicts) {
@@ -80,7 +80,7 @@ fn a_variable_gives_the_mode_of_each_request() -> Result<()> {
         ("/?mode=1", ON),
         ("/?mode=off", OFF),
         ("/?mode=0", OFF),
-        // Forgetting never opens: what gives nothing is on.
+        // An empty value means on: a forgotten variable must not open the location.
         ("/?mode=", ON),
         ("/", ON),
         ("/?mode=optional", OPTIONAL),
@@ -110,7 +110,7 @@ fn a_variable_without_sense_is_a_failure_and_never_a_pass() -> Result<()> {
         }
         let path = format!("/link/{word}");
         assert_eq!(nginx.get(link(LINK_SECRET, &path, now() + 300))?.status, 500, "link {word}");
-        // What comes from a client is told on one line.
+        // The log escapes a client's text, so that the message stays on one line.
         let word = word.replace("%20", " ").replace("%0a", r"\n").replace("%ff", r"\xff");
         for directive in ["jwt", "secure_token"] {
             let told = format!("\"{directive}\" has the invalid value \"{word}\"");
@@ -146,7 +146,7 @@ fn the_link_has_a_variable_for_its_switch_too() -> Result<()> {
             assert_eq!(nginx.get(&target)?.link_verdict(), (200, "off"), "{target}");
         }
     }
-    // These are modes of tokens only.
+    // Only the token check has these modes.
     for mode in ["optional", "permissive"] {
         for start in ["/?a=1", &good] {
             assert_eq!(nginx.get(format!("{start}&mode={mode}"))?.status, 500, "{mode}: {start}");
@@ -174,7 +174,7 @@ fn optional_refuses_every_token_that_is_not_good() -> Result<()> {
         assert_eq!(verdict.0, 401, "{word}");
         assert!(word == verdict.1 || word == "bad_algorithm", "{word}: {}", verdict.1);
     }
-    // A scheme without its token is a token that is bad; another scheme is none.
+    // `Bearer` without a token is a malformed token; another scheme is no token.
     for (value, verdict) in [("Bearer", (401, "malformed")), ("Basic Ym9i", (200, "missing"))] {
         let response = nginx.request().header("Authorization", value).send()?;
         assert_eq!(response.verdict(), verdict, "{value}");
@@ -246,7 +246,7 @@ fn satisfy_any_asks_the_others_where_a_mode_lets_through() -> Result<()> {
                 .send()
             };
             assert_eq!(ask("Basic Ym9iOnh5")?.status, status, "{target} {token:?}");
-            // The right password is enough whatever the token.
+            // The right password is enough, whatever the token is.
             assert_eq!(ask("Basic Ym9iOnB3")?.status, 200, "{target} {token:?}");
         }
     }

@@ -1,10 +1,10 @@
-//! `jwt_provider`: whose token it is decides whose keys and rules count.
+//! `jwt_provider`: the issuer of a token decides which provider's keys and rules apply.
 
 use anyhow::Result;
 use module_tests::{Jwt, Nginx, OTHER_SECRET, RSA, RSA_OTHER, SECRET, SERVE, hmac, now, raw_token};
 use serde_json::{Value, json};
 
-/// A provider of tokens by secret and one by public key.
+/// One provider has a public key, the other a shared secret.
 const TWO: &str = "
     jwt_provider home { jwt_issuer https://home.example https://old.home.example;
         jwks_file home.json; }
@@ -89,7 +89,7 @@ fn keys_of_one_provider_never_vouch_for_another() -> Result<()> {
         let response = nginx.bearer("/", &token)?;
         assert_eq!((response.verdict(), response.header("X-Provider")), (verdict, None), "{what}");
     }
-    // Without a kid, too.
+    // A token without a kid is also verified by its issuer's keys only.
     for issuer in ["https://home.example", "https://partner.example"] {
         let jwt = Jwt::live_with(&json!({ "iss": issuer }));
         let (rs, hs) = (jwt.sign("RS256", &RSA)?, jwt.hs("HS256", OTHER_SECRET)?);
@@ -119,13 +119,13 @@ fn an_issuer_that_is_no_providers_is_refused() -> Result<()> {
             Jwt::live_with(&json!({ "iss": issuer })).kid("shared").hs("HS256", OTHER_SECRET)?;
         assert_eq!(nginx.bearer("/", &token)?.status, 401, "{issuer}");
     }
-    // Two issuers in one token are no token.
+    // A token that names two issuers is malformed.
     let header = r#"{"alg":"HS256","kid":"shared"}"#;
     let sign =
         |both| raw_token(header, both, |input| hmac("HS256", OTHER_SECRET.as_bytes(), input));
     let token = sign(r#"{"iss":"https://partner.example","iss":"https://home.example"}"#)?;
     assert_eq!(nginx.bearer("/", &token)?.verdict(), (401, "malformed"));
-    // Whose keys are tried goes by the first of them.
+    // The first of the two issuers decides which provider's keys are tried.
     let token = sign(r#"{"iss":"https://home.example","iss":"https://partner.example"}"#)?;
     assert_eq!(nginx.bearer("/", &token)?.verdict(), (401, "bad_algorithm"));
     nginx.assert_no_secret(&[&token, SECRET, OTHER_SECRET])?;

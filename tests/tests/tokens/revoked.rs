@@ -1,4 +1,4 @@
-//! `jwt_revoked`: lists of what is refused although it is signed rightly and alive.
+//! `jwt_revoked`: lists of tokens to refuse although their signature and times are valid.
 
 use anyhow::Result;
 use base64::Engine as _;
@@ -12,7 +12,7 @@ fn token(claims: &Value) -> Result<String> {
     Jwt::live_with(claims).kid("k1").hs("HS256", SECRET)
 }
 
-/// One location for `jwt_revoked CLAIM list.txt`.
+/// An nginx whose location `/` has `jwt_revoked CLAIM list.txt`.
 fn start(claim: &str, list: impl Into<Vec<u8>>) -> Result<Nginx> {
     Nginx::builder()
         .server(format!(
@@ -147,7 +147,7 @@ fn numbers_are_revoked_by_their_value_and_strings_as_they_are() -> Result<()> {
 
 #[test]
 fn every_value_can_be_listed() -> Result<()> {
-    // As an editor of another system saves it.
+    // Editors on Windows save a list in this form: byte order mark and CRLF.
     let list = "\u{feff}first\r\n\"#1\"\r\n  \"  spaces  \"\r\n\"line\\nbreak\"\r\n\"\\\"quoted\\\"\"\r\n\"\"\r\n";
     let nginx = start("jti", list)?;
     for jti in ["first", "#1", "  spaces  ", "line\nbreak", "\"quoted\"", ""] {
@@ -165,7 +165,7 @@ fn a_revoked_key_vouches_for_nothing_whatever_kid_its_tokens_name() -> Result<()
     let nginx = start("kid", "k1\n")?;
     let stolen = |jwt: Jwt| jwt.hs("HS256", SECRET);
     assert_eq!(nginx.bearer("/", &stolen(Jwt::live().kid("k1"))?)?.verdict(), (401, "revoked"));
-    // Whoever has the key would leave the kid out.
+    // An attacker who has the key would leave out the kid.
     assert_eq!(nginx.bearer("/", &stolen(Jwt::live())?)?.verdict(), (401, "revoked"));
     assert_eq!(nginx.bearer("/", &stolen(Jwt::live().kid("k2"))?)?.status, 401);
     assert_eq!(nginx.bearer("/", &stolen(Jwt::live().kid(""))?)?.status, 401);
@@ -173,7 +173,7 @@ fn a_revoked_key_vouches_for_nothing_whatever_kid_its_tokens_name() -> Result<()
         let other = other.hs("HS256", OTHER_SECRET)?;
         assert_eq!(nginx.bearer("/", &other)?.verdict(), (200, "ok"));
     }
-    // A claim of that name is not the header's.
+    // Only the kid in the header counts, not a claim of that name.
     let claim = Jwt::live_with(&json!({ "kid": "k1" })).kid("k2").hs("HS256", OTHER_SECRET)?;
     assert_eq!(nginx.bearer("/", &claim)?.verdict(), (200, "ok"));
     nginx.finish()
@@ -193,7 +193,7 @@ fn a_token_is_revoked_however_it_is_spelt() -> Result<()> {
     assert_eq!(nginx.bearer("/", &mirrored(&good)?)?.verdict(), (200, "ok"));
     assert_eq!(nginx.bearer("/", &stolen)?.verdict(), (401, "revoked"));
     assert_eq!(nginx.bearer("/", &mirrored(&stolen)?)?.verdict(), (401, "revoked"));
-    // A second signature of the same claims, by another nonce or header.
+    // Another header and another signature do not change the claims.
     let again = jwt("stolen").header("x", json!(1)).sign("ES256", &P256)?;
     assert_eq!(nginx.bearer("/", &again)?.verdict(), (401, "revoked"));
     for tail in ["=", "==", "A", "."] {
@@ -202,7 +202,7 @@ fn a_token_is_revoked_however_it_is_spelt() -> Result<()> {
     nginx.finish()
 }
 
-/// The same ES256 token with s replaced by n-s, which verifies as well.
+/// The same ES256 token, whose signature has n-s instead of s and is valid too.
 fn mirrored(token: &str) -> Result<String> {
     const N: [u8; 32] = [
         0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc,

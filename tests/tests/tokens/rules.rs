@@ -1,4 +1,4 @@
-//! `jwt_require`, what a level inherits of the rules above it, and what is refused by `nginx -t`.
+//! `jwt_require`, which rules a level inherits, and which mistakes `nginx -t` refuses.
 
 use anyhow::Result;
 use module_tests::{Jwt, Nginx, SECRET, SERVE, mistake, nginx_t, refuse_all};
@@ -46,7 +46,7 @@ fn every_value_must_be_there_and_not_zero() -> Result<()> {
         ("/zero", 403),
         ("/claim", 403),
         ("/any", 403),
-        // As a claim shows what is no permission.
+        // A claim variable shows false and null in this form, so these values fail too.
         ("/one?a=false", 403),
         ("/one?a=null", 403),
         ("/one?a=False", 200),
@@ -83,12 +83,12 @@ fn every_value_must_be_there_and_not_zero() -> Result<()> {
     let null = Jwt::new(json!({ "admin": null })).kid("k1").hs("HS256", SECRET)?;
     assert_eq!(nginx.bearer("/claim", &null)?.status, 403);
     assert_eq!(nginx.bearer("/any", &token(&json!({ "y": "z" }))?)?.status, 200);
-    // Without a token there is nothing to require anything of.
+    // A request without a token is refused, even if the rule would pass.
     assert_eq!(nginx.get("/fixed")?.verdict(), (401, "missing"));
     nginx.finish()
 }
 
-/// Under its own name NGINX Plus's directive keeps to what that documents: empty or `0`.
+/// `auth_jwt_require` refuses what NGINX Plus documents: only an empty value and `0`.
 #[test]
 fn nginx_plus_s_own_name_keeps_its_own_semantics() -> Result<()> {
     let nginx = Nginx::start(format!(
@@ -129,7 +129,7 @@ fn a_map_of_claims_may_be_required() -> Result<()> {
         ("GET", "/may", json!({ "role": "reader" }), 200),
         ("HEAD", "/may", json!({ "role": "reader" }), 403),
         ("HEAD", "/may", json!({ "role": "admin" }), 200),
-        // While the rules are judged, the status is that of the token by itself.
+        // While rules are evaluated, `$jwt_status` shows the verdict on the token alone.
         ("GET", "/ok", json!({}), 200),
     ] {
         let request = nginx.request().method(method).target(path).bearer(&token(&claims)?);
@@ -239,7 +239,7 @@ fn a_rule_that_makes_no_sense_is_refused() -> Result<()> {
         mistake("nothing but an error", "jwt_require error=401;", &["wants a value"]),
         mistake("a redirect", "jwt_require $arg_a error=302;", &["error=400 to error=599"]),
     ])?;
-    // An error= that does not come last is a value.
+    // An error= that is not the last argument is an ordinary value.
     nginx_t(format!(
         "jwt_kids {{ k1 {SECRET}; }}
         location / {{ jwt_claim a = error=401 b; jwt_require error=401 $arg_a; }}"
@@ -266,13 +266,13 @@ fn a_rule_may_answer_with_any_error() -> Result<()> {
     for status in statuses {
         let refused = nginx.bearer(format!("/{status}"), &guest)?;
         assert_eq!(refused.verdict(), (status, "denied"));
-        // Only these two ask for credentials.
+        // Only 401 and 403 ask the client for credentials.
         let challenged = !refused.all("WWW-Authenticate").is_empty();
         assert_eq!(challenged, matches!(status, 401 | 403), "{status}");
         assert_eq!(nginx.bearer(format!("/{status}"), &admin)?.verdict(), (200, "ok"));
-        // Without a token it is the usual answer.
+        // A request without a token gets 401, whatever the rule's status.
         assert_eq!(nginx.get(format!("/{status}"))?.status, 401);
-        // nginx's own modules come later, and their 403 replaces all but a 401.
+        // nginx's own modules run later, and their 403 replaces every status but 401.
         let expected = if status == 401 { 401 } else { 403 };
         assert_eq!(nginx.bearer(format!("/any/{status}"), &guest)?.status, expected);
         assert_eq!(nginx.bearer(format!("/any/{status}?a=1"), &guest)?.status, 200);

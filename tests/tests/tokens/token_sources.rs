@@ -1,4 +1,4 @@
-//! Where a token is looked for, and what counts as one.
+//! Where the module looks for a token, and what it accepts as one.
 
 use anyhow::Result;
 use module_tests::{Jwt, Nginx, OTHER_SECRET, SECRET, SERVE};
@@ -163,7 +163,7 @@ fn another_header_may_hold_the_token_with_or_without_a_scheme() -> Result<()> {
         let response = nginx.request().target("/header").header("x-token", &value).send()?;
         assert_eq!(response.verdict(), verdict, "{value}");
     }
-    // A header of that name with underscores is another header.
+    // A header whose name has an underscore instead is a different header.
     let response = nginx.request().target("/header").header("X_Token", &t).send()?;
     assert_eq!(response.verdict(), (401, "missing"));
     nginx.finish()
@@ -181,7 +181,7 @@ fn a_source_that_occurs_twice_is_ambiguous_and_never_passes() -> Result<()> {
                 .header(name, format!("{prefix}{second}"));
             request.send()
         };
-        // nginx itself refuses a second Authorization header, before any module sees it.
+        // nginx itself refuses a second Authorization header before any module sees it.
         assert_eq!(two_lines("bearer", "Authorization", "Bearer ")?.status, 400);
         assert_eq!(two_lines("header", "X-Token", "")?.verdict(), (401, "malformed"));
         assert_eq!(two_lines("cookie", "Cookie", "tok=")?.verdict(), (401, "malformed"));
@@ -227,7 +227,7 @@ fn a_target_with_a_number_sign_has_no_query_that_all_read() -> Result<()> {
         let absolute = format!("http://localhost/{location}?tok={good}#&tok={bad}");
         assert_eq!(nginx.get(absolute)?.verdict(), (401, "malformed"));
     }
-    // What is not read from the query is not concerned.
+    // The number sign does not affect a token from another source.
     assert_eq!(nginx.bearer("/bearer?a=1#b", &good)?.verdict(), (200, "ok"));
     nginx.finish()
 }
@@ -290,8 +290,8 @@ fn several_cookies_in_several_lines_hold_one_token() -> Result<()> {
     nginx.finish()
 }
 
-/// Every way of putting two of the pieces beside each other: what passes is what nginx's own variable
-/// shows, which is what an upstream would be sent.
+/// Tries every pair of pieces. A token that passes must be the one that nginx's own variable shows,
+/// because nginx would send that one to an upstream.
 #[test]
 fn a_token_that_passes_is_the_one_that_nginx_shows() -> Result<()> {
     let nginx = Nginx::start(format!(
@@ -334,7 +334,7 @@ fn a_token_that_passes_is_the_one_that_nginx_shows() -> Result<()> {
     let (mut asked, mut passed) = (0, 0);
     let mut ask = |request: module_tests::Request, what: &str| -> Result<()> {
         asked += 1;
-        // nginx closes a connection after a thousand.
+        // nginx closes a connection after a thousand requests.
         if asked % 500 == 0 {
             connection = nginx.connect()?;
         }

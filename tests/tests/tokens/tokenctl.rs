@@ -1,4 +1,4 @@
-//! What the command line makes, nginx accepts; and what it says of a token, nginx says too.
+//! nginx accepts what the command line makes, and both give the same verdict on a token.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,14 +7,14 @@ use anyhow::{Context, Result, ensure};
 use module_tests::{Jwt, Nginx, OTHER_SECRET, RSA, SECRET, SERVE, now, tokenctl};
 use serde_json::json;
 
-/// Runs `tokenctl`, and gives its exit status and what it printed, both streams.
+/// Runs `tokenctl`, and returns its exit status and the text of both output streams.
 fn run(directory: &Path, arguments: &[&str]) -> Result<(Option<i32>, String)> {
     let output = Command::new(tokenctl()?).current_dir(directory).args(arguments).output()?;
     let text = [output.stdout, output.stderr].concat();
     Ok((output.status.code(), String::from_utf8(text)?))
 }
 
-/// Runs `tokenctl`, which must succeed, and gives what it printed.
+/// Runs `tokenctl`, which must succeed, and returns what it printed.
 fn made(directory: &Path, arguments: &[&str]) -> Result<String> {
     let (status, text) = run(directory, arguments)?;
     ensure!(status == Some(0), "tokenctl {arguments:?}: {status:?}: {text}");

@@ -1,4 +1,4 @@
-//! Large configurations, each large in one thing, and the requests to ask it.
+//! Large configurations, each with very many of one thing, and the requests to send to it.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -11,27 +11,27 @@ use serde_json::{Map, Value, json};
 
 use crate::tokens::{SECRET, Signer, bearer, claims};
 
-/// No more tokens than this take turns.
+/// At most this many different requests take turns.
 const TURNS: usize = 20_000;
-/// What the scenes with two things in them have of the other one.
+/// How many providers or kids a scene has if it mainly varies the number of locations.
 const PROVIDERS: usize = 100;
 const KIDS: usize = 1_000;
 
-/// Something that a configuration can have many of.
+/// A kind of thing that a configuration can have many of.
 pub(super) struct Scene {
     pub(super) name: &'static str,
-    /// As many as are asked for; it is measured at a hundredth and a tenth as well.
+    /// The largest number to measure; a hundredth and a tenth of it are measured as well.
     pub(super) full: usize,
     pub(super) of_locations: bool,
     pub(super) make: fn(usize, &Path) -> Result<Made>,
 }
 
-/// A configuration.
+/// A configuration, and the requests to send to it.
 #[derive(Default)]
 pub(super) struct Made {
     pub(super) http: String,
     pub(super) server: String,
-    /// What to ask: in turns, and by itself the one that is expected to be the most expensive.
+    /// Requests to send in turns; `last` is sent alone and is expected to be the most expensive.
     pub(super) turns: Vec<(String, String)>,
     pub(super) last: (String, String),
 }
@@ -91,7 +91,7 @@ pub(super) const SCENES: [Scene; 9] = [
 const DEMANDS: &str =
     "jwt_issuer https://issuer.example; jwt_audience api; jwt_claim scope any read;";
 
-/// Numbers from 0 to `size`, evenly spread, the last one among them.
+/// Numbers below `size`, evenly spread, including the last one.
 fn spread(size: usize) -> impl Iterator<Item = usize> {
     let count = size.min(TURNS);
     (1..=count).map(move |n| n * size / count - 1)
@@ -130,7 +130,7 @@ fn made(http: String, server: String, turns: Vec<(String, String)>) -> Result<Ma
     Ok(Made { http, server, turns, last })
 }
 
-/// Blocks of providers, and the parameters that name them all.
+/// The blocks of `size` providers, and the parameters that name all of them.
 fn provider_blocks(size: usize, folder: &Path) -> Result<(String, String)> {
     let (mut http, mut names) = (String::new(), String::new());
     for n in 0..size {
@@ -167,7 +167,7 @@ fn providers(size: usize, folder: &Path) -> Result<Made> {
 fn revoked(size: usize, folder: &Path) -> Result<Made> {
     let mut list = String::new();
     for n in 0..size {
-        // No order, as identifiers have none.
+        // The list is not sorted, because real identifiers have no order.
         writeln!(list, "{:016x}-{n:08}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15))?;
     }
     fs::write(folder.join("revoked"), list)?;
@@ -181,7 +181,7 @@ fn revoked(size: usize, folder: &Path) -> Result<Made> {
     made(String::new(), server, turns)
 }
 
-/// As many locations, each with what `inner` gives it.
+/// `size` locations, each with the directives that `inner` returns.
 fn locations(size: usize, inner: impl Fn(usize) -> String) -> Result<String> {
     let mut text = String::new();
     for n in 0..size {
@@ -194,7 +194,7 @@ fn targets(size: usize, header: &str) -> Vec<(String, String)> {
     spread(size).map(|n| (format!("/at-{n:07}"), header.to_owned())).collect()
 }
 
-/// What nginx itself needs for locations.
+/// Locations without a check: they show what nginx itself needs.
 pub(super) fn unchecked(size: usize) -> Result<Made> {
     let header = header(&Signer::secret("k", SECRET), 0)?;
     made(String::new(), locations(size, |_| String::new())?, targets(size, &header))

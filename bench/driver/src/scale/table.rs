@@ -1,4 +1,4 @@
-//! The table of what large configurations cost, and what is to be said of it.
+//! The table of the costs of large configurations, and the warnings about them.
 
 use std::fmt::Write as _;
 
@@ -7,11 +7,11 @@ use anyhow::Result;
 use super::Row;
 use crate::chart::thousands;
 
-/// What counts as growth of a request's cost: half as much again, and beyond the measure's spread.
+/// A request's cost has grown if it is this many times as high, and higher by `NANOSECONDS`.
 const GROWTH: f64 = 1.5;
 const NANOSECONDS: i64 = 1000;
-/// The same of what each entry of a configuration costs. It doubles by itself: more of them are in
-/// fewer of the processor's caches.
+/// The same limit for the cost of each entry of a configuration. A factor of two is normal, because
+/// more entries fit less well into the processor's caches.
 const EACH: f64 = 2.0;
 
 pub(super) fn row(text: &mut String, what: &str, row: &Row) -> Result<()> {
@@ -30,8 +30,8 @@ pub(super) fn row(text: &mut String, what: &str, row: &Row) -> Result<()> {
     Ok(())
 }
 
-/// Says what grows faster than the configuration, and what of a request grows at all. From size to
-/// size everything may become ten times as much; what there is without any is taken off.
+/// Reports each cost that grows faster than the configuration, and each cost of a request that
+/// grows at all. The cost of an empty configuration is subtracted before sizes are compared.
 pub(super) fn judge(
     text: &mut String,
     name: &str,

@@ -1,4 +1,4 @@
-//! The drivers of the configurations that the guides quote.
+//! The tests of the configurations that the guides quote.
 
 use std::fs;
 use std::thread;
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{AZION, ask, expect, folder, ready, to_port_80};
 
-/// A token of the key that most of the guides have.
+/// A token that is signed with the key of most guides.
 fn web(claims: &Value) -> Result<String> {
     let secret = "vx7P1Lsxfe+6jCDDxWcrT9Iyffp4L/jEpBDAviOLX/vRtC5tsaEPsq9MFzO2Iaj3";
     Jwt::live_with(claims).kid("web").hs("HS256", STANDARD.decode(secret)?)
@@ -26,14 +26,14 @@ fn with(mut claims: Value, more: &Value) -> Value {
     claims
 }
 
-/// What the body says, of an answer that has passed.
+/// The body of a response, which must have status 200.
 fn body(request: Request) -> Result<String> {
     let response = request.send()?;
     assert_eq!(response.status, 200, "{}", response.text());
     Ok(response.text().trim_end().to_owned())
 }
 
-/// The key set of the server that stands for the identity provider.
+/// The key set of the server that stands in for the identity provider.
 const PROVIDED: &str = "html/jwks.json";
 
 pub(crate) fn openid_connect() -> Result<()> {
@@ -60,7 +60,7 @@ pub(crate) fn openid_connect() -> Result<()> {
     let request = to_port_80(&nginx, "/api/").bearer(&good).header("X-Groups", "root");
     assert_eq!(body(request)?, "user=alice email=alice@example.com groups=staff,ops token=");
     assert_eq!(ask(&nginx, "/api/", None)?.challenge(), "Bearer realm=\"api\"");
-    // The provider changes its keys, and nobody tells nginx.
+    // The provider changes its keys, and nginx gets no notice of it.
     nginx.put(PROVIDED, RSA_OTHER.jwks("two")?)?;
     let two = of(json!({})).kid("two").sign("RS256", &RSA_OTHER)?;
     expect(&nginx, &[("/api/", Some(&two), 200), ("/api/", Some(&good), 401)])?;
@@ -68,7 +68,7 @@ pub(crate) fn openid_connect() -> Result<()> {
 }
 
 pub(crate) fn from_krakend() -> Result<()> {
-    // Looks at the list more often than one would.
+    // The test checks the list more often than the guide does.
     let text = fs::read_to_string(folder().join("from-krakend.conf"))?;
     let text = text.replace("check=5s", "check=1ms");
     let nginx =
@@ -107,7 +107,7 @@ pub(crate) fn from_krakend() -> Result<()> {
     let request = to_port_80(&nginx, "/orders").header("Cookie", format!("session={good}"));
     assert_eq!(body(request)?, told);
     expect(&nginx, &[("/_jwks", None, 404)])?;
-    // A changed list is taken up by itself.
+    // nginx uses a changed list without a reload.
     let other = refused(json!({ "jti": "another" }))?;
     nginx.put("revoked.txt", "another\n")?;
     thread::sleep(Duration::from_millis(10));
@@ -147,7 +147,7 @@ pub(crate) fn from_gloo_envoy() -> Result<()> {
             ("/", Some(&late), 200),
             ("/", Some(&expired), 401),
             ("/", Some(&elsewhere), 401),
-            // The keys of one provider say nothing of another's issuer.
+            // The keys of one provider do not verify tokens of another provider's issuer.
             ("/", Some(&machine(people)?), 401),
             ("/", Some(&machine("https://nobody.example.com/")?), 401),
             (&format!("/?access_token={alice}"), None, 200),
@@ -227,7 +227,7 @@ pub(crate) fn from_nginx_plus() -> Result<()> {
     assert_eq!(tenant("blue.example.com", &blue)?, 200);
     assert_eq!(tenant("red.example.com", &blue)?, 401);
     assert_eq!(tenant("elsewhere.example.com", &red)?, 503);
-    // A changed file is taken up at once.
+    // nginx uses a changed file from the next request on.
     nginx.put("keys/red.json", RSA_OTHER.jwks("blue")?)?;
     assert_eq!(tenant("red.example.com", &blue)?, 200);
     assert_eq!(tenant("red.example.com", &red)?, 401);
@@ -262,7 +262,7 @@ pub(crate) fn azion_rules_engine() -> Result<()> {
     let www = |target: &str| get(target).host("www.example.com");
     let member = |target: &str| get(target).header("Cookie", "member=1");
     let player = |target: &str| get(target).header("User-Agent", "Player/2");
-    // Where the rule says that the function runs, a token is asked for; where not, it is not.
+    // A request needs a token exactly where the rule says that the function runs.
     for (request, runs) in [
         (get("/"), false),
         (get("/classes/a.txt"), true),
@@ -300,13 +300,13 @@ pub(crate) fn azion_rules_engine() -> Result<()> {
     }
     let preflight =
         |target: &str| Ok::<_, anyhow::Error>(get(target).method("OPTIONS").send()?.status);
-    // nginx itself answers 405 to OPTIONS of a file: it came as far as that.
+    // nginx itself answers 405 to OPTIONS of a file, so the request has passed the check.
     assert_eq!(preflight("/not-equal/a.txt")?, 405);
     assert_eq!(preflight("/matches/a.mp4")?, 401);
     assert_eq!(www("/and/a.txt").method("OPTIONS").send()?.status, 405);
     nginx.finish()?;
 
-    // To geo, who comes over a unix socket has this address.
+    // For geo, a client on a unix socket has the address 255.255.255.255.
     let text = fs::read_to_string(folder().join("azion-rules-engine.conf"))?;
     let text = text.replace("10.0.0.0/8", "255.255.255.255");
     let nginx =
@@ -355,7 +355,7 @@ pub(crate) fn roles() -> Result<()> {
     );
     let request = to_port_80(&nginx, "/admin/").bearer(&admin).header("X-Roles", "root");
     assert_eq!(body(request)?, "user=alice roles=admin uri=/admin/");
-    // The application gets the path that was judged.
+    // The application gets the same path that the rules have checked.
     for (sent, judged) in [
         ("/admin/..%2fpublic?a=1", "/public?a=1"),
         ("/users/bob/..%2falice/photo", "/users/alice/photo"),
@@ -381,7 +381,7 @@ pub(crate) fn routing_by_claim() -> Result<()> {
     nginx.finish()
 }
 
-/// The statuses of twelve requests, one at once after the other.
+/// The statuses of twelve requests, sent one after the other without a pause.
 fn burst(nginx: &Nginx, token: Option<&str>) -> Result<Vec<u16>> {
     (0..12).map(|_| Ok(ask(nginx, "/api/a.txt", token)?.status)).collect()
 }
@@ -396,7 +396,7 @@ pub(crate) fn rate_limit() -> Result<()> {
     }
     let statuses = burst(&nginx, Some(&Jwt::live().kid("web").hs("HS256", OTHER_SECRET)?))?;
     assert!(statuses.starts_with(&[401]) && statuses.contains(&429), "{statuses:?}");
-    // Who has guessed too often is still somebody with a good token.
+    // After too many guesses, a client with a good token is still served.
     assert_eq!(ask(&nginx, "/api/a.txt", Some(&of("carol")?))?.status, 200);
     nginx.finish()
 }
@@ -410,7 +410,7 @@ pub(crate) fn login_redirect() -> Result<()> {
     };
     let (user, expired) = (web(&json!({}))?, web(&json!({ "exp": now() - 5 }))?);
     let admin = web(&json!({ "roles": ["admin"] }))?;
-    // What is asked for, and where the login leads back to.
+    // The requested page, and the page that the login leads back to.
     for (page, next) in [
         ("/app/page.html?a=1", "/app/page.html?a=1"),
         ("/app/admin/page.html", "/app/admin/page.html"),
@@ -533,7 +533,7 @@ pub(crate) fn hls() -> Result<()> {
             (&format!("/hls/one/%2e%2e/two/index.m3u8{query}"), None, 403),
             (&format!("/hls/one/index.m3u8?st={}&e={past}", signed(past)?), None, 410),
             (&format!("/hls/{query}"), None, 404),
-            // Azion's form is not accepted here.
+            // This location refuses a link in Azion's form.
             (&link(secret, "/hls/one/", later).replace('?', "index.m3u8?"), None, 403),
             (&path(later, "/hls/one/index.m3u8")?, None, 200),
             (&path(later, "/hls/one/low/1.ts")?, None, 200),

@@ -1,6 +1,6 @@
-//! Configurations by chance, of locations with captures, maps with captures, and every directive
-//! that takes values, against a model that knows nothing of maps: whatever they match, `$1` to `$3`
-//! are the location's.
+//! Random configurations: locations with captures, maps with captures, and every directive that
+//! takes values. A model that ignores these maps gives the expected answers: `$1` to `$3` must
+//! always be the location's, whatever the maps match.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ const CONFIGURATIONS: u64 = 12;
 const LOCATIONS: usize = 10;
 const REQUESTS: usize = 60;
 
-/// Numbers that are the same in every run (xorshift64*).
+/// Random numbers that are the same in every run (xorshift64*).
 struct Chance(u64);
 
 impl Chance {
@@ -55,7 +55,7 @@ const PATTERNS: [&str; 9] = [
     "~never(.)",
 ];
 
-/// Maps that give the same whether their pattern matches or not.
+/// Maps that, except for the last two, give the same value whether their pattern matches or not.
 fn maps(chance: &mut Chance) -> String {
     let mut maps = String::new();
     let names = [("on", "on"), ("empty", "\"\""), ("yes", "yes")];
@@ -94,7 +94,7 @@ impl Signer {
     }
 }
 
-/// What a rule asks of the token or the request.
+/// What a rule demands of the token or the request.
 #[derive(Clone, Copy, Debug)]
 enum Rule {
     TenantIsFirst,
@@ -122,7 +122,7 @@ struct Location {
     token_by_map: bool,
     rules: Vec<Rule>,
     link: bool,
-    /// Answers before the access phase.
+    /// Whether the location answers before the access phase.
     returns: bool,
     text: String,
 }
@@ -266,7 +266,7 @@ impl Asked {
         let given = self.mode.strip_prefix("k-").unwrap_or("none");
         match rule {
             Rule::TenantIsFirst => self.claims.0 == self.tenant,
-            // What is empty binds to nothing.
+            // An empty value never matches a claim.
             Rule::SecondIsSecond => !self.second.is_empty() && self.claims.1 == self.second,
             Rule::TenantIsGiven => self.claims.0 == given,
             Rule::TenantIsGivenOrFirst => [given, self.tenant].contains(&self.claims.0),
@@ -292,7 +292,7 @@ impl Asked {
         }
     }
 
-    /// The same of the link check.
+    /// Status and word of the link check.
     fn link(&self, location: &Location) -> (u16, &'static str) {
         match self.signed {
             _ if !location.link => (200, "off"),
@@ -366,7 +366,7 @@ fn captures_are_the_locations_whatever_is_evaluated() -> Result<()> {
         }
         nginx.finish()?;
     }
-    // What chance brings is worth something: passes and refusals of every kind.
+    // The random requests must include passes and refusals of every kind.
     println!("{seen:?}");
     for token in ["ok", "denied", "bad_signature", "missing", "no_keys"] {
         for link in ["off", "ok", "missing", "bad_signature"] {

@@ -1,5 +1,5 @@
-//! nginx's own directives: each has the captures that it would have without the module, and writes
-//! as much as it has measured.
+//! nginx's own directives: each must see the captures that it would see without the module, and
+//! must write exactly as many bytes as it has measured.
 
 use anyhow::Result;
 use module_tests::{Jwt, Nginx, SECRET, SERVE, nginx_leaves_out};
@@ -48,7 +48,7 @@ fn a_value_that_nginx_puts_together_has_one_length() -> Result<()> {
         ("/a".into(), "/y/amissing".into(), "/y/aok".into()),
         (format!("/b{long}"), "/y/xbmissingx".into(), "/y/xbokx".into()),
         (format!("/c{long}/"), format!("c-missing-{long}"), format!("c-ok-{long}")),
-        // Longer in the query than in the path.
+        // Here the query is longer than the path.
         (format!("/return/a/?{long}"), "a-missing--a".into(), "a-ok--a".into()),
     ] {
         let told = path.get(..12).unwrap_or(&path);
