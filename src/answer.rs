@@ -17,21 +17,16 @@ pub(crate) fn access(request: Request<'_>) -> Phase {
 }
 
 fn answer(request: Request<'_>, said: &Said) -> Phase {
-    if said.decision == Decision::Wait {
-        return Phase::Waits;
+    if said.decision != Decision::Wait {
+        log(request, &said.token);
+        log(request, &said.link);
     }
-    log(request, &said.token);
-    log(request, &said.link);
-    let opinion = match said.decision {
-        Decision::Decline => return Phase::Declined,
-        Decision::Pass => return Phase::Passed,
-        Decision::Wait => return Phase::Waits,
-        Decision::Refuse(Who::Token) => &said.token,
-        Decision::Refuse(Who::Link) => &said.link,
-    };
-    match opinion {
-        Opinion::Refuses(refusal) => refuse(request, refusal),
-        _ => FAILED,
+    match said.decision {
+        Decision::Decline => Phase::Declined,
+        Decision::Pass => Phase::Passed,
+        Decision::Wait => Phase::Waits,
+        Decision::Refuse(Who::Token) => refuse(request, &said.token),
+        Decision::Refuse(Who::Link) => refuse(request, &said.link),
     }
 }
 
@@ -50,13 +45,15 @@ fn log(request: Request<'_>, opinion: &Opinion) {
 }
 
 /// Answers with the refusal's status, and with its challenge if it has one.
-fn refuse(request: Request<'_>, refusal: &Refusal) -> Phase {
+fn refuse(request: Request<'_>, opinion: &Opinion) -> Phase {
+    let Opinion::Refuses(refusal) = opinion else { return FAILED };
     if let Some(challenge) = &refusal.challenge
         && request.add_challenge(challenge).is_none()
     {
         return FAILED;
     }
     let Status(status) = refusal.status;
+    // nginx itself goes on to the next check after these two only.
     let goes_on = matches!(refusal.status, Status::UNAUTHORIZED | Status::FORBIDDEN);
     if request.satisfies_any() && !goes_on {
         request.answer_unless_satisfied(status);

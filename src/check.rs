@@ -17,4 +17,4 @@ pub(crate) use mistake::MergeError;
 pub(crate) use opinion::{Opinion, Refusal, Status};
 pub(crate) use settings::{Base, Configured, Settings, inherit, once};
 pub(crate) use switch::{Mode, Switch, SwitchValue, flag, switch};
-pub(crate) use verdicts::{Verdicts, Want};
+pub(crate) use verdicts::{Verdict, Verdicts, Want};

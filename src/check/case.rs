@@ -3,6 +3,7 @@
 use std::cell::Cell;
 
 use super::judging::{Judging, NoVerdict};
+use super::opinion::Opinion;
 use crate::nginx::{Memory, Place, Request};
 
 /// A request, and its running judgements.
@@ -45,7 +46,10 @@ impl<'r> Case<'r> {
 
     /// `Err` if no decision on the request is possible.
     pub(crate) fn is_sound(self) -> Result<(), NoVerdict> {
-        self.no_failed_variable().and_then(|()| self.judging.is_sound())
+        if self.memory.has_failed_variable() {
+            return Err(NoVerdict::Value);
+        }
+        self.judging.is_sound()
     }
 
     /// Runs a judgement, or a part of one. If it fails, the variables that nginx has evaluated for it
@@ -66,7 +70,14 @@ impl<'r> Case<'r> {
         judged
     }
 
-    fn no_failed_variable(self) -> Result<(), NoVerdict> {
-        if self.memory.has_failed_variable() { Err(NoVerdict::Value) } else { Ok(()) }
+    /// [`Case::attempt`] of the opinion in the access phase, which waits for keys.
+    pub(crate) fn decide(
+        self,
+        decide: impl FnOnce() -> Result<Opinion, NoVerdict>,
+    ) -> Result<Opinion, NoVerdict> {
+        match self.attempt(decide) {
+            Err(NoVerdict::Pending) => Ok(Opinion::Waits),
+            decided => decided,
+        }
     }
 }

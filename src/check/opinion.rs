@@ -37,9 +37,9 @@ impl Status {
 
     /// The status of an error, from its three digits.
     pub(crate) fn of_an_error(digits: &[u8]) -> Option<Self> {
-        let [first @ b'4'..=b'5', b'0'..=b'9', b'0'..=b'9'] = digits else { return None };
-        let rest = digits.iter().skip(1).fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0'));
-        Some(Self(u16::from(first - b'0') * 100 + rest))
+        let digits = core::str::from_utf8(digits).ok().filter(|digits| digits.len() == 3)?;
+        let status = digits.parse().ok()?;
+        (400..=599).contains(&status).then_some(Self(status))
     }
 
     /// Whether the answer asks for credentials, or says what they lack (RFC 6750 section 3).

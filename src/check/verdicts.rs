@@ -68,7 +68,13 @@ impl<C, V> Default for Verdicts<C, V> {
     }
 }
 
-impl<C, V: Clone> Verdicts<C, V> {
+/// A verdict of some kind of check.
+pub(crate) trait Verdict: Clone {
+    /// The mode of the check that gave it.
+    fn mode(&self) -> Mode;
+}
+
+impl<C, V: Verdict> Verdicts<C, V> {
     /// The verdict of `check` at `place`: a remembered one if `want` allows it, otherwise from `judge`.
     pub(crate) fn verdict(
         &self,
@@ -122,16 +128,37 @@ impl<C, V: Clone> Verdicts<C, V> {
     }
 
     /// Notes the verdict that the access phase decides by.
-    pub(crate) fn decide(&self, check: &Rc<C>, place: Place, verdict: V, mode: Mode) {
-        if mode != Mode::Off {
+    pub(crate) fn decide(&self, check: &Rc<C>, place: Place, verdict: V) {
+        if verdict.mode() != Mode::Off {
             self.last.replace(Some(verdict.clone()));
         }
         self.decided.replace(Some((Rc::clone(check), place, verdict)));
     }
 
+    /// The verdict that a variable shows. If the location has a check that is not off, this is the
+    /// verdict by which the access phase has decided or, before that phase, the one that `judge` gives.
+    /// Otherwise it is the last verdict by which the request was decided.
+    pub(crate) fn shown(
+        &self,
+        check: Option<&Rc<C>>,
+        place: Place,
+        judge: impl FnOnce(&Rc<C>) -> Result<V, NoVerdict>,
+    ) -> Result<Option<V>, NoVerdict> {
+        if let Some(check) = check {
+            let verdict = match self.decided(check, place)? {
+                Some(verdict) => verdict,
+                None => judge(check)?,
+            };
+            if verdict.mode() != Mode::Off {
+                return Ok(Some(verdict));
+            }
+        }
+        self.last()
+    }
+
     /// The verdict of `check` that the access phase decided by, if no redirect has come since. The path
     /// may have changed since then (`try_files`), which does not change the decision.
-    pub(crate) fn decided(&self, check: &Rc<C>, place: Place) -> Result<Option<V>, NoVerdict> {
+    fn decided(&self, check: &Rc<C>, place: Place) -> Result<Option<V>, NoVerdict> {
         let decided = self.decided.try_borrow().map_err(|_| NoVerdict::Circular)?;
         Ok(decided.as_ref().and_then(|(by, at, verdict)| {
             (Rc::ptr_eq(by, check) && at.changes == place.changes).then(|| verdict.clone())
@@ -139,7 +166,7 @@ impl<C, V: Clone> Verdicts<C, V> {
     }
 
     /// The last verdict of the access phase whose check was not switched off.
-    pub(crate) fn last(&self) -> Result<Option<V>, NoVerdict> {
+    fn last(&self) -> Result<Option<V>, NoVerdict> {
         self.last.try_borrow().map(|verdict| verdict.clone()).map_err(|_| NoVerdict::Circular)
     }
 
@@ -210,7 +237,13 @@ mod tests {
     use std::rc::Rc;
 
     use super::super::judging::{Judging, NoVerdict};
-    use super::{Last, PLACES, Place, Verdicts, Want};
+    use super::{Last, Mode, PLACES, Place, Verdict, Verdicts, Want};
+
+    impl Verdict for usize {
+        fn mode(&self) -> Mode {
+            Mode::On
+        }
+    }
 
     const TEXT: &[u8] = &[0; 64];
 

@@ -34,7 +34,7 @@ struct Judgement {
     check: Rc<JwtCheck>,
     time: i64,
     /// The policy that was used, which depends only on the token; `None` if no policy was used.
-    lent: Option<InForce>,
+    in_force: Option<InForce>,
     found: Result<Verified, Refusal>,
 }
 
@@ -42,25 +42,25 @@ struct Judgement {
 pub(super) type InForce = (usize, LiveInputs);
 
 impl FoundTokens {
-    /// The result of `check` for `token` at `time`, if it was found with the keys and lists that `lend`
-    /// gives now.
+    /// The result of `check` for `token` at `time`, if it was found with the keys and lists that
+    /// `in_force` gives now.
     pub(super) fn find(
         &self,
         check: &Rc<JwtCheck>,
         token: &[u8],
         time: i64,
-        lend: impl FnOnce(usize) -> LiveInputs,
+        in_force: impl FnOnce(usize) -> LiveInputs,
     ) -> Option<Result<Verified, Refusal>> {
         let by_check = |one: &&Judgement| Rc::ptr_eq(&one.check, check) && one.time == time;
         let is_it = |known: &&Known| *known.token == *token;
         let tokens = self.0.try_borrow().ok()?;
         let first = tokens.iter().find(is_it)?.judgements.iter().find(by_check)?;
-        let Some((policy, _)) = first.lent else { return Some(first.found.clone()) };
-        // `lend` evaluates variables, which may ask for tokens.
+        let Some((policy, _)) = first.in_force else { return Some(first.found.clone()) };
+        // `in_force` evaluates variables, which may ask for tokens.
         drop(tokens);
-        let lent = lend(policy);
+        let inputs = in_force(policy);
         let same =
-            |one: &&Judgement| one.lent.as_ref().is_some_and(|(_, loan)| is_same(loan, &lent));
+            |one: &&Judgement| one.in_force.as_ref().is_some_and(|(_, one)| is_same(one, &inputs));
         let tokens = self.0.try_borrow().ok()?;
         let judgements = &tokens.iter().find(is_it)?.judgements;
         judgements.iter().filter(by_check).find(same).map(|one| one.found.clone())
@@ -72,7 +72,7 @@ impl FoundTokens {
         check: &Rc<JwtCheck>,
         token: &[u8],
         time: i64,
-        lent: Option<InForce>,
+        in_force: Option<InForce>,
         found: &mut Result<Verified, Refusal>,
     ) {
         let Ok(mut tokens) = self.0.try_borrow_mut() else { return };
@@ -92,7 +92,7 @@ impl FoundTokens {
             judgements.pop_front();
         }
         let (check, found) = (Rc::clone(check), found.clone());
-        judgements.push_back(Judgement { check, time, lent, found });
+        judgements.push_back(Judgement { check, time, in_force, found });
     }
 }
 
@@ -104,7 +104,7 @@ fn is_same(one: &LiveInputs, other: &LiveInputs) -> bool {
         }
         (one, other) => one.is_none() && other.is_none(),
     };
-    let lists = |loan: &LiveInputs| loan.revoked.clone().unwrap_or_default();
+    let lists = |inputs: &LiveInputs| inputs.revoked.clone().unwrap_or_default();
     of_policy && are_same(&lists(one), &lists(other))
 }
 

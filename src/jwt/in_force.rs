@@ -93,16 +93,16 @@ impl TokenCase<'_> {
         if let Some(found) = self.kept.found.find(check, token, time, in_force) {
             return found;
         }
-        let lent = RefCell::new(None);
+        let used = RefCell::new(None);
         let in_force = |policy| {
             let inputs = in_force(policy);
-            lent.replace(Some((policy, inputs.clone())));
+            used.replace(Some((policy, inputs.clone())));
             inputs
         };
         let mut found = check.trust.check_cached(token, time, in_force, self.http.cache());
         // The worker's cache has this result; the request need not keep it, too.
         if !found.as_ref().is_ok_and(|verified| verified.cached) {
-            self.kept.found.note(check, token, time, lent.into_inner(), &mut found);
+            self.kept.found.note(check, token, time, used.into_inner(), &mut found);
         }
         found
     }
@@ -159,9 +159,9 @@ impl TokenCase<'_> {
         {
             return Some(last);
         }
-        let lent = Rc::new(LivePolicy { keys: keys().collect(), revoked: revoked().collect() });
-        policy.last.replace(Some(Rc::clone(&lent)));
-        Some(lent)
+        let now = Rc::new(LivePolicy { keys: keys().collect(), revoked: revoked().collect() });
+        policy.last.replace(Some(Rc::clone(&now)));
+        Some(now)
     }
 
     /// As [`TokenCase::of_policy`].
@@ -176,9 +176,9 @@ impl TokenCase<'_> {
         {
             return Some(last);
         }
-        let lent: Rc<[_]> = revoked().collect();
-        lists.last.replace(Some(Rc::clone(&lent)));
-        Some(lent)
+        let now: Rc<[_]> = revoked().collect();
+        lists.last.replace(Some(Rc::clone(&now)));
+        Some(now)
     }
 
     /// The keys that a source has now; `None` if it has none.

@@ -35,17 +35,13 @@ impl TokenCase<'_> {
     /// The opinion of `check` on the request, in the access phase.
     pub(crate) fn decide(self, check: &Rc<JwtCheck>) -> Result<Opinion, NoVerdict> {
         // One attempt for the whole: a failure in a rule or in the challenge fails the decision.
-        let decided = self.case.attempt(|| self.decide_once(check));
-        match decided {
-            Err(NoVerdict::Pending) => Ok(Opinion::Waits),
-            decided => decided,
-        }
+        self.case.decide(|| self.decide_once(check))
     }
 
     fn decide_once(self, check: &Rc<JwtCheck>) -> Result<Opinion, NoVerdict> {
         let want = Want::of_access_phase(check.depends_on_variables());
         let verdict = self.judge(check, want)?;
-        self.kept.verdicts.decide(check, self.case.place(), verdict.clone(), verdict.mode);
+        self.kept.verdicts.decide(check, self.case.place(), verdict.clone());
         if verdict.mode == Mode::Off {
             return Ok(Opinion::Abstains);
         }

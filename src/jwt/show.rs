@@ -11,7 +11,7 @@ use token::{ClaimPath, Reject, Verified, base64url};
 use super::case::TokenCase;
 use super::check::JwtCheck;
 use super::verdict::{ByRules, JwtVerdict};
-use crate::check::{Mode, NoVerdict, Want};
+use crate::check::{NoVerdict, Want};
 
 /// A variable that shows the value at a path in the token.
 pub(crate) struct NamedClaim {
@@ -22,20 +22,10 @@ pub(crate) struct NamedClaim {
 }
 
 impl TokenCase<'_> {
-    /// The verdict that a variable shows. If the location has a check that is not off, this is the
-    /// verdict by which the access phase has decided or, before that phase, a verdict reached now.
-    /// Otherwise it is the last verdict by which the request was decided.
+    /// The verdict that a variable shows.
     fn shown(self, check: Option<&Rc<JwtCheck>>) -> Result<Option<JwtVerdict>, NoVerdict> {
-        if let Some(check) = check {
-            let verdict = match self.kept.verdicts.decided(check, self.case.place())? {
-                Some(verdict) => verdict,
-                None => self.judge(check, Want::Known)?,
-            };
-            if verdict.mode != Mode::Off {
-                return Ok(Some(verdict));
-            }
-        }
-        self.kept.verdicts.last()
+        let judge = |check: &Rc<JwtCheck>| self.judge(check, Want::Known);
+        self.kept.verdicts.shown(check, self.case.place(), judge)
     }
 
     /// Why the token is refused here, rules included; `None` if it is not.

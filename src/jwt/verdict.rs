@@ -8,7 +8,7 @@ use token::{KeySet, Refusal, Verified};
 use super::check::{JwtCheck, Provider};
 use super::found::FoundTokens;
 use super::rules::Rule;
-use crate::check::{Mode, NoVerdict, Verdicts};
+use crate::check::{Mode, NoVerdict, Verdict, Verdicts};
 use crate::live::Wait;
 
 /// The verdict on a token. Its copies share the token.
@@ -26,6 +26,12 @@ pub(super) struct JwtVerdict {
     /// The result of the rules, after they were evaluated. This comes after the token is verified,
     /// since the rules' values may hold variables that show its claims.
     pub(super) by_rules: ByRules,
+}
+
+impl Verdict for JwtVerdict {
+    fn mode(&self) -> Mode {
+        self.mode
+    }
 }
 
 /// The result of the rules for a verified token.

@@ -33,17 +33,14 @@ impl Display for Why {
 impl LinkCase<'_> {
     /// The opinion of `check` on the request, in the access phase.
     pub(crate) fn decide(self, check: &Rc<LinkCheck>) -> Result<Opinion, NoVerdict> {
-        match self.case.attempt(|| self.decide_once(check)) {
-            // The signed text may depend on a token whose keys are being fetched.
-            Err(NoVerdict::Pending) => Ok(Opinion::Waits),
-            decided => decided,
-        }
+        // It may have to wait, too: the signed text may depend on a token whose keys are being fetched.
+        self.case.decide(|| self.decide_once(check))
     }
 
     fn decide_once(self, check: &Rc<LinkCheck>) -> Result<Opinion, NoVerdict> {
         let want = Want::of_access_phase(check.depends_on_variables());
         let verdict = self.judge(check, want)?;
-        self.kept.verdicts.decide(check, self.case.place(), verdict, verdict.mode);
+        self.kept.verdicts.decide(check, self.case.place(), verdict);
         if verdict.mode == Mode::Off {
             return Ok(Opinion::Abstains);
         }
@@ -99,20 +96,10 @@ impl LinkCase<'_> {
         Ok(LinkVerdict { mode, reject, expires: digits.filter(|_| held) })
     }
 
-    /// The verdict that a variable shows. If the location has a check that is not off, this is the
-    /// verdict by which the access phase has decided or, before that phase, a verdict reached now.
-    /// Otherwise it is the last verdict by which the request was decided.
+    /// The verdict that a variable shows.
     fn shown(self, check: Option<&Rc<LinkCheck>>) -> Result<Option<LinkVerdict>, NoVerdict> {
-        if let Some(check) = check {
-            let verdict = match self.kept.verdicts.decided(check, self.case.place())? {
-                Some(verdict) => verdict,
-                None => self.judge(check, Want::Known)?,
-            };
-            if verdict.mode != Mode::Off {
-                return Ok(Some(verdict));
-            }
-        }
-        self.kept.verdicts.last()
+        let judge = |check: &Rc<LinkCheck>| self.judge(check, Want::Known);
+        self.kept.verdicts.shown(check, self.case.place(), judge)
     }
 
     /// `$secure_token_status`; `None` if no check has judged the request.

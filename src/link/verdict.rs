@@ -5,7 +5,7 @@ use std::cell::Cell;
 use token::Reject;
 
 use super::check::LinkCheck;
-use crate::check::{Mode, Verdicts};
+use crate::check::{Mode, Verdict, Verdicts};
 
 /// The digits of a link's expiry, in seconds since the epoch.
 pub(crate) type Digits = [u8; 10];
@@ -18,6 +18,12 @@ pub(super) struct LinkVerdict {
     pub(super) reject: Option<Reject>,
     /// The expiry, if the signature is right.
     pub(super) expires: Option<Digits>,
+}
+
+impl Verdict for LinkVerdict {
+    fn mode(&self) -> Mode {
+        self.mode
+    }
 }
 
 /// What is kept with a request for its link checks.

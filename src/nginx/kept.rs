@@ -43,8 +43,9 @@ impl<'r> Request<'r> {
     /// What is kept with the request, of the boundary and of the module; `None` when out of memory, or if
     /// the module's is of another type.
     pub(crate) fn context<T: Default + 'static>(self) -> Option<(Memory<'r>, &'r T)> {
-        if let Some(existing) = self.existing() {
-            return existing;
+        let existing = self.slot();
+        if !existing.is_null() {
+            return self.typed(existing);
         }
         let own = Own {
             of: TypeId::of::<T>(),
@@ -68,19 +69,17 @@ impl<'r> Request<'r> {
 
     /// What is kept with the request, if anything is.
     pub(crate) fn existing_context<T: 'static>(self) -> Option<(Memory<'r>, &'r T)> {
-        self.existing()?
+        self.typed(self.slot())
     }
 
-    /// `None` if nothing is kept; the inner one if what is kept has another type.
-    fn existing<T: 'static>(self) -> Option<Option<(Memory<'r>, &'r T)>> {
-        let kept = self.slot();
+    /// What [`Request::slot`] points to, if it is of this type.
+    fn typed<T: 'static>(self, kept: *mut Own) -> Option<(Memory<'r>, &'r T)> {
         // SAFETY: as in `context`; `kept` is null or points to a `Kept` of the type that it names.
         unsafe {
             let own = kept.as_ref()?;
-            let is_it = own.of == TypeId::of::<T>();
-            Some(is_it.then(|| {
+            (own.of == TypeId::of::<T>()).then(|| {
                 (Memory { request: self, own }, &(*kept.cast_const().cast::<Kept<T>>()).value)
-            }))
+            })
         }
     }
 

@@ -79,7 +79,7 @@ impl Phase {
             Self::Declined => ngx::ffi::NGX_DECLINED as ngx_int_t,
             Self::Passed => ngx::ffi::NGX_OK as ngx_int_t,
             Self::Waits => ngx::ffi::NGX_AGAIN as ngx_int_t,
-            Self::Answered(status) => ngx_int_t::from(status as i16),
+            Self::Answered(status) => status as ngx_int_t,
         }
     }
 }
@@ -220,8 +220,9 @@ unsafe extern "C" fn init_module<M: Module>(cycle: *mut ngx_cycle_t) -> ngx_int_
 
 unsafe extern "C" fn create_main_conf<M: Module>(cf: *mut ngx_conf_t) -> *mut c_void {
     guard_conf(cf, ptr::null_mut(), || {
-        // SAFETY: this is the first hook that nginx calls: it has loaded the module, which is a static. `cf` and its pool are valid while the configuration is read; the pool lives as long
-        // as the configuration.
+        // SAFETY: this is the first hook that nginx calls: it has loaded the module, which is a static.
+        // `cf` and its pool are valid while the configuration is read; the pool lives as long as the
+        // configuration.
         unsafe {
             set_module(M::module());
             conf::store((*cf).pool, M::Main::default())
