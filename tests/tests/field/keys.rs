@@ -1,0 +1,1 @@
+//! Key sets, key files and secrets.

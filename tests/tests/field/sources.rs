@@ -1,0 +1,1 @@
+//! Where the token is, and the challenge.

@@ -1,0 +1,1 @@
+//! Tokens, and what is said of those that are refused.
