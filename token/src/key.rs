@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use aws_lc_rs::digest;
 use aws_lc_rs::rsa::PublicKeyComponents;
 use aws_lc_rs::signature::{ED25519, ParsedPublicKey};
 use hmac::{Hmac, KeyInit as _};
@@ -47,11 +48,34 @@ pub enum KeyError {
     Library,
 }
 
+/// A hash of the DER certificate that a key came with (RFC 7517 sections 4.8 and 4.9).
+///
+/// It only chooses a key: it vouches for nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Thumbprint {
+    /// `x5t`.
+    Sha1([u8; 20]),
+    /// `x5t#S256`.
+    Sha256([u8; 32]),
+}
+
+impl Thumbprint {
+    /// Both thumbprints of a certificate in DER.
+    pub(crate) fn of_certificate(der: &[u8]) -> Vec<Self> {
+        let hash = |algorithm| digest::digest(algorithm, der);
+        let sha1 = hash(&digest::SHA1_FOR_LEGACY_USE_ONLY).as_ref().try_into().map(Self::Sha1);
+        let sha256 = hash(&digest::SHA256).as_ref().try_into().map(Self::Sha256);
+        sha256.into_iter().chain(sha1).collect()
+    }
+}
+
 /// A key that verifies signatures.
 pub struct Key {
     kid: Option<Box<str>>,
     algorithms: AlgorithmSet,
     expires: Option<i64>,
+    thumbprints: Box<[Thumbprint]>,
+    for_any_kid: bool,
     material: Material,
 }
 
@@ -170,7 +194,8 @@ impl Key {
     }
 
     fn new(algorithms: AlgorithmSet, material: Material) -> Self {
-        Self { kid: None, algorithms, expires: None, material }
+        let thumbprints = Box::default();
+        Self { kid: None, algorithms, expires: None, thumbprints, for_any_kid: false, material }
     }
 
     /// Gives the key its identifier.
@@ -185,6 +210,36 @@ impl Key {
     pub fn with_expires(mut self, time: Option<i64>) -> Self {
         self.expires = time;
         self
+    }
+
+    /// Gives the key the thumbprints of its certificate.
+    #[must_use]
+    pub(crate) fn with_thumbprints(
+        mut self,
+        thumbprints: impl IntoIterator<Item = Thumbprint>,
+    ) -> Self {
+        self.thumbprints = thumbprints.into_iter().collect();
+        self
+    }
+
+    /// Makes it the key of tokens without a kid, or with a kid that no other key has. It has no kid of
+    /// its own.
+    #[must_use]
+    pub(crate) fn for_any_kid(mut self) -> Self {
+        (self.kid, self.for_any_kid) = (None, true);
+        self
+    }
+
+    /// The thumbprints of the certificate that it came with.
+    #[cfg_attr(not(test), allow(dead_code))] // the choice of a key will ask for it
+    pub(crate) fn thumbprints(&self) -> &[Thumbprint] {
+        &self.thumbprints
+    }
+
+    /// Whether it is for tokens without a kid, or with a kid that no other key has.
+    #[cfg_attr(not(test), allow(dead_code))] // the choice of a key will ask for it
+    pub(crate) fn is_for_any_kid(&self) -> bool {
+        self.for_any_kid
     }
 
     /// The key's identifier.
@@ -336,6 +391,21 @@ mod tests {
             assert_eq!(Key::ed25519(&bad, ALL).unwrap_err(), KeyError::Ed25519Point);
         }
         assert_eq!(Key::ed25519(&[1; 31], ALL).unwrap_err(), KeyError::Ed25519Size(31));
+    }
+
+    #[test]
+    fn a_key_has_the_thumbprints_that_it_was_given() {
+        let key = Key::hmac(b"secret", ALL).unwrap().with_kid(Some("a"));
+        assert_eq!(key.thumbprints(), []);
+        assert!(!key.is_for_any_kid());
+        let key = key.with_thumbprints(Thumbprint::of_certificate(b"abc")).for_any_kid();
+        let [Thumbprint::Sha256(sha256), Thumbprint::Sha1(sha1)] = key.thumbprints() else {
+            panic!("{:?}", key.thumbprints());
+        };
+        assert!(hex::encode(sha256).starts_with("ba7816bf8f01cfea"));
+        assert_eq!(hex::encode(sha1), "a9993e364706816aba3e25717850c26c9cd0d89d");
+        assert!(key.is_for_any_kid());
+        assert_eq!(key.kid(), None);
     }
 
     #[test]
