@@ -60,6 +60,7 @@ directives! {
     c"jwt_audience", OR_PROVIDER | NGX_CONF_1MORE => jwt jwt::directives::jwt_audience;
     c"jwt_typ", OR_PROVIDER | NGX_CONF_1MORE => jwt jwt::directives::jwt_typ;
     c"jwt_leeway", OR_PROVIDER | NGX_CONF_TAKE1 => jwt jwt::directives::jwt_leeway;
+    c"jwt_padding", OR_PROVIDER | NGX_CONF_FLAG => jwt jwt::directives::jwt_padding;
     c"jwt_require_exp", OR_PROVIDER | NGX_CONF_FLAG => jwt jwt::directives::jwt_require_exp;
     c"jwt_max_lifetime", OR_PROVIDER | NGX_CONF_TAKE1 => jwt jwt::directives::jwt_max_lifetime;
     c"jwt_claim", OR_PROVIDER | NGX_CONF_2MORE => jwt jwt::directives::jwt_claim;

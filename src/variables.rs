@@ -11,8 +11,9 @@ use crate::link::{EXPIRES, LinkCase, LinkCheck};
 use crate::location::LocationConf;
 use crate::nginx::{Request, Variable};
 
-pub(crate) static VARIABLES: [Variable; 9] = [
+pub(crate) static VARIABLES: [Variable; 10] = [
     Variable::Named(c"jwt_status", jwt_status),
+    Variable::Named(c"jwt_reason", jwt_reason),
     Variable::Named(c"jwt_payload", jwt_payload),
     Variable::Named(c"jwt_payload_base64url", jwt_payload_base64url),
     Variable::Named(c"jwt_provider", jwt_provider),
@@ -49,6 +50,10 @@ fn of_link<'r, T>(
 
 fn jwt_status(request: Request<'_>) -> Option<Vec<u8>> {
     Some(of_token(request, TokenCase::status).ok()?.unwrap_or("off").into())
+}
+
+fn jwt_reason(request: Request<'_>) -> Option<Vec<u8>> {
+    of_token(request, TokenCase::reason).ok()?
 }
 
 fn jwt_payload(request: Request<'_>) -> Option<Vec<u8>> {

@@ -19,7 +19,7 @@ use token::json::{Document, Number, Value};
 use token::{
     AlgorithmSet, LocationPolicy, Cache, ClaimPath, ClaimRule, Requirements, Key, KeySet, Link, LinkAlgorithm,
     LinkPolicy, LinkSecret, Loaded, LiveInputs, MAX_PUBLISHED_KEYS, MAX_TOKEN_LEN, Operator, Policy,
-    Providers, Refusal, Reject, Revocation, RevokedList, Trust, Verified, load_keys, load_kids,
+    Issuers, Providers, Refusal, Reject, Revocation, RevokedList, Trust, Verified, load_keys, load_kids,
     load_published_keys,
 };
 
@@ -53,7 +53,7 @@ fn key_set(files: &[&str]) -> Vec<Arc<KeySet>> {
 fn requirements(issuer: Option<&str>) -> Requirements {
     let list = |texts: &[&str]| texts.iter().map(|text| Box::from(*text)).collect();
     Requirements {
-        issuers: issuer.iter().map(|issuer| Box::from(*issuer)).collect(),
+        issuers: Issuers::new(issuer.iter().copied()).expect("no patterns"),
         audiences: list(&["api"]),
         types: list(&["at+jwt", "JWT"]),
         require_exp: true,

@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use token::{Algorithm, ClaimPath};
+use token::{Algorithm, ClaimPath, Issuers};
 
 use super::http_level::HttpLevel;
 use super::rules::{self, text};
@@ -81,7 +81,30 @@ pub(crate) fn jwt_issuer(
     setting: &mut Setting<'_>,
 ) -> Result {
     conf.base.asked.note("jwt_issuer", setting, Severity::Error);
-    once(&mut conf.policy.issuers, texts(setting)?)
+    let values = texts(setting)?;
+    warn_of_open_ends(setting, &values);
+    let issuers = Issuers::new(values.iter().map(AsRef::as_ref));
+    once(&mut conf.policy.issuers, issuers.map_err(|why| ConfError::Failed(why.to_string()))?)
+}
+
+/// Warns of issuers by pattern that also match what goes on before or after them.
+fn warn_of_open_ends(setting: &Setting<'_>, values: &[Box<str>]) {
+    for pattern in values.iter().filter_map(|value| value.strip_prefix('~')) {
+        if !pattern.starts_with('^') || !pattern.ends_with('$') {
+            setting.warn(&format!(
+                "the pattern \"~{pattern}\" does not begin with \"^\" and end with \"$\", so it also \
+                 accepts longer issuers"
+            ));
+        }
+    }
+}
+
+pub(crate) fn jwt_padding(
+    conf: &mut JwtSettings,
+    _: &HttpLevel,
+    setting: &mut Setting<'_>,
+) -> Result {
+    once(&mut conf.policy.padding, flag(setting)?)
 }
 
 pub(crate) fn jwt_audience(
@@ -234,7 +257,7 @@ pub(crate) fn auth_jwt_require(
     Ok(())
 }
 
-/// The arguments as texts, without variables.
+/// The arguments as texts, without variables. A `$` at the end of a pattern names none.
 fn texts(setting: &Setting<'_>) -> Result<Box<[Box<str>]>> {
     for value in setting.values().filter(|value| variables(value).any(|name| !name.is_empty())) {
         let value = String::from_utf8_lossy(value);

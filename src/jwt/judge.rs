@@ -17,9 +17,26 @@ use crate::check::{Mode, NoVerdict, Opinion, Refusal, Status, Want};
 const MODES: [Mode; 4] = [Mode::Off, Mode::On, Mode::Optional, Mode::Permissive];
 
 /// Why a token is refused.
-enum Why {
+pub(super) enum Why {
     Bad(BadToken),
     Rule(Rc<Rule>),
+}
+
+impl Why {
+    pub(super) fn reason(&self) -> Reject {
+        match self {
+            Self::Bad(token) => token.reason,
+            Self::Rule(_) => Reject::Denied,
+        }
+    }
+
+    /// What the log says, without the kid that the token claims.
+    pub(super) fn sentence(&self) -> String {
+        match self {
+            Self::Bad(token) => token.sentence().to_string(),
+            Self::Rule(_) => self.to_string(),
+        }
+    }
 }
 
 impl Display for Why {
@@ -123,7 +140,7 @@ impl TokenCase<'_> {
         });
         outcome.said = match &denied {
             Ok(None) => ByRules::Hold,
-            Ok(Some(_)) => ByRules::Deny,
+            Ok(Some(rule)) => ByRules::Deny(Rc::clone(rule)),
             Err(why) => ByRules::Failed(*why),
         };
         denied
@@ -139,7 +156,7 @@ struct Outcome<'k> {
 
 impl Outcome<'_> {
     fn tell(&self) {
-        self.kept.note_rules(self.number, self.said);
+        self.kept.note_rules(self.number, &self.said);
     }
 }
 

@@ -5,7 +5,9 @@ use std::fmt::Display;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use token::{ClaimPath, KeySet, LoadError, Loaded, Revocation, RevokedList};
+use token::{
+    Algorithm, ClaimPath, KeySet, LoadError, Loaded, MAX_NAMELESS, Revocation, RevokedList,
+};
 
 use super::check::{KeyFile, KeyRequest, KeySource};
 use super::files::{KeyFormat, KeysOf, RevokedOf};
@@ -138,7 +140,9 @@ fn key_file(
     match http.files.keys.get_or_read(&path, format.clone(), check, read)? {
         KeysOf::Fixed(set) => add_set(conf, setting, set, switch_on),
         KeysOf::Watched(watched) => {
-            warn_of_conflict(conf, setting, &watched.get(0).0)?;
+            let set = watched.get(0).0;
+            warn_of_conflict(conf, setting, &set)?;
+            refuse_too_many_nameless(conf, &set)?;
             add_source(conf, setting, KeySource::Watched(watched), switch_on);
             Ok(())
         }
@@ -194,6 +198,7 @@ fn add_set(
     switch_on: bool,
 ) -> Result {
     warn_of_conflict(conf, setting, &set)?;
+    refuse_too_many_nameless(conf, &set)?;
     let keys = keys_of(conf, setting, switch_on);
     keys.sets.push(set);
     Ok(())
@@ -221,11 +226,28 @@ fn warn_of_conflict(conf: &JwtSettings, setting: &Setting<'_>, set: &KeySet) -> 
         Some((key.kid().unwrap_or_default().to_owned(), key.is_secret()))
     });
     match conflicts.next() {
+        Some((kid, true)) if kid.is_empty() => return Err(duplicate_kid("*")),
         Some((kid, true)) => return Err(duplicate_kid(&kid)),
         Some((kid, false)) => {
             setting.warn(&format!("kid {kid:?} is in another key source of this level, too"));
         }
         None => {}
+    }
+    Ok(())
+}
+
+/// Of the keys without a kid a limited number is tried, so more of them would verify nothing.
+fn refuse_too_many_nameless(conf: &JwtSettings, set: &KeySet) -> Result {
+    for algorithm in Algorithm::ALL {
+        let known = conf.policy.keys.iter().flat_map(Keys::known);
+        let before: usize = known.map(|other| other.count_nameless(algorithm)).sum();
+        let here = set.count_nameless(algorithm);
+        if here > 0 && before + here > MAX_NAMELESS {
+            return Err(ConfError::mistake(&format!(
+                "brings more than {MAX_NAMELESS} keys without a kid for {algorithm} to this level, and \
+                 no more are tried for a token: give them kids (kid=NAME, or a JWK Set)"
+            )));
+        }
     }
     Ok(())
 }

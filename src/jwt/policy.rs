@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use token::{AlgorithmSet, KeySet, Policy, Requirements, Revocation};
+use token::{AlgorithmSet, Issuers, KeySet, Policy, Requirements, Revocation};
 
 use super::check::{KeySource, LiveSources, PolicySources, Provider};
 use super::rules::Rule;
@@ -20,10 +20,11 @@ const VALID: u64 = 10 * 60 * 1000;
 pub(super) struct PolicySettings {
     pub(super) keys: Option<Keys>,
     pub(super) algorithms: Option<AlgorithmSet>,
-    pub(super) issuers: Option<Box<[Box<str>]>>,
+    pub(super) issuers: Option<Issuers>,
     pub(super) audiences: Option<Box<[Box<str>]>>,
     pub(super) types: Option<Box<[Box<str>]>>,
     pub(super) leeway: Option<i64>,
+    pub(super) padding: Option<bool>,
     pub(super) require_exp: Option<bool>,
     pub(super) max_lifetime: Option<i64>,
     pub(super) claims: Option<Vec<Rc<Rule>>>,
@@ -74,6 +75,7 @@ impl PolicySettings {
             audiences,
             types,
             leeway,
+            padding,
             require_exp,
             max_lifetime,
             claims,
@@ -88,6 +90,7 @@ impl PolicySettings {
             | inherit(audiences, &parent.audiences)
             | inherit(types, &parent.types)
             | inherit(leeway, &parent.leeway)
+            | inherit(padding, &parent.padding)
             | inherit(require_exp, &parent.require_exp)
             | inherit(max_lifetime, &parent.max_lifetime)
             | inherit(claims, &parent.claims)
@@ -102,6 +105,7 @@ impl PolicySettings {
             keys: self.keys.as_ref().map(|keys| keys.sets.clone()).unwrap_or_default(),
             algorithms: self.algorithms,
             leeway: self.leeway.unwrap_or(0),
+            padding: self.padding.unwrap_or(false),
             requirements: vec![self.requirements()],
             revoked: self.lists(),
         }

@@ -131,6 +131,7 @@ impl JwtSettings {
         let location = LocationPolicy {
             algorithms: self.policy.algorithms,
             leeway: self.policy.leeway,
+            padding: self.policy.padding,
             requirements: self.policy.requirements(),
             revoked: self.policy.lists(),
         };

@@ -6,10 +6,11 @@
 use core::fmt;
 use std::rc::Rc;
 
-use token::{ClaimPath, Reject, Verified, base64url};
+use token::{ClaimPath, Verified, base64url};
 
 use super::case::TokenCase;
 use super::check::JwtCheck;
+use super::judge::Why;
 use super::verdict::{ByRules, JwtVerdict};
 use crate::check::{NoVerdict, Want};
 
@@ -29,18 +30,18 @@ impl TokenCase<'_> {
     }
 
     /// Why the token is refused here, rules included; `None` if it is not.
-    fn reject(self, verdict: &JwtVerdict) -> Result<Option<Reject>, NoVerdict> {
+    fn why(self, verdict: &JwtVerdict) -> Result<Option<Why>, NoVerdict> {
         let token = match &verdict.token {
             Ok(token) => token,
-            Err(refusal) => return Ok(Some(refusal.reason)),
+            Err(refusal) => return Ok(Some(Why::Bad(refusal.clone()))),
         };
-        let denied = match verdict.by_rules {
-            ByRules::Deny => true,
-            ByRules::Hold | ByRules::Judging => false,
-            ByRules::Failed(why) => return Err(why),
-            ByRules::Unknown => self.apply_rules(verdict, token)?.is_some(),
+        let rule = match &verdict.by_rules {
+            ByRules::Deny(rule) => Some(Rc::clone(rule)),
+            ByRules::Hold | ByRules::Judging => None,
+            ByRules::Failed(why) => return Err(*why),
+            ByRules::Unknown => self.apply_rules(verdict, token)?,
         };
-        Ok(denied.then_some(Reject::Denied))
+        Ok(rule.map(Why::Rule))
     }
 
     /// `$jwt_status`; `None` if no check has judged the request.
@@ -49,7 +50,14 @@ impl TokenCase<'_> {
         check: Option<&Rc<JwtCheck>>,
     ) -> Result<Option<&'static str>, NoVerdict> {
         let Some(verdict) = self.shown(check)? else { return Ok(None) };
-        Ok(Some(self.reject(&verdict)?.map_or("ok", Reject::status)))
+        Ok(Some(self.why(&verdict)?.map_or("ok", |why| why.reason().status())))
+    }
+
+    /// `$jwt_reason`: the reason in a sentence, as the log has it, without the kid that the token claims.
+    /// `None` if the token is not refused.
+    pub(crate) fn reason(self, check: Option<&Rc<JwtCheck>>) -> Result<Option<Vec<u8>>, NoVerdict> {
+        let Some(verdict) = self.shown(check)? else { return Ok(None) };
+        Ok(self.why(&verdict)?.map(|why| why.sentence().into_bytes()))
     }
 
     /// `$jwt_provider`: the name of the `jwt_provider` that the token is from.

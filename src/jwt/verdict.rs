@@ -35,14 +35,15 @@ impl Verdict for JwtVerdict {
 }
 
 /// The result of the rules for a verified token.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default)]
 pub(super) enum ByRules {
     #[default]
     Unknown,
     /// Being evaluated now. Variables meanwhile show the token without rules.
     Judging,
     Hold,
-    Deny,
+    /// This rule does not hold.
+    Deny(Rc<Rule>),
     /// A rule could not be evaluated. It is not tried again: nginx may read a variable twice, and must
     /// see the same value.
     Failed(NoVerdict),
@@ -68,10 +69,10 @@ impl Kept {
     }
 
     /// Stores the result of the rules in all remembered copies of verdict `number`.
-    pub(super) fn note_rules(&self, number: usize, said: ByRules) {
+    pub(super) fn note_rules(&self, number: usize, said: &ByRules) {
         self.verdicts.amend(|verdict| {
             if verdict.number == number {
-                verdict.by_rules = said;
+                verdict.by_rules = said.clone();
             }
         });
     }

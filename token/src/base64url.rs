@@ -30,6 +30,13 @@ pub(crate) fn decode_exact(text: &[u8], out: &mut [u8]) -> bool {
     URL_SAFE_NO_PAD.decode_slice(text, out) == Ok(out.len())
 }
 
+/// `text` without the `=` that fill up its last group of four characters (RFC 4648 section 3.2), or as it
+/// is if they are not exactly what is missing there.
+pub(crate) fn without_padding(text: &[u8]) -> &[u8] {
+    let bare = text.strip_suffix(b"==").or(text.strip_suffix(b"=")).unwrap_or(text);
+    if text.len().is_multiple_of(4) { bare } else { text }
+}
+
 /// Encodes `bytes`.
 pub fn encode(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
@@ -46,6 +53,19 @@ mod tests {
         for bad in ["TWE=", "TW Fu", "TWFu\n", "+/8", "T", "TWF", "TWG", "TWF?"] {
             // TWF and TWG carry trailing bits that are not zero.
             assert_eq!(decode(bad.as_bytes()), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn only_the_padding_that_is_missing_is_removed() {
+        for (text, bare) in
+            [("TWE=", "TWE"), ("TQ==", "TQ"), ("TWFu", "TWFu"), ("TQ=", "TQ="), ("TWFu=", "TWFu=")]
+        {
+            assert_eq!(without_padding(text.as_bytes()), bare.as_bytes(), "{text}");
+        }
+        // A group of one character stays impossible.
+        for bad in ["T===", "====", "TWFu===="] {
+            assert_eq!(decode(without_padding(bad.as_bytes())), None, "{bad}");
         }
     }
 

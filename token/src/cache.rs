@@ -259,7 +259,7 @@ mod tests {
         let header = document(r#"{"alg":"HS256"}"#.to_owned());
         let payload = document(format!(r#"{{"exp":{exp}}}"#));
         let (head, claims) = (Header::read(&header).unwrap(), Claims::read(&payload).unwrap());
-        Rc::new(Content { header, payload, head, claims })
+        Rc::new(Content { header, payload, head, claims, padded: false })
     }
 
     fn proof(set: u64, since: i64) -> Proof {

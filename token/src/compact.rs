@@ -1,5 +1,8 @@
 //! The JWS compact serialization (RFC 7515 section 7.1).
 
+use crate::base64url;
+use crate::refusal::Why;
+
 /// The largest token that is read, in bytes. By default nginx accepts header lines of up to 8 KiB;
 /// this limits the work where `large_client_header_buffers` allows longer ones.
 pub const MAX_TOKEN_LEN: usize = 64 * 1024;
@@ -8,7 +11,7 @@ pub const MAX_TOKEN_LEN: usize = 64 * 1024;
 /// signature is verified.
 const MAX_HEADER_LEN: usize = 8 * 1024;
 
-/// The three sections of a token, still encoded.
+/// The three sections of a token, still encoded, without their padding.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Compact<'t> {
     pub(crate) header: &'t [u8],
@@ -16,12 +19,18 @@ pub(crate) struct Compact<'t> {
     pub(crate) signature: &'t [u8],
     /// What is signed: the encoded header, a dot and the encoded payload, exactly as in the token.
     pub(crate) signing_input: &'t [u8],
+    /// Whether a section is padded with `=`, which RFC 7515 section 2 does not allow.
+    pub(crate) padded: bool,
 }
 
 impl<'t> Compact<'t> {
     /// Splits a token into its three sections. None may be empty: a token with an empty signature is
     /// unsecured, one with an empty payload has detached content. Five sections are a JWE.
-    pub(crate) fn split(token: &'t [u8]) -> Option<Self> {
+    pub(crate) fn split(token: &'t [u8]) -> Result<Self, Why> {
+        Self::try_split(token).ok_or_else(|| Why::malformed(fault(token)))
+    }
+
+    fn try_split(token: &'t [u8]) -> Option<Self> {
         if token.len() > MAX_TOKEN_LEN {
             return None;
         }
@@ -36,13 +45,35 @@ impl<'t> Compact<'t> {
         let (payload, rest) = rest.split_at_checked(second)?;
         let signature = rest.get(1..)?;
         let signing_input = token.get(..first + 1 + second)?;
-        let parts = [header, payload, signature];
-        (parts.iter().all(|part| !part.is_empty()) && dot(signature).is_none()).then_some(Self {
-            header,
-            payload,
-            signature,
-            signing_input,
-        })
+        let sections = [header, payload, signature];
+        if sections.iter().any(|section| section.is_empty()) || dot(signature).is_some() {
+            return None;
+        }
+        let padded = sections.iter().any(|section| section.ends_with(b"="));
+        let [header, payload, signature] =
+            if padded { sections.map(base64url::without_padding) } else { sections };
+        Some(Self { header, payload, signature, signing_input, padded })
+    }
+}
+
+/// Why a token cannot be split.
+fn fault(token: &[u8]) -> String {
+    if token.len() > MAX_TOKEN_LEN {
+        return format!("longer than {MAX_TOKEN_LEN} bytes");
+    }
+    if token.starts_with(b"{") {
+        return "JSON; a token is three sections, separated by dots".to_owned();
+    }
+    let mut sections = token.split(|byte| *byte == b'.');
+    match sections.clone().count() {
+        1 => "1 section, where a signed token has 3".to_owned(),
+        3 if sections.next().is_some_and(|header| header.len() > MAX_HEADER_LEN) => {
+            format!("the header is longer than {MAX_HEADER_LEN} characters")
+        }
+        3 if token.ends_with(b".") => "the signature is empty, an unsecured token".to_owned(),
+        3 => "a section is empty".to_owned(),
+        5 => "5 sections, an encrypted token".to_owned(),
+        count => format!("{count} sections, where a signed token has 3"),
     }
 }
 
@@ -58,8 +89,31 @@ mod tests {
         assert_eq!(compact.signature, b"c");
         assert_eq!(compact.signing_input, b"aa.bbb");
         for bad in ["", ".", "..", "a", "a.b", "a.b.", "a..c", ".b.c", "a.b.c.", "a.b.c.d.e"] {
-            assert!(Compact::split(bad.as_bytes()).is_none(), "{bad}");
+            assert!(Compact::split(bad.as_bytes()).is_err(), "{bad}");
         }
+        for (bad, why) in [
+            ("", "1 section, where a signed token has 3"),
+            ("a.b", "2 sections, where a signed token has 3"),
+            ("a.b.", "the signature is empty, an unsecured token"),
+            (".b.c", "a section is empty"),
+            ("a.b.c.d.e", "5 sections, an encrypted token"),
+            (r#"{"a":"."}"#, "JSON; a token is three sections, separated by dots"),
+        ] {
+            assert_eq!(Compact::split(bad.as_bytes()).unwrap_err(), Why::malformed(why), "{bad}");
+        }
+    }
+
+    #[test]
+    fn padding_is_noted_and_signed() {
+        let compact = Compact::split(b"YQ==.YWE=.YWFh").unwrap();
+        assert!(compact.padded);
+        assert_eq!((compact.header, compact.payload), (&b"YQ"[..], &b"YWE"[..]));
+        assert_eq!(compact.signing_input, b"YQ==.YWE=");
+        // What is not correct padding stays, and is then no base64url.
+        let compact = Compact::split(b"YQ=.YWE==.YWFh====").unwrap();
+        assert!(compact.padded);
+        assert_eq!((compact.header, compact.payload), (&b"YQ="[..], &b"YWE=="[..]));
+        assert!(!Compact::split(b"YQ.YW=E.YWFh").unwrap().padded);
     }
 
     #[test]
@@ -67,9 +121,9 @@ mod tests {
         let token = |header: usize, payload: usize| {
             format!("{}.{}.c", "a".repeat(header), "b".repeat(payload)).into_bytes()
         };
-        assert!(Compact::split(&token(MAX_HEADER_LEN, 1)).is_some());
-        assert!(Compact::split(&token(MAX_HEADER_LEN + 1, 1)).is_none());
-        assert!(Compact::split(&token(1, MAX_TOKEN_LEN - 4)).is_some());
-        assert!(Compact::split(&token(1, MAX_TOKEN_LEN - 3)).is_none());
+        assert!(Compact::split(&token(MAX_HEADER_LEN, 1)).is_ok());
+        assert!(Compact::split(&token(MAX_HEADER_LEN + 1, 1)).is_err());
+        assert!(Compact::split(&token(1, MAX_TOKEN_LEN - 4)).is_ok());
+        assert!(Compact::split(&token(1, MAX_TOKEN_LEN - 3)).is_err());
     }
 }

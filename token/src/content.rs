@@ -3,6 +3,7 @@
 use crate::claims::Claims;
 use crate::header::Header;
 use crate::json::Document;
+use crate::refusal::Why;
 
 /// The content of a token.
 #[derive(Debug)]
@@ -15,11 +16,13 @@ pub struct Content {
     pub(crate) head: Header,
     /// The registered claims of the payload.
     pub(crate) claims: Claims,
+    /// Whether a section of the token is padded.
+    pub(crate) padded: bool,
 }
 
 impl Content {
-    /// The claim `iss`.
-    pub(crate) fn issuer(&self) -> Option<&str> {
+    /// The claim `iss`; `Err` if it is not a string.
+    pub(crate) fn issuer(&self) -> Result<Option<&str>, Why> {
         self.claims.issuer(&self.payload)
     }
 

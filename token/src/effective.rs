@@ -1,24 +1,22 @@
 //! The policy that is in effect for one token: the configured one, the location's additions, and what
 //! changes at run time. It selects keys, verifies the signature and judges the content.
 
+use std::mem::discriminant;
 use std::sync::Arc;
 
 use crate::alg::{Algorithm, AlgorithmSet};
 use crate::base64url;
+use crate::claims::Claims;
 use crate::compact::Compact;
 use crate::content::Content;
-use crate::header::{self, Header};
+use crate::header::{self, Header, KeyHint};
+use crate::json::Document;
 use crate::key::Key;
-use crate::keyset::{KeyIndex, KeySet, MAX_CANDIDATES};
+use crate::keyset::{KeyIndex, KeySet, MAX_CANDIDATES, MAX_NAMELESS};
 use crate::policy::{LiveInputs, LocationPolicy, Policy};
 use crate::refusal::{Refusal, Why};
 use crate::reject::Reject;
 use crate::revoked::Revocation;
-
-/// A reason without an age.
-fn plain(reason: Reject) -> Why {
-    (reason, None)
-}
 
 impl Policy {
     /// Verifies only the signature of a JWS (RFC 7515 section 5.2) and returns its decoded payload,
@@ -27,18 +25,58 @@ impl Policy {
     /// # Errors
     /// As [`Trust::check`](crate::Trust::check).
     pub fn verify_jws(&self, token: &[u8], now: i64) -> Result<Vec<u8>, Refusal> {
-        let compact = Compact::split(token).ok_or(Reject::Malformed)?;
+        let compact = Compact::split(token)?;
         let document = header::document(compact.header)?;
-        let verify =
-            || {
-                let head = Header::read(&document)?;
-                let kid = head.kid(&document);
-                EffectivePolicy { policy: self, location: None, live: &LiveInputs::default() }
-                    .verify(&compact, head.algorithm, kid, now)?;
-                base64url::decode(compact.payload).ok_or(Reject::Malformed)
-            };
-        verify().map_err(|reason| Refusal::of(&document, plain(reason)))
+        let verify = || {
+            let head = Header::read(&document)?;
+            let effective =
+                EffectivePolicy { policy: self, location: None, live: &LiveInputs::default() };
+            effective.check_padding(compact.padded)?;
+            effective.verify(&compact, &head, &document, now)?;
+            payload_text(&compact)
+        };
+        verify().map_err(|why| Refusal::of(&document, why))
     }
+}
+
+impl Policy {
+    /// Checks what can be said of a token without a key: its form, and the types of its times.
+    ///
+    /// # Errors
+    /// As [`Trust::check`](crate::Trust::check) for a token whose signature holds.
+    pub fn check_form(&self, token: &[u8]) -> Result<(), Refusal> {
+        let compact = Compact::split(token)?;
+        check_padding(compact.padded, self.padding)?;
+        let document = header::document(compact.header)?;
+        let check = || {
+            Header::read(&document)?;
+            base64url::decode(compact.signature).ok_or_else(signature_fault)?;
+            Claims::read(&payload_document(payload_text(&compact)?)?)
+        };
+        check().map(drop).map_err(|why| Refusal::of(&document, why))
+    }
+}
+
+fn signature_fault() -> Why {
+    Why::malformed("the signature is not base64url")
+}
+
+/// The payload of a token, parsed.
+pub(crate) fn payload_document(text: Vec<u8>) -> Result<Document, Why> {
+    Document::parse(text).map_err(|_| Why::malformed("the payload is not strict JSON"))
+}
+
+/// The decoded payload of a token.
+pub(crate) fn payload_text(compact: &Compact<'_>) -> Result<Vec<u8>, Why> {
+    base64url::decode(compact.payload).ok_or_else(|| Why::malformed("the payload is not base64url"))
+}
+
+/// Refuses a token that is padded, unless that is accepted.
+pub(crate) fn check_padding(padded: bool, accepted: bool) -> Result<(), Why> {
+    if padded && !accepted {
+        return Err(Why::malformed("the section is padded; \"jwt_padding on\" accepts that"));
+    }
+    Ok(())
 }
 
 /// Everything that a token is judged by.
@@ -73,85 +111,103 @@ impl<'p> EffectivePolicy<'p> {
             && self.location.is_none_or(|location| accepts(location.algorithms))
     }
 
-    /// The key that verifies the signature.
+    /// Refuses a padded token unless this policy accepts it.
+    pub(crate) fn check_padding(self, padded: bool) -> Result<(), Why> {
+        let own = self.location.and_then(|location| location.padding);
+        check_padding(padded, own.unwrap_or(self.policy.padding))
+    }
+
+    /// The key that verifies the signature. `head` must have been read from `header`.
     pub(crate) fn verify(
         self,
         compact: &Compact<'_>,
-        algorithm: Algorithm,
-        kid: Option<&str>,
+        head: &Header,
+        header: &Document,
         now: i64,
-    ) -> Result<(KeyIndex, &'p Key), Reject> {
+    ) -> Result<(KeyIndex, &'p Key), Why> {
+        let algorithm = head.algorithm;
         if self.sets().next().is_none() {
-            return Err(Reject::NoKeys);
+            return Err(Reject::NoKeys.into());
         }
         if !self.accepts(algorithm) {
-            return Err(Reject::BadAlgorithm);
+            let detail = format!("{algorithm} is not among the accepted algorithms");
+            return Err(Why::new(Reject::BadAlgorithm, detail));
         }
         let mut buffer = [0; base64url::BUFFER];
-        let signature = base64url::decode_into(compact.signature, &mut buffer);
-        let signature = signature.ok_or(Reject::Malformed)?;
-        let (mut known, mut tried) = (false, 0);
-        for (index, key) in self.candidates(kid, algorithm) {
-            if !key.is_current(now) {
-                continue;
-            }
-            known = true;
-            if !key.algorithms().contains(algorithm) {
-                continue;
-            }
-            if key.verify(algorithm, compact.signing_input, &signature) {
-                return Ok((index, key));
-            }
-            tried += 1;
-            if tried == MAX_CANDIDATES {
-                break;
-            }
-        }
-        Err(match (tried, known || kid.is_none()) {
-            (0, false) => Reject::UnknownKey,
-            (0, true) => Reject::BadAlgorithm,
-            _ => Reject::BadSignature,
+        let signature =
+            base64url::decode_into(compact.signature, &mut buffer).ok_or_else(signature_fault)?;
+        let hint = head.key_hint(header);
+        let verifies = |key: &Key| key.verify(algorithm, compact.signing_input, &signature);
+        let mut search = Search { algorithm, now, verifies, known: false, tried: 0, fitting: 0 };
+        self.search(&mut search, hint).ok_or_else(|| {
+            // Of a set's keys only the first ones are indexed by algorithm.
+            let all = || self.sets().map(|set| set.count(algorithm, now)).sum();
+            let of = if hint == KeyHint::Nothing { all() } else { search.fitting };
+            search.failed(hint, of, header)
         })
     }
 
-    /// The keys that may have signed the token. For a token with a kid: the keys of that kid, then the
-    /// keys without one. For a token without a kid: the first keys of its algorithm.
-    ///
-    /// The number of keys is bounded: a kid has at most one key of each type in a set, and
-    /// [`KeySet`] indexes a limited number for each algorithm.
-    fn candidates(
+    /// Tries the keys that may have signed the token: those that it names, then those without a kid, then
+    /// those for any kid, and, if it names none, the first ones of its algorithm.
+    fn search<V: Fn(&Key) -> bool>(
         self,
-        kid: Option<&str>,
-        algorithm: Algorithm,
+        search: &mut Search<V>,
+        hint: KeyHint<'_>,
+    ) -> Option<(KeyIndex, &'p Key)> {
+        let algorithm = search.algorithm;
+        match hint {
+            KeyHint::Kid(kid) => search
+                .first(self.keys(|set| set.named(kid)), MAX_NAMELESS)
+                .or_else(|| search.first(self.keys(KeySet::unnamed), MAX_NAMELESS))
+                .or_else(|| {
+                    let others = self.sets().any(|set| !set.named(kid).is_empty());
+                    let for_any = self.keys(KeySet::for_any_kid).filter(|_| !others);
+                    search.first(for_any, MAX_NAMELESS)
+                }),
+            KeyHint::Thumbprint(thumbprint) => {
+                let same = self.keys(move |set| set.with_thumbprint(thumbprint).iter().copied());
+                // Keys whose thumbprint is not known.
+                let other = self.keys(KeySet::unnamed).filter(|(_, key)| {
+                    !key.thumbprints()
+                        .iter()
+                        .any(|one| discriminant(one) == discriminant(&thumbprint))
+                });
+                search.first(same.chain(other).chain(self.keys(KeySet::for_any_kid)), MAX_NAMELESS)
+            }
+            KeyHint::Nothing => {
+                let nameless = self.keys(move |set| set.nameless(algorithm).iter().copied());
+                search.first(nameless.chain(self.keys(KeySet::for_any_kid)), MAX_NAMELESS).or_else(
+                    || {
+                        let named =
+                            self.keys(move |set| set.with_any_kid(algorithm).iter().copied());
+                        search.first(named, search.tried + MAX_CANDIDATES)
+                    },
+                )
+            }
+        }
+    }
+
+    /// The keys of all sets with the numbers that `of` gives.
+    fn keys<I: IntoIterator<Item = usize>>(
+        self,
+        of: impl Fn(&'p KeySet) -> I,
     ) -> impl Iterator<Item = (KeyIndex, &'p Key)> {
-        let sets = move || self.sets().enumerate();
-        let at =
-            |number, set: &'p KeySet, key| Some((KeyIndex { set: number, key }, set.key(key)?));
-        let named = kid.into_iter().flat_map(move |kid| {
-            sets().flat_map(move |(n, set)| set.named(kid).filter_map(move |key| at(n, set, key)))
-        });
-        let unnamed = kid.into_iter().flat_map(move |_| {
-            sets().flat_map(move |(n, set)| set.unnamed().filter_map(move |key| at(n, set, key)))
-        });
-        let any = kid.is_none().then(move || {
-            sets().flat_map(move |(n, set)| {
-                set.verifying(algorithm).iter().filter_map(move |key| at(n, set, *key))
-            })
-        });
-        named.chain(unnamed).chain(any.into_iter().flatten())
+        self.sets().enumerate().flat_map(move |(number, set)| {
+            let at = move |key| Some((KeyIndex { set: number, key }, set.key(key)?));
+            of(set).into_iter().filter_map(at)
+        })
     }
 
     /// Judges the content of a token whose signature `key` has verified.
     pub(crate) fn check_content(self, content: &Content, key: &Key, now: i64) -> Result<(), Why> {
         let leeway =
             self.location.and_then(|location| location.leeway).unwrap_or(self.policy.leeway);
-        let time = content.claims.check_time(now, leeway);
-        time.map_err(|(reason, age)| (reason, Some(age)))?;
+        content.claims.check_time(now, leeway)?;
         for requirements in &self.policy.requirements {
-            requirements.check(content, now).map_err(plain)?;
+            requirements.check(content, now)?;
         }
         if let Some(location) = self.location {
-            location.requirements.check(content, now).map_err(plain)?;
+            location.requirements.check(content, now)?;
         }
         let revokes =
             |it: &Arc<Revocation>| it.revokes(&content.header, &content.payload, key.kid());
@@ -160,6 +216,70 @@ impl<'p> EffectivePolicy<'p> {
             || self.location.is_some_and(|location| any(&location.revoked))
             || self.live.policy.as_ref().is_some_and(|live| any(&live.revoked))
             || self.live.revoked.as_deref().is_some_and(any);
-        if revoked { Err(plain(Reject::Revoked)) } else { Ok(()) }
+        if revoked { Err(Reject::Revoked.into()) } else { Ok(()) }
+    }
+}
+
+/// The search for the key that verifies a signature.
+struct Search<V> {
+    algorithm: Algorithm,
+    now: i64,
+    /// Whether a key verifies the signature.
+    verifies: V,
+    /// Whether a key that is still accepted was found, even if it is for other algorithms.
+    known: bool,
+    /// How many keys were tried, and how many there were for the algorithm.
+    tried: usize,
+    fitting: usize,
+}
+
+impl<V: Fn(&Key) -> bool> Search<V> {
+    /// The first of `keys` that verifies the signature. Tries no more when `limit` keys were tried in the
+    /// whole search.
+    fn first<'p>(
+        &mut self,
+        keys: impl Iterator<Item = (KeyIndex, &'p Key)>,
+        limit: usize,
+    ) -> Option<(KeyIndex, &'p Key)> {
+        for (index, key) in keys.filter(|(_, key)| key.is_current(self.now)) {
+            self.known = true;
+            if !key.algorithms().contains(self.algorithm) {
+                continue;
+            }
+            self.fitting += 1;
+            if self.tried < limit {
+                if (self.verifies)(key) {
+                    return Some((index, key));
+                }
+                self.tried += 1;
+            }
+        }
+        None
+    }
+
+    /// Why no key has verified the signature. `of` is how many keys there were for the algorithm.
+    fn failed(&self, hint: KeyHint<'_>, of: usize, header: &Document) -> Why {
+        let Self { algorithm, tried, known, .. } = self;
+        match hint {
+            KeyHint::Kid(_) if !known => Why::new(Reject::UnknownKey, "no key has the token's kid"),
+            KeyHint::Thumbprint(_) if !known => {
+                Why::new(Reject::UnknownKey, "no key has the token's x5t")
+            }
+            KeyHint::Nothing if *tried == 0 => {
+                Why::new(Reject::BadAlgorithm, format!("no key is for {algorithm}"))
+            }
+            _ if *tried == 0 => {
+                Why::new(Reject::BadAlgorithm, format!("the token's key is not for {algorithm}"))
+            }
+            _ => {
+                let limit = (*tried < of).then(|| format!("{tried} of {of} keys tried"));
+                // Microsoft Graph changes the nonce before it signs, so that only it can verify.
+                let nonce = header.root().get("nonce").map(|_| {
+                    "the header has a nonce: a token for the issuer's own API, which others cannot verify"
+                });
+                let all: Vec<_> = limit.as_deref().into_iter().chain(nonce).collect();
+                Why::new(Reject::BadSignature, all.join("; "))
+            }
+        }
     }
 }

@@ -2,15 +2,17 @@
 
 use crate::alg::Algorithm;
 use crate::base64url;
-use crate::json::{Document, NodeIndex};
+use crate::json::{Document, NodeIndex, Number, Value};
+use crate::key::Thumbprint;
+use crate::refusal::Why;
 use crate::reject::Reject;
 
 /// How many names and values a header may hold in total. It is parsed before the signature is
 /// verified, and the cost grows with their number. An embedded key or a chain of certificates fits.
 const MAX_NODES: usize = 256;
 
-/// The members of a header that select the key, and `typ`. Strings are kept as indices into the
-/// document, so that both can be kept together.
+/// The members of a header that select the key, and `typ`. They are kept as indices into the document,
+/// so that both can be kept together. A `kid` or `typ` that is null or empty is absent.
 ///
 /// `jwk`, `jku`, `x5u` and `x5c` are ignored: a token never brings its own key.
 #[derive(Debug)]
@@ -20,50 +22,101 @@ pub(crate) struct Header {
     typ: Option<NodeIndex>,
 }
 
+/// What a header says of the key that has signed the token. It only chooses among the keys that there
+/// are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum KeyHint<'d> {
+    Kid(&'d str),
+    /// `x5t#S256` or `x5t` (RFC 7515 sections 4.1.7 and 4.1.8), of a header without a kid.
+    Thumbprint(Thumbprint),
+    Nothing,
+}
+
 /// Decodes and parses the encoded header.
-pub(crate) fn document(encoded: &[u8]) -> Result<Document, Reject> {
-    let text = base64url::decode(encoded).ok_or(Reject::Malformed)?;
-    let document = Document::parse_bounded(text, MAX_NODES).map_err(|_| Reject::Malformed)?;
-    if document.root().is_object() { Ok(document) } else { Err(Reject::Malformed) }
+pub(crate) fn document(encoded: &[u8]) -> Result<Document, Why> {
+    let text = base64url::decode(encoded);
+    let text = text.ok_or_else(|| Why::malformed("the header is not base64url"))?;
+    let document = Document::parse_bounded(text, MAX_NODES)
+        .map_err(|_| Why::malformed("the header is not strict JSON, or too large"))?;
+    if document.root().is_object() {
+        Ok(document)
+    } else {
+        Err(Why::malformed("the header is no JSON object"))
+    }
 }
 
 impl Header {
     /// Reads the members in one pass.
-    pub(crate) fn read(document: &Document) -> Result<Self, Reject> {
+    pub(crate) fn read(document: &Document) -> Result<Self, Why> {
         let (mut alg, mut kid, mut typ) = (None, None, None);
-        for (name, value) in document.root().members().ok_or(Reject::Malformed)? {
-            let text = || value.as_str().ok_or(Reject::Malformed);
+        for (name, value) in document.root().members().into_iter().flatten() {
             match name {
-                "alg" => alg = Some(text()?),
-                "kid" => kid = text().map(|_| Some(value.index()))?,
-                "typ" => typ = text().map(|_| Some(value.index()))?,
+                "alg" => alg = Some(value.as_str().ok_or_else(|| Why::wrong_type(name, value))?),
+                // A number counts as its JSON text.
+                "kid" if value.as_number().is_some() => kid = Some(value.index()),
+                "kid" => kid = optional_text(name, value)?,
+                "typ" => typ = optional_text(name, value)?,
                 // No extension is supported, so a critical one must be refused (RFC 7515 section
                 // 4.1.11). `b64` (RFC 7797) is refused even if the signer did not list it in `crit`.
-                "crit" => return Err(Reject::Malformed),
-                "b64" if value.as_bool() != Some(true) => return Err(Reject::Malformed),
+                "crit" => {
+                    return Err(Why::malformed("crit asks for extensions; none is supported"));
+                }
+                "b64" if value.as_bool() != Some(true) => {
+                    return Err(Why::malformed("b64 is not true: the payload is not encoded"));
+                }
                 _ => {}
             }
         }
-        let algorithm = Algorithm::from_name(alg.ok_or(Reject::Malformed)?);
-        Ok(Self { algorithm: algorithm.ok_or(Reject::BadAlgorithm)?, kid, typ })
+        let alg = alg.ok_or_else(|| Why::malformed("the header has no alg"))?;
+        let algorithm = Algorithm::from_name(alg)
+            .ok_or_else(|| Why::new(Reject::BadAlgorithm, "alg is no algorithm known here"))?;
+        Ok(Self { algorithm, kid, typ })
     }
 
-    /// The kid; `document` must be the one that this was read from.
-    pub(crate) fn kid<'d>(&self, document: &'d Document) -> Option<&'d str> {
-        self.kid.and_then(|at| document.at(at).as_str())
+    /// What the header says of the key; `document` must be the one that this was read from.
+    pub(crate) fn key_hint<'d>(&self, document: &'d Document) -> KeyHint<'d> {
+        if let Some(kid) = self.kid {
+            let kid = document.at(kid);
+            let text = kid.as_str().or_else(|| kid.as_number().map(Number::as_str));
+            return text.map_or(KeyHint::Nothing, KeyHint::Kid);
+        }
+        let thumbprint = || thumbprint(document.root());
+        thumbprint().map_or(KeyHint::Nothing, KeyHint::Thumbprint)
     }
 
     /// The typ; `document` must be the one that this was read from.
-    pub(crate) fn typ<'d>(&self, document: &'d Document) -> Option<&'d str> {
-        self.typ.and_then(|at| document.at(at).as_str())
+    pub(crate) fn typ<'d>(&self, document: &'d Document) -> Option<Value<'d>> {
+        self.typ.map(|at| document.at(at))
     }
+}
+
+/// A string that may be missing: null and an empty one are as good as none.
+fn optional_text(name: &str, value: Value<'_>) -> Result<Option<NodeIndex>, Why> {
+    match value.as_str() {
+        Some("") => Ok(None),
+        Some(_) => Ok(Some(value.index())),
+        None if value.is_null() => Ok(None),
+        None => Err(Why::wrong_type(name, value)),
+    }
+}
+
+/// The thumbprint that a header names; the longer hash counts. One that cannot be read names no key, as
+/// if it were not there.
+fn thumbprint(header: Value<'_>) -> Option<Thumbprint> {
+    fn read<const N: usize>(header: Value<'_>, name: &str) -> Option<[u8; N]> {
+        let text = base64url::without_padding(header.get(name)?.as_str()?.as_bytes());
+        let mut bytes = [0; N];
+        base64url::decode_exact(text, &mut bytes).then_some(bytes)
+    }
+    let sha256 = read(header, "x5t#S256").map(Thumbprint::Sha256);
+    sha256.or_else(|| read(header, "x5t").map(Thumbprint::Sha1))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn read(json: &str) -> Result<Algorithm, Reject> {
+    fn read(json: &str) -> Result<Algorithm, Why> {
         let document = document(base64url::encode(json).as_bytes())?;
         Header::read(&document).map(|header| header.algorithm)
     }
@@ -75,33 +128,55 @@ mod tests {
             Ok(Algorithm::ES256)
         );
         for none in ["none", "None", "NONE", "nOnE", "hs256", "", "HS256\\u0000"] {
-            assert_eq!(
-                read(&format!(r#"{{"alg":"{none}"}}"#)),
-                Err(Reject::BadAlgorithm),
-                "{none}"
-            );
+            let why = read(&format!(r#"{{"alg":"{none}"}}"#)).unwrap_err();
+            assert_eq!(why.reason, Reject::BadAlgorithm, "{none}");
         }
     }
 
     #[test]
     fn what_cannot_be_honoured_is_malformed() {
-        for bad in [
-            r"{}",
-            r#"{"alg":["HS256"]}"#,
-            r#"{"alg":null}"#,
-            r#"{"alg":"HS256","kid":1}"#,
-            r#"{"alg":"HS256","kid":null}"#,
-            r#"{"alg":"HS256","typ":{}}"#,
-            r#"{"alg":"HS256","crit":["exp"]}"#,
-            r#"{"alg":"HS256","crit":[]}"#,
-            r#"{"alg":"HS256","b64":false}"#,
-            r#"{"alg":"HS256","b64":false,"crit":["b64"]}"#,
-            r#"{"alg":"none","alg":"HS256"}"#,
-            r#"["HS256"]"#,
-            r#""HS256""#,
+        for (bad, why) in [
+            (r"{}", "the header has no alg"),
+            (r#"{"alg":["HS256"]}"#, "alg is an array"),
+            (r#"{"alg":null}"#, "alg is null"),
+            (r#"{"alg":"HS256","kid":true}"#, "kid is a boolean"),
+            (r#"{"alg":"HS256","kid":["a"]}"#, "kid is an array"),
+            (r#"{"alg":"HS256","typ":{}}"#, "typ is an object"),
+            (r#"{"alg":"HS256","typ":1}"#, "typ is a number"),
+            (r#"{"alg":"HS256","crit":["exp"]}"#, "crit asks for extensions; none is supported"),
+            (r#"{"alg":"HS256","crit":[]}"#, "crit asks for extensions; none is supported"),
+            (r#"{"alg":"HS256","b64":false}"#, "b64 is not true: the payload is not encoded"),
+            (r#"{"alg":"none","alg":"HS256"}"#, "the header is not strict JSON, or too large"),
+            (r#"["HS256"]"#, "the header is no JSON object"),
+            (r#""HS256""#, "the header is no JSON object"),
         ] {
-            assert_eq!(read(bad), Err(Reject::Malformed), "{bad}");
+            assert_eq!(read(bad), Err(Why::malformed(why)), "{bad}");
         }
-        assert_eq!(document(b"e30=").unwrap_err(), Reject::Malformed);
+        assert_eq!(document(b"e30=").unwrap_err().reason, Reject::Malformed);
+    }
+
+    #[test]
+    fn a_kid_may_be_a_number_and_null_or_empty_is_none() {
+        let hint = |members: &str| {
+            let text = format!(r#"{{"alg":"HS256",{members}}}"#);
+            let document = Document::parse(text.into()).unwrap();
+            let header = Header::read(&document).unwrap();
+            format!("{:?}", header.key_hint(&document))
+        };
+        assert_eq!(hint(r#""kid":"a""#), r#"Kid("a")"#);
+        assert_eq!(hint(r#""kid":7"#), r#"Kid("7")"#);
+        assert_eq!(hint(r#""kid":-1.50e3"#), r#"Kid("-1.50e3")"#);
+        for none in [r#""kid":null"#, r#""kid":"""#, r#""typ":null"#, r#""typ":"""#, r#""x5t":7"#] {
+            assert_eq!(hint(none), "Nothing", "{none}");
+        }
+        let (short, long) = (base64url::encode([1; 20]), base64url::encode([2; 32]));
+        let (sha1, sha256) = (Thumbprint::Sha1([1; 20]), Thumbprint::Sha256([2; 32]));
+        let both = format!(r#""x5t":"{short}","x5t#S256":"{long}""#);
+        assert_eq!(hint(&both), format!("Thumbprint({sha256:?})"));
+        assert_eq!(hint(&format!(r#""x5t":"{short}=""#)), format!("Thumbprint({sha1:?})"));
+        assert_eq!(hint(&format!(r#""kid":"a",{both}"#)), r#"Kid("a")"#);
+        assert_eq!(hint(&format!(r#""kid":"",{both}"#)), format!("Thumbprint({sha256:?})"));
+        // Of the wrong length.
+        assert_eq!(hint(&format!(r#""x5t":"{long}""#)), "Nothing");
     }
 }

@@ -9,8 +9,8 @@
 //! 2. `json`: a parsed text.
 //! 3. Keys: `key`, `keyset`; and their files: `loaded` (keys, warnings, errors), `published` (limits),
 //!    `jwk`, `pem`, `keyfile` (either of the two), `kids` (secrets).
-//! 4. Content of a token: `header`, `claims`, `content`.
-//! 5. What it is judged by: `rules`, `revoked`, `policy` (as configured), `refusal`, `effective` (the
+//! 4. Content of a token: `refusal` (why it is refused), `header`, `claims`, `content`.
+//! 5. What it is judged by: `rules`, `issuers`, `revoked`, `policy` (as configured), `effective` (the
 //!    policy for one token), `providers` (one policy for each issuer).
 //! 6. The judgement: `cache`, `trust`. For links: `signed_url`.
 //! 7. `challenge`: the refusal as a header.
@@ -41,6 +41,7 @@ mod content;
 mod header;
 
 mod effective;
+mod issuers;
 mod policy;
 mod providers;
 mod refusal;
@@ -57,9 +58,10 @@ pub use alg::{Algorithm, AlgorithmSet, Curve};
 pub use cache::Cache;
 pub use compact::MAX_TOKEN_LEN;
 pub use content::Content;
+pub use issuers::Issuers;
 pub use key::{Key, KeyError, RSA_MAX_BITS, RSA_MIN_BITS};
 pub use keyfile::{fingerprint, load_keys, load_published_keys};
-pub use keyset::{KeySet, MAX_CANDIDATES};
+pub use keyset::{KeySet, MAX_CANDIDATES, MAX_NAMELESS};
 pub use kids::load_kids;
 pub use loaded::{Fault, LoadError, Loaded};
 pub use policy::{LiveInputs, LivePolicy, LocationPolicy, Policy, Requirements};

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use crate::alg::AlgorithmSet;
 use crate::claims::is_typ;
 use crate::content::Content;
+use crate::issuers::Issuers;
 use crate::keyset::KeySet;
+use crate::refusal::Why;
 use crate::reject::Reject;
 use crate::revoked::Revocation;
 
@@ -19,6 +21,8 @@ pub struct Policy {
     pub algorithms: Option<AlgorithmSet>,
     /// Clock skew allowed for `exp` and `nbf`, in seconds.
     pub leeway: i64,
+    /// Whether sections padded with `=` are accepted, which RFC 7515 section 2 does not allow.
+    pub padding: bool,
     /// A token must meet all of these. The first one of a provider names the provider's issuers.
     pub requirements: Vec<Requirements>,
     /// The lists of revoked tokens.
@@ -29,7 +33,7 @@ pub struct Policy {
 #[derive(Debug, Default, Clone)]
 pub struct Requirements {
     /// The accepted values of `iss`; if empty, any value or none is accepted.
-    pub issuers: Box<[Box<str>]>,
+    pub issuers: Issuers,
     /// The accepted values of `aud`; if empty, any value or none is accepted.
     pub audiences: Box<[Box<str>]>,
     /// The accepted values of the `typ` header; if empty, any value or none is accepted.
@@ -48,6 +52,8 @@ pub struct LocationPolicy {
     pub algorithms: Option<AlgorithmSet>,
     /// Clock skew allowed for `exp` and `nbf`, in seconds; `None` takes the provider's.
     pub leeway: Option<i64>,
+    /// Whether padded sections are accepted; `None` takes the provider's.
+    pub padding: Option<bool>,
     /// Further requirements, in addition to the provider's.
     pub requirements: Requirements,
     /// Further lists of revoked tokens.
@@ -79,17 +85,21 @@ impl From<Rc<LivePolicy>> for LiveInputs {
 }
 
 impl Requirements {
-    pub(crate) fn check(&self, content: &Content, now: i64) -> Result<(), Reject> {
-        let Content { header, payload, head, claims } = content;
-        if !self.types.is_empty() && !is_typ(head.typ(header), &self.types) {
-            return Err(Reject::BadType);
+    pub(crate) fn check(&self, content: &Content, now: i64) -> Result<(), Why> {
+        let Content { header, payload, head, claims, .. } = content;
+        if !self.types.is_empty() {
+            let typ = head.typ(header);
+            let typ = typ.ok_or_else(|| Why::new(Reject::BadType, "typ is missing"))?;
+            if !is_typ(typ.as_str().unwrap_or_default(), &self.types) {
+                return Err(Why::not_accepted(Reject::BadType, typ));
+            }
         }
         claims.check_lifetime(now, self.require_exp, self.max_lifetime)?;
-        if !self.issuers.is_empty() && !claims.is_from(payload, &self.issuers) {
-            return Err(Reject::BadIssuer);
+        if !self.issuers.is_empty() {
+            claims.check_issuer(payload, &self.issuers)?;
         }
-        if !self.audiences.is_empty() && !claims.is_for(payload, &self.audiences) {
-            return Err(Reject::BadAudience);
+        if !self.audiences.is_empty() {
+            claims.check_audience(payload, &self.audiences)?;
         }
         Ok(())
     }

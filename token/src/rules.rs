@@ -222,7 +222,7 @@ impl ClaimRule {
     }
 }
 
-fn compile(pattern: &str, ignore_case: bool) -> Result<Regex, RuleError> {
+pub(crate) fn compile(pattern: &str, ignore_case: bool) -> Result<Regex, RuleError> {
     RegexBuilder::new(pattern).case_insensitive(ignore_case).build().map_err(|error| {
         // The library's message has several lines; the last one says what is wrong.
         let error = error.to_string();

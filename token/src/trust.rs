@@ -5,18 +5,16 @@ use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::base64url;
 use crate::cache::{Cache, Known, Proof};
 use crate::claims::{self, Claims};
 use crate::compact::Compact;
 use crate::content::Content;
-use crate::effective::EffectivePolicy;
+use crate::effective::{EffectivePolicy, check_padding, payload_document, payload_text};
 use crate::header::{self, Header};
-use crate::json::Document;
 use crate::keyset::KeyIndex;
 use crate::policy::{LiveInputs, LocationPolicy, Policy};
 use crate::providers::Providers;
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, Why};
 use crate::reject::Reject;
 
 /// Which tokens are accepted.
@@ -122,6 +120,19 @@ enum Policies<'p> {
     ByIssuer(&'p Providers, &'p LocationPolicy),
 }
 
+impl Policies<'_> {
+    /// Refuses a padded token that no policy would accept, before anything of it is read.
+    fn check_padding(self, padded: bool) -> Result<(), Why> {
+        let (Self::One(Policy { padding, .. }) | Self::ByIssuer(Providers { padding, .. }, _)) =
+            self;
+        let own = match self {
+            Self::One(_) => None,
+            Self::ByIssuer(_, location) => location.padding,
+        };
+        check_padding(padded, own.unwrap_or(*padding))
+    }
+}
+
 /// The policy for this token.
 struct Chosen<'p> {
     number: usize,
@@ -146,9 +157,10 @@ impl<'p, L: Fn(usize) -> LiveInputs> Judge<'p, L> {
 
     /// Judges a token that the cache does not know.
     fn check_new(&self, token: &[u8]) -> Result<Verified, Refusal> {
-        let compact = Compact::split(token).ok_or(Reject::Malformed)?;
+        let compact = Compact::split(token)?;
+        self.policies.check_padding(compact.padded)?;
         let header = header::document(compact.header)?;
-        let refused = |reason| Refusal::of(&header, (reason, None));
+        let refused = |why| Refusal::of(&header, why);
         let head = Header::read(&header).map_err(refused)?;
         let mut text = None;
         let chosen = match self.policies {
@@ -159,16 +171,14 @@ impl<'p, L: Fn(usize) -> LiveInputs> Judge<'p, L> {
                 self.of_issuer(issuer.as_deref(), providers, location).map_err(refused)?
             }
         };
-        let (index, key) = chosen
-            .effective()
-            .verify(&compact, head.algorithm, head.kid(&header), self.now)
-            .map_err(refused)?;
+        let effective = chosen.effective();
+        effective.check_padding(compact.padded).map_err(refused)?;
+        let (index, key) = effective.verify(&compact, &head, &header, self.now).map_err(refused)?;
         let text = text.map_or_else(|| payload_text(&compact), Ok).map_err(refused)?;
-        let payload = Document::parse(text).map_err(|_| refused(Reject::Malformed))?;
+        let payload = payload_document(text).map_err(refused)?;
         let claims = Claims::read(&payload).map_err(refused)?;
-        let content = Content { header, payload, head, claims };
-        chosen
-            .effective()
+        let content = Content { header, payload, head, claims, padded: compact.padded };
+        effective
             .check_content(&content, key, self.now)
             .map_err(|why| Refusal::of(&content.header, why))?;
         let content = Rc::new(content);
@@ -181,30 +191,29 @@ impl<'p, L: Fn(usize) -> LiveInputs> Judge<'p, L> {
     /// again if the key sets are still the same; everything else is checked as for a new token.
     fn check_known(&self, token: &[u8], cache: &Cache, known: &Known) -> Result<Verified, Refusal> {
         let content = &known.content;
-        let refused = |reason| Refusal::of(&content.header, (reason, None));
+        let refused = |why| Refusal::of(&content.header, why);
         let chosen = match self.policies {
             Policies::One(policy) => self.only(policy),
             Policies::ByIssuer(providers, location) => {
-                self.of_issuer(content.issuer(), providers, location).map_err(refused)?
+                let issuer = content.issuer().map_err(refused)?;
+                self.of_issuer(issuer, providers, location).map_err(refused)?
             }
         };
         let effective = chosen.effective();
-        let algorithm = content.head.algorithm;
+        effective.check_padding(content.padded).map_err(refused)?;
         let proven = cache
             .proof(known, effective.set_ids(), self.now)
-            .and_then(|index| effective.key(index, algorithm, self.now));
+            .and_then(|index| effective.key(index, content.head.algorithm, self.now));
         let (key, new) = match proven {
             Some(key) => (key, None),
             None => {
-                let compact = Compact::split(token).ok_or(Reject::Malformed)?;
-                let kid = content.head.kid(&content.header);
-                let verified = effective.verify(&compact, algorithm, kid, self.now);
+                let compact = Compact::split(token)?;
+                let verified = effective.verify(&compact, &content.head, &content.header, self.now);
                 let (index, key) = verified.map_err(refused)?;
                 (key, Some(index))
             }
         };
-        let judged = effective.check_content(content, key, self.now);
-        judged.map_err(|why| Refusal::of(&content.header, why))?;
+        effective.check_content(content, key, self.now).map_err(refused)?;
         let cached = new.is_none_or(|index| self.remember(cache, token, content, &chosen, index));
         Ok(Verified { content: Rc::clone(content), provider: chosen.number, cached })
     }
@@ -232,13 +241,11 @@ impl<'p, L: Fn(usize) -> LiveInputs> Judge<'p, L> {
         issuer: Option<&str>,
         providers: &'p Providers,
         location: &'p LocationPolicy,
-    ) -> Result<Chosen<'p>, Reject> {
-        let found = issuer.and_then(|issuer| providers.of_issuer(issuer));
-        let (number, policy) = found.ok_or(Reject::BadIssuer)?;
+    ) -> Result<Chosen<'p>, Why> {
+        let bad_issuer = |detail| move || Why::new(Reject::BadIssuer, detail);
+        let issuer = issuer.ok_or_else(bad_issuer("iss is missing"))?;
+        let found = providers.of_issuer(issuer);
+        let (number, policy) = found.ok_or_else(bad_issuer("no provider has the token's iss"))?;
         Ok(Chosen { number, policy, location: Some(location), live: (self.live)(number) })
     }
-}
-
-fn payload_text(compact: &Compact<'_>) -> Result<Vec<u8>, Reject> {
-    base64url::decode(compact.payload).ok_or(Reject::Malformed)
 }

@@ -81,7 +81,7 @@ fn policy(sets: usize, keys: usize, issuer: &str) -> Policy {
         Arc::new(KeySet::new((0..keys).map(key).collect()))
     };
     let requirements = Requirements {
-        issuers: [Box::from(issuer)].into(),
+        issuers: token::Issuers::new([issuer]).unwrap(),
         audiences: [Box::from("web")].into(),
         types: [Box::from("jwt")].into(),
         require_exp: true,

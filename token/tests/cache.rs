@@ -16,8 +16,9 @@ use proptest::prelude::*;
 use sha2::Sha256;
 use token::base64url::encode;
 use token::{
-    Algorithm, AlgorithmSet, Cache, ClaimPath, Key, KeySet, LiveInputs, LivePolicy, LocationPolicy,
-    Policy, Providers, Refusal, Reject, Requirements, Revocation, RevokedList, Trust, Verified,
+    Algorithm, AlgorithmSet, Cache, ClaimPath, Issuers, Key, KeySet, LiveInputs, LivePolicy,
+    LocationPolicy, Policy, Providers, Refusal, Reject, Requirements, Revocation, RevokedList,
+    Trust, Verified,
 };
 
 const NOW: i64 = 1_800_000_000;
@@ -49,7 +50,7 @@ fn of_keys(keys: Vec<Arc<KeySet>>) -> Trust {
 
 fn issuer(issuer: &str, keys: Vec<Arc<KeySet>>) -> Policy {
     let requirements =
-        Requirements { issuers: [Box::from(issuer)].into(), ..Requirements::default() };
+        Requirements { issuers: Issuers::new([issuer]).unwrap(), ..Requirements::default() };
     Policy { keys, requirements: vec![requirements], ..Policy::default() }
 }
 

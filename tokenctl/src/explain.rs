@@ -8,7 +8,7 @@ use crate::secret::Encoding;
 use crate::sections::{Section, Sections};
 use crate::time;
 
-/// Explains a refusal, a sentence for each line. For a wrong form see [`crate::form::faults`].
+/// Explains a refusal, a sentence for each line. For a wrong form see [`crate::form::hints`].
 pub(crate) fn why(
     reason: Reject,
     token: &str,
@@ -38,9 +38,10 @@ pub(crate) fn why(
         Reject::NotYetValid => {
             moment("nbf").map(|at| format!("{at}{leeway}.")).into_iter().collect()
         }
-        Reject::BadIssuer => {
-            of(&|requirements| other_value("iss", payload.get("iss"), &requirements.issuers))
-        }
+        Reject::BadIssuer => of(&|requirements| {
+            let issuers: Vec<_> = requirements.issuers.into_iter().map(String::into).collect();
+            other_value("iss", payload.get("iss"), &issuers)
+        }),
         Reject::BadAudience => {
             of(&|requirements| other_value("aud", payload.get("aud"), &requirements.audiences))
         }

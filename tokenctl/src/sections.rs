@@ -25,7 +25,9 @@ pub(crate) struct Section {
 impl Section {
     fn new(encoded: Option<&str>) -> Self {
         let encoded = encoded.filter(|encoded| !encoded.is_empty());
-        let bytes = encoded.and_then(|encoded| base64url::decode(encoded.as_bytes()));
+        // Padding is not accepted by default, but what is padded is shown all the same.
+        let bare = encoded.map(|encoded| encoded.trim_end_matches('='));
+        let bytes = bare.and_then(|encoded| base64url::decode(encoded.as_bytes()));
         let json = match &bytes {
             Some(bytes) => Document::parse(bytes.clone()).map_err(|error| error.to_string()),
             None => Err(String::new()),

@@ -175,7 +175,7 @@ pub(crate) fn cases(many: usize) -> Vec<Case> {
         let provider = Policy {
             keys: vec![Arc::new(KeySet::new(vec![key(algorithm, Some("key"))]))],
             requirements: vec![Requirements {
-                issuers: [Box::from("me")].into(),
+                issuers: token::Issuers::new(["me"]).unwrap(),
                 ..Requirements::default()
             }],
             ..Policy::default()

@@ -79,7 +79,7 @@ pub(crate) fn key(algorithm: Algorithm) -> Key {
 pub(crate) fn trust(algorithms: &[Algorithm]) -> Trust {
     let keys = vec![Arc::new(KeySet::new(algorithms.iter().copied().map(key).collect()))];
     let requirements = Requirements {
-        issuers: [Box::from("https://issuer.example")].into(),
+        issuers: token::Issuers::new(["https://issuer.example"]).unwrap(),
         audiences: [Box::from("api")].into(),
         ..Requirements::default()
     };

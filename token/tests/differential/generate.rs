@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use token::Algorithm;
 
 use crate::keys::{any_algorithm, pair};
-use crate::model::{AUDIENCE, ISSUER, NOW, Parts, TYP, Wanted};
+use crate::model::{AUDIENCE, ISSUER, NOW, Padding, Parts, TYP, Wanted};
 
 pub(crate) fn space() -> impl Strategy<Value = &'static str> {
     prop_oneof![6 => Just(""), 1 => Just(" "), 1 => Just("\r\n\t")]
@@ -65,6 +65,7 @@ pub(crate) fn header(algorithm: Algorithm) -> impl Strategy<Value = String> {
         20 => quoted(&[pair(algorithm).kid]),
         2 => quoted(&["hmac", "rsa", "p256", "ed25519", "nobody", "", "p256\0"]),
         1 => any_value(),
+        1 => Just("7".to_owned()),
     ];
     let typ = prop_oneof![
         12 => quoted(&[TYP]),
@@ -72,10 +73,23 @@ pub(crate) fn header(algorithm: Algorithm) -> impl Strategy<Value = String> {
         1 => any_value(),
     ];
     let other = (
-        name(&["jku", "jwk", "x5c", "x5u", "b64", "crit", "cty", "foo", r"\u0061lg", "alg", "enc"]),
+        name(&[
+            "jku",
+            "jwk",
+            "x5c",
+            "x5u",
+            "x5t",
+            "b64",
+            "crit",
+            "cty",
+            "foo",
+            r"\u0061lg",
+            "alg",
+            "enc",
+        ]),
         prop_oneof![
             4 => Just("true".to_owned()),
-            4 => quoted(&["https://attacker.example/keys"]),
+            4 => quoted(&["https://attacker.example/keys", "AAAAAAAAAAAAAAAAAAAAAAAAAAA"]),
             1 => any_value(),
             1 => nested(),
         ],
@@ -167,29 +181,38 @@ pub(crate) fn wanted() -> impl Strategy<Value = Wanted> {
     let sometimes = proptest::bool::weighted;
     (
         prop_oneof![Just(0), 0_i64..300],
-        (sometimes(0.3), sometimes(0.3), sometimes(0.3), sometimes(0.3)),
+        (sometimes(0.3), sometimes(0.3), sometimes(0.3), sometimes(0.3), sometimes(0.5)),
         lifetime,
         algorithms,
     )
         .prop_map(
-            |(leeway, (issuer, audience, typ, require_exp), max_lifetime, algorithms)| Wanted {
-                leeway,
-                issuer,
-                audience,
-                typ,
-                require_exp,
-                max_lifetime,
-                algorithms,
+            |(leeway, (issuer, audience, typ, require_exp, padding), max_lifetime, algorithms)| {
+                Wanted {
+                    leeway,
+                    padding,
+                    issuer,
+                    audience,
+                    typ,
+                    require_exp,
+                    max_lifetime,
+                    algorithms,
+                }
             },
         )
 }
 
 pub(crate) fn parts() -> impl Strategy<Value = Parts> {
     any_algorithm().prop_flat_map(|algorithm| {
-        (header(algorithm), payload()).prop_map(move |(header, payload)| Parts {
+        let padding = prop_oneof![
+            12 => Just(Padding::None),
+            1 => Just(Padding::Right),
+            1 => Just(Padding::Wrong),
+        ];
+        (header(algorithm), payload(), padding).prop_map(move |(header, payload, padding)| Parts {
             header,
             payload,
             signed_with: algorithm,
+            padding,
         })
     })
 }

@@ -1,8 +1,9 @@
 //! The model: which result a token must have.
 
+use base64::Engine as _;
 use jsonwebtoken as second;
 use token::base64url::encode;
-use token::{Algorithm, Policy, Reject, Requirements};
+use token::{Algorithm, Issuers, Policy, Reject, Requirements};
 
 use crate::keys::{KEYS, PAIRS, pair};
 use crate::tree::Tree;
@@ -16,10 +17,13 @@ pub(crate) enum Stricter {
     Depth,
     /// `crit` and `b64` are refused here, as no extension is supported; there they are ignored.
     Critical,
-    /// A member that is null has the wrong type here; there it counts as absent.
+    /// `alg` that is null has the wrong type here; there it counts as absent.
     NullMember,
-    /// Here registered claims must have the right types even if no rule uses them.
+    /// Here times must be numbers even if no rule uses them; other claims must have the right types only
+    /// if a rule uses them, there always.
     ClaimTypes,
+    /// Here padding must be correct, and accepted by the policy; there it is never accepted.
+    Padding,
     /// Here the policy requires claims; there none are required.
     Requirements,
     /// Here the kid selects the key; there the caller does.
@@ -32,6 +36,7 @@ pub(crate) enum Stricter {
 #[derive(Debug, Clone)]
 pub(crate) struct Wanted {
     pub(crate) leeway: i64,
+    pub(crate) padding: bool,
     pub(crate) issuer: bool,
     pub(crate) audience: bool,
     pub(crate) typ: bool,
@@ -42,6 +47,7 @@ pub(crate) struct Wanted {
 
 pub(crate) const NOW: i64 = 1_800_000_000;
 pub(crate) const ISSUER: &str = "https://issuer.example";
+const ISSUER_PATTERN: &str = r"~^https://[a-z]+\.example$";
 pub(crate) const AUDIENCE: &str = "api";
 pub(crate) const TYP: &str = "at+jwt";
 
@@ -50,12 +56,16 @@ impl Wanted {
         let one = |wanted: bool, value: &str| -> Box<[Box<str>]> {
             if wanted { [value.into()].into() } else { Box::default() }
         };
+        // Half of the tokens are judged by a name, half by a pattern.
+        let issuer = if self.leeway % 2 == 0 { ISSUER } else { ISSUER_PATTERN };
+        let issuers = Issuers::new(self.issuer.then_some(issuer)).unwrap();
         Policy {
             keys: vec![KEYS.clone()],
             algorithms: self.algorithms.as_ref().map(|list| list.iter().copied().collect()),
             leeway: self.leeway,
+            padding: self.padding,
             requirements: vec![Requirements {
-                issuers: one(self.issuer, ISSUER),
+                issuers,
                 audiences: one(self.audience, AUDIENCE),
                 types: one(self.typ, TYP),
                 require_exp: self.require_exp,
@@ -84,6 +94,9 @@ impl Wanted {
             }
             if why.len() == len { Ok(()) } else { Err(Reject::Malformed) }
         };
+        if parts.padding == Padding::Wrong || (parts.is_padded() && !self.padding) {
+            return Err(Reject::Malformed);
+        }
         let header = Tree::read(parts.header.as_bytes()).ok_or(Reject::Malformed)?;
         strict(&header)?;
         let payload = Tree::read(parts.payload.as_bytes());
@@ -92,7 +105,8 @@ impl Wanted {
             match (name.as_str(), value) {
                 ("crit", _) => why.push(Stricter::Critical),
                 ("b64", value) if *value != Tree::Bool(true) => why.push(Stricter::Critical),
-                ("alg" | "kid" | "typ", Tree::Null) => why.push(Stricter::NullMember),
+                ("alg", Tree::Null) => why.push(Stricter::NullMember),
+                ("kid", Tree::Number(_)) | ("kid" | "typ", Tree::Null) => {}
                 ("alg" | "kid" | "typ", value) if !matches!(value, Tree::Text(_)) => {
                     return Err(Reject::Malformed);
                 }
@@ -111,8 +125,15 @@ impl Wanted {
         // Every alternative has one key of its own kid; P-256 and RSA have one without a kid.
         let right = pair(alg).kid;
         let unnamed = right == "p256" || right == "rsa";
-        let known = PAIRS.iter().any(|pair| Some(pair.kid) == header.text("kid"));
-        match header.text("kid") {
+        // A number is never one of these kids, and no key has a thumbprint.
+        let hint = match header.get("kid") {
+            Some(Tree::Number(_)) => Some("a number"),
+            _ => header.text("kid").filter(|kid| !kid.is_empty()),
+        };
+        let thumbprint = || header.text("x5t").filter(|text| text.len() == 27);
+        let hint = hint.or_else(thumbprint);
+        let known = PAIRS.iter().any(|pair| Some(pair.kid) == hint);
+        match hint {
             Some(kid) if kid != right => {
                 why.push(Stricter::KeyChoice);
                 // The unnamed keys are known ones, but not those that signed.
@@ -147,17 +168,14 @@ impl Wanted {
 
     #[allow(clippy::cast_precision_loss)]
     pub(crate) fn judge_claims(&self, header: &Tree, payload: &Tree) -> Result<(), Reject> {
-        let typed = |names: &[&str], right: fn(&Tree) -> bool| {
-            let wrong = names.iter().any(|name| payload.get(name).is_some_and(|it| !right(it)));
+        let typed = |name: &str, null: bool, right: fn(&Tree) -> bool| {
+            let absent = |it: &Tree| null && *it == Tree::Null;
+            let wrong = payload.get(name).is_some_and(|it| !right(it) && !absent(it));
             if wrong { Err(Reject::Malformed) } else { Ok(()) }
         };
-        typed(&["iss", "sub", "jti"], |it| matches!(it, Tree::Text(_)))?;
-        typed(&["exp", "nbf", "iat"], |it| matches!(it, Tree::Number(_)))?;
-        typed(&["aud"], |it| match it {
-            Tree::Text(_) => true,
-            Tree::Array(items) => items.iter().all(|item| matches!(item, Tree::Text(_))),
-            _ => false,
-        })?;
+        typed("exp", false, |it| matches!(it, Tree::Number(_)))?;
+        typed("nbf", true, |it| matches!(it, Tree::Number(_)))?;
+        typed("iat", true, |it| matches!(it, Tree::Number(_)))?;
         let (now, leeway) = (NOW as f64, self.leeway as f64);
         if payload.number("exp").is_some_and(|exp| exp + leeway <= now) {
             return Err(Reject::Expired);
@@ -180,15 +198,26 @@ impl Wanted {
             }
             None => {}
         }
-        if self.issuer && payload.text("iss") != Some(ISSUER) {
-            return Err(Reject::BadIssuer);
+        if self.issuer {
+            typed("iss", true, |it| matches!(it, Tree::Text(_)))?;
+            if payload.text("iss") != Some(ISSUER) {
+                return Err(Reject::BadIssuer);
+            }
         }
+        if !self.audience {
+            return Ok(());
+        }
+        typed("aud", true, |it| match it {
+            Tree::Text(_) => true,
+            Tree::Array(items) => items.iter().all(|item| matches!(item, Tree::Text(_))),
+            _ => false,
+        })?;
         let is_audience = |it: &Tree| *it == Tree::Text(AUDIENCE.into());
         let named = payload.get("aud").is_some_and(|aud| match aud {
             Tree::Array(items) => items.iter().any(is_audience),
             other => is_audience(other),
         });
-        if self.audience && !named { Err(Reject::BadAudience) } else { Ok(()) }
+        if named { Ok(()) } else { Err(Reject::BadAudience) }
     }
 }
 
@@ -198,13 +227,41 @@ pub(crate) struct Parts {
     pub(crate) header: String,
     pub(crate) payload: String,
     pub(crate) signed_with: Algorithm,
+    pub(crate) padding: Padding,
+}
+
+/// Whether the sections of a token are padded with `=`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Padding {
+    None,
+    /// As RFC 4648 section 3.2 wants it.
+    Right,
+    /// One `=` more than that.
+    Wrong,
+}
+
+impl Padding {
+    fn encode(self, bytes: impl AsRef<[u8]>) -> String {
+        match self {
+            Self::None => encode(bytes),
+            Self::Right => base64::engine::general_purpose::URL_SAFE.encode(bytes),
+            Self::Wrong => base64::engine::general_purpose::URL_SAFE.encode(bytes) + "=",
+        }
+    }
 }
 
 impl Parts {
+    /// Whether a section is padded: `=` occurs nowhere else.
+    pub(crate) fn is_padded(&self) -> bool {
+        self.sign().contains('=')
+    }
+
     pub(crate) fn sign(&self) -> String {
-        let message = format!("{}.{}", encode(&self.header), encode(&self.payload));
+        let encode = |bytes: &[u8]| self.padding.encode(bytes);
+        let message =
+            format!("{}.{}", encode(self.header.as_bytes()), encode(self.payload.as_bytes()));
         let signature = (pair(self.signed_with).sign)(message.as_bytes());
-        format!("{message}.{}", encode(signature))
+        format!("{message}.{}", encode(&signature))
     }
 }
 
