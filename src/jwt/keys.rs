@@ -243,7 +243,7 @@ fn refuse_too_many_nameless(conf: &JwtSettings, set: &KeySet) -> Result {
         let before: usize = known.map(|other| other.count_nameless(algorithm)).sum();
         let here = set.count_nameless(algorithm);
         if here > 0 && before + here > MAX_NAMELESS {
-            return Err(ConfError::mistake(&format!(
+            return Err(ConfError::mistake(format!(
                 "brings more than {MAX_NAMELESS} keys without a kid for {algorithm} to this level, and \
                  no more are tried for a token: give them kids (kid=NAME, or a JWK Set)"
             )));

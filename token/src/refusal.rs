@@ -24,7 +24,11 @@ impl Refusal {
     /// The refusal of a token with this header. The kid in it is not verified: it is a hint for the
     /// log.
     pub(crate) fn of(header: &Document, why: Why) -> Self {
-        let kid = header.root().get("kid").and_then(Value::as_str).map(Into::into);
+        let text = |kid: Value<'_>| match kid.as_number() {
+            Some(number) => Some(number.as_str().into()),
+            None => kid.as_str().filter(|kid| !kid.is_empty()).map(Into::into),
+        };
+        let kid = header.root().get("kid").and_then(text);
         let Why { reason, age, detail } = why;
         Self { reason, kid, age, detail }
     }
