@@ -87,11 +87,27 @@ impl Trust {
         live: impl Fn(usize) -> LiveInputs,
         cache: Option<&Cache>,
     ) -> Result<Verified, Refusal> {
+        self.check_among(token, now, live, cache, None)
+    }
+
+    /// As [`Trust::check_cached`], but of [`Trust::Providers`] only those with one of the numbers `among`
+    /// are asked; all of them if that is `None`. A token of another one is of an unknown issuer.
+    ///
+    /// # Errors
+    /// As [`Trust::check`].
+    pub fn check_among(
+        &self,
+        token: &[u8],
+        now: i64,
+        live: impl Fn(usize) -> LiveInputs,
+        cache: Option<&Cache>,
+        among: Option<&[usize]>,
+    ) -> Result<Verified, Refusal> {
         let policies = match self {
             Self::Keys(policy) => Policies::One(policy),
             Self::Providers(providers, location) => Policies::ByIssuer(providers, location),
         };
-        Judge { policies, live, cache, now }.check(token)
+        Judge { policies, live, cache, now, among }.check(token)
     }
 }
 
@@ -102,7 +118,7 @@ impl Policy {
     /// As [`Trust::check`].
     pub fn check(&self, token: &[u8], now: i64) -> Result<Verified, Refusal> {
         let live = |_| LiveInputs::default();
-        Judge { policies: Policies::One(self), live, cache: None, now }.check(token)
+        Judge { policies: Policies::One(self), live, cache: None, now, among: None }.check(token)
     }
 }
 
@@ -112,6 +128,8 @@ struct Judge<'p, L> {
     live: L,
     cache: Option<&'p Cache>,
     now: i64,
+    /// The numbers of the providers that may be chosen; `None` for all.
+    among: Option<&'p [usize]>,
 }
 
 /// The policies to choose from.
@@ -233,7 +251,9 @@ impl<'p, L: Fn(usize) -> LiveInputs> Judge<'p, L> {
         providers: &'p Providers,
         location: &'p LocationPolicy,
     ) -> Result<Chosen<'p>, Reject> {
+        let is_asked = |number: &usize| self.among.is_none_or(|among| among.contains(number));
         let found = issuer.and_then(|issuer| providers.of_issuer(issuer));
+        let found = found.filter(|(number, _)| is_asked(number));
         let (number, policy) = found.ok_or(Reject::BadIssuer)?;
         Ok(Chosen { number, policy, location: Some(location), live: (self.live)(number) })
     }
