@@ -10,7 +10,7 @@ pub(crate) fn access(request: Request<'_>) -> Phase {
     let configured = (request.location::<LocationConf>(), request.main::<MainConf>());
     let (Some(location), Some(main)) = configured else { return FAILED };
     match access::ask(request, location, main) {
-        None => Phase::Declined,
+        None => declined(request),
         Some(Ok(said)) => answer(request, &said),
         Some(Err(why)) => fail(request, why),
     }
@@ -22,8 +22,11 @@ fn answer(request: Request<'_>, said: &Said) -> Phase {
         log(request, &said.link);
     }
     match said.decision {
-        Decision::Decline => Phase::Declined,
-        Decision::Pass => Phase::Passed,
+        Decision::Decline => declined(request),
+        Decision::Pass => {
+            forget_challenge(request);
+            Phase::Passed
+        }
         Decision::Wait => Phase::Waits,
         Decision::Refuse(Who::Token) => refuse(request, &said.token),
         Decision::Refuse(Who::Link) => refuse(request, &said.link),
@@ -44,9 +47,24 @@ fn log(request: Request<'_>, opinion: &Opinion) {
     }
 }
 
+fn declined(request: Request<'_>) -> Phase {
+    forget_challenge(request);
+    Phase::Declined
+}
+
+/// After an `error_page` to here, takes back the challenge of the location before, unless the page is
+/// sent with the status that the challenge belongs to.
+fn forget_challenge(request: Request<'_>) {
+    if !matches!(request.error_status(), 401 | 403) {
+        request.withdraw_challenge();
+    }
+}
+
 /// Answers with the refusal's status, and with its challenge if it has one.
 fn refuse(request: Request<'_>, opinion: &Opinion) -> Phase {
     let Opinion::Refuses(refusal) = opinion else { return FAILED };
+    // Only one challenge is sent, also if an `error_page` has led from one refusal to another.
+    request.withdraw_challenge();
     if let Some(challenge) = &refusal.challenge
         && request.add_challenge(challenge).is_none()
     {

@@ -54,8 +54,10 @@ directives! {
     c"jwks_file", OR_PROVIDER | NGX_CONF_TAKE1 | NGX_CONF_TAKE2 | NGX_CONF_TAKE3 => jwt jwt::keys::jwks_file;
     c"jwks_request", OR_PROVIDER | NGX_CONF_1MORE => jwt jwt::keys::jwks_request;
     c"jwt_algorithms", OR_PROVIDER | NGX_CONF_1MORE => jwt jwt::directives::jwt_algorithms;
-    c"jwt_token", ANYWHERE | NGX_CONF_1MORE => jwt jwt::directives::jwt_token;
+    c"jwt_token", OR_PROVIDER | NGX_CONF_1MORE => jwt jwt::directives::jwt_token;
+    c"jwt_next", ANYWHERE | NGX_CONF_FLAG => jwt jwt::directives::jwt_next;
     c"jwt_realm", ANYWHERE | NGX_CONF_TAKE1 => jwt jwt::directives::jwt_realm;
+    c"jwt_challenge", ANYWHERE | NGX_CONF_1MORE => jwt jwt::directives::jwt_challenge;
     c"jwt_issuer", OR_PROVIDER | NGX_CONF_1MORE => jwt jwt::directives::jwt_issuer;
     c"jwt_audience", OR_PROVIDER | NGX_CONF_1MORE => jwt jwt::directives::jwt_audience;
     c"jwt_typ", OR_PROVIDER | NGX_CONF_1MORE => jwt jwt::directives::jwt_typ;

@@ -1,6 +1,7 @@
 //! The token check.
 
 mod case;
+mod challenge;
 mod check;
 pub(crate) mod directives;
 mod files;

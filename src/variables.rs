@@ -11,12 +11,14 @@ use crate::link::{EXPIRES, LinkCase, LinkCheck};
 use crate::location::LocationConf;
 use crate::nginx::{Request, Variable};
 
-pub(crate) static VARIABLES: [Variable; 10] = [
+pub(crate) static VARIABLES: [Variable; 12] = [
     Variable::Named(c"jwt_status", jwt_status),
     Variable::Named(c"jwt_reason", jwt_reason),
     Variable::Named(c"jwt_payload", jwt_payload),
     Variable::Named(c"jwt_payload_base64url", jwt_payload_base64url),
     Variable::Named(c"jwt_provider", jwt_provider),
+    Variable::Named(c"jwt_args", jwt_args),
+    Variable::Named(c"jwt_client_thumbprint", jwt_client_thumbprint),
     Variable::Prefix(c"jwt_claim_", jwt_claim),
     Variable::Prefix(c"jwt_header_", jwt_header),
     Variable::Named(c"secure_token_status", secure_token_status),
@@ -66,6 +68,18 @@ fn jwt_payload_base64url(request: Request<'_>) -> Option<Vec<u8>> {
 
 fn jwt_provider(request: Request<'_>) -> Option<Vec<u8>> {
     of_token(request, TokenCase::provider).ok()?
+}
+
+fn jwt_args(request: Request<'_>) -> Option<Vec<u8>> {
+    let args = of_token(request, TokenCase::args).ok()?;
+    Some(args.unwrap_or_else(|| request.query().into()))
+}
+
+/// `$jwt_client_thumbprint`: that of the client's certificate. An nginx without TLS has no such variable
+/// as the certificate, so it is looked for by name.
+fn jwt_client_thumbprint(request: Request<'_>) -> Option<Vec<u8>> {
+    let certificate = request.named_variable(b"ssl_client_raw_cert")?;
+    token::certificate_thumbprint(certificate).map(Into::into)
 }
 
 fn jwt_claim(request: Request<'_>, name: &[u8]) -> Option<Vec<u8>> {

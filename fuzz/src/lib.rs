@@ -17,10 +17,10 @@ use sha2::Sha256;
 use token::credential::{self, Found};
 use token::json::{Document, Number, Value};
 use token::{
-    AlgorithmSet, LocationPolicy, Cache, ClaimPath, ClaimRule, Requirements, Key, KeySet, Link, LinkAlgorithm,
-    LinkPolicy, LinkSecret, Loaded, LiveInputs, MAX_PUBLISHED_KEYS, MAX_TOKEN_LEN, Operator, Policy,
-    Issuers, Providers, Refusal, Reject, Revocation, RevokedList, Trust, Verified, load_keys, load_kids,
-    load_published_keys,
+    AlgorithmSet, Cache, ClaimPath, ClaimRule, Issuers, Key, KeySet, Link, LinkAlgorithm, LinkPolicy,
+    LinkSecret, LiveInputs, Loaded, LocationPolicy, MAX_PUBLISHED_KEYS, MAX_TOKEN_LEN, Operator,
+    Policy, Providers, Refusal, Reject, Requirements, Revocation, RevokedList, Trust, Verified,
+    load_keys, load_kids, load_published_keys,
 };
 
 pub use fetched::answer;
@@ -127,8 +127,9 @@ pub fn token(input: &[u8]) {
     for (trust, answer) in judges.cached.iter().zip([&strict, &provider]) {
         // At the second check the cache knows the token, if the first accepted it.
         for _ in 0..2 {
-            let again = CACHE
-                .with(|cache| trust.check_cached(token, NOW, |_| LiveInputs::default(), Some(cache)));
+            let again = CACHE.with(|cache| {
+                trust.check_cached(token, NOW, |_| LiveInputs::default(), Some(cache))
+            });
             assert_eq!(told(&again), told(answer));
         }
     }
@@ -167,7 +168,12 @@ pub fn token(input: &[u8]) {
         assert!(line.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{line:?}");
         assert!(line.len() < 900, "{line:?}");
         assert!(!refusal.reason.status().is_empty() && !refusal.reason.description().is_empty());
-        drop(token::challenge::bearer(Some(header), refusal.reason, input.len().is_multiple_of(2)));
+        drop(token::challenge::bearer(
+            Some(header),
+            &[("scope", header)],
+            refusal.reason,
+            input.len().is_multiple_of(2),
+        ));
     }
 }
 
@@ -408,9 +414,35 @@ pub fn authorization(input: &[u8]) {
         let scheme = lines[0].get(..7).expect("a scheme");
         assert!(scheme.eq_ignore_ascii_case(b"bearer "));
     }
-    let header = credential::header(lines.iter().map(|line| (name, *line)), name);
+    let header = credential::header(lines.iter().map(|line| (name, *line)), name, None);
     within(header, &lines);
     assert!(header != Found::One(b"") && (lines.len() == 1 || header == Found::Unusable));
+    let basic = credential::basic(lines.iter().copied());
+    within(basic, &lines);
+    // A line has one scheme, and a custom one is read by the same rule.
+    assert!(!matches!((bearer, basic), (Found::One(_), Found::One(_))));
+    assert_eq!(credential::of_scheme(lines.iter().copied(), b"bEARER"), bearer);
+    if let Found::One(text) = basic
+        && let Some(password) = credential::password(text)
+    {
+        assert!(password.len() < text.len() && !password.iter().any(u8::is_ascii_control));
+    }
+    if let Some(scheme) =
+        lines[0].split(|byte| *byte == b' ').next().filter(|it| credential::is_token(it))
+    {
+        let named = lines.iter().map(|line| (name, *line));
+        let custom = credential::header(named, name, Some(scheme));
+        within(custom, &lines);
+        assert_ne!(custom, Found::One(b""));
+        assert_eq!(custom, credential::of_scheme(lines.iter().copied(), scheme));
+    }
+    if let Some(rest) = credential::without_arguments(query, [name].into_iter()) {
+        assert!(rest.len() < query.len() || query.is_empty());
+        assert_eq!(credential::argument(&rest, name), Found::Absent);
+        assert_eq!(credential::without_arguments(&rest, [name].into_iter()), None);
+    } else {
+        assert_eq!(credential::argument(query, name), Found::Absent);
+    }
     let cookie = credential::cookie(lines.iter().copied(), name);
     within(cookie, &lines);
     assert_ne!(cookie, Found::One(b""));

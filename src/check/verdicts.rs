@@ -166,7 +166,7 @@ impl<C, V: Verdict> Verdicts<C, V> {
     }
 
     /// The last verdict of the access phase whose check was not switched off.
-    fn last(&self) -> Result<Option<V>, NoVerdict> {
+    pub(crate) fn last(&self) -> Result<Option<V>, NoVerdict> {
         self.last.try_borrow().map(|verdict| verdict.clone()).map_err(|_| NoVerdict::Circular)
     }
 

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use token::schedule::Terms;
 use token::{KeySet, LivePolicy, Revocation, Trust};
 
+use super::challenge::Challenge;
 use super::rules::Rule;
-use super::sources::TokenSource;
+use super::sources::{AskedSource, TokenSource};
 use crate::check::SwitchValue;
 use crate::live::Watched;
 use crate::nginx::{ComplexValue, Zone};
@@ -23,8 +24,11 @@ pub(crate) struct JwtCheck {
     /// The location's own rules, applied after those of the provider.
     pub(super) rules: Rc<[Rc<Rule>]>,
     /// Where a token is looked for. The first source that has one counts.
-    pub(super) sources: Rc<[TokenSource]>,
+    pub(super) sources: Rc<[AskedSource]>,
+    /// Whether a token that is none of any provider's leads to the next source (`jwt_next`).
+    pub(super) next: bool,
     pub(super) realm: Option<ComplexValue>,
+    pub(super) challenge: Option<Challenge>,
     /// Whether keys depend on variables.
     pub(super) keys_on_variables: bool,
 }
@@ -33,7 +37,7 @@ impl JwtCheck {
     /// Whether the verdict on a token, without rules, depends on variables.
     pub(super) fn depends_on_variables(&self) -> bool {
         self.switch.depends_on_variables()
-            || self.sources.iter().any(|source| matches!(source, TokenSource::Value(_)))
+            || self.sources.iter().any(|one| matches!(*one.source, TokenSource::Value(_)))
             || self.keys_on_variables
     }
 }

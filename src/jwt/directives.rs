@@ -5,11 +5,12 @@ use std::rc::Rc;
 
 use token::{Algorithm, ClaimPath, Issuers};
 
+use super::challenge;
 use super::http_level::HttpLevel;
 use super::rules::{self, text};
 use super::settings::JwtSettings;
 use super::show::NamedClaim;
-use super::sources::TokenSource;
+use super::sources;
 use crate::check::{Mode, Severity, Status, Switch, SwitchValue, flag, once, switch};
 use crate::nginx::{ConfError, Result, Setting, seconds, size, variables};
 
@@ -33,10 +34,21 @@ pub(crate) fn jwt(conf: &mut JwtSettings, http: &HttpLevel, setting: &mut Settin
         Some(name) if !name.is_empty() => Ok(name.into()),
         _ => Err(ConfError::parameter(word)),
     };
-    let names = setting.values().skip(1).map(provider).collect::<Result<_>>()?;
+    let names = setting.values().skip(1).map(provider).collect::<Result<Vec<Box<[u8]>>>>()?;
+    let twice =
+        names.iter().enumerate().find(|(at, name)| names.iter().take(*at).any(|one| one == *name));
+    if let Some((_, name)) = twice {
+        return Err(ConfError::mistake(format!(
+            "names provider \"{}\" twice",
+            name.escape_ascii()
+        )));
+    }
+    if !names.is_empty() && matches!(value, SwitchValue::Fixed(Mode::Off)) {
+        setting.warn("\"provider=\" has no effect where the check is off");
+    }
     let position = setting.position().into();
     once(&mut conf.base.switch, Switch { name: "jwt", value, position })?;
-    conf.providers = http.providers.list(names);
+    conf.providers = http.providers.list(names.into());
     Ok(())
 }
 
@@ -61,10 +73,19 @@ pub(crate) fn jwt_token(
     _: &HttpLevel,
     setting: &mut Setting<'_>,
 ) -> Result {
-    let sources = (1..=setting.values().count())
-        .map(|at| TokenSource::read(setting, at))
-        .collect::<Result<_>>()?;
-    once(&mut conf.sources, sources)
+    once(&mut conf.sources, sources::read(setting)?)
+}
+
+pub(crate) fn jwt_next(conf: &mut JwtSettings, _: &HttpLevel, setting: &mut Setting<'_>) -> Result {
+    once(&mut conf.next, flag(setting)?)
+}
+
+pub(crate) fn jwt_challenge(
+    conf: &mut JwtSettings,
+    _: &HttpLevel,
+    setting: &mut Setting<'_>,
+) -> Result {
+    once(&mut conf.challenge, challenge::read(setting)?)
 }
 
 pub(crate) fn jwt_realm(
@@ -227,9 +248,9 @@ pub(crate) fn auth_jwt(conf: &mut JwtSettings, _: &HttpLevel, setting: &mut Sett
             .strip_prefix(b"token=")
             .filter(|token| token.contains(&b'$'))
             .ok_or_else(|| ConfError::parameter(parameter))?;
-        let source = TokenSource::Value(setting.compile(token)?);
+        let source = sources::value(setting.compile(token)?);
         if !off {
-            once(&mut conf.sources, Rc::new([source]))?;
+            once(&mut conf.sources, source)?;
         }
     }
     if off { Ok(()) } else { once(&mut conf.realm, setting.compile(setting.first())?) }
@@ -268,7 +289,7 @@ fn texts(setting: &Setting<'_>) -> Result<Box<[Box<str>]>> {
 
 /// Adds a `jwt_provider` whose block has been read into `settings`.
 pub(crate) fn jwt_provider(http: &HttpLevel, name: Box<[u8]>, settings: JwtSettings) -> Result {
-    http.providers.add(name, settings.policy)
+    http.providers.add(name, settings.policy, settings.sources)
 }
 
 /// `Err` if there already is a `jwt_provider` of this name.

@@ -29,9 +29,13 @@ struct Known {
     judgements: VecDeque<Judgement>,
 }
 
+/// A token, and the numbers of the providers that may have issued it; `None` for all of the check.
+pub(super) type Sought<'t> = (&'t [u8], Option<&'t [usize]>);
+
 struct Judgement {
     /// Kept alive, so that no other check can get the same address.
     check: Rc<JwtCheck>,
+    among: Option<Box<[usize]>>,
     time: i64,
     /// The policy that was used, which depends only on the token; `None` if no policy was used.
     in_force: Option<InForce>,
@@ -47,11 +51,13 @@ impl FoundTokens {
     pub(super) fn find(
         &self,
         check: &Rc<JwtCheck>,
-        token: &[u8],
+        (token, among): Sought<'_>,
         time: i64,
         in_force: impl FnOnce(usize) -> LiveInputs,
     ) -> Option<Result<Verified, Refusal>> {
-        let by_check = |one: &&Judgement| Rc::ptr_eq(&one.check, check) && one.time == time;
+        let by_check = |one: &&Judgement| {
+            Rc::ptr_eq(&one.check, check) && one.time == time && one.among.as_deref() == among
+        };
         let is_it = |known: &&Known| *known.token == *token;
         let tokens = self.0.try_borrow().ok()?;
         let first = tokens.iter().find(is_it)?.judgements.iter().find(by_check)?;
@@ -70,7 +76,7 @@ impl FoundTokens {
     pub(super) fn note(
         &self,
         check: &Rc<JwtCheck>,
-        token: &[u8],
+        (token, among): Sought<'_>,
         time: i64,
         in_force: Option<InForce>,
         found: &mut Result<Verified, Refusal>,
@@ -92,7 +98,8 @@ impl FoundTokens {
             judgements.pop_front();
         }
         let (check, found) = (Rc::clone(check), found.clone());
-        judgements.push_back(Judgement { check, time, in_force, found });
+        let among = among.map(Into::into);
+        judgements.push_back(Judgement { check, among, time, in_force, found });
     }
 }
 

@@ -10,6 +10,7 @@ use token::{KeySet, LiveInputs, LivePolicy, Refusal, Reject, Revocation, Verifie
 
 use super::case::TokenCase;
 use super::check::{JwtCheck, KeyFile, KeyRequest, KeySource, LocationLists, PolicySources};
+use super::found::Sought;
 use crate::check::NoVerdict;
 use crate::live::{Fetching, Source, Watched};
 use crate::nginx::{ComplexValue, Request};
@@ -36,18 +37,32 @@ impl Lookup {
     }
 }
 
+/// The result for one token.
+pub(super) struct Tried {
+    pub(super) token: Result<Verified, Refusal>,
+    /// Whether the token was refused before anybody's keys were looked for: it is not one of those that
+    /// are expected here.
+    pub(super) is_foreign: bool,
+}
+
 impl TokenCase<'_> {
-    /// Verifies a token: form, signature, registered claims. [`NoVerdict::Pending`] if the result
-    /// depends on keys that are being fetched.
+    /// Verifies a token of one of the providers with the numbers `among`: form, signature, registered
+    /// claims. [`NoVerdict::Pending`] if the result depends on keys that are being fetched.
     pub(super) fn verify(
         self,
         check: &Rc<JwtCheck>,
         token: &[u8],
-    ) -> Result<Result<Verified, Refusal>, NoVerdict> {
+        among: Option<&[usize]>,
+    ) -> Result<Tried, NoVerdict> {
         let lookup = Lookup::default();
-        let judged = self.verify_now(check, token, &lookup);
+        let judged = self.verify_now(check, (token, among), &lookup);
         let judged = self.for_want_of_keys(check, judged, &lookup);
-        if lookup.failed.get() { Err(NoVerdict::Value) } else { judged }
+        if lookup.failed.get() {
+            return Err(NoVerdict::Value);
+        }
+        let token = judged?;
+        let is_foreign = lookup.policy.get().is_none() && token.is_err();
+        Ok(Tried { token, is_foreign })
     }
 
     /// What follows if a token was refused and its key may be missing.
@@ -85,12 +100,13 @@ impl TokenCase<'_> {
     fn verify_now(
         self,
         check: &Rc<JwtCheck>,
-        token: &[u8],
+        sought: Sought<'_>,
         lookup: &Lookup,
     ) -> Result<Verified, Refusal> {
+        let (token, among) = sought;
         let time = self.case.time();
         let in_force = |policy| self.in_force(check, policy, lookup);
-        if let Some(found) = self.kept.found.find(check, token, time, in_force) {
+        if let Some(found) = self.kept.found.find(check, sought, time, in_force) {
             return found;
         }
         let used = RefCell::new(None);
@@ -99,10 +115,10 @@ impl TokenCase<'_> {
             used.replace(Some((policy, inputs.clone())));
             inputs
         };
-        let mut found = check.trust.check_cached(token, time, in_force, self.http.cache());
+        let mut found = check.trust.check_among(token, time, in_force, self.http.cache(), among);
         // The worker's cache has this result; the request need not keep it, too.
         if !found.as_ref().is_ok_and(|verified| verified.cached) {
-            self.kept.found.note(check, token, time, used.into_inner(), &mut found);
+            self.kept.found.note(check, sought, time, used.into_inner(), &mut found);
         }
         found
     }

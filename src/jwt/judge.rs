@@ -3,13 +3,14 @@
 use std::fmt::{self, Display};
 use std::rc::Rc;
 
-use token::credential::Found;
-use token::{Refusal as BadToken, Reject, Verified, challenge};
+use token::{Refusal as BadToken, Reject, Verified};
 
 use super::case::TokenCase;
+use super::challenge::challenge;
 use super::check::JwtCheck;
+use super::in_force::Tried;
 use super::rules::Rule;
-use super::sources::find_token;
+use super::sources::AskedSource;
 use super::verdict::{ByRules, JwtVerdict, Kept};
 use crate::check::{Mode, NoVerdict, Opinion, Refusal, Status, Want};
 
@@ -86,13 +87,9 @@ impl TokenCase<'_> {
         if verdict.mode == Mode::Permissive {
             return Ok(Opinion::LetsThrough(refusal(None)));
         }
-        if !status.has_challenge() {
-            return Ok(Opinion::Refuses(refusal(None)));
-        }
-        let evaluate = |realm| self.case.request.evaluate(realm).ok_or(NoVerdict::Value);
-        let realm = check.realm.as_ref().map(evaluate).transpose()?;
-        let challenge = challenge::bearer(realm, reason, status == Status::FORBIDDEN);
-        Ok(Opinion::Refuses(refusal(Some(challenge))))
+        let (named, realm) = (check.challenge.as_ref(), check.realm.as_ref());
+        let challenge = challenge(self.case.request, named, realm, reason, status)?;
+        Ok(Opinion::Refuses(refusal(challenge)))
     }
 
     /// The verdict of `check` on the token.
@@ -102,20 +99,37 @@ impl TokenCase<'_> {
             let mode = check.switch.mode(case.request, "jwt", &MODES)?;
             let token = match mode {
                 Mode::Off => Err(Reject::Missing.into()),
-                _ => match find_token(case.request, &check.sources)? {
-                    Found::Absent => Err(Reject::Missing.into()),
-                    Found::Unusable => Err(Reject::Malformed.into()),
-                    Found::One(token) => self.verify(check, token)?,
-                },
+                _ => self.judge_sources(check)?,
             };
             let policy = token.as_ref().ok().and_then(|token| check.policies.get(token.provider));
             let provider = policy.and_then(|policy| policy.provider.clone());
             let rules = Rc::clone(&check.rules);
+            let sources = Rc::clone(&check.sources);
             let (number, by_rules) = (kept.number(), ByRules::Unknown);
-            Ok(JwtVerdict { number, mode, token, provider, rules, by_rules })
+            Ok(JwtVerdict { number, mode, token, provider, rules, sources, by_rules })
         };
         let judge = || case.attempt(judge);
         kept.verdicts.verdict(case.judging, check, case.place(), want, judge)
+    }
+
+    /// Judges the token of the first source that has one. With `jwt_next`, one that is none of any
+    /// provider's leads to the next source; if no other source has a token, its refusal counts.
+    fn judge_sources(self, check: &Rc<JwtCheck>) -> Result<Result<Verified, BadToken>, NoVerdict> {
+        let mut first = None;
+        for AskedSource { source, providers } in &*check.sources {
+            let tried = match source.find(self.case.request)? {
+                None => continue,
+                Some(Err(reject)) => Tried { token: Err(reject.into()), is_foreign: true },
+                Some(Ok(token)) => self.verify(check, &token, providers.as_deref())?,
+            };
+            match tried.token {
+                Err(bad) if check.next && tried.is_foreign => {
+                    first.get_or_insert(bad);
+                }
+                token => return Ok(token),
+            }
+        }
+        Ok(Err(first.unwrap_or_else(|| Reject::Missing.into())))
     }
 
     /// Applies the rules to a verified token, the provider's before the location's. Returns the first

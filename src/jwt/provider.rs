@@ -7,12 +7,14 @@ use std::sync::Arc;
 
 use super::check::{PolicySources, Provider};
 use super::policy::PolicySettings;
+use super::sources::Sources;
 use crate::nginx::{ConfError, Result};
 
 /// A provider's block, after it was read.
 pub(super) struct Block {
     provider: Rc<Provider>,
     settings: PolicySettings,
+    sources: Option<Sources>,
 }
 
 /// All providers, and the lists of providers that directives name.
@@ -38,6 +40,8 @@ pub(super) struct Listed {
     pub(super) policies: Arc<token::Providers>,
     /// What the module adds to each policy, by the policy's number.
     pub(super) live: Rc<[PolicySources]>,
+    /// Where the tokens of each provider are looked for, if it says so itself, by the policy's number.
+    pub(super) sources: Vec<Option<Sources>>,
     pub(super) keys_on_variables: bool,
 }
 
@@ -51,7 +55,12 @@ impl Providers {
     }
 
     /// Adds a provider after its block has been read.
-    pub(super) fn add(&self, name: Box<[u8]>, settings: PolicySettings) -> Result {
+    pub(super) fn add(
+        &self,
+        name: Box<[u8]>,
+        settings: PolicySettings,
+        sources: Option<Sources>,
+    ) -> Result {
         if settings.issuers.is_none() {
             let what = "has no jwt_issuer, by which its tokens are known";
             return Err(ConfError::mistake(what));
@@ -60,7 +69,7 @@ impl Providers {
             return Err(ConfError::mistake("has no keys"));
         }
         let provider = Rc::new(Provider { name: name.clone(), rules: settings.rules() });
-        self.by_name.borrow_mut().insert(name, Block { provider, settings });
+        self.by_name.borrow_mut().insert(name, Block { provider, settings, sources });
         Ok(())
     }
 
@@ -90,6 +99,7 @@ impl ProviderList {
 impl Listed {
     fn new(names: &[Box<[u8]>], blocks: &HashMap<Box<[u8]>, Block>) -> Result<Self, String> {
         let (mut policies, mut live) = (token::Providers::default(), Vec::new());
+        let mut sources = Vec::new();
         for name in names {
             let block = blocks.get(name).ok_or_else(|| {
                 let name = name.escape_ascii();
@@ -101,8 +111,9 @@ impl Listed {
                 )
             })?;
             live.push(block.settings.policy_sources(Some(Rc::clone(&block.provider))));
+            sources.push(block.sources.clone());
         }
         let keys_on_variables = live.iter().any(|one| one.live.keys_depend_on_variables());
-        Ok(Self { policies: Arc::new(policies), live: live.into(), keys_on_variables })
+        Ok(Self { policies: Arc::new(policies), live: live.into(), sources, keys_on_variables })
     }
 }

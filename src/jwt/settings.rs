@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use token::{LocationPolicy, Trust};
 
+use super::challenge::Challenge;
 use super::check::{JwtCheck, LocationLists};
 use super::http_level::HttpLevel;
 use super::policy::{Keys, PolicySettings};
 use super::provider::ProviderList;
-use super::sources::TokenSource;
+use super::sources::{self, Sources};
 use crate::check::{Base, Lack, MergeError, Mode, Settings, Switch, SwitchValue, inherit};
 use crate::nginx::ComplexValue;
 
@@ -20,8 +21,11 @@ pub(crate) struct JwtSettings {
     /// The providers that the switch names with `provider=`; inherited with the switch.
     pub(super) providers: Option<Rc<ProviderList>>,
     pub(super) policy: PolicySettings,
-    pub(super) sources: Option<Rc<[TokenSource]>>,
+    pub(super) sources: Option<Sources>,
+    /// `jwt_next`.
+    pub(super) next: Option<bool>,
     pub(super) realm: Option<ComplexValue>,
+    pub(super) challenge: Option<Challenge>,
     /// Whether the level has `auth_jwt`. Without `token=` that means the bearer token, even if the
     /// level above says otherwise.
     pub(super) auth_jwt: bool,
@@ -52,9 +56,9 @@ impl Settings for JwtSettings {
         let own_switch = self.base.switch.is_some();
         let own_keys = self.policy.keys.is_some();
         // No `..`, so the compiler demands each field.
-        let Self { base, providers, policy, sources, realm, auth_jwt } = self;
+        let Self { base, providers, policy, sources, next, realm, challenge, auth_jwt } = self;
         if *auth_jwt && sources.is_none() {
-            *sources = Some(Rc::new([TokenSource::Bearer]));
+            *sources = Some(sources::bearer());
         }
         if !own_switch && !own_keys {
             providers.clone_from(&parent.providers);
@@ -63,7 +67,9 @@ impl Settings for JwtSettings {
         let named = base.inherit(&parent.base)
             | policy.inherit(&parent.policy)
             | inherit(sources, &parent.sources)
-            | inherit(realm, &parent.realm);
+            | inherit(next, &parent.next)
+            | inherit(realm, &parent.realm)
+            | inherit(challenge, &parent.challenge);
         if own_switch && providers.is_some() {
             policy.keys = None;
         }
@@ -90,8 +96,10 @@ impl Settings for JwtSettings {
             policies: Rc::new([policy]),
             lists: LocationLists::default(),
             rules: self.policy.rules(),
-            sources: self.sources(),
+            sources: sources::for_all(&self.sources()),
+            next: self.next.unwrap_or(false),
             realm: self.realm,
+            challenge: self.challenge.clone(),
         }))
     }
 
@@ -115,8 +123,8 @@ impl Settings for JwtSettings {
 }
 
 impl JwtSettings {
-    fn sources(&self) -> Rc<[TokenSource]> {
-        self.sources.clone().unwrap_or_else(|| Rc::new([TokenSource::Bearer]))
+    fn sources(&self) -> Sources {
+        self.sources.clone().unwrap_or_else(sources::bearer)
     }
 
     /// The check with the providers of `list`. A token must satisfy both the provider and the location.
@@ -142,8 +150,10 @@ impl JwtSettings {
             policies: Rc::clone(&listed.live),
             lists: LocationLists { revoked, ..LocationLists::default() },
             rules: self.policy.rules(),
-            sources: self.sources(),
+            sources: sources::for_each(&listed.sources, &self.sources()),
+            next: self.next.unwrap_or(false),
             realm: self.realm,
+            challenge: self.challenge.clone(),
             keys_on_variables: listed.keys_on_variables,
         })
     }

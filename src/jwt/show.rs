@@ -11,6 +11,7 @@ use token::{ClaimPath, Verified, base64url};
 use super::case::TokenCase;
 use super::check::JwtCheck;
 use super::judge::Why;
+use super::sources::without_tokens;
 use super::verdict::{ByRules, JwtVerdict};
 use crate::check::{NoVerdict, Want};
 
@@ -58,6 +59,15 @@ impl TokenCase<'_> {
     pub(crate) fn reason(self, check: Option<&Rc<JwtCheck>>) -> Result<Option<Vec<u8>>, NoVerdict> {
         let Some(verdict) = self.shown(check)? else { return Ok(None) };
         Ok(self.why(&verdict)?.map(|why| why.sentence().into_bytes()))
+    }
+
+    /// `$jwt_args`: the query without the arguments that are sources of tokens, here or where the request
+    /// was judged last. `None` if it has none of them.
+    pub(crate) fn args(self, check: Option<&Rc<JwtCheck>>) -> Result<Option<Vec<u8>>, NoVerdict> {
+        let last = self.kept.verdicts.last()?;
+        let here = check.map(|check| &*check.sources).unwrap_or_default();
+        let before = last.as_ref().map(|verdict| &*verdict.sources).unwrap_or_default();
+        Ok(without_tokens(self.case.request.query(), here.iter().chain(before)))
     }
 
     /// `$jwt_provider`: the name of the `jwt_provider` that the token is from.

@@ -8,6 +8,7 @@ use token::{KeySet, Refusal, Verified};
 use super::check::{JwtCheck, Provider};
 use super::found::FoundTokens;
 use super::rules::Rule;
+use super::sources::AskedSource;
 use crate::check::{Mode, NoVerdict, Verdict, Verdicts};
 use crate::live::Wait;
 
@@ -23,6 +24,8 @@ pub(super) struct JwtVerdict {
     pub(super) provider: Option<Rc<Provider>>,
     /// The rules of the check that gave the verdict. They apply after the provider's.
     pub(super) rules: Rc<[Rc<Rule>]>,
+    /// Where that check looks for tokens.
+    pub(super) sources: Rc<[AskedSource]>,
     /// The result of the rules, after they were evaluated. This comes after the token is verified,
     /// since the rules' values may hold variables that show its claims.
     pub(super) by_rules: ByRules,

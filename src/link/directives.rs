@@ -25,6 +25,15 @@ pub(crate) fn secure_token(conf: &mut LinkSettings, setting: &mut Setting<'_>) -
 
 pub(crate) fn secure_token_secret(conf: &mut LinkSettings, setting: &mut Setting<'_>) -> Result {
     conf.base.asked.note("secure_token_secret", setting, Severity::Error);
+    // Only if it is nothing but a variable's name: other secrets may hold a "$", too.
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    let is_variable = |secret: &[u8]| match secret {
+        [b'$', name @ ..] => name.len() > 1 && name.iter().all(is_name),
+        _ => false,
+    };
+    if let Some(at) = setting.values().position(is_variable) {
+        setting.warn(&format!("number {} is a text: variables have no meaning here", at + 1));
+    }
     let secret = |(i, secret): (usize, &[u8])| {
         LinkSecret::new(secret)
             .ok_or_else(|| ConfError::mistake(format!("has an empty secret (number {})", i + 1)))
@@ -74,6 +83,11 @@ pub(crate) fn secure_token_args(conf: &mut LinkSettings, setting: &mut Setting<'
             expires,
             "must be two different names (case, encoding and \".\" for \"_\" make no difference)",
         ));
+    }
+    let has_variable = |name: &&[u8]| variables(name).any(|one| !one.is_empty());
+    if let Some(name) = setting.values().find(has_variable) {
+        let name = String::from_utf8_lossy(name);
+        setting.warn(&format!("\"{name}\" is a text: variables have no meaning here"));
     }
     let args = LinkArgs { signature: signature.into(), expires: expires.into() };
     once(&mut conf.args, Rc::new(args))

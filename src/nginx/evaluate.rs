@@ -1,12 +1,15 @@
 //! Values of variables for a request, and texts that the module's variables show.
 
-use ngx::ffi::{ngx_http_get_flushed_variable, ngx_http_variable_t, ngx_str_t, ngx_uint_t};
+use ngx::ffi::{
+    ngx_hash_key, ngx_http_get_flushed_variable, ngx_http_get_variable, ngx_http_variable_t,
+    ngx_str_t, ngx_uint_t,
+};
 
 use super::captures::Captures;
 use super::conf::core_main;
 use super::kept::forget;
 use super::request::Request;
-use super::string::bytes;
+use super::string::{bytes, string};
 use super::value::{ComplexValue, Part, ValuePart};
 
 /// A text is long from `LONG` bytes on. The last `SHOWN` long texts are remembered.
@@ -52,6 +55,20 @@ impl<'r> Request<'r> {
             };
             let len = if value.not_found() == 0 { value.len() as usize } else { 0 };
             Some(bytes(ngx_str_t { len, data: value.data }))
+        }
+    }
+
+    /// The value of the variable called `name`, which must be in lower case; `None` if there is no such
+    /// variable or it has no value. Not for variables that evaluate patterns: captures may change.
+    pub(crate) fn named_variable(self, name: &'static [u8]) -> Option<&'r [u8]> {
+        self.note_values();
+        let mut name = string(name);
+        // SAFETY: nginx reads the name during the call. The bytes of a value live as in `variable`.
+        unsafe {
+            let key = ngx_hash_key(name.data, name.len);
+            let value = ngx_http_get_variable(self.raw(), &raw mut name, key).as_ref()?;
+            let (len, data) = (value.len() as usize, value.data);
+            (value.not_found() == 0).then(|| bytes(ngx_str_t { len, data }))
         }
     }
 

@@ -16,7 +16,7 @@ use super::event;
 use super::flags;
 use super::headers::header_list;
 use super::server::Server;
-use super::string::bytes;
+use super::string::{bytes, string};
 
 /// The place of a request: how many redirects and rewrites it has had, and the addresses of its path
 /// and query. Every change of path or query changes these addresses.
@@ -29,6 +29,10 @@ pub(crate) struct Place {
     pub(crate) uri: *const [u8],
     pub(crate) args: *const [u8],
 }
+
+/// The name of the header with the challenge. Its address tells the module's own lines from those of
+/// others.
+static CHALLENGE: &[u8] = b"WWW-Authenticate";
 
 /// A request, for the time of one call from nginx.
 #[derive(Clone, Copy)]
@@ -217,6 +221,40 @@ impl<'r> Request<'r> {
         unsafe { (*self.raw()).access_code = ngx_uint_t::from(status) };
     }
 
+    /// The status of the error that the answer has so far, whatever page it gets; 0 if it has none.
+    pub(crate) fn error_status(self) -> usize {
+        // SAFETY: the request is valid.
+        unsafe { (*self.raw()).err_status }
+    }
+
+    /// Takes back the challenge that [`Request::add_challenge`] has added, if there is one: nginx keeps it
+    /// over internal redirects. Challenges of others stay.
+    pub(crate) fn withdraw_challenge(self) {
+        // SAFETY: the output headers are valid: the parts of a list are valid, `next` of the last one is
+        // null, and each has `nelts` elements. A line with the hash 0 is not sent.
+        unsafe {
+            let headers = &raw mut (*self.raw()).headers_out;
+            let last = (*headers).www_authenticate;
+            if last.is_null() {
+                return;
+            }
+            let is_ours =
+                |line: *mut ngx_table_elt_t| ptr::eq((*line).key.data, CHALLENGE.as_ptr());
+            let mut part = &raw mut (*headers).headers.part;
+            while !part.is_null() {
+                let lines = (*part).elts.cast::<ngx_table_elt_t>();
+                (0..(*part).nelts)
+                    .map(|at| lines.add(at))
+                    .filter(|line| is_ours(*line))
+                    .for_each(|line| (*line).hash = 0);
+                part = (*part).next;
+            }
+            if is_ours(last) {
+                (*headers).www_authenticate = ptr::null_mut();
+            }
+        }
+    }
+
     /// Adds `WWW-Authenticate` where `satisfy any` can find and remove it.
     pub(crate) fn add_challenge(self, value: &[u8]) -> Option<()> {
         let value = self.copy(value)?;
@@ -230,7 +268,7 @@ impl<'r> Request<'r> {
             }
             line.write_bytes(0, 1);
             (*line).hash = 1;
-            (*line).key = ngx::ngx_string!("WWW-Authenticate");
+            (*line).key = string(CHALLENGE);
             (*line).value = value;
             (*headers).www_authenticate = line;
         }

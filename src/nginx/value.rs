@@ -59,6 +59,13 @@ impl ComplexValue {
     }
 }
 
+/// Two values are the same if they consist of the same parts.
+impl PartialEq for ComplexValue {
+    fn eq(&self, other: &Self) -> bool {
+        self.parts() == other.parts()
+    }
+}
+
 /// The names of the variables in a value, written as `$name` or `${name}`.
 pub(crate) fn variables(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     split(value).into_iter().filter_map(|part| match part {

@@ -7,14 +7,16 @@
 //! in the spelling that all programs understand.
 
 mod argument;
+mod basic;
 mod cookie;
 mod found;
 mod header;
 mod pairs;
 mod spelling;
 
-pub use argument::{argument, single_argument};
+pub use argument::{argument, single_argument, without_arguments};
+pub use basic::{basic, password};
 pub use cookie::cookie;
 pub use found::Found;
-pub use header::{bearer, header};
-pub use spelling::{is_header_spelling, is_spelling};
+pub use header::{bearer, header, of_scheme};
+pub use spelling::{is_header_spelling, is_spelling, is_token};

@@ -13,7 +13,7 @@
 //! 5. What it is judged by: `rules`, `issuers`, `revoked`, `policy` (as configured), `effective` (the
 //!    policy for one token), `providers` (one policy for each issuer).
 //! 6. The judgement: `cache`, `trust`. For links: `signed_url`.
-//! 7. `challenge`: the refusal as a header.
+//! 7. `challenge`: the refusal as a header. `thumbprint`: that of a client's certificate.
 #![forbid(unsafe_code)]
 
 mod alg;
@@ -53,6 +53,7 @@ mod signed_url;
 mod trust;
 
 pub mod challenge;
+mod thumbprint;
 
 pub use alg::{Algorithm, AlgorithmSet, Curve};
 pub use cache::Cache;
@@ -72,4 +73,5 @@ pub use reject::Reject;
 pub use revoked::{ListError, Revocation, RevokedList};
 pub use rules::{ClaimPath, ClaimRule, Operator, RuleError};
 pub use signed_url::{Link, LinkAlgorithm, LinkPolicy, LinkSecret};
+pub use thumbprint::certificate_thumbprint;
 pub use trust::{Trust, Verified};

@@ -85,11 +85,27 @@ impl Trust {
         live: impl Fn(usize) -> LiveInputs,
         cache: Option<&Cache>,
     ) -> Result<Verified, Refusal> {
+        self.check_among(token, now, live, cache, None)
+    }
+
+    /// As [`Trust::check_cached`], but of [`Trust::Providers`] only those with one of the numbers `among`
+    /// are asked; all of them if that is `None`. A token of another one is of an unknown issuer.
+    ///
+    /// # Errors
+    /// As [`Trust::check`].
+    pub fn check_among(
+        &self,
+        token: &[u8],
+        now: i64,
+        live: impl Fn(usize) -> LiveInputs,
+        cache: Option<&Cache>,
+        among: Option<&[usize]>,
+    ) -> Result<Verified, Refusal> {
         let policies = match self {
             Self::Keys(policy) => Policies::One(policy),
             Self::Providers(providers, location) => Policies::ByIssuer(providers, location),
         };
-        Judge { policies, live, cache, now }.check(token)
+        Judge { policies, live, cache, now, among }.check(token)
     }
 }
 
@@ -100,7 +116,7 @@ impl Policy {
     /// As [`Trust::check`].
     pub fn check(&self, token: &[u8], now: i64) -> Result<Verified, Refusal> {
         let live = |_| LiveInputs::default();
-        Judge { policies: Policies::One(self), live, cache: None, now }.check(token)
+        Judge { policies: Policies::One(self), live, cache: None, now, among: None }.check(token)
     }
 }
 
@@ -110,6 +126,8 @@ struct Judge<'p, L> {
     live: L,
     cache: Option<&'p Cache>,
     now: i64,
+    /// The numbers of the providers that may be chosen; `None` for all.
+    among: Option<&'p [usize]>,
 }
 
 /// The policies to choose from.
@@ -244,7 +262,8 @@ impl<'p, L: Fn(usize) -> LiveInputs> Judge<'p, L> {
     ) -> Result<Chosen<'p>, Why> {
         let bad_issuer = |detail| move || Why::new(Reject::BadIssuer, detail);
         let issuer = issuer.ok_or_else(bad_issuer("iss is missing"))?;
-        let found = providers.of_issuer(issuer);
+        let is_asked = |number: &usize| self.among.is_none_or(|among| among.contains(number));
+        let found = providers.of_issuer(issuer).filter(|(number, _)| is_asked(number));
         let (number, policy) = found.ok_or_else(bad_issuer("no provider has the token's iss"))?;
         Ok(Chosen { number, policy, location: Some(location), live: (self.live)(number) })
     }

@@ -70,6 +70,20 @@ fn a_directive_with_a_wrong_value() -> Result<()> {
         mistake("a cookie without a name", "jwt_token cookie:;", &["cookie:"]),
         mistake("an argument without a name", "jwt_token arg:;", &["arg:"]),
         mistake("no source", "jwt_token;", &[]),
+        mistake("a prefix without a source", "jwt_token prefix=Token;", &["prefix="]),
+        mistake("a prefix of a cookie", "jwt_token cookie:a prefix=Token;", &["prefix="]),
+        mistake("a prefix of basic", "jwt_token basic prefix=Token;", &["prefix="]),
+        mistake("two prefixes", "jwt_token header:a prefix=A prefix=B;", &["prefix="]),
+        mistake("a prefix with a space", "jwt_token bearer \"prefix=a b\";", &["a b"]),
+        mistake("an empty prefix", "jwt_token bearer prefix=;", &["prefix="]),
+        mistake("no flag", "jwt_next maybe;", &["maybe"]),
+        mistake("no parameter", "jwt_challenge scope;", &["scope", "NAME=VALUE"]),
+        mistake("a parameter without a name", "jwt_challenge =a;", &["name"]),
+        mistake("a parameter twice", "jwt_challenge scope=a Scope=b;", &["Scope", "twice"]),
+        mistake("the realm as a parameter", "jwt_challenge Realm=a;", &["Realm", "jwt_realm"]),
+        mistake("the error as a parameter", "jwt_challenge error=a;", &["error"]),
+        mistake("a name that is no token", "jwt_challenge \"a b=c\";", &["a b"]),
+        mistake("off and more", "jwt_challenge off scope=a;", &["scope=a"]),
         mistake("an empty source", "jwt_token \"\";", &[]),
         mistake("an empty time", "jwt_leeway \"\";", &[]),
         mistake("an empty algorithm", "jwt_algorithms \"\";", &[]),
@@ -106,7 +120,9 @@ fn a_directive_given_twice_on_a_level() -> Result<()> {
         "jwt off;",
         "jwt_algorithms RS256;",
         "jwt_token bearer;",
+        "jwt_next on;",
         "jwt_realm x;",
+        "jwt_challenge scope=x;",
         "jwt_issuer x;",
         "jwt_audience x;",
         "jwt_typ x;",
@@ -164,7 +180,8 @@ fn every_directive_is_accepted_in_every_context_of_the_contract() -> Result<()> 
         "jwt on; jwt_kids {{ k1 {SECRET} encoding=base64url alg=HS512 expires=2099-01-31T00:00:00Z; }}
         jwt_kids_file kids.json; jwks_file keys.json; jwks_file key.pem kid=pem;
         jwt_algorithms HS256 HS384 HS512 RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA;
-        jwt_token bearer header:X-Token cookie:tok arg:tok $http_x_other; jwt_realm \"a $host\";
+        jwt_token bearer header:X-Token cookie:tok arg:tok $http_x_other basic header:X-Own prefix=JWT; jwt_next on;
+        jwt_challenge scope=a resource_metadata=https://$host/; jwt_realm \"a $host\";
         jwt_issuer a b; jwt_audience a b; jwt_typ at+jwt jwt; jwt_leeway 30s; jwt_require_exp on;
         jwt_max_lifetime 24h; secure_token on; secure_token_algorithm md5 hmac-sha256;
         secure_token_secret {SECRET} another-secret-another-secret-1;
@@ -201,8 +218,37 @@ fn a_variable_where_there_are_none_is_warned_about() -> Result<()> {
         let checked = nginx_t(format!("location / {{ jwt_kids {{ k1 {SECRET}; }} {directive} }}"))?;
         checked.warned_with(&["variables have no meaning here", "nginx.conf:"])?;
     }
+    for directive in
+        ["secure_token_args st $arg_e;", "secure_token_secret good-enough-secret $host;"]
+    {
+        let secret =
+            if directive.contains("args") { "secure_token_secret good-enough-secret;" } else { "" };
+        let checked = nginx_t(format!("location / {{ {secret} {directive} }}"))?;
+        checked.warned_with(&["variables have no meaning here", "nginx.conf:"])?;
+        assert!(!checked.stderr.contains("$host"), "{}", checked.stderr);
+    }
+    nginx_t("location / { secure_token_secret good$enough$secret; }")?.accepted()?;
     let checked = nginx_t(format!(
         "location / {{ jwt_kids {{ k1 {SECRET}; }} jwt_issuer https://example.com/$ costs$5; }}"
     ))?;
     checked.accepted()
+}
+
+#[test]
+fn what_can_never_be_found_or_has_no_effect_is_warned_about() -> Result<()> {
+    for (directive, fragments) in [
+        ("jwt_token \"header:X Token\";", &["never", "X Token"][..]),
+        ("jwt_token cookie:a=b;", &["never", "no name has a \"=\""]),
+        ("jwt_token bearer arg:a&b;", &["never", "arg:a&b"]),
+        ("jwt_token arg:$name;", &["never", "arg:$name"]),
+    ] {
+        let checked = nginx_t(format!("location / {{ jwt_kids {{ k1 {SECRET}; }} {directive} }}"))?;
+        checked.warned_with(&[fragments, &["jwt_token", "nginx.conf:"]].concat())?;
+    }
+    let ours = "jwt_token header:X_Token cookie:__Host-a.b arg:a[b] bearer basic;";
+    nginx_t(format!("location / {{ jwt_kids {{ k1 {SECRET}; }} {ours} }}"))?.accepted()?;
+    let provider = format!("jwt_provider p {{ jwt_issuer a; jwt_kids {{ k1 {SECRET}; }} }}");
+    let off = "location / { jwt off provider=p; }";
+    let checked = Nginx::builder().http(provider).server(off).check()?;
+    checked.warned_with(&["provider=", "no effect", "nginx.conf:"])
 }

@@ -53,7 +53,8 @@ fn only_what_makes_a_provider_may_stand_in_its_block() -> Result<()> {
     for directive in [
         "listen 80;",
         "jwt on;",
-        "jwt_token bearer;",
+        "jwt_next on;",
+        "jwt_challenge scope=a;",
         "jwt_realm x;",
         "proxy_pass http://localhost;",
         "root html;",
@@ -145,7 +146,7 @@ fn a_switch_that_names_providers_wrongly() -> Result<()> {
         ("jwt on provider=One;", &["One", "no such jwt_provider"]),
         ("jwt on provider=one provider=four;", &["four"]),
         ("jwt on provider=one provider=three;", &["two providers of issuer \"b\""]),
-        ("jwt on provider=one provider=one;", &["two providers of issuer \"a\""]),
+        ("jwt on provider=one provider=one;", &["names provider \"one\" twice"]),
         ("jwt on provider=;", &["provider="]),
         ("jwt on one;", &["one"]),
         ("jwt on providers=one;", &["providers=one"]),

@@ -2,6 +2,7 @@
 
 use super::found::Found;
 use super::pairs::one_reading;
+use super::spelling::is_spelling;
 
 /// The value of argument `name` in a query string, not decoded. base64url and digits need no encoding,
 /// so an encoded value is not the one that was signed.
@@ -21,6 +22,45 @@ pub fn single_argument<'r>(query: &'r [u8], name: &[u8]) -> Option<&'r [u8]> {
         Found::One(value) => Some(value),
         Found::Absent | Found::Unusable => None,
     }
+}
+
+/// The query without every argument that some program takes for one of `names`. The bytes of the others
+/// stay as they are; `None` if nothing is to be removed.
+///
+/// Where a name is spelt so between ampersands, the argument goes up to the next ampersand. After a
+/// semicolon, where only some programs begin an argument, it goes up to the next semicolon.
+pub fn without_arguments<'n>(
+    query: &[u8],
+    names: impl Iterator<Item = &'n [u8]> + Clone,
+) -> Option<Vec<u8>> {
+    let goes = |part: &[u8]| {
+        let name = part.split(|byte| *byte == b'=').next().unwrap_or_default();
+        names.clone().any(|one| is_spelling(name, one))
+    };
+    let mut removed = false;
+    let mut kept = Vec::with_capacity(query.len());
+    let mut is_first = true;
+    for pair in query.split(|byte| *byte == b'&') {
+        let mut parts = pair.split(|byte| *byte == b';');
+        let first = parts.next().unwrap_or_default();
+        if goes(first) {
+            removed = true;
+            continue;
+        }
+        if !std::mem::take(&mut is_first) {
+            kept.push(b'&');
+        }
+        kept.extend_from_slice(first);
+        for part in parts {
+            if goes(part) {
+                removed = true;
+            } else {
+                kept.push(b';');
+                kept.extend_from_slice(part);
+            }
+        }
+    }
+    removed.then_some(kept)
 }
 
 #[cfg(test)]
@@ -91,6 +131,34 @@ mod tests {
             "+tenant=mine",
         ] {
             assert_eq!(of(none), None, "{none:?}");
+        }
+    }
+
+    #[test]
+    fn arguments_are_removed_in_every_spelling() {
+        let of = |query: &'static str| {
+            let names = [&b"access_token"[..], b"t"];
+            without_arguments(query.as_bytes(), names.into_iter())
+                .map(|rest| String::from_utf8(rest).unwrap())
+        };
+        for same in ["", "a=1", "a=1&&b", "x=access_token&tt=1", "a;b=%20+", "&", "access_tokens=1"]
+        {
+            assert_eq!(of(same), None, "{same:?}");
+        }
+        for (query, rest) in [
+            ("access_token=x", ""),
+            ("access_token=x&a=%20b+c", "a=%20b+c"),
+            ("a=1&access_token=x&b=2", "a=1&b=2"),
+            ("a=1&t=x", "a=1"),
+            ("t=1&a&access_token=2&t=3", "a"),
+            ("&t=x&&a", "&&a"),
+            // A value that some programs end at the semicolon goes whole.
+            ("t=x;y&a=1", "a=1"),
+            ("a=1;t=x;b=2&c", "a=1;b=2&c"),
+            ("T=x&%74=y&t[]=z&?t=v&access.token=w&b", "b"),
+            ("t", ""),
+        ] {
+            assert_eq!(of(query).as_deref(), Some(rest), "{query:?}");
         }
     }
 }

@@ -3,49 +3,64 @@
 use super::found::Found;
 use super::spelling::is_blank;
 
-/// The bearer token in the `Authorization` lines (RFC 6750 section 2.1): the scheme in any case, spaces,
-/// the token. With another scheme there is no token. The scheme without a token is unusable, and so is one
-/// with a tab or another blank before or after it: nginx passes the line on as it is, and many programs
-/// trim it and split it at any white space.
-pub fn bearer<'r>(lines: impl Iterator<Item = &'r [u8]>) -> Found<'r> {
+/// What follows `scheme` in the `Authorization` lines (RFC 9110 section 11.4; for bearer tokens RFC 6750
+/// section 2.1): the scheme in any case, spaces, the credential. With another scheme there is none. The
+/// scheme without a credential is unusable, and so is one with a tab or another blank before or after it:
+/// nginx passes the line on as it is, and many programs trim it and split it at any white space.
+pub fn of_scheme<'r>(lines: impl Iterator<Item = &'r [u8]>, scheme: &[u8]) -> Found<'r> {
     match Found::of(lines) {
-        Found::One(line) => match strip_bearer(line) {
-            Some(b"") => Found::Unusable,
-            Some(token) => Found::One(token),
-            None if others_read_bearer(line) => Found::Unusable,
-            None => Found::Absent,
-        },
+        Found::One(line) => after_scheme(line, scheme),
         other => other,
     }
 }
 
+/// The bearer token in the `Authorization` lines.
+pub fn bearer<'r>(lines: impl Iterator<Item = &'r [u8]>) -> Found<'r> {
+    of_scheme(lines, b"Bearer")
+}
+
 /// The token in header `name`. `lines` are the names and values of all lines whose name
-/// [is a spelling](super::is_header_spelling) of it. A leading `Bearer ` is dropped.
-pub fn header<'r>(mut lines: impl Iterator<Item = (&'r [u8], &'r [u8])>, name: &[u8]) -> Found<'r> {
+/// [is a spelling](super::is_header_spelling) of it. With `scheme` the token follows this word, as in
+/// [`of_scheme`]; without, the whole value is the token, but for a leading `Bearer `.
+pub fn header<'r>(
+    mut lines: impl Iterator<Item = (&'r [u8], &'r [u8])>,
+    name: &[u8],
+    scheme: Option<&[u8]>,
+) -> Found<'r> {
     match (lines.next(), lines.next()) {
         (None, _) => Found::Absent,
-        (Some((found, line)), None) if found.eq_ignore_ascii_case(name) => {
-            Found::One(strip_bearer(line).unwrap_or(line)).or_absent()
-        }
+        (Some((found, line)), None) if found.eq_ignore_ascii_case(name) => match scheme {
+            Some(scheme) => after_scheme(line, scheme),
+            None => Found::One(strip(line, b"Bearer").unwrap_or(line)).or_absent(),
+        },
         _ => Found::Unusable,
     }
 }
 
-/// Whether some program takes the scheme of the line for `Bearer`.
-fn others_read_bearer(line: &[u8]) -> bool {
+fn after_scheme<'r>(line: &'r [u8], scheme: &[u8]) -> Found<'r> {
+    match strip(line, scheme) {
+        Some(b"") => Found::Unusable,
+        Some(credential) => Found::One(credential),
+        None if others_read(line, scheme) => Found::Unusable,
+        None => Found::Absent,
+    }
+}
+
+/// Whether some program finds this scheme in the line.
+fn others_read(line: &[u8], scheme: &[u8]) -> bool {
     let blanks = line.iter().take_while(|byte| is_blank(**byte)).count();
     let rest = line.get(blanks..).unwrap_or_default();
-    rest.split_at_checked("Bearer".len()).is_some_and(|(scheme, rest)| {
-        scheme.eq_ignore_ascii_case(b"Bearer") && rest.first().is_none_or(|byte| is_blank(*byte))
+    rest.split_at_checked(scheme.len()).is_some_and(|(found, rest)| {
+        found.eq_ignore_ascii_case(scheme) && rest.first().is_none_or(|byte| is_blank(*byte))
     })
 }
 
-fn strip_bearer(line: &[u8]) -> Option<&[u8]> {
-    let (scheme, rest) = line.split_at_checked("Bearer ".len())?;
-    scheme.eq_ignore_ascii_case(b"Bearer ").then(|| {
-        let spaces = rest.iter().take_while(|byte| **byte == b' ').count();
-        rest.get(spaces..).unwrap_or_default()
-    })
+/// The line after the scheme and its spaces.
+fn strip<'r>(line: &'r [u8], scheme: &[u8]) -> Option<&'r [u8]> {
+    let (found, rest) = line.split_at_checked(scheme.len())?;
+    let spaces = rest.iter().take_while(|byte| **byte == b' ').count();
+    (found.eq_ignore_ascii_case(scheme) && spaces > 0)
+        .then(|| rest.get(spaces..).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -83,7 +98,7 @@ mod tests {
     fn a_header_may_hold_the_raw_token() {
         let of = |lines: &[(&'static str, &'static str)]| {
             let lines = lines.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
-            header(lines, b"x-token")
+            header(lines, b"x-token", None)
         };
         assert_eq!(of(&[("X-Token", "abc")]), Found::One(b"abc"));
         assert_eq!(of(&[("x-token", "bearer abc")]), Found::One(b"abc"));
@@ -97,5 +112,27 @@ mod tests {
             assert_eq!(of(&[("X-Token", "a"), (other, "b")]), Found::Unusable);
         }
         assert_eq!(of(&[("X-Token", "a"), ("x-token", "b")]), Found::Unusable);
+    }
+
+    #[test]
+    fn each_scheme_is_read_for_itself() {
+        let of = |line: &'static str| of_scheme([line.as_bytes()].into_iter(), b"Token");
+        assert_eq!(of("Token abc"), Found::One(b"abc"));
+        assert_eq!(of("token  abc"), Found::One(b"abc"));
+        for unusable in ["Token", "TOKEN ", "Token\tabc", "\tToken abc"] {
+            assert_eq!(of(unusable), Found::Unusable, "{unusable:?}");
+        }
+        for absent in ["Bearer abc", "Tokenabc", "Token=abc", "Tokens abc", "", "abc"] {
+            assert_eq!(of(absent), Found::Absent, "{absent:?}");
+        }
+        let of = |line: &'static str| {
+            let lines = [(&b"X-Token"[..], line.as_bytes())];
+            header(lines.into_iter(), b"x-token", Some(b"JWT"))
+        };
+        assert_eq!(of("jwt abc"), Found::One(b"abc"));
+        assert_eq!(of("JWT"), Found::Unusable);
+        for absent in ["abc", "Bearer abc", ""] {
+            assert_eq!(of(absent), Found::Absent, "{absent:?}");
+        }
     }
 }

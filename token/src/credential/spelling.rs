@@ -30,6 +30,12 @@ fn is_reading(found: Letters<'_>, name: Letters<'_>) -> bool {
     }
 }
 
+/// Whether this is a token of RFC 9110 section 5.6.2, as the names of headers and schemes are.
+pub fn is_token(text: &[u8]) -> bool {
+    let is_allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    !text.is_empty() && text.iter().all(is_allowed)
+}
+
 pub(super) fn is_blank(byte: u8) -> bool {
     !byte.is_ascii_graphic()
 }

@@ -70,7 +70,93 @@ fn bearer_tokens_are_found_as_the_rule_says() {
             other => other,
         };
         let named = slices.iter().map(|line| (&b"X-Token"[..], *line));
-        assert_eq!(credential::header(named, b"x-token"), header);
+        assert_eq!(credential::header(named.clone(), b"x-token", None), header);
+        // With a word of its own the header is read as `Authorization` is.
+        let basic = credential::basic(slices.iter().copied());
+        assert_eq!(credential::header(named.clone(), b"x-token", Some(b"Basic")), basic);
+        assert_eq!(credential::header(named, b"x-token", Some(b"bearer")), bearer);
+        // One line has one scheme.
+        assert!(!matches!((bearer, basic), (Found::One(_), Found::One(_))));
+    });
+}
+
+/// `text` as RFC 7617 has it, if every program reads the same: decoded by hand.
+fn basic_password(text: &[u8]) -> Option<Vec<u8>> {
+    const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let padding = text.iter().rev().take_while(|byte| **byte == b'=').count();
+    if !text.len().is_multiple_of(4) || padding > 2 {
+        return None;
+    }
+    let mut bits = String::new();
+    for byte in &text[..text.len() - padding] {
+        let value = LETTERS.iter().position(|letter| letter == byte)?;
+        bits.push_str(&format!("{value:06b}"));
+    }
+    let whole = bits.len() / 8 * 8;
+    if bits[whole..].contains('1') {
+        return None;
+    }
+    let bytes: Vec<u8> =
+        (0..whole).step_by(8).map(|at| u8::from_str_radix(&bits[at..at + 8], 2).unwrap()).collect();
+    if bytes.iter().any(|byte| *byte < 0x20 || *byte == 0x7f) {
+        return None;
+    }
+    let at = bytes.iter().position(|byte| *byte == b':')?;
+    Some(bytes[at + 1..].to_vec())
+}
+
+#[test]
+fn passwords_are_found_as_the_rule_says() {
+    let piece = select(vec![
+        "dTphLmIuYw==",
+        "dTph",
+        "OmE=",
+        "dTo=",
+        "dQ==",
+        "OjpiOg==",
+        "AAAA",
+        "=",
+        "==",
+        "A",
+        " ",
+        "\n",
+        "-_",
+        "+/",
+        "B",
+        ":",
+        "OgA=",
+    ]);
+    check(20_000, vec(piece, 0..4), |pieces| {
+        let text = pieces.concat();
+        assert_eq!(
+            credential::password(text.as_bytes()),
+            basic_password(text.as_bytes()),
+            "{text:?}"
+        );
+    });
+}
+
+#[test]
+fn a_query_without_its_tokens_has_none_for_any_reader() {
+    let word = select(vec![
+        "tok", "tok=a", "to", "tokx", "=", "&", ";", "x=1", "%74ok=b", "TOK=", "[]", "+", "%00",
+        "?", "a=b&", "t.k=",
+    ]);
+    check(20_000, vec(word, 0..10), |words| {
+        let query = words.concat();
+        let Some(rest) = credential::without_arguments(query.as_bytes(), [&b"tok"[..]].into_iter())
+        else {
+            assert_eq!(credential::argument(query.as_bytes(), b"tok"), Found::Absent, "{query:?}");
+            return;
+        };
+        let rest = String::from_utf8(rest).unwrap();
+        let readings = [nginx_argument(&rest), plain_arguments(&rest), lax_arguments(&rest)];
+        assert!(readings.iter().all(Vec::is_empty), "{query:?} {rest:?}");
+        // What is left was there, in the same order.
+        let mut parts = query.split(['&', ';']);
+        assert!(rest.split(['&', ';']).all(|part| part.is_empty() || parts.any(|one| one == part)));
+        let again = credential::without_arguments(rest.as_bytes(), [&b"tok"[..]].into_iter());
+        assert_eq!(again, None, "{query:?} {rest:?}");
     });
 }
 
