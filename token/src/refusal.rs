@@ -144,8 +144,8 @@ pub(crate) fn shown(value: Value<'_>) -> String {
     let mut out = String::new();
     for char in json.chars().take(SHOWN) {
         match char {
-            '"' | '\\' | '\'' => out.push(char),
-            char => out.extend(char.escape_debug()),
+            ' '..='~' => out.push(char),
+            char => out.extend(char.escape_unicode()),
         }
     }
     if json.chars().nth(SHOWN).is_some() {
