@@ -158,6 +158,35 @@ fn the_same_token_of_another_provider() {
 }
 
 #[test]
+fn the_same_token_where_its_provider_is_not_asked() {
+    let cache = Cache::new(ROOMY).unwrap();
+    let trust = providers(
+        issuer("one", vec![set(vec![key("a")])]),
+        issuer("two", vec![set(vec![key("a")])]),
+    );
+    let live = |_| LiveInputs::default();
+    let one = token(r#"{"iss":"one"}"#);
+    let among = |cache, numbers| {
+        let judged = trust.check_among(&one, NOW, live, cache, numbers);
+        judged.map(|it| it.provider).map_err(|refusal| refusal.reason)
+    };
+    // Known to the cache or not, and whatever was asked before.
+    for cache in [None, Some(&cache), Some(&cache)] {
+        for (numbers, result) in [
+            (Some(&[1][..]), Err(Reject::BadIssuer)),
+            (Some(&[]), Err(Reject::BadIssuer)),
+            (Some(&[0]), Ok(0)),
+            (Some(&[1, 0]), Ok(0)),
+            (None, Ok(0)),
+            (Some(&[1]), Err(Reject::BadIssuer)),
+        ] {
+            assert_eq!(among(cache, numbers), result, "{numbers:?}");
+        }
+    }
+    assert_eq!(cache.len(), 1);
+}
+
+#[test]
 fn the_same_token_in_locations_of_the_same_providers() {
     let cache = Cache::new(ROOMY).unwrap();
     let good = token(&format!(r#"{{"iss":"me","aud":"api","jti":"t","exp":{}}}"#, NOW - 3));

@@ -206,7 +206,7 @@ fn istio_takes_the_token_out_of_the_query() -> Result<()> {
     }
     // Another source decided: no token goes upstream by the query all the same, whatever its spelling.
     for query in ["access_token=other", "Access_Token=other", "access_token=x&%61ccess_token=y"] {
-        let response = nginx.bearer(&format!("/x?{query}&a=1"), &token)?;
+        let response = nginx.bearer(format!("/x?{query}&a=1"), &token)?;
         assert_eq!(response.text(), "/x?a=1", "{query}");
     }
     assert_eq!(nginx.bearer("/x?a=1&b=%2f", &token)?.text(), "/x?a=1&b=%2f");
@@ -378,7 +378,7 @@ fn tokens_of_each_provider_in_places_of_its_own() -> Result<()> {
     let bearer = |token: &str| ("Authorization", format!("Bearer {token}"));
     let machine = |token: &str| ("X-Machine", token.to_owned());
     let all = format!("/all?t={plain}");
-    let cases: Vec<(&str, Vec<(&str, String)>, (u16, &str))> = vec![
+    let cases = [
         ("/", vec![cookie(&people)], (200, "people")),
         ("/", vec![machine(&machines)], (200, "machines")),
         ("/", vec![bearer(&machines)], (200, "machines")),
@@ -391,8 +391,8 @@ fn tokens_of_each_provider_in_places_of_its_own() -> Result<()> {
         ("/", vec![cookie(&machines), bearer(&machines)], (401, "bad_issuer")),
         // The providers' places come first, in the order of `jwt`.
         ("/", vec![bearer(&machines), cookie(&people)], (200, "people")),
-        (&all, vec![], (200, "plain")),
-        (&all, vec![bearer(&machines)], (200, "machines")),
+        (all.as_str(), vec![], (200, "plain")),
+        (all.as_str(), vec![bearer(&machines)], (200, "machines")),
         // Those with places of their own are not looked for in the location's.
         ("/next", vec![cookie(&machines), bearer(&machines)], (200, "machines")),
         ("/next", vec![cookie(&plain), bearer(&plain)], (401, "bad_issuer")),

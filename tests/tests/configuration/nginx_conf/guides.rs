@@ -171,11 +171,18 @@ pub(crate) fn from_gloo_envoy() -> Result<()> {
             None => request,
         })
     };
-    assert_eq!(told("/", Some(&alice))?, "user=alice provider=people token=");
-    assert_eq!(told("/", Some(&robot))?, "user=robot provider=machines token=");
-    assert_eq!(told("/catalog/", None)?, "user= provider= token=");
-    assert_eq!(told("/landing/", Some(&expired))?, "user= provider= token=");
-    assert_eq!(told("/health", Some(&alice))?, "user= provider= token=");
+    assert_eq!(told("/", Some(&alice))?, "user=alice provider=people token= query=");
+    assert_eq!(told("/", Some(&robot))?, "user=robot provider=machines token= query=");
+    assert_eq!(told("/catalog/", None)?, "user= provider= token= query=");
+    assert_eq!(told("/landing/", Some(&expired))?, "user= provider= token= query=");
+    assert_eq!(told("/health", Some(&alice))?, "user= provider= token= query=");
+    // forward: false: no token by the query, whichever place had the one that was checked.
+    let by_query = told(&format!("/?a=1&access_token={alice}"), None)?;
+    assert_eq!(by_query, "user=alice provider=people token= query=a=1");
+    let both = told("/catalog/?access_token=other&b=%20", Some(&alice))?;
+    assert_eq!(both, "user=alice provider=people token= query=b=%20");
+    let failed = told(&format!("/landing/?access_token={expired}"), None)?;
+    assert_eq!(failed, "user= provider= token= query=");
     nginx.finish()
 }
 
