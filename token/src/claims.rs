@@ -103,10 +103,13 @@ impl Claims {
 
     /// Refuses a token whose issuer is not `accepted`; `payload` as for [`Claims::issuer`].
     pub(crate) fn check_issuer(&self, payload: &Document, accepted: &Issuers) -> Result<(), Why> {
-        match (self.issuer(payload)?, self.issuer) {
-            (Some(issuer), Some(_)) if accepted.accepts(issuer) => Ok(()),
-            (_, Some(at)) => Err(Why::not_accepted(Reject::BadIssuer, payload.at(at))),
-            (_, None) => Err(Why::new(Reject::BadIssuer, "iss is missing")),
+        let Some(value) = self.issuer.map(|at| payload.at(at)) else {
+            return Err(Why::new(Reject::BadIssuer, "iss is missing"));
+        };
+        let issuer = value.as_str().ok_or_else(wrong_issuer)?;
+        match accepted.accepts(issuer) {
+            true => Ok(()),
+            false => Err(Why::not_accepted(Reject::BadIssuer, value)),
         }
     }
 
@@ -121,10 +124,11 @@ impl Claims {
             return Err(Why::new(Reject::BadAudience, "aud is missing"));
         };
         let is_accepted = |name: &str| accepted.iter().any(|one| **one == *name);
-        let mut found = audience.as_str().is_some_and(is_accepted);
-        if audience.as_str().is_none() {
-            let items = audience.items().ok_or_else(|| Why::wrong_type("aud", audience))?;
-            for item in items {
+        let mut found = false;
+        if let Some(name) = audience.as_str() {
+            found = is_accepted(name);
+        } else {
+            for item in audience.items().ok_or_else(|| Why::wrong_type("aud", audience))? {
                 let name = item.as_str().ok_or_else(|| Why::wrong_type("a value in aud", item))?;
                 found |= is_accepted(name);
             }
