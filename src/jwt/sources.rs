@@ -7,7 +7,7 @@ use token::Reject;
 use token::credential::{self, Found, is_token};
 
 use crate::check::NoVerdict;
-use crate::nginx::{ComplexValue, ConfError, Request, Result, Setting};
+use crate::nginx::{ComplexValue, ConfError, Request, Result, Setting, variables};
 
 /// A place where a token is looked for.
 #[derive(PartialEq)]
@@ -89,6 +89,9 @@ impl TokenSource {
             if let Some(byte) = name.iter().find(|byte| part.contains(byte)) {
                 let (word, byte) = (word.escape_ascii(), byte.escape_ascii());
                 setting.warn(&format!("\"{word}\" never holds a token: no name has a \"{byte}\""));
+            } else if variables(name).any(|one| !one.is_empty()) {
+                let word = word.escape_ascii();
+                setting.warn(&format!("\"{word}\" is a text: variables have no meaning here"));
             }
         };
         if word == b"bearer" {
@@ -96,15 +99,13 @@ impl TokenSource {
         } else if word == b"basic" {
             Ok(Self::Basic)
         } else if let Some(name) = named(b"header:") {
-            if !is_token(name) {
-                warn_of(name, b" \t:;,=\"/()<>@[]{}?\\$");
-            }
+            warn_of(name, b" \t:;,=\"/()<>@[]{}?\\");
             Ok(Self::Header { name: name.to_ascii_lowercase().into(), scheme: None })
         } else if let Some(name) = named(b"cookie:") {
-            warn_of(name, b" \t=;,\"$");
+            warn_of(name, b" \t=;,\"");
             Ok(Self::Cookie(name.into()))
         } else if let Some(name) = named(b"arg:") {
-            warn_of(name, b" \t=&;#$");
+            warn_of(name, b" \t=&;#");
             Ok(Self::Arg(name.into()))
         } else if word.contains(&b'$') {
             Ok(Self::Value(setting.compile(word)?))

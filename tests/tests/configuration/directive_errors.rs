@@ -240,7 +240,8 @@ fn what_can_never_be_found_or_has_no_effect_is_warned_about() -> Result<()> {
         ("jwt_token \"header:X Token\";", &["never", "X Token"][..]),
         ("jwt_token cookie:a=b;", &["never", "no name has a \"=\""]),
         ("jwt_token bearer arg:a&b;", &["never", "arg:a&b"]),
-        ("jwt_token arg:$name;", &["never", "arg:$name"]),
+        ("jwt_token header:$http_x;", &["variables have no meaning here", "header:$http_x"]),
+        ("jwt_token arg:$arg_t;", &["variables have no meaning here", "arg:$arg_t"]),
     ] {
         let checked = nginx_t(format!("location / {{ jwt_kids {{ k1 {SECRET}; }} {directive} }}"))?;
         checked.warned_with(&[fragments, &["jwt_token", "nginx.conf:"]].concat())?;
