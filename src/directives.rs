@@ -6,8 +6,10 @@ use ngx::ffi::{
     NGX_HTTP_LOC_CONF, NGX_HTTP_MAIN_CONF, NGX_HTTP_SRV_CONF,
 };
 
+use crate::jwt::Connective;
+use crate::jwt::show::Shown;
 use crate::location::{LocationConf, MainConf};
-use crate::nginx::{Apply, IN_BLOCK, Result, Row, Setting, Table};
+use crate::nginx::{Apply, IN_BLOCK, IN_RULES, Result, Row, Setting, Table};
 use crate::{jwt, link, variables};
 
 /// http, server, location, `if` in location, limit_except.
@@ -19,6 +21,12 @@ const ANYWHERE: u32 = NGX_HTTP_MAIN_CONF
 
 /// [`ANYWHERE`], and in a `jwt_provider` block.
 const OR_PROVIDER: u32 = ANYWHERE | IN_BLOCK;
+
+/// [`OR_PROVIDER`], and in a block of rules.
+const A_RULE: u32 = OR_PROVIDER | IN_RULES;
+
+/// A block of rules: it may have an `error=`.
+const RULES: u32 = A_RULE | NGX_CONF_BLOCK | NGX_CONF_NOARGS | NGX_CONF_TAKE1;
 
 /// The arguments of a row's function: the settings of its room on the level, those of the `http` block,
 /// and the words. With `http`, the settings of all rooms.
@@ -65,12 +73,16 @@ directives! {
     c"jwt_padding", OR_PROVIDER | NGX_CONF_FLAG => jwt jwt::directives::jwt_padding;
     c"jwt_require_exp", OR_PROVIDER | NGX_CONF_FLAG => jwt jwt::directives::jwt_require_exp;
     c"jwt_max_lifetime", OR_PROVIDER | NGX_CONF_TAKE1 => jwt jwt::directives::jwt_max_lifetime;
-    c"jwt_claim", OR_PROVIDER | NGX_CONF_2MORE => jwt jwt::directives::jwt_claim;
-    c"jwt_require", OR_PROVIDER | NGX_CONF_1MORE => jwt jwt::directives::jwt_require;
+    c"jwt_claim", A_RULE | NGX_CONF_2MORE => jwt jwt::directives::jwt_claim;
+    c"jwt_require", A_RULE | NGX_CONF_1MORE => jwt jwt::directives::jwt_require;
+    c"jwt_any", RULES => http jwt_any;
+    c"jwt_all", RULES => http jwt_all;
+    c"jwt_not", RULES => http jwt_not;
     c"jwt_revoked", OR_PROVIDER | NGX_CONF_TAKE2 | NGX_CONF_TAKE3 => jwt jwt::keys::jwt_revoked;
     c"jwt_provider", NGX_HTTP_MAIN_CONF | NGX_CONF_BLOCK | NGX_CONF_TAKE1 => http jwt_provider;
     c"jwt_cache", NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1 => jwt jwt::directives::jwt_cache;
     c"jwt_claim_set", NGX_HTTP_MAIN_CONF | NGX_CONF_2MORE => http jwt_claim_set;
+    c"jwt_claim_json", NGX_HTTP_MAIN_CONF | NGX_CONF_2MORE => http jwt_claim_json;
     c"jwt_header_set", NGX_HTTP_MAIN_CONF | NGX_CONF_2MORE => http jwt_header_set;
 
     c"secure_token", ANYWHERE | NGX_CONF_TAKE1 => link link::directives::secure_token;
@@ -96,19 +108,51 @@ directives! {
 fn jwt_provider(_: &mut LocationConf, main: &MainConf, setting: &mut Setting<'_>) -> Result {
     let name: Box<[u8]> = setting.first().into();
     jwt::directives::new_provider(&main.jwt, &name)?;
-    let inner = setting.level_block::<LocationConf>()?;
+    let inner = setting.level_block::<LocationConf>(IN_BLOCK)?;
     jwt::directives::jwt_provider(&main.jwt, name, inner.jwt.settings)
 }
 
+fn jwt_any(location: &mut LocationConf, main: &MainConf, setting: &mut Setting<'_>) -> Result {
+    rules(location, main, setting, Connective::Any)
+}
+
+fn jwt_all(location: &mut LocationConf, main: &MainConf, setting: &mut Setting<'_>) -> Result {
+    rules(location, main, setting, Connective::All)
+}
+
+fn jwt_not(location: &mut LocationConf, main: &MainConf, setting: &mut Setting<'_>) -> Result {
+    rules(location, main, setting, Connective::Not)
+}
+
+/// A block of rules, which is read as a level of its own.
+fn rules(
+    location: &mut LocationConf,
+    main: &MainConf,
+    setting: &mut Setting<'_>,
+    connective: Connective,
+) -> Result {
+    jwt::directives::jwt_rules(
+        &mut location.jwt.settings,
+        &main.jwt,
+        setting,
+        connective,
+        |block| Ok(block.level_block::<LocationConf>(IN_RULES)?.jwt.settings),
+    )
+}
+
 fn jwt_claim_set(_: &mut LocationConf, _: &MainConf, setting: &mut Setting<'_>) -> Result {
-    define_variable(setting, false)
+    define_variable(setting, Shown::Claim)
+}
+
+fn jwt_claim_json(_: &mut LocationConf, _: &MainConf, setting: &mut Setting<'_>) -> Result {
+    define_variable(setting, Shown::ClaimAsJson)
 }
 
 fn jwt_header_set(_: &mut LocationConf, _: &MainConf, setting: &mut Setting<'_>) -> Result {
-    define_variable(setting, true)
+    define_variable(setting, Shown::Header)
 }
 
-fn define_variable(setting: &Setting<'_>, header: bool) -> Result {
-    let (name, claim) = jwt::directives::named_claim(setting, header)?;
+fn define_variable(setting: &Setting<'_>, shown: Shown) -> Result {
+    let (name, claim) = jwt::directives::named_claim(setting, shown)?;
     setting.define_variable(&name, variables::named_claim, claim)
 }

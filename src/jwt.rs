@@ -21,5 +21,6 @@ mod verdict;
 pub(crate) use case::TokenCase;
 pub(crate) use check::JwtCheck;
 pub(crate) use http_level::HttpLevel;
+pub(crate) use rules::Connective;
 pub(crate) use settings::JwtSettings;
 pub(crate) use verdict::Kept;

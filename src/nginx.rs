@@ -26,7 +26,7 @@ mod value;
 mod variable;
 mod zone;
 
-pub(crate) use block::IN_BLOCK;
+pub(crate) use block::{IN_BLOCK, IN_RULES};
 pub(crate) use directive::{
     Apply, Commands, ConfError, Result, Row, Setting, Table, milliseconds, seconds, size,
 };

@@ -7,9 +7,9 @@ use token::{Algorithm, ClaimPath, Issuers};
 
 use super::challenge;
 use super::http_level::HttpLevel;
-use super::rules::{self, text};
+use super::rules::{self, BlockHead, Connective, text};
 use super::settings::JwtSettings;
-use super::show::NamedClaim;
+use super::show::{NamedClaim, Shown};
 use super::sources;
 use crate::check::{Mode, Severity, Status, Switch, SwitchValue, flag, once, switch};
 use crate::nginx::{ConfError, Result, Setting, seconds, size, variables};
@@ -172,9 +172,10 @@ pub(crate) fn jwt_max_lifetime(
 
 pub(crate) fn jwt_claim(
     conf: &mut JwtSettings,
-    _: &HttpLevel,
+    http: &HttpLevel,
     setting: &mut Setting<'_>,
 ) -> Result {
+    refuse_inner_status(http, setting)?;
     conf.base.asked.note("jwt_claim", setting, Severity::Error);
     let rule = rules::claim(setting)?;
     conf.policy.claims.get_or_insert_default().push(Rc::new(rule));
@@ -183,13 +184,51 @@ pub(crate) fn jwt_claim(
 
 pub(crate) fn jwt_require(
     conf: &mut JwtSettings,
-    _: &HttpLevel,
+    http: &HttpLevel,
     setting: &mut Setting<'_>,
 ) -> Result {
+    refuse_inner_status(http, setting)?;
     conf.base.asked.note("jwt_require", setting, Severity::Error);
     let rule = rules::require(setting, Status::FORBIDDEN, rules::NOTHING)?;
     conf.policy.requires.get_or_insert_default().push(Rc::new(rule));
     Ok(())
+}
+
+/// `jwt_any`, `jwt_all` and `jwt_not`: a block that counts as one `jwt_claim`. `read` reads it as a level.
+pub(crate) fn jwt_rules(
+    conf: &mut JwtSettings,
+    http: &HttpLevel,
+    setting: &mut Setting<'_>,
+    connective: Connective,
+    read: impl FnOnce(&mut Setting<'_>) -> Result<JwtSettings>,
+) -> Result {
+    refuse_inner_status(http, setting)?;
+    conf.base.asked.note("jwt_claim", setting, Severity::Error);
+    // The words are gone after the block.
+    let head = BlockHead::read(setting, connective)?;
+    let depth = http.open_blocks.get();
+    if depth == rules::MAX_DEPTH {
+        let what = format!("is inside {depth} other blocks of rules, which is the limit");
+        return Err(ConfError::mistake(what));
+    }
+    http.open_blocks.set(depth + 1);
+    let inner = read(setting)?;
+    http.open_blocks.set(depth);
+    let rule = head.block(inner.policy.rules())?;
+    conf.policy.claims.get_or_insert_default().push(Rc::new(rule));
+    Ok(())
+}
+
+/// Refuses an `error=` inside a block of rules, where it would never be used.
+fn refuse_inner_status(http: &HttpLevel, setting: &Setting<'_>) -> Result {
+    match setting.values().last() {
+        Some(last) if http.open_blocks.get() > 0 && last.starts_with(b"error=") => {
+            let why = "the answer is that of the outermost block: write it there, as in \
+                       \"jwt_any error=404 {\"";
+            Err(ConfError::value(last, why))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whether the system can allocate so much memory. Nothing is written to it.
@@ -221,18 +260,23 @@ pub(crate) fn jwt_cache(
     }
 }
 
-/// `jwt_claim_set $variable NAME ...`, or `jwt_header_set` with `header`: the variable's name and the
-/// path of its value.
-pub(crate) fn named_claim(setting: &Setting<'_>, header: bool) -> Result<(Box<[u8]>, NamedClaim)> {
+/// `jwt_claim_set $variable NAME ...` and its like: the variable's name and the path of its value.
+pub(crate) fn named_claim(setting: &Setting<'_>, shown: Shown) -> Result<(Box<[u8]>, NamedClaim)> {
     let variable = setting.first();
     let Some(name @ [_, ..]) = variable.strip_prefix(b"$") else {
         return Err(ConfError::value(variable, "must be a variable, such as $user"));
     };
-    let step = |name: &[u8]| {
-        ClaimPath::new(text(name)?).ok_or_else(|| ConfError::value(name, "must name a member"))
+    let step = |name: &[u8]| match ClaimPath::new(text(name)?) {
+        None => Err(ConfError::value(name, "must name a member")),
+        Some(path) if path.leads_to_many() => {
+            let why = "a variable has one value: name an element, as in [0], or show the whole array \
+                       with jwt_claim_json";
+            Err(ConfError::value(name, why))
+        }
+        Some(path) => Ok(path),
     };
     let path = setting.values().skip(1).map(step).collect::<Result<_>>()?;
-    Ok((name.into(), NamedClaim { path, header }))
+    Ok((name.into(), NamedClaim { path, shown }))
 }
 
 /// `auth_jwt STRING [token=$variable] | off` sets the realm, the switch and the token's source.

@@ -28,6 +28,8 @@ pub(crate) struct HttpLevel {
     pub(super) zone: Cell<Option<Zone>>,
     /// The value of `jwt_cache`, in bytes.
     pub(super) cache_size: Cell<Option<usize>>,
+    /// How many blocks of rules are open while the configuration is read.
+    pub(super) open_blocks: Cell<usize>,
     /// Made when first needed, which is in a worker, so each worker has its own seed. If the master
     /// made it, all workers would have copies with the same seed.
     cache: OnceCell<Option<Cache>>,
@@ -50,6 +52,7 @@ impl Default for HttpLevel {
             has_requests: Cell::default(),
             zone: Cell::default(),
             cache_size: Cell::default(),
+            open_blocks: Cell::default(),
             cache: OnceCell::default(),
         }
     }

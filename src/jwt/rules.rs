@@ -1,4 +1,6 @@
-//! `jwt_claim` and `jwt_require`: rules that a verified token must satisfy.
+//! `jwt_claim`, `jwt_require` and blocks of them: rules that a verified token must satisfy.
+
+use std::rc::Rc;
 
 use token::{ClaimRule, Operator, Verified};
 
@@ -21,11 +23,34 @@ enum Demand {
     Bound(ClaimRule, Vec<ComplexValue>),
     /// `jwt_require`: none of the values may be one of those in `nothing`.
     Values { values: Vec<ComplexValue>, nothing: &'static [&'static [u8]] },
+    /// A block of rules; never empty.
+    Block(Connective, Rc<[Rc<Rule>]>),
 }
 
+/// How a block connects its rules.
+#[derive(Clone, Copy)]
+pub(crate) enum Connective {
+    /// `jwt_any`: one of them holds.
+    Any,
+    /// `jwt_all`: all of them hold.
+    All,
+    /// `jwt_not`: not all of them hold.
+    Not,
+}
+
+/// How many blocks may be inside each other.
+pub(super) const MAX_DEPTH: usize = 16;
+
 impl Rule {
-    /// Whether the rule holds for a token, with the values of this request.
+    /// Whether the rule holds for a token, with the values of this request. What is unknown does not
+    /// hold.
     pub(super) fn holds(&self, request: Request<'_>, token: &Verified) -> Result<bool, NoVerdict> {
+        Ok(self.judge(request, token)? == Some(true))
+    }
+
+    /// As [`Rule::holds`]; `None` if it is unknown, since an operator does not fit the claim's type or a
+    /// variable is not set. `jwt_not` must not make a pass of that.
+    fn judge(&self, request: Request<'_>, token: &Verified) -> Result<Option<bool>, NoVerdict> {
         let evaluate = |values: &[ComplexValue]| {
             values
                 .iter()
@@ -33,13 +58,37 @@ impl Rule {
                 .collect::<Result<Vec<_>, _>>()
         };
         Ok(match &self.demand {
-            Demand::Claim(rule, values) => rule.holds(&token.payload, values),
-            Demand::Bound(rule, values) => rule.holds_bound(&token.payload, &evaluate(values)?),
+            Demand::Claim(rule, values) => rule.judge(&token.payload, values),
+            Demand::Bound(rule, values) => rule.judge_bound(&token.payload, &evaluate(values)?),
             Demand::Values { values, nothing } => {
-                evaluate(values)?.iter().all(|value| !nothing.contains(value))
+                Some(evaluate(values)?.iter().all(|value| !nothing.contains(value)))
+            }
+            Demand::Block(connective, rules) => {
+                let judge = |rule: &Rc<Rule>| rule.judge(request, token);
+                match connective {
+                    Connective::Any => first(rules.iter().map(judge), true)?,
+                    Connective::All => first(rules.iter().map(judge), false)?,
+                    Connective::Not => first(rules.iter().map(judge), false)?.map(|all| !all),
+                }
             }
         })
     }
+}
+
+/// The verdict on a list of rules that is decided by the first rule with the verdict `deciding`. If there
+/// is none, but something is unknown, the list is unknown too (Kleene's logic of three values).
+fn first(
+    verdicts: impl Iterator<Item = Result<Option<bool>, NoVerdict>>,
+    deciding: bool,
+) -> Result<Option<bool>, NoVerdict> {
+    let mut otherwise = Some(!deciding);
+    for verdict in verdicts {
+        match verdict? {
+            Some(verdict) if verdict == deciding => return Ok(Some(deciding)),
+            verdict => otherwise = otherwise.and(verdict),
+        }
+    }
+    Ok(otherwise)
 }
 
 /// What `jwt_require` refuses: the values that a variable shows for claims that are false, 0, null or
@@ -76,6 +125,9 @@ pub(super) fn claim(setting: &Setting<'_>) -> Result<Rule> {
     if bound {
         values.iter().for_each(|value| setting.warn_of_arguments(value));
     }
+    if rule.takes_words() {
+        values.iter().for_each(|value| warn_of_lists(setting, value));
+    }
     let demand = if bound {
         let values = values.iter().map(|value| setting.compile(value));
         Demand::Bound(rule, values.collect::<Result<_, _>>()?)
@@ -98,6 +150,49 @@ pub(super) fn require(
     let values = words.iter().map(|value| setting.compile(value)).collect::<Result<_, _>>()?;
     let demand = Demand::Values { values, nothing };
     Ok(Rule { demand, status, position: setting.position().into() })
+}
+
+/// Warns of a value that looks like several: each value is an argument of its own.
+fn warn_of_lists(setting: &Setting<'_>, value: &[u8]) {
+    let shown = String::from_utf8_lossy(value);
+    if value.contains(&b',') {
+        setting.warn(&format!(
+            "\"{shown}\" is one value, with its comma: values are separated by spaces"
+        ));
+    } else if value.contains(&b' ') {
+        setting.warn(&format!(
+            "\"{shown}\" holds a space, so it is no word of a string such as scope, and equals \
+             elements of arrays only: several words are several arguments, without quotes"
+        ));
+    }
+}
+
+/// The first line of a block of rules.
+pub(super) struct BlockHead {
+    connective: Connective,
+    status: Status,
+    position: Box<str>,
+}
+
+impl BlockHead {
+    /// `jwt_any [error=STATUS]`, and so on.
+    pub(super) fn read(setting: &Setting<'_>, connective: Connective) -> Result<Self> {
+        let (words, status) = words(setting, Status::FORBIDDEN)?;
+        if let Some(word) = words.first() {
+            return Err(ConfError::parameter(word));
+        }
+        Ok(Self { connective, status, position: setting.position().into() })
+    }
+
+    /// The block with these rules.
+    pub(super) fn block(self, rules: Rc<[Rc<Rule>]>) -> Result<Rule> {
+        if rules.is_empty() {
+            let what = "has no rules in its block: add a jwt_claim or jwt_require";
+            return Err(ConfError::mistake(what));
+        }
+        let demand = Demand::Block(self.connective, rules);
+        Ok(Rule { demand, status: self.status, position: self.position })
+    }
 }
 
 /// The arguments without `error=` at the end, and the status.

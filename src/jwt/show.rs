@@ -19,8 +19,18 @@ use crate::check::{NoVerdict, Want};
 pub(crate) struct NamedClaim {
     /// The member names, from the outside to the inside.
     pub(super) path: Vec<ClaimPath>,
-    /// Whether the path is in the header, not in the payload.
-    pub(super) header: bool,
+    pub(super) shown: Shown,
+}
+
+/// What such a variable shows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shown {
+    /// `jwt_claim_set`: a claim as text.
+    Claim,
+    /// `jwt_claim_json`: a claim as JSON.
+    ClaimAsJson,
+    /// `jwt_header_set`: a member of the header as text.
+    Header,
 }
 
 impl TokenCase<'_> {
@@ -129,18 +139,32 @@ impl TokenCase<'_> {
         })
     }
 
-    /// A claim or header member that has a variable of its own (`jwt_claim_set`, `jwt_header_set`).
+    /// A claim or header member that has a variable of its own (`jwt_claim_set` and its
+    /// like).
     pub(crate) fn named_claim(
         self,
         check: Option<&Rc<JwtCheck>>,
         claim: &NamedClaim,
     ) -> Result<Option<Vec<u8>>, NoVerdict> {
-        let kind = if claim.header { "jwt_header_set" } else { "jwt_claim_set" };
+        let kind = match claim.shown {
+            Shown::Claim => "jwt_claim_set",
+            Shown::ClaimAsJson => "jwt_claim_json",
+            Shown::Header => "jwt_header_set",
+        };
         let last = claim.path.last().map(ClaimPath::as_str).unwrap_or_default();
         self.verified(check, format_args!("a variable of {kind} ({last:?})"), |token| {
-            let document = if claim.header { &token.header } else { &token.payload };
-            let value = claim.path.iter().try_fold(document.root(), |value, step| step.find(value));
-            Some(value?.to_text())
+            let document = match claim.shown {
+                Shown::Header => &token.header,
+                Shown::Claim | Shown::ClaimAsJson => &token.payload,
+            };
+            let mut steps = claim.path.iter();
+            let value = steps.try_fold(document.root(), |value, step| step.find(value))?;
+            if claim.shown != Shown::ClaimAsJson {
+                return Some(value.to_text());
+            }
+            let mut json = String::new();
+            value.write_json(&mut json);
+            Some(json)
         })
     }
 

@@ -18,6 +18,9 @@ use super::guard::guard_conf;
 /// there.
 pub(crate) const IN_BLOCK: u32 = 0x0080_0000;
 
+/// The same for blocks of rules.
+pub(crate) const IN_RULES: u32 = 0x0040_0000;
+
 /// Reads a line of a block.
 pub(crate) type BlockEntry<T> = fn(&mut T, &Setting<'_>) -> Result;
 
@@ -29,9 +32,9 @@ struct Block<'b, T> {
 }
 
 impl Setting<'_> {
-    /// Reads the block that this directive opens as a level of its own. Directives marked [`IN_BLOCK`]
-    /// are allowed there.
-    pub(crate) fn level_block<L: Default + 'static>(&mut self) -> Result<L> {
+    /// Reads the block that this directive opens as a level of its own. Directives marked with `allowed`
+    /// ([`IN_BLOCK`] or [`IN_RULES`]) are allowed there.
+    pub(crate) fn level_block<L: Default + 'static>(&mut self, allowed: u32) -> Result<L> {
         let cf = self.cf.as_ptr();
         let mut inner = Stored::new(L::default());
         // SAFETY: nginx's own `upstream` does the same. The block gets a context in which our slot of
@@ -46,7 +49,7 @@ impl Setting<'_> {
             context.loc_conf = slots.as_mut_ptr();
             (*cf).ctx = (&raw mut context).cast();
             // nginx finds `include` by the second bit, which no directive of an HTTP module has.
-            (*cf).cmd_type = (IN_BLOCK | NGX_MAIN_CONF) as ngx_uint_t;
+            (*cf).cmd_type = (allowed | NGX_MAIN_CONF) as ngx_uint_t;
             let read = ngx_conf_parse(cf, ptr::null_mut());
             *cf = saved;
             read

@@ -10,8 +10,8 @@
 //! 3. Keys: `key`, `keyset`; and their files: `loaded` (keys, warnings, errors), `published` (limits),
 //!    `jwk`, `pem`, `keyfile` (either of the two), `kids` (secrets).
 //! 4. Content of a token: `refusal` (why it is refused), `header`, `claims`, `content`.
-//! 5. What it is judged by: `rules`, `issuers`, `revoked`, `policy` (as configured), `effective` (the
-//!    policy for one token), `providers` (one policy for each issuer).
+//! 5. What it is judged by: `path` (to a claim), `rules`, `issuers`, `revoked`, `policy` (as
+//!    configured), `effective` (the policy for one token), `providers` (one policy for each issuer).
 //! 6. The judgement: `cache`, `trust`. For links: `signed_url`.
 //! 7. `challenge`: the refusal as a header. `thumbprint`: that of a client's certificate.
 #![forbid(unsafe_code)]
@@ -42,6 +42,7 @@ mod header;
 
 mod effective;
 mod issuers;
+mod path;
 mod policy;
 mod providers;
 mod refusal;
@@ -65,13 +66,14 @@ pub use keyfile::{fingerprint, load_keys, load_published_keys};
 pub use keyset::{KeySet, MAX_CANDIDATES, MAX_NAMELESS};
 pub use kids::load_kids;
 pub use loaded::{Fault, LoadError, Loaded};
+pub use path::ClaimPath;
 pub use policy::{LiveInputs, LivePolicy, LocationPolicy, Policy, Requirements};
 pub use providers::Providers;
 pub use published::MAX_PUBLISHED_KEYS;
 pub use refusal::Refusal;
 pub use reject::Reject;
 pub use revoked::{ListError, Revocation, RevokedList};
-pub use rules::{ClaimPath, ClaimRule, Operator, RuleError};
+pub use rules::{ClaimRule, Operator, RuleError};
 pub use signed_url::{Link, LinkAlgorithm, LinkPolicy, LinkSecret};
 pub use thumbprint::certificate_thumbprint;
 pub use trust::{Trust, Verified};

@@ -5,7 +5,7 @@ use std::fmt;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 
 use crate::json::{Document, Number, Value};
-use crate::rules::ClaimPath;
+use crate::path::ClaimPath;
 
 /// The values of one list file: one on each line, without the white space around it. Empty lines and
 /// lines that begin with `#` are ignored. A line that begins with a double quote is a JSON string, so
@@ -210,7 +210,8 @@ impl Revocation {
         Self { claim, list }
     }
 
-    /// Whether the token is revoked. If the claim is an array, one listed element is enough.
+    /// Whether the token is revoked. If the claim is an array, or the path leads to several values, one
+    /// that is listed is enough.
     pub(crate) fn revokes(
         &self,
         header: &Document,
@@ -226,10 +227,15 @@ impl Revocation {
             Some(text) => self.list.contains(text),
             None => value.as_number().is_some_and(|number| self.list.contains_number(number)),
         };
-        self.claim.find(of.root()).is_some_and(|value| match value.items() {
-            Some(mut items) => items.any(listed),
-            None => listed(value),
-        })
+        let mut revoked = false;
+        self.claim.any(of.root(), |value| {
+            revoked = match value.items() {
+                Some(mut items) => items.any(listed),
+                None => listed(value),
+            };
+            revoked
+        });
+        revoked
     }
 }
 

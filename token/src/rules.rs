@@ -5,46 +5,7 @@ use std::cmp::Ordering;
 use regex::{Regex, RegexBuilder};
 
 use crate::json::{Document, Number, Value};
-
-/// How many dots a path may contain. The next name may begin after each, so they multiply the work.
-const MAX_DOTS: usize = 16;
-
-/// The path of a claim: the name of a member, or names joined by dots.
-#[derive(Debug, Clone)]
-pub struct ClaimPath {
-    path: Box<str>,
-    dots: Box<[usize]>,
-}
-
-impl ClaimPath {
-    /// Parses a path; `None` if it is empty or contains more than 16 dots.
-    pub fn new(path: &str) -> Option<Self> {
-        let dots: Box<[usize]> = path.match_indices('.').map(|(at, _)| at).collect();
-        (!path.is_empty() && dots.len() <= MAX_DOTS).then(|| Self { path: path.into(), dots })
-    }
-
-    /// The value at the path. A member with exactly this name comes first, since names may contain dots
-    /// themselves (`https://example.com/roles`). Otherwise the longest part of the path that names a
-    /// member is taken, and the rest is searched for in its value.
-    pub fn find<'d>(&self, root: Value<'d>) -> Option<Value<'d>> {
-        self.find_from(root, 0, &self.dots)
-    }
-
-    fn find_from<'d>(&self, value: Value<'d>, from: usize, dots: &[usize]) -> Option<Value<'d>> {
-        if let Some(found) = value.get(self.path.get(from..)?) {
-            return Some(found);
-        }
-        dots.iter().enumerate().rev().find_map(|(i, dot)| {
-            let inner = value.get(self.path.get(from..*dot)?)?;
-            self.find_from(inner, dot + 1, dots.get(i + 1..)?)
-        })
-    }
-
-    /// The path as it was written.
-    pub fn as_str(&self) -> &str {
-        &self.path
-    }
-}
+use crate::path::ClaimPath;
 
 /// How a rule compares the claim with its values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,7 +83,7 @@ pub struct ClaimRule {
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)] // the messages are the documentation
 pub enum RuleError {
-    #[error("the claim's name is empty, or holds more than {MAX_DOTS} dots")]
+    #[error("the claim's name is empty, or holds more than 16 dots and brackets")]
     Path,
     #[error("operator \"{0}\" takes {1}")]
     Values(&'static str, &'static str),
@@ -174,46 +135,82 @@ impl ClaimRule {
         Ok(Self { path, operator, patterns })
     }
 
+    /// Whether its values are compared with the words of a list (RFC 8693 section 4.2).
+    pub fn takes_words(&self) -> bool {
+        matches!(self.operator, Operator::Any | Operator::All | Operator::None)
+    }
+
     /// The claim that the rule is about.
     pub fn path(&self) -> &str {
         self.path.as_str()
     }
 
-    /// As [`ClaimRule::holds`], for values with variables. An empty value means that a variable is not
-    /// set. It is then ignored by operators that need only one of several values; all other operators
-    /// fail.
-    pub fn holds_bound(&self, payload: &Document, values: &[&[u8]]) -> bool {
+    /// As [`ClaimRule::judge`], for values with variables. An empty value means that a variable is not
+    /// set, so what it would have said is unknown. Operators that need only one of several values hold
+    /// if another value makes them.
+    pub fn judge_bound(&self, payload: &Document, values: &[&[u8]]) -> Option<bool> {
         let set: Vec<&[u8]> = values.iter().copied().filter(|value| !value.is_empty()).collect();
+        if set.len() == values.len() {
+            return self.judge(payload, &set);
+        }
         let choice = matches!(self.operator, Operator::Equal | Operator::Prefix | Operator::Any);
-        (choice || set.len() == values.len()) && self.holds(payload, &set)
+        (choice && self.holds(payload, &set)).then_some(true)
     }
 
-    /// Whether `payload` satisfies the rule with the values of this request. If the operator does not
-    /// fit the claim's type, the rule fails, even when negated. If there is no claim, only `!exists` is
-    /// satisfied.
+    /// Whether [`ClaimRule::judge_bound`] says that the rule holds.
+    pub fn holds_bound(&self, payload: &Document, values: &[&[u8]]) -> bool {
+        self.judge_bound(payload, values) == Some(true)
+    }
+
+    /// Whether [`ClaimRule::judge`] says that the rule holds.
     pub fn holds<V: AsRef<[u8]>>(&self, payload: &Document, values: &[V]) -> bool {
-        let found = self.path.find(payload.root());
-        if matches!(self.operator, Operator::Exists | Operator::NotExists) {
-            return found.is_some() == (self.operator == Operator::Exists);
+        self.judge(payload, values) == Some(true)
+    }
+
+    /// Whether `payload` satisfies the rule with the values of this request. `None` if the operator does
+    /// not fit the claim's type: the rule then fails, even when negated. If there is no claim, only
+    /// `!exists` is satisfied. If the path leads to several values, one that satisfies the rule is
+    /// enough.
+    pub fn judge<V: AsRef<[u8]>>(&self, payload: &Document, values: &[V]) -> Option<bool> {
+        let root = payload.root();
+        match self.operator {
+            Operator::Exists => return Some(self.path.any(root, |_| true)),
+            Operator::NotExists => return Some(!self.path.any(root, |_| true)),
+            _ => {}
         }
-        let Some(claim) = found else { return false };
+        let mut verdict = Some(false);
+        self.path.any(root, |claim| {
+            // Null has no value that an operator could fit: it is as good as no claim.
+            let misfit = claim.is_null().then_some(false);
+            let one = self.judge_value(claim, values).or(misfit);
+            // One that satisfies the rule decides. Otherwise one that is unknown leaves it unknown.
+            if one != Some(false) {
+                verdict = one;
+            }
+            one == Some(true)
+        });
+        verdict
+    }
+
+    fn judge_value<V: AsRef<[u8]>>(&self, claim: Value<'_>, values: &[V]) -> Option<bool> {
         let texts = || values.iter().map(AsRef::as_ref);
         let compares = |accepted: fn(Ordering) -> bool| {
-            let value = texts().next().and_then(Number::parse);
-            matches!((claim.as_number(), value), (Some(a), Some(b)) if accepted(a.compare(b)))
+            let value = texts().next().and_then(Number::parse)?;
+            Some(accepted(claim.as_number()?.compare(value)))
         };
         match self.operator {
-            Operator::Exists | Operator::NotExists => false, // handled above
-            Operator::Equal => contains_any(claim, texts()) == Some(true),
-            Operator::NotEqual => contains_any(claim, texts()) == Some(false),
-            Operator::Prefix => has_prefix(claim, texts()) == Some(true),
-            Operator::NotPrefix => has_prefix(claim, texts()) == Some(false),
-            Operator::Match { negated, .. } => claim
-                .as_str()
-                .is_some_and(|text| self.patterns.iter().any(|p| p.is_match(text)) != negated),
-            Operator::Any => in_set(claim).is_some_and(|has| texts().any(has)),
-            Operator::All => in_set(claim).is_some_and(|has| texts().all(has)),
-            Operator::None => in_set(claim).is_some_and(|has| !texts().any(has)),
+            Operator::Exists | Operator::NotExists => None, // needs no value
+            Operator::Equal => contains_any(claim, texts()),
+            Operator::NotEqual => contains_any(claim, texts()).map(|has| !has),
+            Operator::Prefix => has_prefix(claim, texts()),
+            Operator::NotPrefix => has_prefix(claim, texts()).map(|has| !has),
+            Operator::Match { negated, .. } => {
+                let text = claim.as_str()?;
+                Some(self.patterns.iter().any(|p| p.is_match(text)) != negated)
+            }
+            Operator::Any => in_set(claim).map(|has| texts().any(has)),
+            Operator::All => in_set(claim).map(|has| texts().all(has)),
+            Operator::None => in_set(claim).map(|has| !texts().any(has)),
             Operator::Less => compares(Ordering::is_lt),
             Operator::LessOrEqual => compares(Ordering::is_le),
             Operator::Greater => compares(Ordering::is_gt),
@@ -405,8 +402,49 @@ mod tests {
         assert!(holds("roles.0 !exists"));
         let payload = Document::parse(br#"{"a":{"b":{"c":1}}}"#.to_vec()).unwrap();
         assert!(ClaimPath::new("a.b.c").unwrap().find(payload.root()).is_some());
-        assert!(ClaimPath::new("").is_none());
-        assert!(ClaimPath::new(&"a.".repeat(17)).is_none());
+    }
+
+    #[test]
+    fn what_is_unknown_is_told_apart_from_what_does_not_hold() {
+        let payload = br#"{"s":"a b","n":1,"o":{"a":1},"mix":[{"v":1},{"v":["a"]},{}],"z":null}"#;
+        let payload = Document::parse(payload.to_vec()).unwrap();
+        let new = |path, operator| {
+            ClaimRule::new(path, Operator::from_name(operator).unwrap(), &[None]).unwrap()
+        };
+        let judge = |path, operator, value: &str| new(path, operator).judge(&payload, &[value]);
+        for (path, operator, value, verdict) in [
+            ("s", "any", "a", Some(true)),
+            ("s", "any", "c", Some(false)),
+            ("nope", "any", "a", Some(false)),
+            ("nope", "none", "a", Some(false)),
+            ("nope[*]", "!=", "a", Some(false)),
+            ("z", "any", "a", Some(false)),
+            ("z", "none", "a", Some(false)),
+            ("z", "=", "null", Some(true)),
+            ("n", "any", "1", None),
+            ("n", "none", "1", None),
+            ("o", "any", "a", None),
+            ("o", "!=", "a", None),
+            ("s", "<", "1", None),
+            ("n", "<", "many", None),
+            ("mix[*].v", "any", "a", Some(true)),
+            ("mix[*].v", "any", "b", None),
+            ("mix[1].v", "any", "b", Some(false)),
+            ("mix[*].v", "=", "1", Some(true)),
+            ("mix[*].v", "!=", "1", Some(true)),
+            ("mix[*].w", "!=", "1", Some(false)),
+        ] {
+            assert_eq!(judge(path, operator, value), verdict, "{path} {operator} {value}");
+        }
+        let bound = |operator, values: &[&str]| {
+            let rule = ClaimRule::new("s", operator, &vec![None; values.len()]).unwrap();
+            let values: Vec<&[u8]> = values.iter().map(|value| value.as_bytes()).collect();
+            rule.judge_bound(&payload, &values)
+        };
+        assert_eq!(bound(Operator::Any, &["a", ""]), Some(true));
+        assert_eq!(bound(Operator::Any, &["c", ""]), None);
+        assert_eq!(bound(Operator::Any, &["c"]), Some(false));
+        assert_eq!(bound(Operator::All, &[""]), None);
     }
 
     #[test]

@@ -253,3 +253,61 @@ fn what_can_never_be_found_or_has_no_effect_is_warned_about() -> Result<()> {
     let checked = Nginx::builder().http(provider).server(off).check()?;
     checked.warned_with(&["provider=", "no effect", "nginx.conf:"])
 }
+
+#[test]
+fn a_block_of_rules_that_is_wrong() -> Result<()> {
+    let keys = format!("jwt_kids {{ k1 {SECRET}; }}");
+    let deep = |depth: usize| {
+        let (open, close) = ("jwt_not { ".repeat(depth), "} ".repeat(depth));
+        format!("{keys} {open} jwt_claim a exists; {close}")
+    };
+    nginx_t(deep(16))?.accepted()?;
+    let wrong = |name, block: &str, fragments| mistake(name, format!("{keys} {block}"), fragments);
+    refuse_all(&[
+        wrong("empty", "jwt_any { }", &["jwt_any", "no rules"]),
+        wrong("empty inside", "jwt_any { jwt_not { } }", &["jwt_not", "no rules"]),
+        wrong(
+            "another directive",
+            "jwt_any { jwt_issuer x; }",
+            &["jwt_issuer", "not allowed here"],
+        ),
+        wrong("nginx's own", "jwt_any { return 200; }", &["return", "not allowed here"]),
+        wrong("no block", "jwt_any;", &["jwt_any", "{"]),
+        wrong("a word", "jwt_any all { jwt_claim a exists; }", &["jwt_any", "all"]),
+        wrong("no error", "jwt_any error=200 { jwt_claim a exists; }", &["jwt_any", "error=400"]),
+        wrong(
+            "a status inside",
+            "jwt_any { jwt_claim a exists error=401; }",
+            &["jwt_claim", "error=401", "outermost block"],
+        ),
+        wrong(
+            "a status of a block inside",
+            "jwt_any { jwt_not error=404 { jwt_claim a exists; } }",
+            &["jwt_not", "error=404", "outermost block"],
+        ),
+        mistake("too deep", deep(17), &["jwt_not", "16 other blocks"]),
+        mistake("no keys", "jwt_any { jwt_claim a exists; }", &["jwt_any", "open"]),
+    ])
+}
+
+#[test]
+fn an_element_that_no_variable_can_be() -> Result<()> {
+    for directive in ["jwt_claim_set", "jwt_claim_json", "jwt_header_set"] {
+        let checked = Nginx::builder().http(format!("{directive} $v a[*].b;")).check()?;
+        checked.refused_with(&[directive, "a[*].b", "jwt_claim_json"])?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_value_that_looks_like_several_is_warned_about() -> Result<()> {
+    for (rule, fragment) in [
+        ("jwt_claim roles any admin,editor;", "with its comma"),
+        ("jwt_not { jwt_claim roles all a,b; }", "with its comma"),
+        ("jwt_claim scope any \"read write\";", "holds a space"),
+    ] {
+        let checked = nginx_t(format!("jwt_kids {{ k1 {SECRET}; }} {rule}"))?;
+        checked.warned_with(&[fragment])?;
+    }
+    Ok(())
+}
