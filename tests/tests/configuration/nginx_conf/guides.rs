@@ -19,7 +19,7 @@ fn web(claims: &Value) -> Result<String> {
 }
 
 /// `claims`, with the members of `more` added or replaced.
-fn with(mut claims: Value, more: &Value) -> Value {
+pub(super) fn with(mut claims: Value, more: &Value) -> Value {
     if let (Some(all), Some(more)) = (claims.as_object_mut(), more.as_object()) {
         all.extend(more.clone());
     }
@@ -27,14 +27,14 @@ fn with(mut claims: Value, more: &Value) -> Value {
 }
 
 /// The body of a response, which must have status 200.
-fn body(request: Request) -> Result<String> {
+pub(super) fn body(request: Request) -> Result<String> {
     let response = request.send()?;
     assert_eq!(response.status, 200, "{}", response.text());
     Ok(response.text().trim_end().to_owned())
 }
 
 /// The key set of the server that stands in for the identity provider.
-const PROVIDED: &str = "html/jwks.json";
+pub(super) const PROVIDED: &str = "html/jwks.json";
 
 pub(crate) fn openid_connect() -> Result<()> {
     let nginx = ready("openid-connect.conf", &[])?.file(PROVIDED, RSA.jwks("one")?).start()?;
