@@ -343,6 +343,7 @@ pub(crate) fn roles() -> Result<()> {
             ("/audit/", Some(&web(&json!({ "role": "auditor" }))?), 200),
             ("/audit/", Some(&web(&json!({ "department": "finance" }))?), 200),
             ("/audit/", Some(&web(&json!({ "department": "sales" }))?), 403),
+            ("/audit/", Some(&web(&json!({ "role": "evil,auditor" }))?), 403),
         ],
     )?;
     let write = |token: &str| {
