@@ -323,7 +323,10 @@ pub fn rules(input: &[u8]) {
             Err(error) => drop(error.to_string()),
         }
     }
-    // A rule and its negation are never both satisfied.
+    // A rule and its negation are never both satisfied, unless different values satisfy them.
+    if ClaimPath::new(path).is_none_or(|path| path.leads_to_many()) {
+        return;
+    }
     let opposite = match operator {
         Operator::Equal => Operator::NotEqual,
         Operator::Prefix => Operator::NotPrefix,

@@ -99,7 +99,7 @@ fn cut(path: &str, at: usize) -> Option<Cut> {
         [b'.', _, ..] => end + 1,
         _ => return None,
     };
-    (at > 0).then_some(Cut { at, rest, step })
+    Some(Cut { at, rest, step })
 }
 
 struct Search<'p, 'd> {
@@ -112,26 +112,27 @@ impl<'d> Search<'_, 'd> {
     /// Searches `value` for the path from byte `start` on, where `cuts` are. Returns whether anything was
     /// found.
     fn from(&mut self, value: Value<'d>, start: usize, from: From, cuts: &[Cut]) -> bool {
-        let after_bracket = matches!(from, From::Bracket);
         let Some(rest) = self.path.path.get(start..) else { return false };
-        if after_bracket && rest.is_empty() {
-            self.stopped = (self.stop)(value);
-            return true;
+        if matches!(from, From::Bracket) {
+            if rest.is_empty() {
+                self.stopped = (self.stop)(value);
+                return true;
+            }
+            // `a[0][1]`: the second bracket is of the value itself.
+            let next = cuts.split_first().filter(|(cut, _)| cut.at == start);
+            return next.is_some_and(|(cut, later)| self.step(value, cut, later));
         }
         if let Some(found) = value.get(rest) {
             self.stopped = (self.stop)(found);
             return true;
         }
         (0..cuts.len()).rev().any(|i| {
-            let Some((cut, later)) = cuts.get(i..).and_then(<[Cut]>::split_first) else {
-                return false;
-            };
-            let inner = match self.path.path.get(start..cut.at) {
-                // `a[0][1]`: the second bracket is of the value itself.
-                Some("") if after_bracket => Some(value),
-                name => name.and_then(|name| value.get(name)),
-            };
-            inner.is_some_and(|inner| self.step(inner, cut, later))
+            let later = cuts.get(i..).and_then(<[Cut]>::split_first);
+            later.is_some_and(|(cut, later)| {
+                let name = self.path.path.get(start..cut.at);
+                let inner = name.and_then(|name| value.get(name));
+                inner.is_some_and(|inner| self.step(inner, cut, later))
+            })
         })
     }
 

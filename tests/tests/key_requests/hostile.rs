@@ -199,10 +199,10 @@ fn access_rules_of_the_server_do_not_end_the_keys() -> Result<()> {
             location = /_jwks {{ internal; {inside} {} }}
             location / {{ allow all; auth_basic off; secure_token off; {} jwks_request /_jwks; {SERVE} }}",
             provider.pass(),
-            if nginx_has("http_auth_request_module")? { "auth_request off;" } else { "" },
+            if nginx_has("auth_request")? { "auth_request off;" } else { "" },
         ))
         .file("users", "nobody:x\n");
-        if rules.contains("auth_request") && !nginx_has("http_auth_request_module")? {
+        if rules.contains("auth_request") && !nginx_has("auth_request")? {
             continue;
         }
         let nginx = nginx.start()?;
@@ -265,7 +265,7 @@ fn an_answer_whose_end_nothing_marks_is_not_taken() -> Result<()> {
 
 #[test]
 fn nginx_counts_its_connections_as_before() -> Result<()> {
-    if !nginx_has("http_stub_status_module")? {
+    if !nginx_has("stub_status")? {
         return Ok(());
     }
     let provider = Provider::start(keys(&[OLD])?)?;

@@ -11,13 +11,51 @@ use token::{ClaimPath, ClaimRule, Operator};
 use crate::json::as_serde;
 use crate::property::check;
 
-/// The documented rule: the exact name first, then the longest part that names a member.
-fn find<'v>(value: &'v serde_json::Value, path: &str) -> Option<&'v serde_json::Value> {
-    let object = value.as_object()?;
-    object.get(path).or_else(|| {
-        path.rmatch_indices('.')
-            .find_map(|(dot, _)| find(object.get(&path[..dot])?, &path[dot + 1..]))
-    })
+/// The documented rule: the exact name first, then the longest part that names a member. A bracket after a
+/// name is a step to an element, or to each.
+fn find<'v>(value: &'v serde_json::Value, path: &str) -> Vec<&'v serde_json::Value> {
+    if let Some(exact) = value.get(path) {
+        return vec![exact];
+    }
+    let ends = path.rmatch_indices(['.', '[']).map(|(at, _)| path.split_at(at));
+    let ways = ends.filter_map(|(name, rest)| Some(go_on(value.get(name)?, rest)));
+    ways.into_iter().find(|found| !found.is_empty()).unwrap_or_default()
+}
+
+/// What a path that begins with a dot or bracket finds in a value.
+fn go_on<'v>(value: &'v serde_json::Value, path: &str) -> Vec<&'v serde_json::Value> {
+    if let Some(rest) = path.strip_prefix('.') {
+        return find(value, rest);
+    }
+    let Some((step, rest)) = bracket(path) else { return Vec::new() };
+    let all = value.as_array().map(Vec::as_slice).unwrap_or_default();
+    let items = match step {
+        None => all,
+        Some(at) => all.get(at..=at).unwrap_or_default(),
+    };
+    items
+        .iter()
+        .flat_map(|item| if rest.is_empty() { vec![item] } else { go_on(item, rest) })
+        .collect()
+}
+
+/// The bracket that a text begins with, if it is a step (`None` inside for `[*]`), and what follows it.
+fn bracket(text: &str) -> Option<(Option<usize>, &str)> {
+    let (inner, rest) = text.strip_prefix('[')?.split_once(']')?;
+    let follows =
+        rest.is_empty() || rest.starts_with('[') || (rest.starts_with('.') && rest.len() > 1);
+    let step = match inner {
+        "*" => None,
+        _ if inner.bytes().all(|byte| byte.is_ascii_digit()) => Some(inner.parse().ok()?),
+        _ => return None,
+    };
+    follows.then_some((step, rest))
+}
+
+/// How many steps a path has.
+fn steps(path: &str) -> usize {
+    let is_step = |at: &usize| path[*at..].starts_with('.') || bracket(&path[*at..]).is_some();
+    path.match_indices(['.', '[']).map(|(at, _)| at).filter(is_step).count()
 }
 
 fn path() -> impl Strategy<Value = String> {
@@ -25,6 +63,8 @@ fn path() -> impl Strategy<Value = String> {
     let short = select(vec!["a", "b", "c"]);
     prop_oneof![
         16 => vec(short, 1..4).prop_map(|names| names.join(".")),
+        8 => vec(select(vec!["a", ".a", "b", ".b", "[0]", "[*]", "[1]", "[", "[x]", "]"]), 1..7)
+            .prop_map(|parts| parts.concat()),
         4 => vec(names, 1..6).prop_map(|names| names.join(".")),
         1 => any::<String>(),
         1 => (0_usize..30).prop_map(|dots| "a".to_owned() + &".".repeat(dots)),
@@ -50,11 +90,13 @@ fn claims() -> impl Strategy<Value = String> {
             1 => vec(inner, 0..4).prop_map(serde_json::Value::Array),
         ]
     });
-    vec((select(vec!["a", "a", "b", "c", "a.b", "", "é"]), value), 1..6).prop_map(|members| {
-        let object: serde_json::Map<_, _> =
-            members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        serde_json::Value::Object(object).to_string()
-    })
+    vec((select(vec!["a", "a", "b", "c", "a.b", "a[0]", "", "é"]), value), 1..6).prop_map(
+        |members| {
+            let object: serde_json::Map<_, _> =
+                members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+            serde_json::Value::Object(object).to_string()
+        },
+    )
 }
 
 #[test]
@@ -62,13 +104,18 @@ fn a_claim_path_finds_what_the_documented_rule_finds() {
     let found = Cell::new(0);
     check(4_000, (path(), claims()), |(path, claims)| {
         let document = Document::parse(claims.clone().into_bytes()).unwrap();
-        let allowed = !path.is_empty() && path.matches('.').count() <= 16;
+        let allowed = !path.is_empty() && steps(&path) <= 16;
         let Some(claim) = ClaimPath::new(&path) else { return assert!(!allowed, "{path:?}") };
         assert!(allowed, "{path:?}");
         let value: serde_json::Value = serde_json::from_str(&claims).unwrap();
-        let ours = claim.find(document.root()).map(as_serde);
-        assert_eq!(ours.as_ref(), find(&value, &path), "{path:?} in {claims}");
-        found.set(found.get() + u32::from(ours.is_some()));
+        let mut ours = Vec::new();
+        claim.any(document.root(), |value| {
+            ours.push(as_serde(value));
+            false
+        });
+        assert_eq!(ours.iter().collect::<Vec<_>>(), find(&value, &path), "{path:?} in {claims}");
+        assert_eq!(claim.find(document.root()).map(as_serde).as_ref(), ours.first());
+        found.set(found.get() + u32::from(!ours.is_empty()));
     });
     println!("{} found", found.get());
 }
@@ -148,7 +195,11 @@ fn a_rule_holds_when_the_documentation_says_so() {
             let document = Document::parse(claims.clone().into_bytes()).unwrap();
             let value: serde_json::Value = serde_json::from_str(&claims).unwrap();
             let ours = rule.holds(&document, &values);
-            let theirs = holds(find(&value, &path), name, &values);
+            let found = find(&value, &path);
+            let theirs = match found.as_slice() {
+                [] => holds(None, name, &values),
+                found => found.iter().any(|claim| holds(Some(claim), name, &values)),
+            };
             assert_eq!(ours, theirs, "{path:?} {name} {values:?} in {claims}");
             let counter = if ours { &held } else { &not };
             counter.set(counter.get() + 1);

@@ -126,9 +126,9 @@ pub(crate) fn from_gloo_envoy() -> Result<()> {
         let claims = json!({ "iss": issuer, "sub": "robot", "aud": "shop" });
         Jwt::live_with(&claims).kid("machines-2026").hs("HS256", "Zk5q0mX1d8uYw3Rj7cTn2vBs6hLe9gPa")
     };
-    let admin = |org: &str, email: &str| {
+    let admin = |org: &str, group: &str, email: &str| {
         person(json!({
-            "email_verified": true, "groups": ["staff", "admins"], "email": email,
+            "email_verified": true, "groups": ["staff", group], "email": email,
             "org": { "department": org },
         }))
     };
@@ -159,9 +159,12 @@ pub(crate) fn from_gloo_envoy() -> Result<()> {
             ("/landing/", Some(&expired), 200),
             ("/admin/", None, 401),
             ("/admin/", Some(&alice), 403),
-            ("/admin/", Some(&admin("it", "a@example.com")?), 200),
-            ("/admin/", Some(&admin("sales", "a@example.com")?), 403),
-            ("/admin/", Some(&admin("it", "a@example.com.evil.example")?), 403),
+            ("/admin/", Some(&admin("it", "admins", "a@example.com")?), 200),
+            // Principals are alternatives.
+            ("/admin/", Some(&admin("sales", "admins", "a@example.com")?), 200),
+            ("/admin/", Some(&admin("it", "staff", "a@example.com")?), 200),
+            ("/admin/", Some(&admin("sales", "evil,admins", "a@example.com")?), 403),
+            ("/admin/", Some(&admin("it", "admins", "a@example.com.evil.example")?), 403),
         ],
     )?;
     let told = |target: &str, token: Option<&str>| {
@@ -347,6 +350,7 @@ pub(crate) fn roles() -> Result<()> {
             ("/audit/", Some(&web(&json!({ "role": "auditor" }))?), 200),
             ("/audit/", Some(&web(&json!({ "department": "finance" }))?), 200),
             ("/audit/", Some(&web(&json!({ "department": "sales" }))?), 403),
+            ("/audit/", Some(&web(&json!({ "role": "evil,auditor" }))?), 403),
         ],
     )?;
     let write = |token: &str| {
