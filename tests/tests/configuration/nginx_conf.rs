@@ -3,6 +3,7 @@
 
 mod guides;
 mod platforms;
+mod snippets;
 
 use std::fs;
 use std::path::{Path, PathBuf};

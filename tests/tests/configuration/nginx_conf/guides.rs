@@ -157,6 +157,9 @@ pub(crate) fn from_gloo_envoy() -> Result<()> {
             ("/catalog/", Some(&robot), 401),
             ("/landing/", None, 200),
             ("/landing/", Some(&expired), 200),
+            ("/both/", None, 401),
+            ("/both/", Some(&alice), 401),
+            ("/both/", Some(&robot), 401),
             ("/admin/", None, 401),
             ("/admin/", Some(&alice), 403),
             ("/admin/", Some(&admin("it", "admins", "a@example.com")?), 200),
@@ -180,6 +183,10 @@ pub(crate) fn from_gloo_envoy() -> Result<()> {
     assert_eq!(told("/landing/", Some(&expired))?, "user= provider= token= query=");
     assert_eq!(told("/health", Some(&alice))?, "user= provider= token= query=");
     // forward: false: no token by the query, whichever place had the one that was checked.
+    let both = to_port_80(&nginx, "/both/").bearer(&alice).header("X-Machine-Token", &robot);
+    assert_eq!(body(both.header("X-Machine", "root"))?, "user=alice machine=robot tokens=");
+    let twice = to_port_80(&nginx, "/both/").bearer(&alice).header("X-Machine-Token", &alice);
+    assert_eq!(twice.send()?.status, 401);
     let by_query = told(&format!("/?a=1&access_token={alice}"), None)?;
     assert_eq!(by_query, "user=alice provider=people token= query=a=1");
     let both = told("/catalog/?access_token=other&b=%20", Some(&alice))?;

@@ -1,0 +1,86 @@
+//! Lines of the guides that are in none of the whole configurations.
+
+use anyhow::Result;
+use module_tests::{Jwt, Nginx, SECRET, SERVE, base64url, md5, now};
+use serde_json::{Value, json};
+
+fn token(claims: &Value) -> Result<String> {
+    Jwt::live_with(claims).kid("k1").hs("HS256", SECRET)
+}
+
+#[test]
+fn roles_that_are_the_keys_of_an_object() -> Result<()> {
+    let nginx = Nginx::start(format!(
+        "jwt_kids {{ k1 {SECRET}; }}
+        location / {{ jwt_claim urn:zitadel:iam:org:project:roles.admin exists; {SERVE} }}"
+    ))?;
+    let of = |roles: Value| token(&json!({ "urn:zitadel:iam:org:project:roles": roles }));
+    for (roles, status) in [
+        (json!({ "admin": { "1": "example.com" } }), 200),
+        (json!({ "user": {}, "admin": {} }), 200),
+        (json!({ "administrator": {} }), 403),
+        (json!({ "user": { "admin": {} } }), 403),
+        (json!(["admin"]), 403),
+        (json!("admin"), 403),
+    ] {
+        assert_eq!(nginx.bearer("/", &of(roles.clone())?)?.status, status, "{roles}");
+    }
+    nginx.finish()
+}
+
+#[test]
+fn a_secure_link_in_the_path() -> Result<()> {
+    let nginx = Nginx::builder()
+        .server(
+            "location ~ ^/p/(?<signature>[\\w-]+)/(?<expires>[0-9]+)(?<file>/.+)$ {
+                rewrite ^ /signed$file?md5=$signature&expires=$expires? last;
+            }
+            location /signed/ {
+                internal;
+                secure_token_args md5 expires;
+                secure_token_md5  \"$secure_token_expires$file secret\";
+                alias             html/files/;
+            }",
+        )
+        .html("files/a.txt", "a\n")
+        .html("files/b.txt", "b\n")
+        .start()?;
+    let link = |e: i64, signed: &str, asked: &str| {
+        format!("/p/{}/{e}{asked}", base64url(md5(format!("{e}{signed} secret"))))
+    };
+    let (later, past) = (now() + 300, now() - 300);
+    let good = link(later, "/a.txt", "/a.txt");
+    for (target, status) in [
+        (good.clone(), 200),
+        (link(past, "/a.txt", "/a.txt"), 410),
+        (link(later, "/a.txt", "/b.txt"), 403),
+        (link(later, "/a.txt", "/x/../b.txt"), 403),
+        (format!("{good}?md5=x"), 200),
+        (good.replace("/p/", "/p/A"), 403),
+        (good.replace("/p/", "/signed/"), 404),
+        ("/signed/a.txt".to_owned(), 404),
+    ] {
+        assert_eq!(nginx.get(&target)?.status, status, "{target}");
+    }
+    nginx.finish()
+}
+
+#[test]
+fn tokens_of_kubernetes_secrets_and_pods_that_are_revoked() -> Result<()> {
+    let nginx = Nginx::builder()
+        .server(format!(
+            "jwt_kids {{ k1 {SECRET}; }}
+            location /legacy {{ jwt_claim kubernetes.io/serviceaccount/namespace = web; {SERVE} }}
+            location /pods {{ jwt_revoked kubernetes.io.pod.uid revoked-pods.txt check=5s; {SERVE} }}"
+        ))
+        .file("revoked-pods.txt", "0d8b260e-ef0e-45fb-be8e-ff44f97722e8\n")
+        .start()?;
+    let legacy = |name: &str| token(&json!({ "kubernetes.io/serviceaccount/namespace": name }));
+    assert_eq!(nginx.bearer("/legacy", &legacy("web")?)?.verdict(), (200, "ok"));
+    assert_eq!(nginx.bearer("/legacy", &legacy("ops")?)?.verdict(), (403, "denied"));
+    let pod = |uid: &str| token(&json!({ "kubernetes.io": { "pod": { "uid": uid } } }));
+    let gone = pod("0d8b260e-ef0e-45fb-be8e-ff44f97722e8")?;
+    assert_eq!(nginx.bearer("/pods", &gone)?.verdict(), (401, "revoked"));
+    assert_eq!(nginx.bearer("/pods", &pod("another")?)?.verdict(), (200, "ok"));
+    nginx.finish()
+}
