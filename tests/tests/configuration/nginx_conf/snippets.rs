@@ -1,8 +1,10 @@
 //! Lines of the guides that are in none of the whole configurations.
 
 use anyhow::Result;
-use module_tests::{Jwt, Nginx, SECRET, SERVE, base64url, md5, now};
+use module_tests::{Jwt, Nginx, P256, SECRET, SERVE, base64url, md5, now};
 use serde_json::{Value, json};
+
+use super::guides::with;
 
 fn token(claims: &Value) -> Result<String> {
     Jwt::live_with(claims).kid("k1").hs("HS256", SECRET)
@@ -82,5 +84,46 @@ fn tokens_of_kubernetes_secrets_and_pods_that_are_revoked() -> Result<()> {
     let gone = pod("0d8b260e-ef0e-45fb-be8e-ff44f97722e8")?;
     assert_eq!(nginx.bearer("/pods", &gone)?.verdict(), (401, "revoked"));
     assert_eq!(nginx.bearer("/pods", &pod("another")?)?.verdict(), (200, "ok"));
+    nginx.finish()
+}
+
+#[test]
+fn a_location_that_leaves_nothing_open() -> Result<()> {
+    let nginx = Nginx::builder()
+        .server(format!(
+            "location /api/ {{
+                jwks_file        keys.json;
+                jwt_algorithms   ES256;
+                jwt_issuer       https://login.example.com/;
+                jwt_audience     api.example.com;
+                jwt_typ          at+jwt;
+                jwt_require_exp  on;
+                jwt_max_lifetime 1h;
+                {SERVE}
+            }}"
+        ))
+        .file("keys.json", P256.jwks("k")?)
+        .start()?;
+    let claims = json!({
+        "iss": "https://login.example.com/", "aud": "api.example.com",
+        "iat": now(), "exp": now() + 600,
+    });
+    let token = |typ: &str, name: &str, value: Value| {
+        Jwt::new(with(claims.clone(), &json!({ name: value })))
+            .kid("k")
+            .header("typ", json!(typ))
+            .sign("ES256", &P256)
+    };
+    for (typ, name, value, verdict) in [
+        ("at+jwt", "sub", json!("alice"), (200, "ok")),
+        ("JWT", "sub", json!("alice"), (401, "bad_type")),
+        ("at+jwt", "iss", json!("https://login.example.com"), (401, "bad_issuer")),
+        ("at+jwt", "aud", json!(["web"]), (401, "bad_audience")),
+        ("at+jwt", "exp", json!(now() + 7200), (401, "bad_lifetime")),
+        ("at+jwt", "exp", json!(now() - 1), (401, "expired")),
+    ] {
+        let token = token(typ, name, value.clone())?;
+        assert_eq!(nginx.bearer("/api/", &token)?.verdict(), verdict, "{typ} {name} {value}");
+    }
     nginx.finish()
 }
