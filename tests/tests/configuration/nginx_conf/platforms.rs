@@ -101,7 +101,6 @@ pub(crate) fn aws_alb() -> Result<()> {
             .whole(text)
             .html(kid, P256.public)
             .html(other, P256_OTHER.public)
-            .expect_log("access forbidden by rule")
             .start()
     };
     let arn =
@@ -170,11 +169,7 @@ pub(crate) fn kubernetes() -> Result<()> {
     let start = |with_token: bool| {
         let builder = ready("kubernetes.conf", &[])?.file(PROVIDED, RSA.jwks("cluster")?);
         let line = "proxy_set_header Authorization \"Bearer of.the.pod\";\n";
-        let builder = if with_token {
-            builder.file("cluster-token.inc", line)
-        } else {
-            builder.expect_log("the answer has status 401")
-        };
+        let builder = if with_token { builder.file("cluster-token.inc", line) } else { builder };
         builder.start()
     };
     let token = |namespace: &str, account: &str, more: Value| {
