@@ -46,7 +46,7 @@ fn a_published_certificate_or_key_is_no_secret() -> Result<()> {
         mistake_in("literal breaks", file, "kids.json", kids(&one_line), &["k1", "PEM"]),
         mistake_in("base64 of DER", file, "kids.json", kids(&body), &["k1", "public key"]),
         mistake_in("JWK", file, "kids.json", kids(&jwk), &["k1", "JWK"]),
-        mistake("block", format!("jwt_kids {{ k1 \"{}\"; }}", RSA.public), &["k1", "PEM"]),
+        mistake("block", format!("jwt_kids {{ k1 '{one_line}'; }}"), &["k1"]),
         mistake(
             "block, base64",
             format!("jwt_kids {{ k1 \"{body}\" encoding=base64; }}"),
