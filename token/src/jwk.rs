@@ -1,47 +1,56 @@
 //! JSON Web Keys and sets of them (RFC 7517, RFC 7518 section 6, RFC 8037 section 2).
 
+use std::borrow::Cow;
 use std::fmt;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
 use crate::alg::{Algorithm, AlgorithmSet, Curve};
 use crate::base64url;
+use crate::by_kid;
+use crate::disclosed::public_form;
+use crate::identity::{Identity, without_leading_zeros};
 use crate::json::{Document, Value};
-use crate::key::{Key, KeyError};
+use crate::key::{Key, KeyError, Thumbprint};
 use crate::loaded::{Fault, LoadError, Loaded, Quoted, shortened};
-use crate::published::{FaultyKeys, MAX_PUBLISHED_KEYS, RSA_COST};
+use crate::pem;
+use crate::published::{MAX_PUBLISHED_KEYS, Origin, RSA_COST};
 
 /// How many names and values a published set may have: 32 for each key that is read.
 const MAX_PUBLISHED_NODES: usize = 32 * MAX_PUBLISHED_KEYS;
 
-/// Reads a JWK Set or a single JWK. `kid` is used for a single JWK that has none.
-pub(crate) fn load(
-    text: &[u8],
-    kid: Option<&str>,
-    faulty: FaultyKeys,
-) -> Result<Loaded, LoadError> {
-    let max_nodes = match faulty {
-        FaultyKeys::Refuse => usize::MAX,
-        FaultyKeys::Skip => MAX_PUBLISHED_NODES,
+/// Reads a JWK Set, a single JWK, or PEM by kid. `kid` is used for a single JWK that has none.
+pub(crate) fn load(text: &[u8], kid: Option<&str>, origin: Origin) -> Result<Loaded, LoadError> {
+    let max_nodes = match origin {
+        Origin::File => usize::MAX,
+        Origin::Published => MAX_PUBLISHED_NODES,
     };
     let document = Document::parse_bounded(text.to_vec(), max_nodes);
     let document = Zeroizing::new(document.map_err(|e| LoadError::json(text, &e))?);
     let root = document.root();
     let mut loaded = Loaded::default();
+    if by_kid::is_by_kid(root) {
+        match kid {
+            None => return by_kid::load(root, origin),
+            Some(_) => return Err(LoadError::new("", Fault::KidOfSet)),
+        }
+    }
     if let Some(keys) = root.get("keys") {
         let items = keys.items().ok_or_else(|| LoadError::new("keys", Fault::Want("an array")))?;
         if kid.is_some() {
             return Err(LoadError::new("keys", Fault::KidOfSet));
         }
         // Only keys that are parsed count, as they take time: not those that are skipped before.
-        let mut budget = match faulty {
-            FaultyKeys::Refuse => usize::MAX,
-            FaultyKeys::Skip => MAX_PUBLISHED_KEYS,
+        let mut budget = match origin {
+            Origin::File => usize::MAX,
+            Origin::Published => MAX_PUBLISHED_KEYS,
         };
         for (i, item) in items.enumerate() {
             let members = Members { jwk: item, place: Position::InSet(i) };
-            match one(members, None, &mut budget, &mut loaded) {
-                Err(error) if faulty == FaultyKeys::Skip => {
+            match one(members, None, origin, &mut budget, &mut loaded) {
+                Err(error) if origin == Origin::Published || !is_mistake(&error) => {
                     loaded.warn(|| format!("{}; the key is not used", members.error(error)));
                 }
                 read => read.map_err(|error| members.error(error))?,
@@ -49,7 +58,7 @@ pub(crate) fn load(
         }
     } else if root.get("kty").is_some() {
         let members = Members { jwk: root, place: Position::Alone };
-        let read = one(members, kid, &mut { RSA_COST }, &mut loaded);
+        let read = one(members, kid, origin, &mut { RSA_COST }, &mut loaded);
         read.map_err(|error| members.error(error))?;
     } else {
         return Err(LoadError::new("", Fault::NeitherSetNorKey));
@@ -61,18 +70,24 @@ pub(crate) fn load(
 /// made only if it is needed.
 type MemberFault = (&'static str, Fault);
 
+/// Whether a fault of one key makes a whole file refused: with it, the file does not mean what it says.
+fn is_mistake((_, fault): &MemberFault) -> bool {
+    matches!(fault, Fault::DuplicateKid(_) | Fault::PublicSecret(_))
+}
+
 /// Reads one JWK and adds it to `loaded`: as a key, or as a warning why it is not used.
 fn one(
     members: Members<'_>,
     given_kid: Option<&str>,
+    origin: Origin,
     budget: &mut usize,
     loaded: &mut Loaded,
 ) -> Result<(), MemberFault> {
-    let kid = members.optional("kid")?.or(given_kid);
+    let kid = members.kid()?.or(given_kid);
     let label = Label { place: members.place, kid };
     let unused = |why: &str| format!("{label}: {why}; the key is not used");
     if let Some(purpose) = members.optional("use")?
-        && purpose != "sig"
+        && !["sig", SPIFFE_USE].contains(&purpose)
     {
         loaded.warn(|| unused(&format!("use is {}, not \"sig\"", Quoted(purpose))));
         return Ok(());
@@ -99,18 +114,23 @@ fn one(
         return Ok(());
     };
     *budget = left;
-    let key = material(members, algorithms, label, loaded)?.with_kid(kid);
-    loaded.push(key, members.place).map_err(|fault| ("", fault))
+    let (key, identity) = material(members, algorithms, label, loaded)?;
+    let thumbprints = thumbprints(members, identity, label, loaded);
+    let key = key.with_kid(kid).with_thumbprints(thumbprints);
+    loaded.push((key, identity), members.place, origin).map_err(|fault| ("", fault))
 }
+
+/// The `use` of keys for JWTs in SPIFFE's bundles (SPIFFE Trust Domain and Bundle, section 4.2.2).
+const SPIFFE_USE: &str = "jwt-svid";
 
 fn material(
     members: Members<'_>,
     algorithms: AlgorithmSet,
     label: Label<'_>,
     loaded: &mut Loaded,
-) -> Result<Key, MemberFault> {
+) -> Result<(Key, Identity), MemberFault> {
     let kty = members.required("kty")?;
-    if kty != "oct" && members.jwk.get("d").is_some() {
+    if kty != "oct" && members.get("d").is_some() {
         loaded.warn(|| {
             format!(
                 "{label}: holds a private key (member d), which should not be in this file: keep \
@@ -120,13 +140,21 @@ fn material(
     }
     let of = |member| move |error| (member, Fault::Key(error));
     let unknown = |member, value| Err((member, Fault::Unknown(shortened(value))));
-    let key = match kty {
+    let read = match kty {
         "oct" => {
             let secret = members.bytes("k")?;
+            if let Some(form) = public_form(&secret) {
+                return Err(("k", Fault::PublicSecret(form)));
+            }
             loaded.warn_short_secret(label, &secret, algorithms);
-            Key::hmac(&secret, algorithms).map_err(of("k"))
+            let key = Key::hmac(&secret, algorithms).map_err(of("k"));
+            key.map(|key| (key, Identity::of("oct", &[&secret])))
         }
-        "RSA" => Key::rsa(&members.bytes("n")?, &members.bytes("e")?, algorithms).map_err(of("n")),
+        "RSA" => {
+            let (n, e) = (members.bytes("n")?, members.bytes("e")?);
+            let key = Key::rsa(&n, &e, algorithms).map_err(of("n"));
+            key.map(|key| (key, Identity::rsa(&n, &e)))
+        }
         "EC" => {
             let curve = match members.required("crv")? {
                 "P-256" => Curve::P256,
@@ -134,25 +162,75 @@ fn material(
                 "P-521" => Curve::P521,
                 other => return unknown("crv", other),
             };
-            Key::ec(curve, &members.bytes("x")?, &members.bytes("y")?, algorithms).map_err(of("x"))
+            let (x, y) = (members.coordinate("x", curve)?, members.coordinate("y", curve)?);
+            let key = Key::ec(curve, &x, &y, algorithms).map_err(of("x"));
+            key.map(|key| (key, Identity::of(curve.name(), &[&[&[4], &x[..], &y].concat()])))
         }
         "OKP" => match members.required("crv")? {
-            "Ed25519" => Key::ed25519(&members.bytes("x")?, algorithms).map_err(of("x")),
+            "Ed25519" => {
+                let x = members.bytes("x")?;
+                let key = Key::ed25519(&x, algorithms).map_err(of("x"));
+                key.map(|key| (key, Identity::of("Ed25519", &[&x])))
+            }
             other => return unknown("crv", other),
         },
         other => return unknown("kty", other),
     };
     // If the algorithm does not fit the key, `alg` is at fault, whichever member was read last.
-    key.map_err(|(member, fault)| match fault {
+    read.map_err(|(member, fault)| match fault {
         Fault::Key(KeyError::Mismatch { .. }) => ("alg", fault),
         _ => (member, fault),
     })
 }
 
+/// The thumbprints of the key's certificate (RFC 7517 sections 4.8 and 4.9): its own members, else
+/// computed from the first certificate of `x5c`. No verdict rests on these members, so a fault in them
+/// is only told.
+fn thumbprints(
+    members: Members<'_>,
+    identity: Identity,
+    label: Label<'_>,
+    loaded: &mut Loaded,
+) -> Vec<Thumbprint> {
+    let mut own = |name| {
+        let told = members.get(name)?;
+        let read = told.as_str().and_then(|text| member_bytes(text.as_bytes()));
+        if read.is_none() {
+            loaded.warn(|| format!("{label}: {name} is not base64url; it is ignored"));
+        }
+        read
+    };
+    let sha256 = own("x5t#S256").and_then(|it| Some(Thumbprint::Sha256(it.try_into().ok()?)));
+    let sha1 = own("x5t").and_then(|it| Some(Thumbprint::Sha1(it.try_into().ok()?)));
+    let mut known: Vec<_> = sha256.into_iter().chain(sha1).collect();
+    let Some(chain) = members.get("x5c").filter(|_| known.len() < 2) else { return known };
+    let first = chain.items().and_then(|mut chain| chain.next()).and_then(Value::as_str);
+    let der = first.and_then(|text| STANDARD.decode(text).ok()).unwrap_or_default();
+    if pem::identity_in(&der) != Some(identity) {
+        loaded.warn(|| {
+            format!("{label}: the first certificate of x5c is not that of this key; x5c is ignored")
+        });
+        return known;
+    }
+    let has = |like: &Thumbprint, known: &[Thumbprint]| {
+        let kind = std::mem::discriminant(like);
+        known.iter().any(|one| std::mem::discriminant(one) == kind)
+    };
+    for computed in Thumbprint::of_certificate(&der) {
+        if !has(&computed, &known) {
+            known.push(computed);
+        }
+    }
+    known
+}
+
 /// Whether the key may verify signatures: it has no `key_ops`, or one that contains `verify`
-/// (RFC 7517 section 4.3).
+/// (RFC 7517 section 4.3). Some write a single operation as a string.
 fn may_verify(members: Members<'_>) -> Result<bool, MemberFault> {
-    let Some(ops) = members.jwk.get("key_ops") else { return Ok(true) };
+    let Some(ops) = members.get("key_ops") else { return Ok(true) };
+    if let Some(op) = ops.as_str() {
+        return Ok(op == "verify");
+    }
     let mut ops = ops.items().ok_or(("key_ops", Fault::Want("an array of strings")))?;
     Ok(ops.any(|op| op.as_str() == Some("verify")))
 }
@@ -204,18 +282,69 @@ impl<'d> Members<'d> {
         LoadError::new(format!("{place}{dot}{member}"), fault)
     }
 
+    /// A member that is there; libraries write `null` for one that is not.
+    fn get(self, member: &str) -> Option<Value<'d>> {
+        self.jwk.get(member).filter(|value| !value.is_null())
+    }
+
+    /// A member that need not be there: an empty text says nothing either.
     fn optional(self, member: &'static str) -> Result<Option<&'d str>, MemberFault> {
-        let value = self.jwk.get(member);
-        value.map(|value| value.as_str().ok_or((member, Fault::Want("a string")))).transpose()
+        Ok(self.text(member)?.filter(|text| !text.is_empty()))
     }
 
     fn required(self, member: &'static str) -> Result<&'d str, MemberFault> {
-        self.optional(member)?.ok_or((member, Fault::Absent))
+        self.text(member)?.ok_or((member, Fault::Absent))
+    }
+
+    fn text(self, member: &'static str) -> Result<Option<&'d str>, MemberFault> {
+        let value = self.get(member);
+        value.map(|value| value.as_str().ok_or((member, Fault::Want("a string")))).transpose()
+    }
+
+    /// The `kid`. A number counts as it is written.
+    fn kid(self) -> Result<Option<&'d str>, MemberFault> {
+        match self.get("kid").and_then(Value::as_number) {
+            Some(number) => Ok(Some(number.as_str())),
+            None => self.optional("kid"),
+        }
     }
 
     fn bytes(self, member: &'static str) -> Result<Zeroizing<Vec<u8>>, MemberFault> {
-        base64url::decode(self.required(member)?.as_bytes())
+        member_bytes(self.required(member)?.as_bytes())
             .map(Zeroizing::new)
-            .ok_or((member, Fault::Want("base64url without padding")))
+            .ok_or((member, Fault::Want("base64url")))
     }
+
+    /// A coordinate, in the curve's length. Some libraries drop leading zeros, others write more.
+    fn coordinate(self, member: &'static str, curve: Curve) -> Result<Vec<u8>, MemberFault> {
+        let bytes = self.bytes(member)?;
+        let (digits, want) = (without_leading_zeros(&bytes), curve.coordinate_len());
+        if bytes.is_empty() || digits.len() > want {
+            let error = KeyError::Coordinate { curve: curve.name(), got: bytes.len(), want };
+            return Err((member, error.into()));
+        }
+        Ok([&vec![0; want - digits.len()], digits].concat())
+    }
+}
+
+/// Decodes a member's base64url. Padding and the letters of standard base64 are tolerated, as Cognito and
+/// WSO2 write them: they do not change which key it is.
+fn member_bytes(text: &[u8]) -> Option<Vec<u8>> {
+    let mut text = Cow::Borrowed(text);
+    if text.len().is_multiple_of(4) {
+        let unpadded = text.strip_suffix(b"==").or_else(|| text.strip_suffix(b"="));
+        if let Some(len) = unpadded.map(<[u8]>::len) {
+            text.to_mut().truncate(len);
+        }
+    }
+    if text.iter().any(|byte| matches!(byte, b'+' | b'/')) {
+        for byte in text.to_mut() {
+            *byte = match *byte {
+                b'+' => b'-',
+                b'/' => b'_',
+                other => other,
+            };
+        }
+    }
+    base64url::decode(&text)
 }

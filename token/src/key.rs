@@ -12,6 +12,7 @@ use hmac::{Hmac, KeyInit as _};
 use sha2::{Sha256, Sha384, Sha512};
 
 use crate::alg::{Algorithm, AlgorithmSet, Curve, Hash, Scheme};
+use crate::identity::without_leading_zeros;
 
 /// Smallest RSA modulus, in bits (RFC 7518 section 3.3).
 pub const RSA_MIN_BITS: usize = 2048;
@@ -222,6 +223,10 @@ impl Key {
         self
     }
 
+    pub(crate) fn set_thumbprints(&mut self, thumbprints: Vec<Thumbprint>) {
+        self.thumbprints = thumbprints.into();
+    }
+
     /// Makes it the key of tokens without a kid, or with a kid that no other key has. It has no kid of
     /// its own.
     #[must_use]
@@ -311,11 +316,6 @@ fn narrow(
         return Err(KeyError::Mismatch { algorithm: names.join(", "), kind });
     }
     Ok(both)
-}
-
-fn without_leading_zeros(bytes: &[u8]) -> &[u8] {
-    let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
-    bytes.get(zeros..).unwrap_or_default()
 }
 
 /// Whether the y coordinate belongs to a point of order 1, 2, 4 or 8, or is not below 2^255 - 19.

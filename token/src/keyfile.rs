@@ -3,21 +3,23 @@
 use sha2::{Digest as _, Sha256};
 
 use crate::loaded::{Fault, LoadError, Loaded, without_byte_order_mark};
-use crate::published::FaultyKeys;
+use crate::published::Origin;
 use crate::{jwk, pem};
 
-/// Reads a JWK Set, a single JWK, or PEM blocks (public keys or certificates).
+/// Reads a JWK Set, a single JWK, PEM blocks (public keys or certificates), or such PEM by kid as JSON.
 ///
-/// `kid` is used for a single key that has none of its own.
+/// `kid` is used for a single key that has none of its own. A key of a set that cannot be used is left out
+/// with a warning (RFC 7517 section 5).
 ///
 /// # Errors
-/// The first fault, even if it concerns only one key of a set.
+/// A fault of the text as a whole, of a single JWK or of a PEM block; two different keys of one kid; a
+/// secret that is public; or that no key is left.
 pub fn load_keys(text: &[u8], kid: Option<&str>) -> Result<Loaded, LoadError> {
-    load(text, kid, FaultyKeys::Refuse)
+    load(text, kid, Origin::File)
 }
 
-/// As [`load_keys`], but for a set that others publish: faulty keys and keys of an unknown type are
-/// skipped with a warning (RFC 7517 section 5).
+/// As [`load_keys`], but for a set that others publish: different keys of one kid, and secrets that are
+/// public, are left out with a warning too.
 ///
 /// At most [`MAX_PUBLISHED_KEYS`](crate::MAX_PUBLISHED_KEYS) are read, so that a text of 1 MiB takes at
 /// most 16 MiB of memory and about 50 ms, whatever it contains.
@@ -25,14 +27,14 @@ pub fn load_keys(text: &[u8], kid: Option<&str>) -> Result<Loaded, LoadError> {
 /// # Errors
 /// A fault of the text as a whole, or that no key is left.
 pub fn load_published_keys(text: &[u8]) -> Result<Loaded, LoadError> {
-    load(text, None, FaultyKeys::Skip)
+    load(text, None, Origin::Published)
 }
 
-fn load(text: &[u8], kid: Option<&str>, faulty: FaultyKeys) -> Result<Loaded, LoadError> {
+fn load(text: &[u8], kid: Option<&str>, origin: Origin) -> Result<Loaded, LoadError> {
     let text = without_byte_order_mark(text);
     match text.trim_ascii_start() {
-        [b'{' | b'[', ..] | [] => jwk::load(text, kid, faulty),
-        trimmed if pem::begun(trimmed).next().is_some() => pem::load(trimmed, kid, faulty),
+        [b'{' | b'[', ..] | [] => jwk::load(text, kid, origin),
+        trimmed if pem::begun(trimmed).next().is_some() => pem::load(trimmed, kid, origin),
         _ => Err(LoadError::new("", Fault::NeitherJsonNorPem)),
     }?
     .finish()
@@ -54,13 +56,17 @@ mod tests {
             {"kty": "RSA", "kid": "short", "n": "AQAB", "e": "AQAB"},
             {"kty": "new", "kid": "unknown"},
             {"kty": "oct", "kid": "good", "k": "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY"},
-            {"kty": "oct", "kid": "good", "k": "b3RoZXI"},
+            {"kty": "oct", "kid": "two", "k": "b3RoZXI"},
+            {"kty": "oct", "kid": "two", "k": "YW5vdGhlcg"},
             7
         ]}"#;
+        // In a file, different keys of one kid are a mistake; the rest is left out there too.
         assert!(load_keys(set.as_bytes(), None).is_err());
+        let file = load_keys(set.replace("YW5vdGhlcg", "b3RoZXI").as_bytes(), None).unwrap();
+        assert_eq!(file.keys.len(), 2);
         let loaded = load_published_keys(set.as_bytes()).unwrap();
         assert_eq!(loaded.keys.len(), 1);
-        assert_eq!(loaded.warnings.iter().filter(|it| it.ends_with("is not used")).count(), 4);
+        assert_eq!(loaded.warnings.iter().filter(|it| it.ends_with("used")).count(), 4);
         for none in [r#"{"keys": []}"#, r#"{"keys": [{"kty": "new"}]}"#, "{}", "", "x"] {
             assert!(load_published_keys(none.as_bytes()).is_err(), "{none}");
         }

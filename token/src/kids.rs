@@ -1,5 +1,7 @@
 //! HMAC secrets by kid: the entries of a `jwt_kids` block and of a `jwt_kids_file`.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use base64::Engine as _;
 use base64::alphabet::{STANDARD, URL_SAFE};
 use base64::engine::DecodePaddingMode;
@@ -8,12 +10,22 @@ use jiff::Timestamp;
 use zeroize::Zeroizing;
 
 use crate::alg::{Algorithm, AlgorithmSet};
+use crate::disclosed::public_form;
+use crate::identity::Identity;
 use crate::json::{Document, Value};
 use crate::key::Key;
 use crate::loaded::{Fault, LoadError, Loaded, Quoted, without_byte_order_mark};
+use crate::published::Origin;
+
+/// The kid of a secret for tokens that have none, or one that no other key has.
+const ANY_KID: &str = "*";
+
+/// What Azion's Secure Token has in its JSON Args.
+const LINK_SECRET: &str = "secure_token_secret";
 
 /// Reads pairs of kid and secret: `{"KID": "secret", …}`, Azion's `{"kids": {…}}`, or an array of
-/// the latter, as in Azion's JSON Args. The UTF-8 bytes of the string are the secret.
+/// the latter, as in Azion's JSON Args. The UTF-8 bytes of the string are the secret. The kid `*` stands for
+/// tokens without a kid or with one that no other key has.
 ///
 /// # Errors
 /// The first fault.
@@ -23,8 +35,14 @@ pub fn load_kids(text: &[u8]) -> Result<Loaded, LoadError> {
     let document = Zeroizing::new(document);
     let root = document.root();
     let mut loaded = Loaded::default();
+    if root.get(LINK_SECRET).is_some() {
+        return Err(LoadError::new("", Fault::LinkSecret));
+    }
     if let Some(items) = root.items() {
         for (i, item) in items.enumerate() {
+            if item.get(LINK_SECRET).is_some() {
+                return Err(LoadError::new(format!("[{i}]"), Fault::LinkSecret));
+            }
             let place = format!("[{i}].kids");
             let kids = item.get("kids").ok_or_else(|| LoadError::new(&place, Fault::Absent))?;
             pairs(kids, &place, &mut loaded)?;
@@ -47,11 +65,29 @@ fn pairs(kids: Value<'_>, place: &str, loaded: &mut Loaded) -> Result<(), LoadEr
         let fault = |fault| LoadError::new(member.to_string(), fault);
         let secret = secret.as_str().ok_or_else(|| fault(Fault::Want("a string, the secret")))?;
         let all = AlgorithmSet::ALL;
-        let key = Key::hmac(secret.as_bytes(), all).map_err(|e| fault(e.into()))?;
+        let key = hmac(secret.as_bytes(), all).map_err(fault)?;
         loaded.warn_short_secret(member, secret.as_bytes(), all);
-        loaded.push(key.with_kid(Some(kid)), member).map_err(fault)?;
+        loaded.push((named(key.0, kid), key.1), member, Origin::File).map_err(fault)?;
     }
     Ok(())
+}
+
+/// The key of a secret that is one.
+fn hmac(secret: &[u8], algorithms: AlgorithmSet) -> Result<(Key, Identity), Fault> {
+    if let Some(form) = public_form(secret) {
+        return Err(Fault::PublicSecret(form));
+    }
+    Ok((Key::hmac(secret, algorithms)?, secret_identity()))
+}
+
+/// The same pair twice is a mistake of the person who wrote it, so no two secrets are the same here.
+fn secret_identity() -> Identity {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    Identity::of("entry", &[&NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes()])
+}
+
+fn named(key: Key, kid: &str) -> Key {
+    if kid == ANY_KID { key.for_any_kid() } else { key.with_kid(Some(kid)) }
 }
 
 impl Loaded {
@@ -101,10 +137,11 @@ impl Loaded {
                 .map(Zeroizing::new)
                 .ok_or_else(|| fault(Fault::Encoding(encoding.name())))?,
         };
-        let key = Key::hmac(&secret, algorithms).map_err(|e| fault(e.into()))?;
+        let (key, identity) = hmac(&secret, algorithms).map_err(fault)?;
         self.warn_short_secret(format_args!("kid {}", Quoted(kid)), &secret, algorithms);
-        let key = key.with_kid(Some(kid)).with_expires(expires);
-        self.push(key, "jwt_kids").map_err(|fault| LoadError::new("jwt_kids", fault))
+        let key = named(key, kid).with_expires(expires);
+        self.push((key, identity), "jwt_kids", Origin::File)
+            .map_err(|fault| LoadError::new("jwt_kids", fault))
     }
 }
 

@@ -7,8 +7,9 @@
 //!    token), `reject` (the reasons for a refusal), `cache::index`, `http` (reads an answer),
 //!    `schedule` (when to fetch), `credential` (finds a token or a link's arguments in a request).
 //! 2. `json`: a parsed text.
-//! 3. Keys: `key`, `keyset`; and their files: `loaded` (keys, warnings, errors), `published` (limits),
-//!    `jwk`, `pem`, `keyfile` (either of the two), `kids` (secrets).
+//! 3. Keys: `identity`, `key`, `keyset`; and their files: `loaded` (keys, warnings, errors), `published`
+//!    (limits), `pem`, `disclosed` (secrets that are public), `jwk`, `by_kid` (PEM by kid), `keyfile`
+//!    (any of the three), `kids` (secrets).
 //! 4. Content of a token: `refusal` (why it is refused), `header`, `claims`, `content`.
 //! 5. What it is judged by: `path` (to a claim), `rules`, `issuers`, `revoked`, `policy` (as
 //!    configured), `effective` (the policy for one token), `providers` (one policy for each issuer).
@@ -27,6 +28,9 @@ pub mod schedule;
 
 pub mod json;
 
+mod by_kid;
+mod disclosed;
+mod identity;
 mod jwk;
 mod key;
 mod keyfile;
@@ -60,6 +64,7 @@ pub use alg::{Algorithm, AlgorithmSet, Curve};
 pub use cache::Cache;
 pub use compact::MAX_TOKEN_LEN;
 pub use content::Content;
+pub use disclosed::public_form;
 pub use issuers::Issuers;
 pub use key::{Key, KeyError, RSA_MAX_BITS, RSA_MIN_BITS};
 pub use keyfile::{fingerprint, load_keys, load_published_keys};

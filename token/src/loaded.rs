@@ -2,12 +2,14 @@
 //!
 //! Every error names the faulty member, for the person who wrote the file. None contains a secret.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use crate::alg::{Algorithm, AlgorithmSet};
+use crate::identity::Identity;
 use crate::json::JsonError;
 use crate::key::{Key, KeyError};
+use crate::published::Origin;
 
 /// The content of a key file.
 #[derive(Debug, Default)]
@@ -19,8 +21,21 @@ pub struct Loaded {
     pub warnings: Vec<String>,
     /// How many warnings were left out: memory must stay in proportion to the file.
     omitted: usize,
-    /// The algorithms of each kid so far.
-    by_kid: HashMap<String, AlgorithmSet>,
+    /// The keys of each kid so far.
+    by_kid: HashMap<String, Named>,
+    /// The keys without a kid so far, by their place among `keys`.
+    nameless: HashMap<Identity, usize>,
+    /// The places among `keys` of those that turned out to be ambiguous.
+    ambiguous: HashSet<usize>,
+}
+
+/// The keys of one kid.
+#[derive(Debug, Default)]
+struct Named {
+    /// Each with its place among [`Loaded::keys`]. No two verify the same algorithm, so there are few.
+    keys: Vec<(Identity, usize)>,
+    /// Algorithms for which there were different keys.
+    ambiguous: AlgorithmSet,
 }
 
 /// Why a key file was refused.
@@ -48,6 +63,16 @@ pub enum Fault {
     Unknown(String),
     #[error("duplicate kid {0:?}")]
     DuplicateKid(String),
+    #[error(
+        "the secret is {0}, which is no secret: whoever has it could sign tokens; public keys and \
+         certificates belong into a file of jwks_file"
+    )]
+    PublicSecret(&'static str),
+    #[error(
+        "holds secure_token_secret, the secret of signed links (Azion's Secure Token), and no kids: \
+         give it to the directive secure_token_secret"
+    )]
+    LinkSecret,
     #[error("holds neither \"keys\" (a JWK Set) nor \"kty\" (a JWK)")]
     NeitherSetNorKey,
     #[error("a kid can be given to a single key only; the keys of a set have their own")]
@@ -65,6 +90,9 @@ pub enum Fault {
     #[error("expires={0:?} is no RFC 3339 time, such as 2027-01-31T00:00:00Z")]
     Expires(String),
 }
+
+/// How many thumbprints a key that stands twice may gather.
+const MAX_THUMBPRINTS: usize = 8;
 
 /// How many warnings are kept for one file.
 const MAX_WARNINGS: usize = 10;
@@ -139,26 +167,86 @@ impl Loaded {
         }
     }
 
-    /// Adds a key that was read at `place`. Two keys with the same kid and a common algorithm are an
-    /// error.
+    /// Adds a key that was read at `place`. The same key twice counts once. Two different keys with the
+    /// same kid and a common algorithm are an error in a file; of a published set both are left out.
     ///
     /// RFC 7517 section 4.5 allows keys of different types to share a kid, as alternatives. With two
     /// keys of the same type it would be unclear which one a token means.
-    pub(crate) fn push(&mut self, key: Key, place: impl fmt::Display) -> Result<(), Fault> {
-        if let Some(kid) = key.kid() {
-            let algorithms = self.by_kid.entry(kid.to_owned()).or_default();
-            if !algorithms.intersection(key.algorithms()).is_empty() {
-                return Err(Fault::DuplicateKid(shortened(kid)));
+    pub(crate) fn push(
+        &mut self,
+        (key, identity): (Key, Identity),
+        place: impl fmt::Display,
+        origin: Origin,
+    ) -> Result<(), Fault> {
+        let kid = if key.is_for_any_kid() { Some("*") } else { key.kid() };
+        let Some(kid) = kid.map(str::to_owned) else {
+            if let Some(at) = self.nameless.get(&identity).copied() {
+                self.widen(at, key);
+            } else {
+                self.nameless.insert(identity, self.keys.len());
+                self.keys.push(key);
             }
-            let is_another = !algorithms.is_empty();
-            *algorithms = algorithms.union(key.algorithms());
+            return Ok(());
+        };
+        let algorithms = key.algorithms();
+        let keys = &self.keys;
+        let named = self.by_kid.entry(kid.clone()).or_default();
+        let meets = |at: usize| {
+            let other = keys.get(at).map(Key::algorithms).unwrap_or_default();
+            !other.intersection(algorithms).is_empty()
+        };
+        let (same, others): (Vec<_>, Vec<_>) = named
+            .keys
+            .iter()
+            .filter(|(_, at)| meets(*at))
+            .copied()
+            .partition(|(other, _)| *other == identity);
+        if others.is_empty() && named.ambiguous.intersection(algorithms).is_empty() {
+            if let [(_, at)] = same.as_slice() {
+                self.widen(*at, key);
+                return Ok(());
+            }
+            let is_another = !named.keys.is_empty() && same.is_empty();
+            // A key of all its type's algorithms takes the place of those that were bound to one each.
+            named.keys.retain(|one| !same.contains(one));
+            self.ambiguous.extend(same.iter().map(|(_, at)| *at));
+            named.keys.push((identity, self.keys.len()));
+            self.keys.push(key);
             if is_another {
-                let kid = Quoted(kid);
+                let kid = Quoted(&kid);
                 self.warn(|| format!("{place}: kid {kid} stands for more than one key"));
             }
+            return Ok(());
         }
-        self.keys.push(key);
+        if origin == Origin::File {
+            return Err(Fault::DuplicateKid(shortened(&kid)));
+        }
+        named.ambiguous = named.ambiguous.union(algorithms);
+        for (_, at) in others.iter().chain(&same) {
+            let left_out = keys.get(*at).map(Key::algorithms).unwrap_or_default();
+            named.ambiguous = named.ambiguous.union(left_out);
+        }
+        named.keys.retain(|one| !others.contains(one) && !same.contains(one));
+        self.ambiguous.extend(others.iter().chain(&same).map(|(_, at)| *at));
+        let kid = Quoted(&kid);
+        self.warn(|| format!("{place}: kid {kid} stands for different keys; none of them is used"));
         Ok(())
+    }
+
+    /// The key at `at` stands there once more, as `again`: what either entry allows, the key does.
+    fn widen(&mut self, at: usize, again: Key) {
+        let Some(slot) = self.keys.get_mut(at) else { return };
+        let known = slot.algorithms();
+        let mut thumbprints = slot.thumbprints().to_vec();
+        for one in again.thumbprints() {
+            if thumbprints.len() < MAX_THUMBPRINTS && !thumbprints.contains(one) {
+                thumbprints.push(*one);
+            }
+        }
+        if known.intersection(again.algorithms()) == known {
+            *slot = again;
+        }
+        slot.set_thumbprints(thumbprints);
     }
 
     /// Refuses a file without keys, and warns if it has both secrets and public keys.
@@ -166,6 +254,11 @@ impl Loaded {
     /// # Errors
     /// [`Fault::NoKey`].
     pub fn finish(mut self) -> Result<Self, LoadError> {
+        let ambiguous = std::mem::take(&mut self.ambiguous);
+        if !ambiguous.is_empty() {
+            let mut at = 0..;
+            self.keys.retain(|_| at.next().is_none_or(|at| !ambiguous.contains(&at)));
+        }
         let secrets = self.keys.iter().filter(|key| key.is_secret()).count();
         if secrets != 0 && secrets != self.keys.len() {
             self.warnings.push("holds shared secrets beside public keys".to_owned());

@@ -2,14 +2,15 @@
 
 use aws_lc_rs::rsa::PublicKey as RsaPublicKey;
 use x509_cert::Certificate;
-use x509_cert::der::asn1::{BitString, ObjectIdentifier};
-use x509_cert::der::{Any, Decode as _};
+use x509_cert::der::asn1::{BitString, ObjectIdentifier, UintRef};
+use x509_cert::der::{Any, Decode as _, Reader as _, SliceReader};
 use x509_cert::spki::SubjectPublicKeyInfo;
 
 use crate::alg::{AlgorithmSet, Curve};
-use crate::key::{Key, KeyError};
+use crate::identity::Identity;
+use crate::key::{Key, KeyError, Thumbprint};
 use crate::loaded::{Fault, LoadError, Loaded};
-use crate::published::{FaultyKeys, MAX_PUBLISHED_KEYS, RSA_COST};
+use crate::published::{MAX_PUBLISHED_KEYS, Origin, RSA_COST};
 
 // RFC 3279 section 2.3, RFC 5480 section 2.1, RFC 8410 section 3.
 const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
@@ -19,7 +20,7 @@ const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
 const P521: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.35");
 const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 
-type Spki = SubjectPublicKeyInfo<Any, BitString>;
+pub(crate) type Spki = SubjectPublicKeyInfo<Any, BitString>;
 
 /// How many PEM blocks are read from a published file: each may be an RSA key.
 const MAX_PUBLISHED_BLOCKS: usize = MAX_PUBLISHED_KEYS / RSA_COST;
@@ -31,23 +32,13 @@ pub(crate) fn begun(text: &[u8]) -> impl Iterator<Item = usize> {
 }
 
 /// Reads every block. `kid` is used for the key if there is only one.
-pub(crate) fn load(
-    text: &[u8],
-    kid: Option<&str>,
-    faulty: FaultyKeys,
-) -> Result<Loaded, LoadError> {
+pub(crate) fn load(text: &[u8], kid: Option<&str>, origin: Origin) -> Result<Loaded, LoadError> {
     let count = begun(text).count();
-    if faulty == FaultyKeys::Skip && count > MAX_PUBLISHED_BLOCKS {
+    if origin == Origin::Published && count > MAX_PUBLISHED_BLOCKS {
         let fault = format!("PEM: {count} blocks; at most {MAX_PUBLISHED_BLOCKS} are read");
         return Err(LoadError::new("", Fault::Pem(fault)));
     }
-    let blocks =
-        ::pem::parse_many(text).map_err(|e| LoadError::new("", Fault::Pem(format!("PEM: {e}"))))?;
-    // The parser ignores a block that it cannot read, so a key could get lost unnoticed.
-    if blocks.len() != count {
-        let fault = format!("PEM: {count} blocks begin, {} are complete", blocks.len());
-        return Err(LoadError::new("", Fault::Pem(fault)));
-    }
+    let blocks = blocks(text).map_err(|fault| LoadError::new("", fault))?;
     // OpenSSL writes a block with the curve before an EC key, which names the curve as well.
     let keys = || blocks.iter().enumerate().filter(|(_, block)| block.tag() != "EC PARAMETERS");
     if keys().count() > 1 && kid.is_some() {
@@ -64,12 +55,34 @@ pub(crate) fn load(
     for (i, block) in keys() {
         let place = format_args!("PEM block {} ({})", i + 1, block.tag());
         let fault = |fault| LoadError::new(place.to_string(), fault);
-        loaded.push(key(block).map_err(fault)?.with_kid(kid), place).map_err(fault)?;
+        let (key, identity) = key(block).map_err(fault)?;
+        loaded.push((key.with_kid(kid), identity), place, origin).map_err(fault)?;
     }
     Ok(loaded)
 }
 
-fn key(block: &::pem::Pem) -> Result<Key, Fault> {
+/// Every block of a text.
+pub(crate) fn blocks(text: &[u8]) -> Result<Vec<::pem::Pem>, Fault> {
+    let count = begun(text).count();
+    let read = ::pem::parse_many(text).map_err(|error| format!("PEM: {error}"));
+    // The parser ignores a block that it cannot read, so a key could get lost unnoticed.
+    let whole = read.and_then(|blocks| match blocks.len() {
+        complete if complete == count => Ok(blocks),
+        complete => Err(format!("PEM: {count} blocks begin, {complete} are complete")),
+    });
+    whole.map_err(|fault| {
+        match text.windows(2).any(|two| two == b"\\n") {
+        true => Fault::Pem(
+            "PEM: has the two characters \\n where lines end: write real line breaks in their place"
+                .to_owned(),
+        ),
+        false => Fault::Pem(fault),
+    }
+    })
+}
+
+/// The key of a block, and the thumbprints of the certificate if it is one.
+pub(crate) fn key(block: &::pem::Pem) -> Result<(Key, Identity), Fault> {
     let der = block.contents();
     match block.tag() {
         "PUBLIC KEY" => spki(&Spki::from_der(der).map_err(|e| fault("key", &e))?),
@@ -77,7 +90,8 @@ fn key(block: &::pem::Pem) -> Result<Key, Fault> {
             // Only the key is used. Whether the certificate is valid was decided by the person who
             // put it into the configuration.
             let certificate = Certificate::from_der(der).map_err(|e| fault("certificate", &e))?;
-            spki(certificate.tbs_certificate().subject_public_key_info())
+            let (key, identity) = spki(certificate.tbs_certificate().subject_public_key_info())?;
+            Ok((key.with_thumbprints(Thumbprint::of_certificate(der)), identity))
         }
         "RSA PUBLIC KEY" => rsa(der),
         tag if tag.contains("PRIVATE KEY") => Err(Fault::Pem(
@@ -89,34 +103,63 @@ fn key(block: &::pem::Pem) -> Result<Key, Fault> {
     }
 }
 
-fn spki(info: &Spki) -> Result<Key, Fault> {
+/// The identity of a certificate's key, without the work of preparing it to verify; `None` if it is no
+/// key that is known here.
+pub(crate) fn identity_in(certificate: &[u8]) -> Option<Identity> {
+    let certificate = Certificate::from_der(certificate).ok()?;
+    let info = certificate.tbs_certificate().subject_public_key_info();
+    let bits = info.subject_public_key.as_bytes()?;
+    match info.algorithm.oid {
+        RSA => {
+            let (n, e) = rsa_numbers(bits)?;
+            Some(Identity::rsa(n, e))
+        }
+        EC => Some(Identity::of(curve(info)?.name(), &[bits])),
+        ED25519 => Some(Identity::of("Ed25519", &[bits])),
+        _ => None,
+    }
+}
+
+fn curve(info: &Spki) -> Option<Curve> {
+    match info.algorithm.parameters.as_ref().and_then(|p| p.decode_as().ok())? {
+        P256 => Some(Curve::P256),
+        P384 => Some(Curve::P384),
+        P521 => Some(Curve::P521),
+        _ => None,
+    }
+}
+
+fn spki(info: &Spki) -> Result<(Key, Identity), Fault> {
     let bits = info.subject_public_key.as_bytes().unwrap_or_default();
     let all = AlgorithmSet::ALL;
     match info.algorithm.oid {
         RSA => rsa(bits),
         EC => {
-            let curve = info.algorithm.parameters.as_ref().and_then(|p| p.decode_as().ok());
-            let curve = match curve {
-                Some(P256) => Curve::P256,
-                Some(P384) => Curve::P384,
-                Some(P521) => Curve::P521,
-                _ => return Err(Fault::Pem("has a curve other than P-256, P-384, P-521".into())),
-            };
-            Ok(Key::ec_point(curve, bits, all)?)
+            let curve = curve(info)
+                .ok_or_else(|| Fault::Pem("has a curve other than P-256, P-384, P-521".into()))?;
+            Ok((Key::ec_point(curve, bits, all)?, Identity::of(curve.name(), &[bits])))
         }
-        ED25519 => Ok(Key::ed25519(bits, all)?),
+        ED25519 => Ok((Key::ed25519(bits, all)?, Identity::of("Ed25519", &[bits]))),
         other => Err(Fault::Pem(format!("has a key of unknown type {other}"))),
     }
 }
 
-fn rsa(pkcs1: &[u8]) -> Result<Key, Fault> {
-    let key = RsaPublicKey::from_der(pkcs1).map_err(|_| KeyError::Library)?;
-    let (n, e) = (key.modulus(), key.exponent());
-    Ok(Key::rsa(
-        n.big_endian_without_leading_zero(),
-        e.big_endian_without_leading_zero(),
-        AlgorithmSet::ALL,
-    )?)
+fn rsa(pkcs1: &[u8]) -> Result<(Key, Identity), Fault> {
+    let (n, e) = rsa_numbers(pkcs1).ok_or(KeyError::Library)?;
+    // The library reads it too: it refuses forms that are not DER.
+    RsaPublicKey::from_der(pkcs1).map_err(|_| KeyError::Library)?;
+    Ok((Key::rsa(n, e, AlgorithmSet::ALL)?, Identity::rsa(n, e)))
+}
+
+/// The modulus and the exponent of an RSAPublicKey (RFC 8017 appendix A.1.1).
+pub(crate) fn rsa_numbers(der: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut reader = SliceReader::new(der).ok()?;
+    let numbers = reader.sequence(|key| {
+        let n = key.decode::<UintRef<'_>>()?.as_bytes();
+        x509_cert::der::Result::Ok((n, key.decode::<UintRef<'_>>()?.as_bytes()))
+    });
+    reader.finish().ok()?;
+    numbers.ok()
 }
 
 fn fault(what: &str, error: &x509_cert::der::Error) -> Fault {

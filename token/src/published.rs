@@ -1,4 +1,4 @@
-//! Limits for key sets that others publish, and what to do with faulty keys in them.
+//! Limits for key sets that others publish, and where a set comes from.
 
 /// How many keys are read from a set that others publish; an RSA key counts as four. Parsing a key takes
 /// some microseconds, in which the worker serves no other request.
@@ -7,11 +7,13 @@ pub const MAX_PUBLISHED_KEYS: usize = 2048;
 /// How many keys an RSA key counts as.
 pub(crate) const RSA_COST: usize = 4;
 
-/// What to do with faulty keys of a set.
+/// Where a set comes from. Either way a key that cannot be used is left out with a warning (RFC 7517
+/// section 5).
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum FaultyKeys {
-    /// A faulty key is an error: the person who wrote the file can correct it.
-    Refuse,
-    /// A faulty key is skipped with a warning (RFC 7517 section 5): others publish the set.
-    Skip,
+pub(crate) enum Origin {
+    /// A file of the person who configures nginx, and who can correct it: two keys of one kid, and a
+    /// public key as a secret, are errors.
+    File,
+    /// Others publish it: such keys are left out too, and there are limits.
+    Published,
 }

@@ -184,6 +184,13 @@ const JWS: &[Exception] = &[
     },
     Exception {
         file: KEYS,
+        ids: &[4],
+        holds: true,
+        reason: "the second key of the kid is left out with a warning, as its base64url has bits left \
+                 over at the end (RFC 7517 section 5): one key of the kid remains",
+    },
+    Exception {
+        file: KEYS,
         ids: &[7],
         holds: true,
         reason: "a modulus with the ROCA pattern: which primes a key has is up to who makes it; \
@@ -238,7 +245,7 @@ fn json_web_signatures_and_keys() {
     let mut tally = Tally::new("JWS and JWK", JWS);
     json_web(&mut tally, SIGNATURES, SIGNATURES_TEXT);
     json_web(&mut tally, KEYS, KEYS_TEXT);
-    tally.finish(408, 0);
+    tally.finish(407, 0);
 }
 
 const SIGNATURES_TEXT: &str = include_str!("wycheproof/json_web_signature_test.json");
@@ -287,6 +294,7 @@ fn exceptions_are_for_the_reason_given() {
     }
     for (id, warning) in [
         (1, "holds shared secrets beside public keys"),
+        (4, "keys[1].k: must be base64url; the key is not used"),
         (10, "is shorter than the 32 that HS256 wants"),
         (11, "is shorter than the 48 that HS384 wants"),
         (12, "is shorter than the 64 that HS512 wants"),

@@ -12,6 +12,7 @@ use x509_cert::der::{self, Reader as _, SliceReader};
 use crate::private::{KeyFile, Private, ecdsa};
 use crate::private_pem::pkcs8;
 use crate::public::{Jwk, jwk};
+use crate::secret::refuse_public;
 
 /// Reads a secret or private JWK.
 pub(crate) fn from_jwk(text: &[u8]) -> Result<KeyFile> {
@@ -32,7 +33,11 @@ pub(crate) fn from_jwk(text: &[u8]) -> Result<KeyFile> {
     }
     let bad = |why: aws_lc_rs::error::KeyRejected| anyhow!("is not a usable private key ({why})");
     let key = match (kty, member("crv")) {
-        ("oct", _) => Private::Secret(bytes("k")?),
+        ("oct", _) => {
+            let secret = bytes("k")?;
+            refuse_public(&secret).context("k")?;
+            Private::Secret(secret)
+        }
         ("RSA", _) => {
             let components = KeyPairComponents {
                 public_key: PublicKeyComponents { n: bytes("n")?, e: bytes("e")? },

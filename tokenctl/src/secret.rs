@@ -44,7 +44,19 @@ impl Encoding {
         if secret.is_empty() {
             bail!("the secret is empty");
         }
+        refuse_public(&secret)?;
         Ok(secret)
+    }
+}
+
+/// Refuses a secret that is a public key or a certificate: whoever has it could sign tokens.
+pub(crate) fn refuse_public(secret: &[u8]) -> Result<()> {
+    match token::public_form(secret) {
+        Some(form) => bail!(
+            "the secret is {form}, which is no secret: whoever has it could sign tokens; to verify \
+             with a public key, give --keys FILE"
+        ),
+        None => Ok(()),
     }
 }
 
@@ -123,6 +135,16 @@ mod tests {
             let error = encoding.decode(bad).unwrap_err().to_string();
             assert!(!error.contains("s3cr3t!"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_public_key_is_no_secret() {
+        let pem = include_str!("../../tests/keys/rsa2048.pub.pem");
+        let error = Encoding::Raw.decode(pem.as_bytes()).unwrap_err().to_string();
+        assert!(error.contains("is PEM, which is no secret"), "{error}");
+        let body: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+        let error = Encoding::Base64.decode(body.as_bytes()).unwrap_err().to_string();
+        assert!(error.contains("is a public key"), "{error}");
     }
 
     #[test]

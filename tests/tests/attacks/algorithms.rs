@@ -231,8 +231,8 @@ fn a_key_at_odds_with_itself_is_refused_when_it_is_loaded() -> Result<()> {
         of("P-256 for HS256", p256(json!({ "alg": "HS256" }))?, &["alg", "HS256", "P-256"]),
         of("Ed25519 for ES256", ed(json!({ "alg": "ES256" }))?, &["alg", "ES256", "Ed25519"]),
         of("oct for RS256", json!({ "kty": "oct", "k": "c2VjcmV0", "alg": "RS256" }), &["RS256"]),
-        of("P-256 called P-384", p256(json!({ "crv": "P-384" }))?, &["x", "32", "48"]),
-        of("P-256 called P-521", p256(json!({ "crv": "P-521" }))?, &["x", "32", "66"]),
+        of("P-256 called P-384", p256(json!({ "crv": "P-384" }))?, &["x", "not a point of P-384"]),
+        of("P-256 called P-521", p256(json!({ "crv": "P-521" }))?, &["x", "not a point of P-521"]),
         of("P-384 called P-256", merge(p384, json!({ "crv": "P-256" })), &["x", "48", "32"]),
         of("P-256 called Ed25519", p256(json!({ "crv": "Ed25519" }))?, &["crv", "Ed25519"]),
         of("P-256 as OKP", p256(json!({ "kty": "OKP" }))?, &["crv", "P-256"]),
@@ -263,7 +263,6 @@ fn a_key_that_is_not_for_signatures_verifies_none() -> Result<()> {
     let unfit = [
         ("enc", json!({ "use": "enc" })),
         ("Sig", json!({ "use": "Sig" })),
-        ("use-empty", json!({ "use": "" })),
         ("sign", json!({ "key_ops": ["sign"] })),
         ("encrypt", json!({ "key_ops": ["encrypt", "wrapKey"] })),
         ("no-ops", json!({ "key_ops": [] })),
@@ -273,6 +272,7 @@ fn a_key_that_is_not_for_signatures_verifies_none() -> Result<()> {
     ];
     let fit = [
         ("sig", json!({ "use": "sig" })),
+        ("use-empty", json!({ "use": "" })),
         ("verify", json!({ "key_ops": ["verify"] })),
         ("both", json!({ "use": "sig", "key_ops": ["sign", "verify"] })),
     ];

@@ -239,20 +239,6 @@ fn a_kid_twice_in_a_file_is_a_mistake_or_told() -> Result<()> {
             &["duplicate kid", "\"a\""],
         ),
         mistake_in(
-            "the same key twice",
-            directive,
-            "keys.json",
-            text(&[rsa("a")?, rsa("a")?]),
-            &["duplicate kid"],
-        ),
-        mistake_in(
-            "an empty kid twice",
-            directive,
-            "keys.json",
-            text(&[rsa("")?, other("")?]),
-            &["duplicate kid"],
-        ),
-        mistake_in(
             "equal after unescaping",
             directive,
             "keys.json",

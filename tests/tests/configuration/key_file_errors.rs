@@ -105,7 +105,8 @@ fn a_key_set_whose_members_are_wrong() -> Result<()> {
     let p256 = |more: Value| P256.jwk(&more);
     let p384_x = P384.jwk(&json!({}))?.get("x").cloned().unwrap_or_default();
     let second = |jwk: Value| -> Result<String> {
-        Ok(jwk_set(&[RSA_OTHER.jwk(&json!({ "kid": "first" }))?, jwk]))
+        // The first is not for signatures: with no usable key, the file is refused with all reasons.
+        Ok(jwk_set(&[RSA_OTHER.jwk(&json!({ "kid": "first", "use": "enc" }))?, jwk]))
     };
     let zeros = module_tests::base64url([0; 32]);
     let cases = [
@@ -118,10 +119,10 @@ fn a_key_set_whose_members_are_wrong() -> Result<()> {
         ("n with padding", second(rsa(json!({ "n": "AQAB=" }))?)?, vec!["keys[1].n", "base64url"]),
         (
             "n with foreign characters",
-            second(rsa(json!({ "n": "AQ+/" }))?)?,
+            second(rsa(json!({ "n": "AQ:/" }))?)?,
             vec!["keys[1].n", "base64url"],
         ),
-        ("kid no string", second(rsa(json!({ "kid": 7 }))?)?, vec!["keys[1].kid"]),
+        ("kid no string", second(rsa(json!({ "kid": ["a"] }))?)?, vec!["keys[1].kid"]),
         ("alg no string", second(rsa(json!({ "alg": ["RS256"] }))?)?, vec!["keys[1].alg"]),
         (
             "alg of another type",
@@ -169,7 +170,11 @@ fn a_key_set_whose_members_are_wrong() -> Result<()> {
         ("Ed25519 too short", second(ED25519.jwk(&json!({ "x": "AQAB" }))?)?, vec!["keys[1].x"]),
         ("Ed25519 of low order", second(ED25519.jwk(&json!({ "x": zeros }))?)?, vec!["keys[1].x"]),
         ("an empty secret", second(json!({ "kty": "oct", "k": "" }))?, vec!["keys[1].k", "empty"]),
-        ("a kid twice", second(rsa(json!({ "kid": "first" }))?)?, vec!["keys[1]", "first"]),
+        (
+            "a kid twice",
+            jwk_set(&[RSA_OTHER.jwk(&json!({ "kid": "first" }))?, rsa(json!({ "kid": "first" }))?]),
+            vec!["keys[1]", "first"],
+        ),
         ("keys no array", json!({ "keys": {} }).to_string(), vec!["keys"]),
         ("a key no object", json!({ "keys": [1] }).to_string(), vec!["keys[0]"]),
         ("no key at all", json!({ "keys": [] }).to_string(), vec!["key"]),

@@ -112,6 +112,8 @@ fn a_long_list_holds_what_a_sorted_set_does() {
 
 #[test]
 fn what_loads_a_key_file_never_panics() {
+    let certificate = include_str!("../../../tests/keys/p256.crt.pem");
+    let by_kid = serde_json::json!({ "a": certificate, "b": certificate }).to_string();
     let files: Vec<&str> = vec![
         include_str!("../../../tests/keys/rsa2048.jwk.json"),
         include_str!("../../../tests/keys/p256.jwk.json"),
@@ -121,7 +123,9 @@ fn what_loads_a_key_file_never_panics() {
         include_str!("../../../tests/keys/rsa2048.pkcs1.pem"),
         include_str!("../../../tests/keys/p256.crt.pem"),
         r#"{"keys":[{"kty":"oct","k":"AAAA","kid":"a","alg":"HS256","use":"sig","key_ops":["verify"]}]}"#,
-        r#"[{"kids":{"a":"b","c":"d"}}]"#,
+        r#"[{"kids":{"a":"b","*":"d"}}]"#,
+        r#"{"keys":[{"kty":"oct","k":"AA==","kid":7,"use":"jwt-svid","alg":null,"key_ops":"verify"},{"kty":"oct","k":"AA","kid":7}]}"#,
+        by_kid.leak(),
     ];
     let change = (any::<prop::sample::Index>(), any::<u8>(), 0..4_u8);
     check(4_000, (select(files), vec(change, 0..6)), |(file, changes)| {
