@@ -31,6 +31,28 @@ fn roles_that_are_the_keys_of_an_object() -> Result<()> {
 }
 
 #[test]
+fn a_beginning_of_a_string_or_of_an_element() -> Result<()> {
+    let nginx = Nginx::start(format!(
+        "jwt_kids {{ k1 {SECRET}; }}
+        location / {{
+            jwt_any {{ jwt_claim groups ^~ team-; jwt_claim groups[*] ^~ team-; }}
+            {SERVE}
+        }}"
+    ))?;
+    for (groups, status) in [
+        (json!("team-a"), 200),
+        (json!(["staff", "team-a"]), 200),
+        (json!("a-team-a"), 403),
+        (json!(["staff,team-a"]), 403),
+        (json!([]), 403),
+    ] {
+        let token = token(&json!({ "groups": groups }))?;
+        assert_eq!(nginx.bearer("/", &token)?.status, status, "{groups}");
+    }
+    nginx.finish()
+}
+
+#[test]
 fn a_secure_link_in_the_path() -> Result<()> {
     let nginx = Nginx::builder()
         .server(
