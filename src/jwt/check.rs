@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use token::schedule::Terms;
-use token::{KeySet, LivePolicy, Revocation, Trust};
+use token::{KeySet, LivePolicy, PerKid, Revocation, Trust};
 
 use super::challenge::Challenge;
 use super::rules::Rule;
@@ -96,6 +96,8 @@ pub(super) struct KeyFile {
 /// `jwks_request`: keys that are fetched.
 pub(super) struct KeyRequest {
     pub(super) uri: ComplexValue,
+    /// `per=`: each kid has a key of its own, at the URI with the kid behind it.
+    pub(super) per: Option<PerKid>,
     /// `valid=`, in milliseconds; if missing, that of the [`PolicySources`] applies.
     pub(super) valid: Option<u64>,
     /// `stale=` and `timeout=`, in milliseconds.
@@ -112,6 +114,15 @@ impl KeyRequest {
 }
 
 impl LiveSources {
+    /// Whether a key is fetched for each kid (`per=`).
+    pub(super) fn are_by_kid(&self) -> bool {
+        let is_by_kid = |source: &KeySource| match source {
+            KeySource::Request(request) => request.per.is_some(),
+            KeySource::Watched(_) | KeySource::Named(_) => false,
+        };
+        self.keys.iter().any(|source| is_by_kid(source))
+    }
+
     /// Whether the keys depend on the request.
     pub(super) fn keys_depend_on_variables(&self) -> bool {
         self.keys.iter().any(|source| source.depends_on_variables())

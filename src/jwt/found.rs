@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use token::{LiveInputs, Refusal, Verified};
+use token::{LiveInputs, Refusal, Verified, Wanted};
 
 use super::check::JwtCheck;
 
@@ -42,8 +42,12 @@ struct Judgement {
     found: Result<Verified, Refusal>,
 }
 
-/// The number of a policy, and the keys and lists that were in force for it.
-pub(super) type InForce = (usize, LiveInputs);
+/// The keys and lists that were in force, and what for.
+pub(super) struct InForce {
+    pub(super) policy: usize,
+    pub(super) kid: Option<Rc<str>>,
+    pub(super) inputs: LiveInputs,
+}
 
 impl FoundTokens {
     /// The result of `check` for `token` at `time`, if it was found with the keys and lists that
@@ -53,7 +57,7 @@ impl FoundTokens {
         check: &Rc<JwtCheck>,
         (token, among): Sought<'_>,
         time: i64,
-        in_force: impl FnOnce(usize) -> LiveInputs,
+        in_force: impl FnOnce(Wanted<'_>) -> LiveInputs,
     ) -> Option<Result<Verified, Refusal>> {
         let by_check = |one: &&Judgement| {
             Rc::ptr_eq(&one.check, check) && one.time == time && one.among.as_deref() == among
@@ -61,12 +65,14 @@ impl FoundTokens {
         let is_it = |known: &&Known| *known.token == *token;
         let tokens = self.0.try_borrow().ok()?;
         let first = tokens.iter().find(is_it)?.judgements.iter().find(by_check)?;
-        let Some((policy, _)) = first.in_force else { return Some(first.found.clone()) };
+        let Some(used) = &first.in_force else { return Some(first.found.clone()) };
+        let (policy, kid) = (used.policy, used.kid.clone());
         // `in_force` evaluates variables, which may ask for tokens.
         drop(tokens);
-        let inputs = in_force(policy);
-        let same =
-            |one: &&Judgement| one.in_force.as_ref().is_some_and(|(_, one)| is_same(one, &inputs));
+        let inputs = in_force(Wanted { policy, kid: kid.as_deref() });
+        let same = |one: &&Judgement| {
+            one.in_force.as_ref().is_some_and(|used| is_same(&used.inputs, &inputs))
+        };
         let tokens = self.0.try_borrow().ok()?;
         let judgements = &tokens.iter().find(is_it)?.judgements;
         judgements.iter().filter(by_check).find(same).map(|one| one.found.clone())

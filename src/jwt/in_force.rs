@@ -6,11 +6,11 @@ use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use token::{KeySet, LiveInputs, LivePolicy, Refusal, Reject, Revocation, Verified};
+use token::{KeySet, LiveInputs, LivePolicy, Refusal, Reject, Revocation, Verified, Wanted};
 
 use super::case::TokenCase;
 use super::check::{JwtCheck, KeyFile, KeyRequest, KeySource, LocationLists, PolicySources};
-use super::found::Sought;
+use super::found::{InForce, Sought};
 use crate::check::NoVerdict;
 use crate::live::{Fetching, Source, Watched};
 use crate::nginx::{ComplexValue, Request};
@@ -105,14 +105,17 @@ impl TokenCase<'_> {
     ) -> Result<Verified, Refusal> {
         let (token, among) = sought;
         let time = self.case.time();
-        let in_force = |policy| self.in_force(check, policy, lookup);
+        let in_force = |wanted: Wanted<'_>| self.in_force(check, wanted, lookup);
         if let Some(found) = self.kept.found.find(check, sought, time, in_force) {
             return found;
         }
         let used = RefCell::new(None);
-        let in_force = |policy| {
-            let inputs = in_force(policy);
-            used.replace(Some((policy, inputs.clone())));
+        let in_force = |wanted: Wanted<'_>| {
+            let inputs = in_force(wanted);
+            let policy = wanted.policy;
+            let by_kid = check.policies.get(policy).is_some_and(|policy| policy.live.are_by_kid());
+            let kid = wanted.kid.filter(|_| by_kid).map(Into::into);
+            used.replace(Some(InForce { policy, kid, inputs: inputs.clone() }));
             inputs
         };
         let mut found = check.trust.check_among(token, time, in_force, self.http.cache(), among);
@@ -149,11 +152,11 @@ impl TokenCase<'_> {
         }
     }
 
-    /// The keys and lists that change at run time: those of policy `number`, and those of the location
-    /// itself.
-    fn in_force(self, check: &JwtCheck, number: usize, lookup: &Lookup) -> LiveInputs {
-        lookup.policy.set(Some(number));
-        let policy = check.policies.get(number);
+    /// The keys and lists that change at run time: those of the policy that is wanted, and those of the
+    /// location itself.
+    fn in_force(self, check: &JwtCheck, wanted: Wanted<'_>, lookup: &Lookup) -> LiveInputs {
+        lookup.policy.set(Some(wanted.policy));
+        let policy = check.policies.get(wanted.policy);
         LiveInputs {
             policy: policy.and_then(|policy| self.of_policy(policy, lookup)),
             revoked: self.of_location(&check.lists),

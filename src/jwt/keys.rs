@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use token::{
-    Algorithm, ClaimPath, KeySet, LoadError, Loaded, MAX_NAMELESS, Revocation, RevokedList,
+    Algorithm, ClaimPath, KeySet, LoadError, Loaded, MAX_NAMELESS, PerKid, Revocation, RevokedList,
 };
 
 use super::check::{KeyFile, KeyRequest, KeySource};
@@ -18,7 +18,7 @@ use super::settings::JwtSettings;
 use crate::check::{Severity, once};
 use crate::live::Watched;
 use crate::live::file::{self, LARGEST_KEY_FILE, LARGEST_LIST, Text};
-use crate::nginx::{self, ConfError, Result, Setting};
+use crate::nginx::{self, ConfError, Result, Setting, variables};
 
 /// The options of a directive that names a file.
 #[derive(Default)]
@@ -258,32 +258,46 @@ fn duplicate_kid(kid: &str) -> ConfError {
     ConfError::mistake(what)
 }
 
-/// `jwks_request URI [valid=TIME] [stale=TIME] [timeout=TIME]`.
+/// The options of `jwks_request`.
+#[derive(Default)]
+struct RequestOptions {
+    /// In milliseconds.
+    valid: Option<u64>,
+    stale: Option<u64>,
+    timeout: Option<u64>,
+    per: Option<PerKid>,
+}
+
+/// `jwks_request URI [valid=TIME] [stale=TIME] [timeout=TIME] [per=kid|kid-sha256]`.
 pub(crate) fn jwks_request(
     conf: &mut JwtSettings,
     http: &HttpLevel,
     setting: &mut Setting<'_>,
 ) -> Result {
-    let (mut valid, mut stale, mut timeout) = (None, None, None);
+    let mut options = RequestOptions::default();
     for option in setting.values().skip(1) {
         if let Some(time) = option.strip_prefix(b"valid=") {
-            option_once(&mut valid, option, positive(option, time)?)?;
+            option_once(&mut options.valid, option, positive(option, time)?)?;
         } else if let Some(time) = option.strip_prefix(b"stale=") {
-            option_once(&mut stale, option, milliseconds(option, time)?)?;
+            option_once(&mut options.stale, option, milliseconds(option, time)?)?;
         } else if let Some(time) = option.strip_prefix(b"timeout=") {
-            option_once(&mut timeout, option, positive(option, time)?)?;
+            option_once(&mut options.timeout, option, positive(option, time)?)?;
+        } else if let Some(form) = option.strip_prefix(b"per=") {
+            let per = PerKid::from_name(form)
+                .ok_or_else(|| ConfError::value(option, "must be per=kid or per=kid-sha256"))?;
+            option_once(&mut options.per, option, per)?;
         } else {
             return Err(ConfError::parameter(option));
         }
     }
-    key_request(conf, http, setting, (valid, stale, timeout), true)
+    key_request(conf, http, setting, &options, true)
 }
 
 fn key_request(
     conf: &mut JwtSettings,
     http: &HttpLevel,
     setting: &Setting<'_>,
-    (valid, stale, timeout): (Option<u64>, Option<u64>, Option<u64>),
+    options: &RequestOptions,
     switch_on: bool,
 ) -> Result {
     const STALE: u64 = 24 * 60 * 60 * 1000;
@@ -295,11 +309,22 @@ fn key_request(
             "must be the URI of a location of the server, beginning with a slash",
         ));
     }
+    if let Some(name) = variables(uri).find(|name| is_of_the_token(name)) {
+        let name = String::from_utf8_lossy(name);
+        return Err(ConfError::value(
+            uri,
+            &format!(
+                "holds ${name}, which is known only after the key: for a key at a URI of its own use \
+                 per=kid or per=kid-sha256"
+            ),
+        ));
+    }
     let request = KeyRequest {
         uri: setting.compile(uri)?,
-        valid,
-        stale: stale.unwrap_or(STALE),
-        timeout: timeout.unwrap_or(TIMEOUT),
+        per: options.per,
+        valid: options.valid,
+        stale: options.stale.unwrap_or(STALE),
+        timeout: options.timeout.unwrap_or(TIMEOUT),
         zone: setting.zone(),
     };
     http.has_requests.set(true);
@@ -308,12 +333,19 @@ fn key_request(
     Ok(())
 }
 
+/// Whether a variable shows a part of the verified token.
+fn is_of_the_token(variable: &[u8]) -> bool {
+    [&b"jwt_header_"[..], b"jwt_claim_", b"jwt_payload"]
+        .iter()
+        .any(|prefix| variable.starts_with(prefix))
+}
+
 pub(crate) fn auth_jwt_key_request(
     conf: &mut JwtSettings,
     http: &HttpLevel,
     setting: &mut Setting<'_>,
 ) -> Result {
-    key_request(conf, http, setting, (None, None, None), false)
+    key_request(conf, http, setting, &RequestOptions::default(), false)
 }
 
 /// `auth_jwt_key_cache TIME`: how long fetched keys are valid. This module always keeps keys, so a time

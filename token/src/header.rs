@@ -75,13 +75,17 @@ impl Header {
 
     /// What the header says of the key; `document` must be the one that this was read from.
     pub(crate) fn key_hint<'d>(&self, document: &'d Document) -> KeyHint<'d> {
-        if let Some(kid) = self.kid {
-            let kid = document.at(kid);
-            let text = kid.as_str().or_else(|| kid.as_number().map(Number::as_str));
-            return text.map_or(KeyHint::Nothing, KeyHint::Kid);
+        if let Some(kid) = self.kid(document) {
+            return KeyHint::Kid(kid);
         }
         let thumbprint = || thumbprint(document.root());
         thumbprint().map_or(KeyHint::Nothing, KeyHint::Thumbprint)
+    }
+
+    /// The kid; `document` must be the one that this was read from.
+    pub(crate) fn kid<'d>(&self, document: &'d Document) -> Option<&'d str> {
+        let kid = document.at(self.kid?);
+        kid.as_str().or_else(|| kid.as_number().map(Number::as_str))
     }
 
     /// The typ; `document` must be the one that this was read from.

@@ -69,6 +69,15 @@ pub struct LivePolicy {
     pub revoked: Vec<Arc<Revocation>>,
 }
 
+/// What the keys and lists that change at run time are wanted for.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'t> {
+    /// The number of the policy.
+    pub policy: usize,
+    /// The token's kid, before its signature is verified: it may choose a key, and proves nothing.
+    pub kid: Option<&'t str>,
+}
+
 /// All keys and lists that change at run time, as they are for one judgement.
 #[derive(Debug, Default, Clone)]
 pub struct LiveInputs {

@@ -12,7 +12,7 @@ use crate::content::Content;
 use crate::effective::{EffectivePolicy, check_padding, payload_document, payload_text};
 use crate::header::{self, Header};
 use crate::keyset::KeyIndex;
-use crate::policy::{LiveInputs, LocationPolicy, Policy};
+use crate::policy::{LiveInputs, LocationPolicy, Policy, Wanted};
 use crate::providers::Providers;
 use crate::refusal::{Refusal, Why};
 use crate::reject::Reject;
@@ -61,7 +61,7 @@ impl Trust {
     /// revocation. With several providers the issuer is read before the signature is verified, only
     /// to select the provider.
     ///
-    /// `live` returns the keys and lists that change at run time for the policy of that number.
+    /// `live` returns the keys and lists that change at run time, for a policy and the token's kid.
     ///
     /// # Errors
     /// The first reason for which the token is refused.
@@ -69,7 +69,7 @@ impl Trust {
         &self,
         token: &[u8],
         now: i64,
-        live: impl Fn(usize) -> LiveInputs,
+        live: impl Fn(Wanted<'_>) -> LiveInputs,
     ) -> Result<Verified, Refusal> {
         self.check_cached(token, now, live, None)
     }
@@ -82,7 +82,7 @@ impl Trust {
         &self,
         token: &[u8],
         now: i64,
-        live: impl Fn(usize) -> LiveInputs,
+        live: impl Fn(Wanted<'_>) -> LiveInputs,
         cache: Option<&Cache>,
     ) -> Result<Verified, Refusal> {
         self.check_among(token, now, live, cache, None)
@@ -97,7 +97,7 @@ impl Trust {
         &self,
         token: &[u8],
         now: i64,
-        live: impl Fn(usize) -> LiveInputs,
+        live: impl Fn(Wanted<'_>) -> LiveInputs,
         cache: Option<&Cache>,
         among: Option<&[usize]>,
     ) -> Result<Verified, Refusal> {
@@ -115,7 +115,7 @@ impl Policy {
     /// # Errors
     /// As [`Trust::check`].
     pub fn check(&self, token: &[u8], now: i64) -> Result<Verified, Refusal> {
-        let live = |_| LiveInputs::default();
+        let live = |_: Wanted<'_>| LiveInputs::default();
         Judge { policies: Policies::One(self), live, cache: None, now, among: None }.check(token)
     }
 }
@@ -165,7 +165,7 @@ impl Chosen<'_> {
     }
 }
 
-impl<'p, L: Fn(usize) -> LiveInputs> Judge<'p, L> {
+impl<'p, L: Fn(Wanted<'_>) -> LiveInputs> Judge<'p, L> {
     fn check(&self, token: &[u8]) -> Result<Verified, Refusal> {
         match self.cache.and_then(|cache| Some((cache, cache.find(token)?))) {
             Some((cache, known)) => self.check_known(token, cache, &known),
@@ -180,13 +180,14 @@ impl<'p, L: Fn(usize) -> LiveInputs> Judge<'p, L> {
         let header = header::document(compact.header)?;
         let refused = |why| Refusal::of(&header, why);
         let head = Header::read(&header).map_err(refused)?;
+        let kid = head.kid(&header);
         let mut text = None;
         let chosen = match self.policies {
-            Policies::One(policy) => self.only(policy),
+            Policies::One(policy) => self.only(policy, kid),
             Policies::ByIssuer(providers, location) => {
                 let text = text.insert(payload_text(&compact).map_err(refused)?);
                 let issuer = claims::issuer_of(text).map_err(refused)?;
-                self.of_issuer(issuer.as_deref(), providers, location).map_err(refused)?
+                self.of_issuer(issuer.as_deref(), kid, providers, location).map_err(refused)?
             }
         };
         let effective = chosen.effective();
@@ -210,11 +211,12 @@ impl<'p, L: Fn(usize) -> LiveInputs> Judge<'p, L> {
     fn check_known(&self, token: &[u8], cache: &Cache, known: &Known) -> Result<Verified, Refusal> {
         let content = &known.content;
         let refused = |why| Refusal::of(&content.header, why);
+        let kid = content.head.kid(&content.header);
         let chosen = match self.policies {
-            Policies::One(policy) => self.only(policy),
+            Policies::One(policy) => self.only(policy, kid),
             Policies::ByIssuer(providers, location) => {
                 let issuer = content.issuer().map_err(refused)?;
-                self.of_issuer(issuer, providers, location).map_err(refused)?
+                self.of_issuer(issuer, kid, providers, location).map_err(refused)?
             }
         };
         let effective = chosen.effective();
@@ -249,14 +251,16 @@ impl<'p, L: Fn(usize) -> LiveInputs> Judge<'p, L> {
     }
 
     /// The only policy.
-    fn only(&self, policy: &'p Policy) -> Chosen<'p> {
-        Chosen { number: 0, policy, location: None, live: (self.live)(0) }
+    fn only(&self, policy: &'p Policy, kid: Option<&str>) -> Chosen<'p> {
+        let live = (self.live)(Wanted { policy: 0, kid });
+        Chosen { number: 0, policy, location: None, live }
     }
 
     /// The policy of the provider that has this issuer. The issuer is not verified yet.
     fn of_issuer(
         &self,
         issuer: Option<&str>,
+        kid: Option<&str>,
         providers: &'p Providers,
         location: &'p LocationPolicy,
     ) -> Result<Chosen<'p>, Why> {
@@ -265,6 +269,7 @@ impl<'p, L: Fn(usize) -> LiveInputs> Judge<'p, L> {
         let is_asked = |number: &usize| self.among.is_none_or(|among| among.contains(number));
         let found = providers.of_issuer(issuer).filter(|(number, _)| is_asked(number));
         let (number, policy) = found.ok_or_else(bad_issuer("no provider has the token's iss"))?;
-        Ok(Chosen { number, policy, location: Some(location), live: (self.live)(number) })
+        let live = (self.live)(Wanted { policy: number, kid });
+        Ok(Chosen { number, policy, location: Some(location), live })
     }
 }

@@ -74,7 +74,7 @@ fn judge_live(
     cache: &Cache,
     token: &[u8],
     now: i64,
-    live: impl Fn(usize) -> LiveInputs,
+    live: impl Fn(Wanted<'_>) -> LiveInputs,
 ) -> Result<usize, Reject> {
     let told = |judged: Result<Verified, Refusal>| {
         let said =
@@ -466,7 +466,7 @@ fn a_cached_judgement_is_the_uncached_one_whatever_happens() {
                     now += later;
                     for cache in &caches {
                         let token = &tokens[token % tokens.len()];
-                        let live = |policy: usize| LiveInputs {
+                        let live = |Wanted { policy, .. }: Wanted<'_>| LiveInputs {
                             policy: Some(live[policy].clone()),
                             revoked: Some(location.clone()),
                         };
