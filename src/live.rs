@@ -7,6 +7,6 @@ mod wait;
 mod watched;
 
 pub(crate) use named::NamedFiles;
-pub(crate) use source::{Source, Sources};
+pub(crate) use source::{Named, Source, Sources};
 pub(crate) use wait::{Fetching, Wait};
 pub(crate) use watched::Watched;

@@ -43,6 +43,11 @@ impl Judging {
         why
     }
 
+    /// Whether a part of the running judgements has failed.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed.get().is_some()
+    }
+
     /// Whether no judgement is running.
     pub(crate) fn is_idle(&self) -> bool {
         self.depth.get() == 0

@@ -1,13 +1,14 @@
 //! The settings of the `http` block for all token checks.
 
 use std::cell::{Cell, OnceCell};
+use std::sync::Arc;
 
 use token::{Cache, KeySet};
 
 use super::files::Files;
 use super::provider::Providers;
 use crate::live::file::LARGEST_KEY_FILE;
-use crate::live::{NamedFiles, Sources};
+use crate::live::{Named, NamedFiles, Sources};
 use crate::nginx::{ServerNames, Zone};
 
 /// The default of `jwt_cache`, in bytes.
@@ -23,6 +24,10 @@ pub(crate) struct HttpLevel {
     pub(super) key_files: NamedFiles<KeySet>,
     /// The sources that keys are fetched from.
     pub(super) key_requests: Sources<KeySet>,
+    /// The sources that have the key of one kid each (`per=`).
+    pub(super) kid_requests: Sources<KeySet>,
+    /// The keys of a kid that has none.
+    pub(super) no_keys: Arc<KeySet>,
     /// Whether any directive fetches keys, and the zone for them.
     pub(super) has_requests: Cell<bool>,
     pub(super) zone: Cell<Option<Zone>>,
@@ -44,11 +49,12 @@ impl Default for HttpLevel {
                 let loaded = token::load_keys(text, None).map_err(|error| error.to_string())?;
                 Ok(KeySet::new(loaded.keys))
             }),
-            key_requests: Sources::new(|answer| {
-                let loaded =
-                    token::load_published_keys(answer).map_err(|error| error.to_string())?;
-                Ok((KeySet::new(loaded.keys), loaded.warnings))
+            key_requests: Sources::new(Named::ByOperator, published),
+            kid_requests: Sources::new(Named::ByKid, |answer| match answer {
+                [] => Ok((KeySet::new(Vec::new()), Vec::new())),
+                answer => published(answer),
             }),
+            no_keys: Arc::new(KeySet::new(Vec::new())),
             has_requests: Cell::default(),
             zone: Cell::default(),
             cache_size: Cell::default(),
@@ -56,6 +62,12 @@ impl Default for HttpLevel {
             cache: OnceCell::default(),
         }
     }
+}
+
+/// Keys that a provider publishes, and warnings about those that are not used.
+fn published(answer: &[u8]) -> Result<(KeySet, Vec<String>), String> {
+    let loaded = token::load_published_keys(answer).map_err(|error| error.to_string())?;
+    Ok((KeySet::new(loaded.keys), loaded.warnings))
 }
 
 impl HttpLevel {
@@ -72,7 +84,9 @@ impl HttpLevel {
     /// the servers.
     pub(crate) fn sends_requests(&self, names: impl FnOnce() -> ServerNames) -> bool {
         if self.has_requests.get() {
-            self.key_requests.describe(names());
+            let names = names();
+            self.kid_requests.describe(names.clone());
+            self.key_requests.describe(names);
         }
         self.has_requests.get()
     }

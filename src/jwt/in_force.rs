@@ -139,6 +139,7 @@ impl TokenCase<'_> {
         let request = self.case.request;
         for source in &policy.live.keys {
             if let KeySource::Request(key_request) = &**source
+                && key_request.per.is_none()
                 && let Some(source) = self.source(key_request, lookup)
                 && !needed.iter().any(|one| Rc::ptr_eq(&one.source, &source))
                 && source.refresh_for_unknown_key(
@@ -158,18 +159,24 @@ impl TokenCase<'_> {
         lookup.policy.set(Some(wanted.policy));
         let policy = check.policies.get(wanted.policy);
         LiveInputs {
-            policy: policy.and_then(|policy| self.of_policy(policy, lookup)),
+            policy: policy.and_then(|policy| self.of_policy(policy, wanted.kid, lookup)),
             revoked: self.of_location(&check.lists),
         }
     }
 
     /// Nothing new is allocated if all keys and lists are the same as last time.
-    fn of_policy(self, policy: &PolicySources, lookup: &Lookup) -> Option<Rc<LivePolicy>> {
+    fn of_policy(
+        self,
+        policy: &PolicySources,
+        kid: Option<&str>,
+        lookup: &Lookup,
+    ) -> Option<Rc<LivePolicy>> {
         let live = &policy.live;
         if live.keys.is_empty() && live.revoked.is_empty() {
             return None;
         }
-        let keys = || live.keys.iter().filter_map(|source| self.keys_of(policy, source, lookup));
+        let keys_of = |source: &Rc<KeySource>| self.keys_of(policy, source, kid, lookup);
+        let keys = || live.keys.iter().filter_map(keys_of);
         let revoked = || live.revoked.iter().map(|file| self.list_of(file));
         let last = policy.last.borrow().clone();
         if let Some(last) = last
@@ -205,6 +212,7 @@ impl TokenCase<'_> {
         self,
         policy: &PolicySources,
         source: &KeySource,
+        kid: Option<&str>,
         lookup: &Lookup,
     ) -> Option<Arc<KeySet>> {
         let request = self.case.request;
@@ -216,10 +224,21 @@ impl TokenCase<'_> {
             }
             KeySource::Named(file) => self.named_file(file, lookup),
             KeySource::Request(key_request) => {
-                let source = self.source(key_request, lookup)?;
+                let source = match key_request.per {
+                    None => self.source(key_request, lookup)?,
+                    Some(per) => match kid.and_then(|kid| per.part(kid)) {
+                        Some(part) => self.source_of_kid(key_request, &part, lookup)?,
+                        None => return Some(Arc::clone(&self.http.no_keys)),
+                    },
+                };
                 let terms = key_request.terms(policy);
                 let current = source.get(request.server(), &terms, request.clock());
                 if current.value.is_none() {
+                    let is_rationed = !current.under_way && !source.has_failed();
+                    if key_request.per.is_some() && is_rationed {
+                        // Too many new kids: this one is not asked for now.
+                        return Some(Arc::clone(&self.http.no_keys));
+                    }
                     lookup.lacking.set(true);
                     if current.under_way {
                         let timeout = key_request.timeout;
@@ -233,8 +252,32 @@ impl TokenCase<'_> {
 
     fn source(self, key_request: &KeyRequest, lookup: &Lookup) -> Option<Rc<Source<KeySet>>> {
         let request = self.case.request;
-        let uri = lookup.evaluate(request, &key_request.uri)?;
+        let uri = self.uri(key_request, lookup)?;
         Some(self.http.key_requests.get(request.server(), key_request.zone, uri))
+    }
+
+    /// The source of one kid, which has this `part` of the URI.
+    fn source_of_kid(
+        self,
+        key_request: &KeyRequest,
+        part: &str,
+        lookup: &Lookup,
+    ) -> Option<Rc<Source<KeySet>>> {
+        let request = self.case.request;
+        let uri = [self.uri(key_request, lookup)?, part.as_bytes()].concat();
+        Some(self.http.kid_requests.get(request.server(), key_request.zone, &uri))
+    }
+
+    /// The URI of a source for this request. A URI with a variable that depends on the check would lack
+    /// that part, so nothing is fetched then.
+    fn uri<'r>(self, key_request: &'r KeyRequest, lookup: &Lookup) -> Option<&'r [u8]>
+    where
+        Self: 'r,
+    {
+        let uri = lookup.evaluate(self.case.request, &key_request.uri)?;
+        let is_sound = self.case.is_sound().is_ok() && !self.case.judging.has_failed();
+        lookup.failed.set(lookup.failed.get() || !is_sound);
+        is_sound.then_some(uri)
     }
 
     fn named_file(self, file: &KeyFile, lookup: &Lookup) -> Option<Arc<KeySet>> {

@@ -10,7 +10,8 @@ use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
-use token::schedule::{Age, FetchDecision, FetchReason, Record, Terms};
+use token::schedule::{Age, FetchDecision, FetchReason, NOT_FOUND, Record, Terms};
+use zeroize::Zeroizing;
 
 use crate::nginx::{
     Answer, Asker, LogLine, Server, ServerNames, Ticker, Waker, Zone, clock, is_alive, start_fetch,
@@ -31,9 +32,20 @@ pub(crate) type Parse<T> = fn(&[u8]) -> Result<(T, Vec<String>), String>;
 /// Sources by the [id](Server::id) of the server, and by URI.
 type ByServer<T> = HashMap<usize, HashMap<Box<[u8]>, Rc<Source<T>>>>;
 
+/// Whether clients may name sources as they like.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Named {
+    /// The configuration names them.
+    ByOperator,
+    /// A kid in a token is a part of the URI. A source that is not there (404, 410) has an empty answer,
+    /// which stays for a while; fetches of sources that have no other answer are rationed.
+    ByKid,
+}
+
 /// The sources of a worker, by server and URI.
 pub(crate) struct Sources<T> {
     parse: Parse<T>,
+    named: Named,
     by_server: RefCell<ByServer<T>>,
     count: Cell<usize>,
     /// Describes each server in a way that stays the same over a reload.
@@ -57,6 +69,7 @@ struct Polled<T> {
 /// A URI that keys are fetched from.
 pub(crate) struct Source<T> {
     parse: Parse<T>,
+    named: Named,
     uri: Box<[u8]>,
     /// Its name in the zone: the server and the URI.
     name: Box<[u8]>,
@@ -80,6 +93,8 @@ struct Held<T> {
     changes: u64,
     /// Whether the value was usable when it was last asked for.
     usable: bool,
+    /// Whether the answer is empty: nothing was found.
+    is_absent: bool,
     /// Whether this worker is fetching.
     fetching: bool,
 }
@@ -93,6 +108,7 @@ impl<T> Default for Held<T> {
             generation: 0,
             changes: 0,
             usable: false,
+            is_absent: false,
             fetching: false,
         }
     }
@@ -106,9 +122,10 @@ pub(crate) struct Current<T> {
 }
 
 impl<T: 'static> Sources<T> {
-    pub(crate) fn new(parse: Parse<T>) -> Self {
+    pub(crate) fn new(named: Named, parse: Parse<T>) -> Self {
         Self {
             parse,
+            named,
             by_server: RefCell::default(),
             count: Cell::default(),
             descriptions: RefCell::default(),
@@ -137,6 +154,7 @@ impl<T: 'static> Sources<T> {
         let name = [description, b" ", uri].concat().into();
         let source = Rc::new(Source {
             parse: self.parse,
+            named: self.named,
             uri: uri.into(),
             name,
             zone,
@@ -239,7 +257,8 @@ impl<T: 'static> Source<T> {
     }
 
     fn age(&self, terms: &Terms, now: u64) -> Age {
-        self.held.borrow().record.age(terms, now)
+        let held = self.held.borrow();
+        held.record.age(&held.terms(terms), now)
     }
 
     /// Starts a fetch if one is due and no worker fetches yet. Returns whether a fetch is running.
@@ -253,17 +272,25 @@ impl<T: 'static> Source<T> {
         if self.is_under_way(&self.held.borrow(), now) {
             return true;
         }
-        let shared = self.zone.and_then(|zone| zone.claim(&self.name, purpose, terms, now));
+        let (terms, rationed) = {
+            let held = self.held.borrow();
+            let is_known = held.value.is_some() && !held.is_absent;
+            (held.terms(terms), self.named == Named::ByKid && !is_known)
+        };
+        let claim = |zone: Zone| zone.claim(&self.name, purpose, &terms, now, rationed);
+        let shared = self.zone.and_then(claim);
         let claim = match shared {
             Some(claim) => {
                 self.load_shared();
                 claim
             }
+            // Without the zone nothing counts for all workers.
+            None if rationed => FetchDecision::NotNow,
             None => {
                 let mut held = self.held.borrow_mut();
                 // What another worker fetches does not reach this one any more.
                 held.record.given_up();
-                held.record.try_begin(purpose, terms, now)
+                held.record.try_begin(purpose, &terms, now)
             }
         };
         if claim == FetchDecision::Fetch {
@@ -311,8 +338,14 @@ impl<T: 'static> Source<T> {
     fn settle(&self, answer: Answer, now: u64) -> Option<LogLine> {
         let mut held = self.held.borrow_mut();
         held.fetching = false;
+        let (answer, not_found) = match answer {
+            Answer::NotFound(why) if self.named == Named::ByKid => {
+                (Answer::Keys { body: Zeroizing::default(), max_age: None }, Some(why))
+            }
+            answer => (answer, None),
+        };
         let why = match answer {
-            Answer::Failed(why) => why,
+            Answer::Failed(why) | Answer::NotFound(why) => why,
             Answer::Unwanted => {
                 held.record.given_up();
                 self.note(&held.record);
@@ -322,6 +355,9 @@ impl<T: 'static> Source<T> {
                 Ok(warnings) => {
                     held.record.succeeded(max_age, now);
                     self.share(&mut held, &body, warnings.is_some());
+                    if let Some(why) = not_found {
+                        return Some(LogLine::Info(self.about(&why)));
+                    }
                     let warnings = warnings.filter(|list| !list.is_empty())?;
                     return Some(LogLine::Warning(self.about(&warnings.join("; "))));
                 }
@@ -400,6 +436,14 @@ impl<T: 'static> Asker for Source<T> {
 }
 
 impl<T> Held<T> {
+    /// How long the answer is used: one that says that nothing was found for a time of its own.
+    fn terms(&self, terms: &Terms) -> Terms {
+        match self.is_absent {
+            true => Terms { valid: NOT_FOUND, stale: 0, ..*terms },
+            false => *terms,
+        }
+    }
+
     /// Replaces the value by that of `answer`. Returns the warnings, or `None` if the answer has not
     /// changed.
     fn take(&mut self, answer: &[u8], parse: Parse<T>) -> Result<Option<Vec<String>>, String> {
@@ -410,6 +454,7 @@ impl<T> Held<T> {
         let (value, warnings) =
             parse(answer).map_err(|error| format!("the answer cannot be used: {error}"))?;
         self.value = Some(Arc::new(value));
+        self.is_absent = answer.is_empty();
         self.digest = Some(digest);
         Ok(Some(warnings))
     }

@@ -14,11 +14,11 @@ use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 
 use ngx::ffi::{
-    NGX_LOG_ERR, NGX_LOG_WARN, ngx_add_timer, ngx_close_connection, ngx_connection_t, ngx_event_t,
-    ngx_exiting, ngx_get_connection, ngx_handle_read_event, ngx_int_t, ngx_io, ngx_log_t,
-    ngx_post_event, ngx_posted_events, ngx_posted_next_events,
+    NGX_LOG_ERR, NGX_LOG_INFO, NGX_LOG_WARN, ngx_add_timer, ngx_close_connection, ngx_connection_t,
+    ngx_event_t, ngx_exiting, ngx_get_connection, ngx_handle_read_event, ngx_int_t, ngx_io,
+    ngx_log_t, ngx_post_event, ngx_posted_events, ngx_posted_next_events,
 };
-use token::http::{self, AnswerReader};
+use token::http::{self, AnswerError, AnswerReader};
 use zeroize::Zeroizing;
 
 use super::event::clock;
@@ -58,6 +58,8 @@ pub(crate) enum Answer {
         /// How long the provider allows to keep it, in milliseconds.
         max_age: Option<u64>,
     },
+    /// Nothing is at this URI (404, 410); the text says so.
+    NotFound(String),
     /// Why there is no answer.
     Failed(String),
     /// The fetch was given up, since the worker exits.
@@ -66,6 +68,7 @@ pub(crate) enum Answer {
 
 /// A line for the error log.
 pub(crate) enum LogLine {
+    Info(String),
     Warning(String),
     Error(String),
 }
@@ -259,7 +262,7 @@ unsafe fn read(fetch: *mut Fetch, connection: *mut ngx_connection_t) {
 ///
 /// # Safety
 /// `fetch` must be valid.
-unsafe fn answer_of(fetch: *mut Fetch, read: Result<(), http::AnswerError>) -> Answer {
+unsafe fn answer_of(fetch: *mut Fetch, read: Result<(), AnswerError>) -> Answer {
     // SAFETY: by the contract of this function.
     unsafe {
         let reader = core::mem::replace(&mut (*fetch).answer, AnswerReader::new(0));
@@ -268,6 +271,7 @@ unsafe fn answer_of(fetch: *mut Fetch, read: Result<(), http::AnswerError>) -> A
                 Answer::Failed("the answer has X-Accel-Redirect, which is not followed".to_owned())
             }
             Ok(answer) => Answer::Keys { body: answer.body, max_age: answer.max_age },
+            Err(error @ AnswerError::Status(404 | 410)) => Answer::NotFound(error.to_string()),
             Err(error) => Answer::Failed(error.to_string()),
         }
     }
@@ -293,6 +297,9 @@ fn deliver(fetch: &Fetch, answer: Answer) {
         }
         Some(LogLine::Warning(text)) => {
             ngx::ngx_log_error!(NGX_LOG_WARN, fetch.log, "{text}");
+        }
+        Some(LogLine::Info(text)) => {
+            ngx::ngx_log_error!(NGX_LOG_INFO, fetch.log, "{text}");
         }
         None => {}
     }

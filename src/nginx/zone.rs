@@ -11,7 +11,7 @@ use ngx::ffi::{
     ngx_conf_t, ngx_int_t, ngx_shared_memory_add, ngx_shm_zone_t, ngx_shmtx_lock, ngx_shmtx_unlock,
     ngx_slab_alloc_locked, ngx_slab_free_locked, ngx_slab_pool_t,
 };
-use token::schedule::{FetchDecision, FetchReason, Record, Terms};
+use token::schedule::{FetchDecision, FetchReason, Ration, Record, Terms};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use super::conf::module;
@@ -25,11 +25,11 @@ const ERROR: ngx_int_t = ngx::ffi::NGX_ERROR as ngx_int_t;
 
 /// The number is the version of the layout: memory survives a reload, which may load another version
 /// of the module.
-const NAME: &[u8] = b"token_auth_keys_2";
+const NAME: &[u8] = b"token_auth_keys_3";
 
 // The layout consists of these structures. Whoever has to change a size here must change the number,
 // too.
-const _: () = assert!(size_of::<Head>() == 24 && size_of::<Record>() == 56);
+const _: () = assert!(size_of::<Head>() == 32 && size_of::<Record>() == 56);
 const _: () = assert!(size_of::<Node>() == 88 && size_of::<Answer>() == 8);
 
 /// Enough for a thousand key sets of the usual size, or for seven of the largest.
@@ -57,6 +57,8 @@ struct Head {
     epoch: AtomicU64,
     /// The list of sources, read and written only under the lock.
     first: AtomicPtr<Node>,
+    /// Limits the fetches that clients cause by naming kids. Used only under the lock.
+    ration: AtomicU64,
 }
 
 /// One key source, followed by the bytes of its name. Used only under the lock.
@@ -156,14 +158,25 @@ impl Zone {
 
     /// Asks whether this worker should fetch, for all workers. `None` if workers share nothing: there
     /// is no memory, or a newer configuration has taken the zone over.
+    ///
+    /// A fetch that is `rationed` counts, for all sources together: the zone has no entry for it as long
+    /// as it may not be made, so kids that nobody has ask for no memory.
     pub(crate) fn claim(
         self,
         name: &[u8],
         purpose: FetchReason,
         terms: &Terms,
         now: u64,
+        rationed: bool,
     ) -> Option<FetchDecision> {
         let mut locked = self.lock()?;
+        if rationed {
+            let mut known = locked.find(name).map(|node| node.record).unwrap_or_default();
+            let would = known.try_begin(purpose, terms, now);
+            if would == FetchDecision::Fetch && !locked.take_ration(now) {
+                return Some(FetchDecision::NotNow);
+            }
+        }
         let record = &mut locked.find_or_add(name)?.record;
         if record.fetcher().is_some_and(|worker| !is_alive(worker)) {
             record.given_up();
@@ -256,6 +269,14 @@ impl Drop for Locked {
 }
 
 impl Locked {
+    /// Whether one more of the rationed fetches may be made now.
+    fn take_ration(&self, now: u64) -> bool {
+        let mut ration = Ration::from_bits(self.head.ration.load(Ordering::Relaxed));
+        let taken = ration.take(now);
+        self.head.ration.store(ration.to_bits(), Ordering::Relaxed);
+        taken
+    }
+
     fn nodes(&self) -> impl Iterator<Item = *mut Node> {
         // SAFETY: the list's nodes are valid while the lock is held; `next` of the last one is null.
         let step = |node: &*mut Node| Some(unsafe { (**node).next }).filter(|next| !next.is_null());
@@ -389,6 +410,7 @@ unsafe fn new_head(zone: *mut ngx_shm_zone_t) -> *mut Head {
                 changes: AtomicU64::new(0),
                 epoch: AtomicU64::new(0),
                 first: AtomicPtr::new(ptr::null_mut()),
+                ration: AtomicU64::new(0),
             });
             (*pool).data = head.cast();
             // A full zone is normal: old sources are removed. nginx shall not log it.

@@ -143,7 +143,8 @@ impl<'p> EffectivePolicy<'p> {
             // Of a set's keys only the first ones are indexed by algorithm.
             let all = || self.sets().map(|set| set.count(algorithm, now)).sum();
             let of = if hint == KeyHint::Nothing { all() } else { search.fitting };
-            search.failed(hint, of, header)
+            let has_keys = self.sets().any(|set| !set.is_empty());
+            search.failed(hint, of, has_keys, header)
         })
     }
 
@@ -257,13 +258,17 @@ impl<V: Fn(&Key) -> bool> Search<V> {
         None
     }
 
-    /// Why no key has verified the signature. `of` is how many keys there were for the algorithm.
-    fn failed(&self, hint: KeyHint<'_>, of: usize, header: &Document) -> Why {
+    /// Why no key has verified the signature. `of` is how many keys there were for the algorithm;
+    /// without `has_keys` there were none at all, as where a key is fetched for each kid.
+    fn failed(&self, hint: KeyHint<'_>, of: usize, has_keys: bool, header: &Document) -> Why {
         let Self { algorithm, tried, known, .. } = self;
         match hint {
             KeyHint::Kid(_) if !known => Why::new(Reject::UnknownKey, "no key has the token's kid"),
             KeyHint::Thumbprint(_) if !known => {
                 Why::new(Reject::UnknownKey, "no key has the token's x5t")
+            }
+            KeyHint::Nothing if !has_keys => {
+                Why::new(Reject::UnknownKey, "the token has no kid, by which keys are fetched")
             }
             KeyHint::Nothing if *tried == 0 => {
                 Why::new(Reject::BadAlgorithm, format!("no key is for {algorithm}"))

@@ -58,6 +58,42 @@ pub struct Record {
 // See above: another size is another layout.
 const _: () = assert!(size_of::<Record>() == 56 && align_of::<Record>() == 8);
 
+/// How many kids that nobody has asked for before may be asked for at once, and the time after which one
+/// more may be, in milliseconds.
+const RATION: u64 = 10;
+const RATION_INTERVAL: u64 = 1_000;
+
+/// How long a kid that was not found is not asked for again, in milliseconds.
+pub const NOT_FOUND: u64 = 60_000;
+
+/// Limits how often something is done: ten times at once, and then once a second. It is one number, so
+/// that processes can share it: the time at which all of what was done would have been done if it had been
+/// done once a second.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Ration(u64);
+
+impl Ration {
+    /// From what [`Ration::to_bits`] gave; 0 is a full one.
+    pub fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
+    /// As one number.
+    pub fn to_bits(self) -> u64 {
+        self.0
+    }
+
+    /// Whether it may be done once more at `now`; then it counts.
+    pub fn take(&mut self, now: u64) -> bool {
+        let next = self.0.max(now).saturating_add(RATION_INTERVAL);
+        let allowed = next <= now.saturating_add(RATION * RATION_INTERVAL);
+        if allowed {
+            self.0 = next;
+        }
+        allowed
+    }
+}
+
 /// How old keys are, compared with the configured times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Age {
@@ -206,6 +242,18 @@ mod tests {
 
     const TERMS: Terms = Terms { valid: 60_000, stale: 3_600_000, timeout: 10_000 };
     const NOW: u64 = 1_000_000;
+
+    #[test]
+    fn a_ration_is_ten_at_once_and_one_a_second() {
+        let mut ration = Ration::default();
+        let taken = |ration: &mut Ration, now| (0..20).filter(|_| ration.take(now)).count();
+        assert_eq!(taken(&mut ration, NOW), 10);
+        assert_eq!(taken(&mut ration, NOW + 999), 0);
+        assert_eq!(taken(&mut ration, NOW + 1_000), 1);
+        assert_eq!(taken(&mut ration, NOW + 3_500), 2);
+        assert_eq!(taken(&mut ration, NOW + 1_000_000), 10);
+        assert_eq!(taken(&mut Ration::from_bits(ration.to_bits()), NOW + 1_000_000), 0);
+    }
 
     fn fetched() -> Record {
         let mut record = Record::default();

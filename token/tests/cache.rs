@@ -18,7 +18,7 @@ use token::base64url::encode;
 use token::{
     Algorithm, AlgorithmSet, Cache, ClaimPath, Issuers, Key, KeySet, LiveInputs, LivePolicy,
     LocationPolicy, Policy, Providers, Refusal, Reject, Requirements, Revocation, RevokedList,
-    Trust, Verified,
+    Trust, Verified, Wanted,
 };
 
 const NOW: i64 = 1_800_000_000;
@@ -164,7 +164,7 @@ fn the_same_token_where_its_provider_is_not_asked() {
         issuer("one", vec![set(vec![key("a")])]),
         issuer("two", vec![set(vec![key("a")])]),
     );
-    let live = |_| LiveInputs::default();
+    let live = |_: Wanted<'_>| LiveInputs::default();
     let one = token(r#"{"iss":"one"}"#);
     let among = |cache, numbers| {
         let judged = trust.check_among(&one, NOW, live, cache, numbers);
@@ -250,7 +250,7 @@ fn after_its_key_is_removed() {
     let good = token("{}");
     let live = |keys: Vec<Key>| {
         let live = Rc::new(LivePolicy { keys: vec![set(keys)], revoked: Vec::new() });
-        move |_| live.clone().into()
+        move |_: Wanted<'_>| live.clone().into()
     };
     assert_eq!(judge_live(&trust, &cache, &good, NOW, live(vec![key("a")])), Ok(0));
     let removed = judge_live(&trust, &cache, &good, NOW, live(vec![key("b")]));

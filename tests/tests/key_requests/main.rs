@@ -9,6 +9,7 @@
 //! | `refresh` | expired keys, rotation, `Cache-Control` |
 //! | `unknown_kid` | kids that are not in the set, one or thousands |
 //! | `sharing` | two workers and one set of keys |
+//! | `per_kid` | a key for each kid at a URI of its own |
 //! | `life` | reloads, shutdown, clients that leave, HTTP/2 |
 //! | `phases` | variables read early, `satisfy`, modes |
 //! | `several` | several sources, several servers, checks that need no key |
@@ -25,6 +26,7 @@ mod hostile;
 mod isolation;
 mod life;
 mod oidc;
+mod per_kid;
 mod phases;
 mod refresh;
 mod several;
