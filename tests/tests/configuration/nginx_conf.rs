@@ -2,6 +2,8 @@
 //! check that every guide quotes its configuration.
 
 mod guides;
+mod platforms;
+mod snippets;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,20 +21,24 @@ fn folder() -> PathBuf {
 type Driver = fn() -> Result<()>;
 
 /// Each configuration file and the function that tests it.
-const DRIVERS: [(&str, Driver); 19] = [
+const DRIVERS: [(&str, Driver); 23] = [
     ("ant-media.conf", ant_media),
+    ("aws-alb.conf", platforms::aws_alb),
     ("azion-jwt.conf", azion_jwt),
     ("azion-rules-engine.conf", guides::azion_rules_engine),
     ("azion-secure-token.conf", azion_secure_token),
     ("cookie-login.conf", cookie_login),
     ("demo.conf", demo),
     ("from-gloo-envoy.conf", guides::from_gloo_envoy),
+    ("from-istio.conf", platforms::from_istio),
     ("from-krakend.conf", guides::from_krakend),
     ("from-nginx-plus.conf", guides::from_nginx_plus),
     ("hls.conf", guides::hls),
     ("json-errors.conf", guides::json_errors),
     ("jwks-file.conf", jwks_file),
+    ("kubernetes.conf", platforms::kubernetes),
     ("login-redirect.conf", guides::login_redirect),
+    ("mcp.conf", platforms::mcp),
     ("openid-connect.conf", guides::openid_connect),
     ("rate-limit.conf", guides::rate_limit),
     ("roles.conf", guides::roles),
@@ -67,7 +73,7 @@ fn every_configuration_has_a_driver_and_no_driver_lacks_its_configuration() -> R
 fn every_guide_quotes_its_configuration_as_it_is() -> Result<()> {
     let guides = folder().join("../docs/guides");
     let names = names(&guides, "md")?;
-    assert_eq!(names.len(), 12, "{names:?}");
+    assert_eq!(names.len(), 16, "{names:?}");
     for name in names {
         let configuration = fs::read_to_string(folder().join(&name).with_extension("conf"))
             .with_context(|| format!("the configuration of {name}"))?;

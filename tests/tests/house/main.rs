@@ -291,3 +291,39 @@ fn a_ring_is_found() {
     let ring = ring(imports).unwrap_or_default();
     assert_eq!(ring, "a imports b\nb imports c\nc imports b");
 }
+
+/// The words of a page that name a test: `attacks::kids::NAME` in `tests/tests/attacks/kids.rs`,
+/// `token::rfc::NAME` in `token/tests/rfc.rs`.
+fn tests_named(page: &str) -> Vec<(&str, &str, &str)> {
+    page.split('`')
+        .filter_map(|word| {
+            let [folder, file, name] = word.split("::").collect::<Vec<_>>()[..] else {
+                return None;
+            };
+            Some((folder, file, name))
+        })
+        .collect()
+}
+
+#[test]
+fn tests_that_a_page_names_exist() -> Result<()> {
+    let page = fs::read_to_string(root().join("docs/rfc8725.md"))?;
+    let named = tests_named(&page);
+    ensure!(named.len() > 30, "only {} tests are named", named.len());
+    let mut missing = Vec::new();
+    for (folder, file, name) in named {
+        if name == "NAME" {
+            continue;
+        }
+        let path = match folder {
+            "token" => root().join("token/tests"),
+            folder => root().join("tests/tests").join(folder),
+        };
+        let text = fs::read_to_string(path.join(file).with_extension("rs")).unwrap_or_default();
+        if !text.contains(&format!("fn {name}(")) {
+            missing.push(format!("{folder}::{file}::{name}"));
+        }
+    }
+    ensure!(missing.is_empty(), "docs/rfc8725.md: no such test: {}", missing.join(", "));
+    Ok(())
+}

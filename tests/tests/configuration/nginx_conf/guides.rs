@@ -19,7 +19,7 @@ fn web(claims: &Value) -> Result<String> {
 }
 
 /// `claims`, with the members of `more` added or replaced.
-fn with(mut claims: Value, more: &Value) -> Value {
+pub(super) fn with(mut claims: Value, more: &Value) -> Value {
     if let (Some(all), Some(more)) = (claims.as_object_mut(), more.as_object()) {
         all.extend(more.clone());
     }
@@ -27,14 +27,14 @@ fn with(mut claims: Value, more: &Value) -> Value {
 }
 
 /// The body of a response, which must have status 200.
-fn body(request: Request) -> Result<String> {
+pub(super) fn body(request: Request) -> Result<String> {
     let response = request.send()?;
     assert_eq!(response.status, 200, "{}", response.text());
     Ok(response.text().trim_end().to_owned())
 }
 
 /// The key set of the server that stands in for the identity provider.
-const PROVIDED: &str = "html/jwks.json";
+pub(super) const PROVIDED: &str = "html/jwks.json";
 
 pub(crate) fn openid_connect() -> Result<()> {
     let nginx = ready("openid-connect.conf", &[])?.file(PROVIDED, RSA.jwks("one")?).start()?;
@@ -157,6 +157,9 @@ pub(crate) fn from_gloo_envoy() -> Result<()> {
             ("/catalog/", Some(&robot), 401),
             ("/landing/", None, 200),
             ("/landing/", Some(&expired), 200),
+            ("/both/", None, 401),
+            ("/both/", Some(&alice), 401),
+            ("/both/", Some(&robot), 401),
             ("/admin/", None, 401),
             ("/admin/", Some(&alice), 403),
             ("/admin/", Some(&admin("it", "admins", "a@example.com")?), 200),
@@ -180,6 +183,10 @@ pub(crate) fn from_gloo_envoy() -> Result<()> {
     assert_eq!(told("/landing/", Some(&expired))?, "user= provider= token= query=");
     assert_eq!(told("/health", Some(&alice))?, "user= provider= token= query=");
     // forward: false: no token by the query, whichever place had the one that was checked.
+    let both = to_port_80(&nginx, "/both/").bearer(&alice).header("X-Machine-Token", &robot);
+    assert_eq!(body(both.header("X-Machine", "root"))?, "user=alice machine=robot tokens=");
+    let twice = to_port_80(&nginx, "/both/").bearer(&alice).header("X-Machine-Token", &alice);
+    assert_eq!(twice.send()?.status, 401);
     let by_query = told(&format!("/?a=1&access_token={alice}"), None)?;
     assert_eq!(by_query, "user=alice provider=people token= query=a=1");
     let both = told("/catalog/?access_token=other&b=%20", Some(&alice))?;
