@@ -45,6 +45,14 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         let text = files::read(path)?;
         keys.extend(read(path, &text, args)?);
     }
+    // A key and its certificate, or two files of one provider.
+    let mut seen = Vec::new();
+    keys.retain(|key| {
+        !seen.contains(key) && {
+            seen.push(key.clone());
+            true
+        }
+    });
     if args.kid.is_some() && keys.len() != 1 {
         bail!("--kid is for a single key; the files hold {}", keys.len());
     }

@@ -472,7 +472,7 @@ fn weak_keys_are_refused_by_name_and_short_secrets_told() -> Result<()> {
     add("a private key in PEM", RSA.private.to_owned(), &["private key"]);
     let oct = |k: &str| json!({ "kty": "oct", "kid": "weak", "k": k }).to_string();
     add("an empty secret", oct(""), &["k", "empty"]);
-    for k in ["c2VjcmV0=", "c2Vj cmV0", "a+b/", "QR", "!"] {
+    for k in ["c2VjcmV0=", "c2Vj cmV0", "a+b/=", "QR", "!"] {
         add(&format!("k {k:?}"), oct(k), &["k", "base64url"]);
     }
     mistakes.push(mistake("an empty secret", "jwt_kids { weak \"\"; }", &["weak", "empty"]));

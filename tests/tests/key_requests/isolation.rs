@@ -205,7 +205,7 @@ fn neither_token_nor_keys_are_told_in_the_log() -> Result<()> {
     // The fault in the key set comes after the secret, before it, or inside it.
     for set in [
         json!({ "keys": [{ "kty": "oct", "kid": "o", "k": secret, "alg": "ES256" }] }).to_string(),
-        json!({ "keys": [{ "kty": "oct", "kid": 7, "k": secret }] }).to_string(),
+        json!({ "keys": [{ "kty": "oct", "kid": [7], "k": secret }] }).to_string(),
         format!("{{\"keys\":[{{\"kty\":\"oct\",\"k\":\"{secret}\nx\"}}]}}"),
         secret.clone(),
     ] {

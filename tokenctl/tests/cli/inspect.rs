@@ -133,7 +133,9 @@ fn an_unknown_key_is_set_beside_the_known_ones() {
     assert!(said.contains("compared byte for byte"), "{said}");
     // A token signed with a public key's text as secret is never verified with that key.
     let public = made.text("pub.pem");
-    let token = printed(&["jwt", "--secret", &public, "--kid=Main", "--exp=1700000060"]);
+    let header = Header { kid: Some("Main".to_owned()), ..Header::new(Algorithm::HS256) };
+    let claims = json!({ "exp": 1_700_000_060 });
+    let token = encode(&header, &claims, &EncodingKey::from_secret(public.as_bytes())).unwrap();
     let said = refused(&token, &["--keys", &made.name("jwks.json")]);
     assert!(said.contains("alg is HS256; the key \"Main\" is for ES256."), "{said}");
 }

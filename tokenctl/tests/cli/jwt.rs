@@ -146,9 +146,8 @@ fn claims_come_from_file_options_and_claims_in_that_order() {
 /// The attack that the demo shows: a public key's text taken as an HMAC secret.
 #[test]
 fn a_secret_may_begin_with_dashes() {
-    let text = std::fs::read_to_string(openssl_key("rsa2048.pub.pem")).unwrap();
-    assert!(text.starts_with("-----BEGIN"));
-    let token = printed(&["jwt", "--alg", "HS256", "--secret", &text, "--kid", "k"]);
+    let text = "-----a secret";
+    let token = printed(&["jwt", "--alg", "HS256", "--secret", text, "--kid", "k"]);
     peer_claims(&token, &DecodingKey::from_secret(text.as_bytes()), Peer::HS256);
 }
 
