@@ -54,6 +54,9 @@ impl ClaimPath {
     /// Otherwise the longest part of the path that names a member is taken, and the rest is searched for
     /// in its value.
     pub fn find<'d>(&self, root: Value<'d>) -> Option<Value<'d>> {
+        if self.cuts.is_empty() {
+            return root.get(&self.path);
+        }
         let mut found = None;
         self.any(root, |value| {
             found = Some(value);

@@ -178,11 +178,16 @@ impl ClaimRule {
             Operator::NotExists => return Some(!self.path.any(root, |_| true)),
             _ => {}
         }
+        // Null has no value that an operator could fit: it is as good as no claim.
+        let judge = |claim: Value<'_>| {
+            self.judge_value(claim, values).or_else(|| claim.is_null().then_some(false))
+        };
+        if !self.path.leads_to_many() {
+            return self.path.find(root).map_or(Some(false), judge);
+        }
         let mut verdict = Some(false);
         self.path.any(root, |claim| {
-            // Null has no value that an operator could fit: it is as good as no claim.
-            let misfit = claim.is_null().then_some(false);
-            let one = self.judge_value(claim, values).or(misfit);
+            let one = judge(claim);
             // One that satisfies the rule decides. Otherwise one that is unknown leaves it unknown.
             if one != Some(false) {
                 verdict = one;
