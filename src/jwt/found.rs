@@ -69,7 +69,7 @@ impl FoundTokens {
         let (policy, kid) = (used.policy, used.kid.clone());
         // `in_force` evaluates variables, which may ask for tokens.
         drop(tokens);
-        let inputs = in_force(Wanted { policy, kid: kid.as_deref() });
+        let inputs = in_force(Wanted::new(policy, kid.as_deref()));
         let same = |one: &&Judgement| {
             one.in_force.as_ref().is_some_and(|used| is_same(&used.inputs, &inputs))
         };

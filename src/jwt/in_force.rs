@@ -114,7 +114,7 @@ impl TokenCase<'_> {
             let inputs = in_force(wanted);
             let policy = wanted.policy;
             let by_kid = check.policies.get(policy).is_some_and(|policy| policy.live.are_by_kid());
-            let kid = wanted.kid.filter(|_| by_kid).map(Into::into);
+            let kid = by_kid.then(|| wanted.kid().map(Into::into)).flatten();
             used.replace(Some(InForce { policy, kid, inputs: inputs.clone() }));
             inputs
         };
@@ -159,7 +159,7 @@ impl TokenCase<'_> {
         lookup.policy.set(Some(wanted.policy));
         let policy = check.policies.get(wanted.policy);
         LiveInputs {
-            policy: policy.and_then(|policy| self.of_policy(policy, wanted.kid, lookup)),
+            policy: policy.and_then(|policy| self.of_policy(policy, wanted, lookup)),
             revoked: self.of_location(&check.lists),
         }
     }
@@ -168,14 +168,14 @@ impl TokenCase<'_> {
     fn of_policy(
         self,
         policy: &PolicySources,
-        kid: Option<&str>,
+        wanted: Wanted<'_>,
         lookup: &Lookup,
     ) -> Option<Rc<LivePolicy>> {
         let live = &policy.live;
         if live.keys.is_empty() && live.revoked.is_empty() {
             return None;
         }
-        let keys_of = |source: &Rc<KeySource>| self.keys_of(policy, source, kid, lookup);
+        let keys_of = |source: &Rc<KeySource>| self.keys_of(policy, source, wanted, lookup);
         let keys = || live.keys.iter().filter_map(keys_of);
         let revoked = || live.revoked.iter().map(|file| self.list_of(file));
         let last = policy.last.borrow().clone();
@@ -212,7 +212,7 @@ impl TokenCase<'_> {
         self,
         policy: &PolicySources,
         source: &KeySource,
-        kid: Option<&str>,
+        wanted: Wanted<'_>,
         lookup: &Lookup,
     ) -> Option<Arc<KeySet>> {
         let request = self.case.request;
@@ -226,7 +226,7 @@ impl TokenCase<'_> {
             KeySource::Request(key_request) => {
                 let source = match key_request.per {
                     None => self.source(key_request, lookup)?,
-                    Some(per) => match kid.and_then(|kid| per.part(kid)) {
+                    Some(per) => match wanted.kid().and_then(|kid| per.part(kid)) {
                         Some(part) => self.source_of_kid(key_request, &part, lookup)?,
                         None => return Some(Arc::clone(&self.http.no_keys)),
                     },

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use crate::alg::AlgorithmSet;
 use crate::claims::is_typ;
 use crate::content::Content;
+use crate::header::Header;
 use crate::issuers::Issuers;
+use crate::json::Document;
 use crate::keyset::KeySet;
 use crate::refusal::Why;
 use crate::reject::Reject;
@@ -74,8 +76,34 @@ pub struct LivePolicy {
 pub struct Wanted<'t> {
     /// The number of the policy.
     pub policy: usize,
+    kid: WantedKid<'t>,
+}
+
+/// The kid is read only where a key is fetched for each kid.
+#[derive(Debug, Clone, Copy)]
+enum WantedKid<'t> {
+    InHeader(&'t Header, &'t Document),
+    Known(Option<&'t str>),
+}
+
+impl<'t> Wanted<'t> {
+    /// For the policy of that number, and a token with this kid.
+    pub fn new(policy: usize, kid: Option<&'t str>) -> Self {
+        Self { policy, kid: WantedKid::Known(kid) }
+    }
+
+    /// For a token with this header, which `head` was read from.
+    pub(crate) fn for_token(policy: usize, (head, header): (&'t Header, &'t Document)) -> Self {
+        Self { policy, kid: WantedKid::InHeader(head, header) }
+    }
+
     /// The token's kid, before its signature is verified: it may choose a key, and proves nothing.
-    pub kid: Option<&'t str>,
+    pub fn kid(self) -> Option<&'t str> {
+        match self.kid {
+            WantedKid::InHeader(head, header) => head.kid(header),
+            WantedKid::Known(kid) => kid,
+        }
+    }
 }
 
 /// All keys and lists that change at run time, as they are for one judgement.

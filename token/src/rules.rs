@@ -256,7 +256,10 @@ fn has_prefix<'v>(claim: Value<'_>, mut texts: impl Iterator<Item = &'v [u8]>) -
 fn in_set<'d>(claim: Value<'d>) -> Option<impl Fn(&[u8]) -> bool + 'd> {
     let words = claim.as_str();
     (words.is_some() || claim.items().is_some()).then_some(move |text: &[u8]| match words {
-        Some(words) => words.split(' ').any(|word| !word.is_empty() && word.as_bytes() == text),
+        Some(words) => {
+            let mut words = words.as_bytes().split(|byte| *byte == b' ');
+            !text.is_empty() && words.any(|word| word == text)
+        }
         None => claim.items().into_iter().flatten().any(|item| equals(item, text)),
     })
 }

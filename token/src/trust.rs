@@ -11,6 +11,7 @@ use crate::compact::Compact;
 use crate::content::Content;
 use crate::effective::{EffectivePolicy, check_padding, payload_document, payload_text};
 use crate::header::{self, Header};
+use crate::json::Document;
 use crate::keyset::KeyIndex;
 use crate::policy::{LiveInputs, LocationPolicy, Policy, Wanted};
 use crate::providers::Providers;
@@ -180,14 +181,14 @@ impl<'p, L: Fn(Wanted<'_>) -> LiveInputs> Judge<'p, L> {
         let header = header::document(compact.header)?;
         let refused = |why| Refusal::of(&header, why);
         let head = Header::read(&header).map_err(refused)?;
-        let kid = head.kid(&header);
+        let key_of = (&head, &header);
         let mut text = None;
         let chosen = match self.policies {
-            Policies::One(policy) => self.only(policy, kid),
+            Policies::One(policy) => self.only(policy, key_of),
             Policies::ByIssuer(providers, location) => {
                 let text = text.insert(payload_text(&compact).map_err(refused)?);
                 let issuer = claims::issuer_of(text).map_err(refused)?;
-                self.of_issuer(issuer.as_deref(), kid, providers, location).map_err(refused)?
+                self.of_issuer(issuer.as_deref(), key_of, providers, location).map_err(refused)?
             }
         };
         let effective = chosen.effective();
@@ -211,12 +212,12 @@ impl<'p, L: Fn(Wanted<'_>) -> LiveInputs> Judge<'p, L> {
     fn check_known(&self, token: &[u8], cache: &Cache, known: &Known) -> Result<Verified, Refusal> {
         let content = &known.content;
         let refused = |why| Refusal::of(&content.header, why);
-        let kid = content.head.kid(&content.header);
+        let key_of = (&content.head, &content.header);
         let chosen = match self.policies {
-            Policies::One(policy) => self.only(policy, kid),
+            Policies::One(policy) => self.only(policy, key_of),
             Policies::ByIssuer(providers, location) => {
                 let issuer = content.issuer().map_err(refused)?;
-                self.of_issuer(issuer, kid, providers, location).map_err(refused)?
+                self.of_issuer(issuer, key_of, providers, location).map_err(refused)?
             }
         };
         let effective = chosen.effective();
@@ -251,8 +252,8 @@ impl<'p, L: Fn(Wanted<'_>) -> LiveInputs> Judge<'p, L> {
     }
 
     /// The only policy.
-    fn only(&self, policy: &'p Policy, kid: Option<&str>) -> Chosen<'p> {
-        let live = (self.live)(Wanted { policy: 0, kid });
+    fn only(&self, policy: &'p Policy, key_of: (&Header, &Document)) -> Chosen<'p> {
+        let live = (self.live)(Wanted::for_token(0, key_of));
         Chosen { number: 0, policy, location: None, live }
     }
 
@@ -260,7 +261,7 @@ impl<'p, L: Fn(Wanted<'_>) -> LiveInputs> Judge<'p, L> {
     fn of_issuer(
         &self,
         issuer: Option<&str>,
-        kid: Option<&str>,
+        key_of: (&Header, &Document),
         providers: &'p Providers,
         location: &'p LocationPolicy,
     ) -> Result<Chosen<'p>, Why> {
@@ -269,7 +270,7 @@ impl<'p, L: Fn(Wanted<'_>) -> LiveInputs> Judge<'p, L> {
         let is_asked = |number: &usize| self.among.is_none_or(|among| among.contains(number));
         let found = providers.of_issuer(issuer).filter(|(number, _)| is_asked(number));
         let (number, policy) = found.ok_or_else(bad_issuer("no provider has the token's iss"))?;
-        let live = (self.live)(Wanted { policy: number, kid });
+        let live = (self.live)(Wanted::for_token(number, key_of));
         Ok(Chosen { number, policy, location: Some(location), live })
     }
 }
