@@ -47,7 +47,7 @@ impl Default for HttpLevel {
             files: Files::default(),
             key_files: NamedFiles::new(LARGEST_KEY_FILE, |text| {
                 let loaded = token::load_keys(text, None).map_err(|error| error.to_string())?;
-                Ok(KeySet::new(loaded.keys))
+                Ok((KeySet::new(loaded.keys), loaded.warnings))
             }),
             key_requests: Sources::new(Named::ByOperator, published),
             kid_requests: Sources::new(Named::ByKid, |answer| match answer {

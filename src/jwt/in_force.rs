@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
-use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -13,7 +12,7 @@ use super::check::{JwtCheck, KeyFile, KeyRequest, KeySource, LocationLists, Poli
 use super::found::{InForce, Sought};
 use crate::check::NoVerdict;
 use crate::live::{Fetching, Source, Watched};
-use crate::nginx::{ComplexValue, Request};
+use crate::nginx::{ComplexValue, LogLine, Request};
 
 /// What was learned while looking up the keys for a token.
 #[derive(Default)]
@@ -218,8 +217,8 @@ impl TokenCase<'_> {
         let request = self.case.request;
         match source {
             KeySource::Watched(file) => {
-                let (keys, complaint) = file.get(request.clock());
-                complain(request, "key file", complaint);
+                let (keys, line) = file.get(request.clock());
+                log(request, "key file", line);
                 Some(keys)
             }
             KeySource::Named(file) => self.named_file(file, lookup),
@@ -286,17 +285,15 @@ impl TokenCase<'_> {
         if !name.starts_with(b"/") {
             name = [&*file.folder, &*name].concat().into();
         }
-        let (keys, complaint) = self.http.key_files.get(&name);
-        let name = name.escape_ascii();
-        let complaint = complaint.map(|complaint| format!("\"{name}\": {complaint}"));
-        complain(request, "key file", complaint);
+        let (keys, line) = self.http.key_files.get(&name);
+        log(request, "key file", line);
         keys
     }
 
     fn list_of(self, file: &Watched<Revocation>) -> Arc<Revocation> {
         let request = self.case.request;
-        let (list, complaint) = file.get(request.clock());
-        complain(request, "revocation list", complaint);
+        let (list, line) = file.get(request.clock());
+        log(request, "revocation list", line);
         list
     }
 }
@@ -306,8 +303,10 @@ fn unchanged<T>(last: &[Arc<T>], now: impl Iterator<Item = Arc<T>>) -> bool {
     last.iter().map(Arc::as_ptr).eq(now.map(|one| Arc::as_ptr(&one)))
 }
 
-fn complain(request: Request<'_>, of: &str, complaint: Option<impl fmt::Display>) {
-    if let Some(complaint) = complaint {
-        request.log_error(format_args!("{of} {complaint}"));
+fn log(request: Request<'_>, of: &str, line: Option<LogLine>) {
+    match line {
+        Some(LogLine::Warning(text)) => request.log_warning(format_args!("{of} {text}")),
+        Some(LogLine::Error(text)) => request.log_error(format_args!("{of} {text}")),
+        None => {}
     }
 }

@@ -1,6 +1,5 @@
 //! The directives that bring keys and revocation lists.
 
-use std::cell::RefCell;
 use std::fmt::Display;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -162,14 +161,11 @@ fn read_keys(
         warn(setting, &loaded.warnings, Some(&shown));
         return Ok(KeysOf::Fixed(Arc::new(KeySet::new(loaded.keys))));
     };
-    let warnings = Rc::new(RefCell::new(Vec::new()));
-    let said = Rc::clone(&warnings);
-    let watched = watch(path, LARGEST_KEY_FILE, check, move |text| {
+    let (watched, warnings) = watch(path, LARGEST_KEY_FILE, check, move |text| {
         let loaded = format.load(&text)?;
-        said.replace(loaded.warnings);
-        Ok(KeySet::new(loaded.keys))
+        Ok((KeySet::new(loaded.keys), loaded.warnings))
     })?;
-    warn(setting, &warnings.take(), Some(&shown));
+    warn(setting, &warnings, Some(&shown));
     Ok(KeysOf::Watched(Rc::new(watched)))
 }
 
@@ -177,8 +173,8 @@ fn watch<T>(
     path: &[u8],
     limit: usize,
     check: u64,
-    parse: impl Fn(Text) -> Result<T, String> + 'static,
-) -> Result<Watched<T>> {
+    parse: impl Fn(Text) -> Result<(T, Vec<String>), String> + 'static,
+) -> Result<(Watched<T>, Vec<String>)> {
     Watched::open(path, limit, check, Box::new(parse)).map_err(|why| bad_file(path, why))
 }
 
@@ -403,7 +399,9 @@ fn read_revoked(path: &[u8], claim: ClaimPath, check: Option<u64>) -> Result<Rev
             .map_err(|error| error.to_string())
     };
     if let Some(check) = check {
-        return Ok(RevokedOf::Watched(Rc::new(watch(path, LARGEST_LIST, check, parse)?)));
+        let parse = move |text| Ok((parse(text)?, Vec::new()));
+        let (list, _) = watch(path, LARGEST_LIST, check, parse)?;
+        return Ok(RevokedOf::Watched(Rc::new(list)));
     }
     let list = parse(read_file(path, LARGEST_LIST)?).map_err(|why| bad_file(path, why))?;
     Ok(RevokedOf::Fixed(Arc::new(list)))

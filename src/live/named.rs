@@ -6,12 +6,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::file::{Change, FileState, Text};
+use crate::nginx::LogLine;
 
 /// How many files a worker keeps. There must be a limit, since clients may influence the names.
 const KEPT: usize = 1024;
 
-/// Parses the bytes of a file, or says what is wrong with them.
-pub(crate) type Parse<T> = fn(&Text) -> Result<T, String>;
+/// Parses the bytes of a file into a value, with warnings; or says what is wrong with them.
+pub(crate) type Parse<T> = fn(&Text) -> Result<(T, Vec<String>), String>;
 
 /// The files that a worker has read, by name.
 ///
@@ -37,11 +38,11 @@ impl<T> NamedFiles<T> {
 
     /// The content of the file `name` now, and what to log. A file that cannot be read or parsed keeps
     /// its last good value; a file that is gone has none. Either is logged once for each change.
-    pub(crate) fn get(&self, name: &[u8]) -> (Option<Arc<T>>, Option<String>) {
+    pub(crate) fn get(&self, name: &[u8]) -> (Option<Arc<T>>, Option<LogLine>) {
         let Ok(mut files) = self.files.try_borrow_mut() else { return (None, None) };
         if let Some(entry) = files.get_mut(name) {
-            let complaint = entry.update(name, self);
-            return (entry.value.clone(), complaint);
+            let line = entry.update(name, self);
+            return (entry.value.clone(), line);
         }
         if files.len() >= KEPT
             && let Some(other) = files.keys().next().cloned()
@@ -50,19 +51,21 @@ impl<T> NamedFiles<T> {
         }
         let new = || Entry { state: FileState::default(), value: None };
         let entry = files.entry(name.into()).or_insert_with(new);
-        let complaint = entry.update(name, self);
-        (entry.value.clone(), complaint)
+        let line = entry.update(name, self);
+        (entry.value.clone(), line)
     }
 }
 
 impl<T> Entry<T> {
-    fn update(&mut self, name: &[u8], files: &NamedFiles<T>) -> Option<String> {
-        match self.state.check(name, files.limit) {
+    fn update(&mut self, name: &[u8], files: &NamedFiles<T>) -> Option<LogLine> {
+        let shown = name.escape_ascii();
+        let why = match self.state.check(name, files.limit) {
             Change::Nothing => None,
             Change::New(text) => match (files.parse)(&text) {
-                Ok(value) => {
+                Ok((value, warnings)) => {
                     self.value = Some(Arc::new(value));
-                    None
+                    let line = || LogLine::Warning(format!("\"{shown}\": {}", warnings.join("; ")));
+                    return (!warnings.is_empty()).then(line);
                 }
                 Err(why) => Some(why),
             },
@@ -72,6 +75,7 @@ impl<T> Entry<T> {
                 self.state.once(error.to_string())
             }
             Change::Unreadable(error) => self.state.once(error.to_string()),
-        }
+        };
+        why.map(|why| LogLine::Error(format!("\"{shown}\": {why}")))
     }
 }

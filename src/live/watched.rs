@@ -8,9 +8,10 @@ use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
 use super::file::{Change, FileState, Text};
+use crate::nginx::LogLine;
 
-/// Parses the bytes of a file, or says what is wrong with them.
-pub(crate) type Parse<T> = Box<dyn Fn(Text) -> Result<T, String>>;
+/// Parses the bytes of a file into a value, with warnings; or says what is wrong with them.
+pub(crate) type Parse<T> = Box<dyn Fn(Text) -> Result<(T, Vec<String>), String>>;
 
 /// A file, and its last good content.
 pub(crate) struct Watched<T> {
@@ -26,54 +27,62 @@ pub(crate) struct Watched<T> {
 }
 
 impl<T> Watched<T> {
-    /// Reads the file for the first time. The error says what is wrong with it.
+    /// Reads the file for the first time, and returns the warnings about it, too. The error says what is
+    /// wrong with it.
     pub(crate) fn open(
         path: &[u8],
         limit: usize,
         check: u64,
         parse: Parse<T>,
-    ) -> Result<Self, String> {
+    ) -> Result<(Self, Vec<String>), String> {
         let mut state = FileState::default();
         let text = match state.check(path, limit) {
             Change::New(text) => text,
             Change::Nothing => Text::default(), // nothing was read before
             Change::Gone(error) | Change::Unreadable(error) => return Err(error.to_string()),
         };
-        let good = RefCell::new(Arc::new(parse(text)?));
+        let (good, warnings) = parse(text)?;
+        let good = RefCell::new(Arc::new(good));
         let (path, state, checked) = (path.into(), RefCell::new(state), Cell::new(0));
-        Ok(Self { path, limit, check, parse, good, state, checked })
+        Ok((Self { path, limit, check, parse, good, state, checked }, warnings))
     }
 
     /// The content of the file at `now` (in milliseconds), and what to log. If the file cannot be read
     /// or parsed, its last good content stays.
-    pub(crate) fn get(&self, now: u64) -> (Arc<T>, Option<String>) {
-        let mut complaint = None;
+    pub(crate) fn get(&self, now: u64) -> (Arc<T>, Option<LogLine>) {
+        let mut line = None;
         if now.saturating_sub(self.checked.get()) >= self.check {
             self.checked.set(now);
-            complaint = self.update().map(|why| {
-                let path = self.path.escape_ascii();
-                format!("\"{path}\": {why}; its last good content stays in force")
-            });
+            let path = self.path.escape_ascii();
+            line = match self.update() {
+                Ok(warnings) if warnings.is_empty() => None,
+                Ok(warnings) => {
+                    Some(LogLine::Warning(format!("\"{path}\": {}", warnings.join("; "))))
+                }
+                Err(why) => why.map(|why| {
+                    LogLine::Error(format!(
+                        "\"{path}\": {why}; its last good content stays in force"
+                    ))
+                }),
+            };
         }
-        (Arc::clone(&self.good.borrow()), complaint)
+        (Arc::clone(&self.good.borrow()), line)
     }
 
-    fn update(&self) -> Option<String> {
+    /// Reads the file if it has changed, and returns the warnings about its new content. The error is why
+    /// there is none; `None` if that was said before.
+    fn update(&self) -> Result<Vec<String>, Option<String>> {
         let mut state = self.state.borrow_mut();
         let text = match state.check(&self.path, self.limit) {
-            Change::Nothing => return None,
+            Change::Nothing => return Ok(Vec::new()),
             Change::New(text) => text,
             Change::Gone(error) | Change::Unreadable(error) => {
-                return state.once(unreadable(&error));
+                return Err(state.once(unreadable(&error)));
             }
         };
-        match (self.parse)(text) {
-            Ok(news) => {
-                self.good.replace(Arc::new(news));
-                None
-            }
-            Err(why) => Some(why),
-        }
+        let (news, warnings) = (self.parse)(text).map_err(Some)?;
+        self.good.replace(Arc::new(news));
+        Ok(warnings)
     }
 }
 

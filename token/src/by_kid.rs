@@ -4,7 +4,7 @@
 use crate::json::Value;
 use crate::loaded::{Fault, LoadError, Loaded, Quoted};
 use crate::pem;
-use crate::published::{MAX_PUBLISHED_KEYS, Origin, RSA_COST};
+use crate::published::{MAX_PUBLISHED_PEM, Origin};
 
 /// Whether some member of an object is PEM.
 pub(crate) fn is_by_kid(root: Value<'_>) -> bool {
@@ -20,7 +20,7 @@ fn pem_text(value: Value<'_>) -> Option<&[u8]> {
 pub(crate) fn load(root: Value<'_>, origin: Origin) -> Result<Loaded, LoadError> {
     let mut budget = match origin {
         Origin::File => usize::MAX,
-        Origin::Published => MAX_PUBLISHED_KEYS / RSA_COST,
+        Origin::Published => MAX_PUBLISHED_PEM,
     };
     let mut loaded = Loaded::default();
     for (kid, value) in root.members().into_iter().flatten() {
@@ -30,7 +30,7 @@ pub(crate) fn load(root: Value<'_>, origin: Origin) -> Result<Loaded, LoadError>
             continue;
         };
         let Some(left) = budget.checked_sub(1) else {
-            loaded.warn(|| unused("it comes after those that are read"));
+            loaded.warn(|| unused(&format!("it comes after the first {MAX_PUBLISHED_PEM}")));
             continue;
         };
         budget = left;

@@ -16,7 +16,7 @@ use crate::json::{Document, Value};
 use crate::key::{Key, KeyError, Thumbprint};
 use crate::loaded::{Fault, LoadError, Loaded, Quoted, shortened};
 use crate::pem;
-use crate::published::{MAX_PUBLISHED_KEYS, Origin, RSA_COST};
+use crate::published::{CERTIFICATE_COST, MAX_PUBLISHED_KEYS, Origin, RSA_COST};
 
 /// How many names and values a published set may have: 32 for each key that is read.
 const MAX_PUBLISHED_NODES: usize = 32 * MAX_PUBLISHED_KEYS;
@@ -58,7 +58,7 @@ pub(crate) fn load(text: &[u8], kid: Option<&str>, origin: Origin) -> Result<Loa
         }
     } else if root.get("kty").is_some() {
         let members = Members { jwk: root, place: Position::Alone };
-        let read = one(members, kid, origin, &mut { RSA_COST }, &mut loaded);
+        let read = one(members, kid, origin, &mut { RSA_COST + CERTIFICATE_COST }, &mut loaded);
         read.map_err(|error| members.error(error))?;
     } else {
         return Err(LoadError::new("", Fault::NeitherSetNorKey));
@@ -108,7 +108,8 @@ fn one(
         },
     };
     // A key is parsed once for each of its algorithms, and RSA has six.
-    let cost = if members.required("kty")? == "RSA" { RSA_COST } else { 1 };
+    let of_key = if members.required("kty")? == "RSA" { RSA_COST } else { 1 };
+    let cost = of_key + if members.get("x5c").is_some() { CERTIFICATE_COST } else { 0 };
     let Some(left) = budget.checked_sub(cost) else {
         loaded.warn(|| unused(&format!("it comes after the first {MAX_PUBLISHED_KEYS}")));
         return Ok(());
@@ -192,19 +193,26 @@ fn thumbprints(
     label: Label<'_>,
     loaded: &mut Loaded,
 ) -> Vec<Thumbprint> {
-    let mut own = |name| {
-        let told = members.get(name)?;
+    let mut own = |name, size| {
+        let told = members.get(name).filter(|told| told.as_str() != Some(""))?;
         let read = told.as_str().and_then(|text| member_bytes(text.as_bytes()));
+        let read = read.filter(|bytes| bytes.len() == size);
         if read.is_none() {
-            loaded.warn(|| format!("{label}: {name} is not base64url; it is ignored"));
+            loaded.warn(|| {
+                format!("{label}: {name} is not base64url of {size} bytes; it is ignored")
+            });
         }
         read
     };
-    let sha256 = own("x5t#S256").and_then(|it| Some(Thumbprint::Sha256(it.try_into().ok()?)));
-    let sha1 = own("x5t").and_then(|it| Some(Thumbprint::Sha1(it.try_into().ok()?)));
+    let sha256 = own("x5t#S256", 32).and_then(|it| Some(Thumbprint::Sha256(it.try_into().ok()?)));
+    let sha1 = own("x5t", 20).and_then(|it| Some(Thumbprint::Sha1(it.try_into().ok()?)));
     let mut known: Vec<_> = sha256.into_iter().chain(sha1).collect();
     let Some(chain) = members.get("x5c").filter(|_| known.len() < 2) else { return known };
-    let first = chain.items().and_then(|mut chain| chain.next()).and_then(Value::as_str);
+    let first = chain.items().map(|mut chain| chain.next());
+    if let Some(None) = first {
+        return known;
+    }
+    let first = first.flatten().and_then(Value::as_str);
     let der = first.and_then(|text| STANDARD.decode(text).ok()).unwrap_or_default();
     if pem::identity_in(&der) != Some(identity) {
         loaded.warn(|| {
@@ -347,4 +355,102 @@ fn member_bytes(text: &[u8]) -> Option<Vec<u8>> {
         }
     }
     base64url::decode(&text)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value as Json, json};
+
+    use super::*;
+    use crate::load_keys;
+
+    const RSA: &str = include_str!("../../tests/keys/rsa2048.jwk.json");
+    const RSA_CERTIFICATE: &str = include_str!("../../tests/keys/rsa2048.crt.pem");
+    const P256_CERTIFICATE: &str = include_str!("../../tests/keys/p256.crt.pem");
+
+    // By openssl, of RSA_CERTIFICATE.
+    const SHA1: &str = "oDfa5RopQjeqSgS9tla1AqGl-AY";
+    const SHA256: &str = "UmEoOSNEJWh5emfaLnT3gosnGpIgl1LC0XHNuxZnFjs";
+
+    fn x5c(pem: &str) -> String {
+        pem.lines().filter(|line| !line.starts_with('-')).collect()
+    }
+
+    /// The thumbprints of the RSA key with these members too, as base64url, and the warnings.
+    fn read(more: &Json) -> (Vec<String>, Vec<String>) {
+        let mut jwk: Json = serde_json::from_str(RSA).unwrap();
+        jwk.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let loaded = load_keys(jwk.to_string().as_bytes(), None).unwrap();
+        (told(&loaded), loaded.warnings)
+    }
+
+    fn told(loaded: &Loaded) -> Vec<String> {
+        let [key] = loaded.keys.as_slice() else { panic!("{loaded:?}") };
+        let texts = key.thumbprints().iter().map(|it| match it {
+            Thumbprint::Sha1(hash) => base64url::encode(hash),
+            Thumbprint::Sha256(hash) => base64url::encode(hash),
+        });
+        texts.collect()
+    }
+
+    #[test]
+    fn thumbprints_are_the_own_members_or_those_of_the_certificate() {
+        let chain = json!([x5c(RSA_CERTIFICATE), x5c(P256_CERTIFICATE)]);
+        let padded = format!("{}=", SHA1.replace('-', "+").replace('_', "/"));
+        let other = base64url::encode([7; 20]);
+        for (more, want) in [
+            (json!({}), &[][..]),
+            (json!({ "x5t": null, "x5t#S256": "", "x5c": null }), &[]),
+            (json!({ "x5c": [] }), &[]),
+            (json!({ "x5t": SHA1 }), &[SHA1]),
+            (json!({ "x5t": padded }), &[SHA1]),
+            (json!({ "x5t#S256": SHA256 }), &[SHA256]),
+            (json!({ "x5t#S256": format!("{SHA256}=") }), &[SHA256]),
+            (json!({ "x5t": SHA1, "x5t#S256": SHA256 }), &[SHA256, SHA1]),
+            (json!({ "x5c": chain }), &[SHA256, SHA1]),
+            (json!({ "x5c": chain, "x5t": SHA1 }), &[SHA1, SHA256]),
+            // What the set says of itself counts more than what is computed.
+            (json!({ "x5c": chain, "x5t": other }), &[&other, SHA256]),
+        ] {
+            let (thumbprints, warnings) = read(&more);
+            assert_eq!(thumbprints, want, "{more}");
+            assert!(warnings.is_empty(), "{more}: {warnings:?}");
+        }
+    }
+
+    #[test]
+    fn a_thumbprint_that_cannot_be_right_is_ignored_and_told() {
+        let other = "x5c is not that of this key";
+        let url = |text: &str| text.replace('+', "-").replace('/', "_");
+        for (more, warning) in [
+            (json!({ "x5c": [x5c(P256_CERTIFICATE)] }), other),
+            (json!({ "x5c": [url(&x5c(RSA_CERTIFICATE))] }), other),
+            (json!({ "x5c": [RSA_CERTIFICATE] }), other),
+            (json!({ "x5c": x5c(RSA_CERTIFICATE) }), other),
+            (json!({ "x5c": [7] }), other),
+            (json!({ "x5t": SHA256 }), "x5t is not base64url of 20 bytes"),
+            (json!({ "x5t": 7 }), "x5t is not base64url"),
+            (json!({ "x5t": format!("{SHA1} ") }), "x5t is not base64url"),
+            (json!({ "x5t#S256": SHA1 }), "x5t#S256 is not base64url of 32 bytes"),
+            (json!({ "x5t#S256": hex::encode([7; 32]) }), "x5t#S256 is not base64url"),
+        ] {
+            let (thumbprints, warnings) = read(&more);
+            assert_eq!(thumbprints, [""; 0], "{more}");
+            assert!(warnings.len() == 1 && warnings[0].contains(warning), "{more}: {warnings:?}");
+        }
+        // The own members stay if the certificate is another key's.
+        let (thumbprints, _) = read(&json!({ "x5c": [x5c(P256_CERTIFICATE)], "x5t": SHA1 }));
+        assert_eq!(thumbprints, [SHA1]);
+    }
+
+    #[test]
+    fn a_certificate_gives_its_thumbprints_in_every_form() {
+        let by_kid = json!({ "a": RSA_CERTIFICATE }).to_string();
+        for text in [RSA_CERTIFICATE, &by_kid] {
+            let loaded = load_keys(text.as_bytes(), None).unwrap();
+            assert_eq!(told(&loaded), [SHA256, SHA1]);
+        }
+        let public = include_str!("../../tests/keys/rsa2048.pub.pem");
+        assert_eq!(told(&load_keys(public.as_bytes(), None).unwrap()), [""; 0]);
+    }
 }

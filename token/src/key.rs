@@ -236,13 +236,11 @@ impl Key {
     }
 
     /// The thumbprints of the certificate that it came with.
-    #[cfg_attr(not(test), allow(dead_code))] // the choice of a key will ask for it
     pub(crate) fn thumbprints(&self) -> &[Thumbprint] {
         &self.thumbprints
     }
 
     /// Whether it is for tokens without a kid, or with a kid that no other key has.
-    #[cfg_attr(not(test), allow(dead_code))] // the choice of a key will ask for it
     pub(crate) fn is_for_any_kid(&self) -> bool {
         self.for_any_kid
     }

@@ -10,7 +10,7 @@ use crate::alg::{AlgorithmSet, Curve};
 use crate::identity::Identity;
 use crate::key::{Key, KeyError, Thumbprint};
 use crate::loaded::{Fault, LoadError, Loaded};
-use crate::published::{MAX_PUBLISHED_KEYS, Origin, RSA_COST};
+use crate::published::{MAX_PUBLISHED_PEM, Origin};
 
 // RFC 3279 section 2.3, RFC 5480 section 2.1, RFC 8410 section 3.
 const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
@@ -22,9 +22,6 @@ const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 
 pub(crate) type Spki = SubjectPublicKeyInfo<Any, BitString>;
 
-/// How many PEM blocks are read from a published file: each may be an RSA key.
-const MAX_PUBLISHED_BLOCKS: usize = MAX_PUBLISHED_KEYS / RSA_COST;
-
 /// The offsets where blocks begin.
 pub(crate) fn begun(text: &[u8]) -> impl Iterator<Item = usize> {
     let begins = text.windows(11).enumerate().filter(|(_, part)| *part == b"-----BEGIN ");
@@ -34,8 +31,8 @@ pub(crate) fn begun(text: &[u8]) -> impl Iterator<Item = usize> {
 /// Reads every block. `kid` is used for the key if there is only one.
 pub(crate) fn load(text: &[u8], kid: Option<&str>, origin: Origin) -> Result<Loaded, LoadError> {
     let count = begun(text).count();
-    if origin == Origin::Published && count > MAX_PUBLISHED_BLOCKS {
-        let fault = format!("PEM: {count} blocks; at most {MAX_PUBLISHED_BLOCKS} are read");
+    if origin == Origin::Published && count > MAX_PUBLISHED_PEM {
+        let fault = format!("PEM: {count} blocks; at most {MAX_PUBLISHED_PEM} are read");
         return Err(LoadError::new("", Fault::Pem(fault)));
     }
     let blocks = blocks(text).map_err(|fault| LoadError::new("", fault))?;

@@ -196,3 +196,80 @@ fn entries_of_a_block_have_options() {
     let expiring = loaded.keys.iter().find(|key| key.kid() == Some("hex")).unwrap();
     assert!(expiring.is_current(1_801_353_599) && !expiring.is_current(1_801_353_600));
 }
+
+/// Coordinates whose first bytes are zero: libraries that hold them as numbers drop those bytes, and others
+/// write more of them.
+#[test]
+fn a_coordinate_is_a_number_however_many_zeros_lead_it() {
+    use aws_lc_rs::rand::SystemRandom;
+    use aws_lc_rs::signature::{
+        ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P521_SHA512_FIXED_SIGNING, EcdsaKeyPair,
+        KeyPair as _,
+    };
+    for (signing, curve, alg, size) in [
+        (&ECDSA_P256_SHA256_FIXED_SIGNING, "P-256", Algorithm::ES256, 32),
+        (&ECDSA_P521_SHA512_FIXED_SIGNING, "P-521", Algorithm::ES512, 66),
+    ] {
+        let read = |x: &[u8], y: &[u8]| {
+            let [x, y] = [x, y].map(token::base64url::encode);
+            let jwk = format!(r#"{{"kty":"EC","crv":"{curve}","x":"{x}","y":"{y}"}}"#);
+            load_keys(jwk.as_bytes(), None).map(|mut loaded| loaded.keys.remove(0))
+        };
+        let drawn = || EcdsaKeyPair::generate(signing).unwrap();
+        let halves = |pair: &EcdsaKeyPair| {
+            let (x, y) = pair.public_key().as_ref()[1..].split_at(size);
+            (x.to_vec(), y.to_vec())
+        };
+        let zero_in = |which: usize| {
+            let is_it = |pair: &EcdsaKeyPair| pair.public_key().as_ref()[1 + which * size] == 0;
+            std::iter::repeat_with(drawn).find(is_it).unwrap()
+        };
+        for pair in [zero_in(0), zero_in(1)] {
+            let signature = pair.sign(&SystemRandom::new(), b"message").unwrap();
+            let (x, y) = halves(&pair);
+            let short = |number: &[u8]| number.iter().copied().skip_while(|it| *it == 0).collect();
+            let long = |number: &[u8]| [&[0; 3], number].concat();
+            let (short_x, short_y): (Vec<u8>, Vec<u8>) = (short(&x), short(&y));
+            assert!(short_x.len() < size || short_y.len() < size);
+            for (x, y) in [
+                (x.clone(), y.clone()),
+                (short_x.clone(), short_y.clone()),
+                (long(&x), y.clone()),
+                (short_x, long(&y)),
+            ] {
+                let key = read(&x, &y).unwrap();
+                assert!(key.verify(alg, b"message", signature.as_ref()), "{curve} {x:?} {y:?}");
+                assert!(!key.verify(alg, b"massage", signature.as_ref()));
+            }
+        }
+        // Bytes that are missing elsewhere, or that make it a larger number, are no zeros that lead.
+        let full = |pair: &EcdsaKeyPair| pair.public_key().as_ref()[1] != 0;
+        let (x, y) = halves(&std::iter::repeat_with(drawn).find(full).unwrap());
+        for (x, why) in [
+            (x[1..].to_vec(), "not a point"),
+            (x[..size - 1].to_vec(), "not a point"),
+            ([&x[..], &[0]].concat(), "coordinate of"),
+            ([&[1], &x[..]].concat(), "coordinate of"),
+            (vec![0; size], "not a point"),
+            (Vec::new(), "coordinate of 0 bytes"),
+        ] {
+            let error = read(&x, &y).unwrap_err().to_string();
+            assert!(error.contains(why), "{curve} {x:?}: {error}");
+        }
+    }
+}
+
+#[test]
+fn two_secrets_for_any_kid_clash_with_each_other_alone() {
+    let any = || load_kids(br#"{"*":"one","a":"two"}"#).unwrap();
+    assert_eq!(kids(&any()), [None, Some("a")]);
+    for text in [r#"[{"kids":{"*":"one"}},{"kids":{"*":"two"}}]"#] {
+        let error = load_kids(text.as_bytes()).unwrap_err().to_string();
+        assert!(error.contains("[1].kids.*: duplicate kid \"*\""), "{error}");
+    }
+    let mut block = Loaded::default();
+    block.add_secret(b"*", b"one", &[b"alg=HS256"]).unwrap();
+    block.add_secret(b"*", b"two", &[b"alg=HS512"]).unwrap();
+    let error = block.add_secret(b"*", b"three", &[]).unwrap_err().to_string();
+    assert!(error.contains("duplicate kid \"*\""), "{error}");
+}

@@ -109,6 +109,20 @@ fn with_kid(jwk: &str, i: usize) -> String {
     jwk.to_string()
 }
 
+/// A set of PEM by kid: as many of these as fit into 1 MiB.
+fn by_kid(pem: &str) -> Vec<u8> {
+    let pem = serde_json::Value::from(pem).to_string();
+    filled("{", "}", ",", |i| format!("\"{i}\":{pem}"))
+}
+
+/// A JWK with the certificate in its `x5c`.
+fn with_certificate(jwk: &str, certificate: &str, i: usize) -> String {
+    let mut jwk: serde_json::Value = serde_json::from_str(&with_kid(jwk, i)).unwrap();
+    let der: String = certificate.lines().filter(|line| !line.starts_with('-')).collect();
+    jwk["x5c"] = vec![der].into();
+    jwk.to_string()
+}
+
 fn junk() -> Vec<(&'static str, Vec<u8>)> {
     let rsa = include_str!("../../tests/keys/rsa2048.jwk.json");
     let p256 = include_str!("../../tests/keys/p256.jwk.json");
@@ -116,6 +130,7 @@ fn junk() -> Vec<(&'static str, Vec<u8>)> {
     let ed25519 = include_str!("../../tests/keys/ed25519.jwk.json");
     let pem = include_str!("../../tests/keys/p521.pub.pem");
     let certificate = include_str!("../../tests/keys/rsa2048.crt.pem");
+    let p256_certificate = include_str!("../../tests/keys/p256.crt.pem");
     let all = |text: &'static str| move |_: usize| text.to_owned();
     let same = |text: &'static str| keys(move |_| text.to_owned());
     let off_curve = p256.replacen(r#""y":""#, r#""y":"AAAA"#, 1);
@@ -176,10 +191,25 @@ fn junk() -> Vec<(&'static str, Vec<u8>)> {
         ("empty blocks", filled("", "", "\n", all("-----BEGIN X-----\n-----END X-----"))),
         ("PEM keys", filled("", "", "\n", all(pem))),
         ("as many PEM keys as are read", {
-            let keys = pem.repeat(512);
+            let keys = pem.repeat(256);
             filled(&keys, "", "", all("\n"))
         }),
         ("certificates", filled("", "", "\n", all(certificate))),
+        ("as many certificates as are read", {
+            let keys = certificate.repeat(256);
+            filled(&keys, "", "", all("\n"))
+        }),
+        ("RSA certificates by kid", by_kid(certificate)),
+        ("P-256 certificates by kid", by_kid(p256_certificate)),
+        ("P-521 keys in PEM by kid", by_kid(pem)),
+        ("empty blocks by kid", by_kid("-----BEGIN PUBLIC KEY-----\n-----END PUBLIC KEY-----\n")),
+        ("beginnings of PEM by kid", by_kid("-----BEGIN ")),
+        ("no PEM by kid but once", {
+            filled(r#"{"k":"-----BEGIN ""#, "}", "", |i| format!(",\"{i}\":0"))
+        }),
+        ("RSA keys with certificates", keys(|i| with_certificate(rsa, certificate, i))),
+        ("P-256 keys with certificates", keys(|i| with_certificate(p256, p256_certificate, i))),
+        ("keys with others' certificates", keys(|i| with_certificate(p256, certificate, i))),
         (
             "a long block",
             filled(
@@ -247,17 +277,28 @@ fn keys_that_come_after_the_first_are_left_out_and_told() {
     assert_eq!(more.keys.len(), MAX_PUBLISHED_KEYS);
     assert_eq!(more.warnings.len(), 2);
     assert!(more.warnings.iter().all(|it| it.contains("comes after the first 2048")));
-    let blocks = include_str!("../../tests/keys/ed25519.pub.pem").repeat(513);
+    let blocks = include_str!("../../tests/keys/ed25519.pub.pem").repeat(257);
     let error = load_published_keys(blocks.as_bytes()).unwrap_err().to_string();
-    assert_eq!(error, "PEM: 513 blocks; at most 512 are read");
+    assert_eq!(error, "PEM: 257 blocks; at most 256 are read");
     let nodes = format!("[{}7]", "7,".repeat(70_000));
     let error = load_published_keys(nodes.as_bytes()).unwrap_err().to_string();
     assert!(error.starts_with("more than 65536 names and values"), "{error}");
-    let rsa = include_str!("../../tests/keys/rsa2048.jwk.json");
-    let keys: Vec<_> = (0..513).map(|i| with_kid(rsa, i)).collect();
+    let rsa_jwk = include_str!("../../tests/keys/rsa2048.jwk.json");
+    let keys: Vec<_> = (0..513).map(|i| with_kid(rsa_jwk, i)).collect();
     let rsa = load_published_keys(format!(r#"{{"keys":[{}]}}"#, keys.join(",")).as_bytes());
     let rsa = rsa.unwrap();
     assert_eq!((rsa.keys.len(), rsa.warnings.len()), (512, 1));
+    let certificate = include_str!("../../tests/keys/rsa2048.crt.pem");
+    let keys: Vec<_> = (0..257).map(|i| with_certificate(rsa_jwk, certificate, i)).collect();
+    let chained = format!(r#"{{"keys":[{}]}}"#, keys.join(","));
+    let by_kid: serde_json::Map<_, _> =
+        (0..257).map(|i| (i.to_string(), certificate.into())).collect();
+    for text in [chained, serde_json::Value::Object(by_kid).to_string()] {
+        let read = load_published_keys(text.as_bytes()).unwrap();
+        assert_eq!((read.keys.len(), read.warnings.len()), (256, 1));
+        assert!(read.warnings[0].contains("comes after the first"), "{:?}", read.warnings);
+        assert_eq!(token::load_keys(text.as_bytes(), None).unwrap().keys.len(), 257);
+    }
     // A local file has no such limit.
     let own = token::load_keys(set(MAX_PUBLISHED_KEYS + 2).as_bytes(), None).unwrap();
     assert_eq!(own.keys.len(), MAX_PUBLISHED_KEYS + 2);
