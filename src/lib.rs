@@ -27,7 +27,7 @@ mod nginx;
 mod variables;
 
 use location::{LocationConf, MainConf};
-use nginx::{Commands, Level, Module, Phase, Request, ServerNames, Variable};
+use nginx::{Commands, Level, Module, Phase, Request, Servers, Variable};
 
 /// The parts of this module, for nginx.
 struct TokenAuth;
@@ -54,12 +54,16 @@ impl Module for TokenAuth {
         location.merge(parent, main, level).map_err(|mistake| mistake.to_string())
     }
 
-    fn sends_requests(main: &MainConf, names: impl FnOnce() -> ServerNames) -> bool {
-        main.jwt.sends_requests(names)
+    fn sends_requests(main: &MainConf, servers: &Servers<'_>) -> Result<bool, String> {
+        main.jwt.sends_requests(servers)
     }
 
     fn in_force(main: &MainConf) {
         main.jwt.in_force();
+    }
+
+    fn worker_starts(main: &MainConf) {
+        main.jwt.worker_starts();
     }
 
     fn access(request: Request<'_>) -> Phase {

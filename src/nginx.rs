@@ -37,7 +37,7 @@ pub(crate) use kept::Memory;
 pub(crate) use level::Level;
 pub(crate) use module::{FAILED, Module, Phase, module};
 pub(crate) use request::{Place, Request};
-pub(crate) use server::{Server, ServerNames};
+pub(crate) use server::{Server, ServerNames, ServerRef, Servers};
 pub(crate) use value::{ComplexValue, variables};
 pub(crate) use variable::Variable;
 pub(crate) use zone::Zone;

@@ -30,6 +30,9 @@ pub(crate) trait Settings: Default {
     /// The check, unless none is in force. Called after everything is inherited.
     fn check(&self, main: &Self::Main) -> Result<Option<Self::Check>, MergeError>;
 
+    /// Called for each level where requests are served by this check.
+    fn serves(_: &Rc<Self::Check>, _: &Self::Main, _: &Level<'_>) {}
+
     /// The words for a message that directives demand something, but no check is in force.
     fn lack(&self) -> Lack;
 }
@@ -88,6 +91,9 @@ impl<S: Settings> Configured<S> {
             Some(check) if !named => Some(Rc::clone(check)),
             _ => self.settings.check(main)?.map(Rc::new),
         };
+        if let Some(check) = self.check.as_ref().filter(|_| level.serves()) {
+            S::serves(check, main, level);
+        }
         if self.check.is_none() && switch.is_none() {
             asked.complain(level, &lack)?;
         }

@@ -1,6 +1,6 @@
 //! The token check of a location, as in force.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::rules::Rule;
 use super::sources::{AskedSource, TokenSource};
 use crate::check::SwitchValue;
 use crate::live::Watched;
-use crate::nginx::{ComplexValue, Zone};
+use crate::nginx::{ComplexValue, Request, Server, ServerRef, Servers, Zone};
 
 pub(crate) struct JwtCheck {
     pub(super) switch: SwitchValue,
@@ -96,8 +96,12 @@ pub(super) struct KeyFile {
 /// `jwks_request`: keys that are fetched.
 pub(super) struct KeyRequest {
     pub(super) uri: ComplexValue,
+    /// The URI if it has no variables.
+    pub(super) fixed: Option<Box<[u8]>>,
     /// `per=`: each kid has a key of its own, at the URI with the kid behind it.
     pub(super) per: Option<PerKid>,
+    /// `server=`: the server that has the location; `None` for the one that serves the request.
+    pub(super) server: Option<Rc<NamedServer>>,
     /// `valid=`, in milliseconds; if missing, that of the [`PolicySources`] applies.
     pub(super) valid: Option<u64>,
     /// `stale=` and `timeout=`, in milliseconds.
@@ -106,7 +110,43 @@ pub(super) struct KeyRequest {
     pub(super) zone: Option<Zone>,
 }
 
+/// A server that a directive names, which may come later in the configuration.
+pub(super) struct NamedServer {
+    pub(super) name: Box<[u8]>,
+    /// The file and line of the directive.
+    pub(super) position: Box<str>,
+    pub(super) found: OnceCell<ServerRef>,
+}
+
+impl NamedServer {
+    /// Finds it among all servers. `Err` if there is none of this name, or more than one.
+    pub(super) fn find(&self, servers: &Servers<'_>) -> Result<(), String> {
+        let (name, position) = (self.name.escape_ascii(), &self.position);
+        match *servers.named(&self.name) {
+            [server] => {
+                self.found.get_or_init(|| server);
+                Ok(())
+            }
+            [] => Err(format!("\"server={name}\" names no server_name of a server in {position}")),
+            _ => Err(format!(
+                "\"server={name}\" names several servers: give the one with the key location a \
+                 server_name of its own in {position}"
+            )),
+        }
+    }
+}
+
 impl KeyRequest {
+    /// The server that has the location, for this request.
+    pub(super) fn server<'s>(&'s self, request: Request<'s>) -> Server<'s> {
+        self.named_server().unwrap_or_else(|| request.server())
+    }
+
+    /// The server of `server=`.
+    pub(super) fn named_server(&self) -> Option<Server<'_>> {
+        self.server.as_ref()?.found.get().map(ServerRef::get)
+    }
+
     pub(super) fn terms(&self, policy: &PolicySources) -> Terms {
         let valid = self.valid.unwrap_or(policy.valid);
         Terms { valid, stale: self.stale, timeout: self.timeout }

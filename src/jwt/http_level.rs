@@ -1,15 +1,19 @@
 //! The settings of the `http` block for all token checks.
 
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
+use token::schedule::Terms;
 use token::{Cache, KeySet};
 
+use super::check::{KeySource, NamedServer, PolicySources};
 use super::files::Files;
 use super::provider::Providers;
 use crate::live::file::LARGEST_KEY_FILE;
 use crate::live::{Named, NamedFiles, Sources};
-use crate::nginx::{ServerNames, Zone};
+use crate::nginx::{ServerRef, Servers, Zone, clock};
 
 /// The default of `jwt_cache`, in bytes.
 const CACHE_SIZE: usize = 8 * 1024 * 1024;
@@ -28,6 +32,10 @@ pub(crate) struct HttpLevel {
     pub(super) kid_requests: Sources<KeySet>,
     /// The keys of a kid that has none.
     pub(super) no_keys: Arc<KeySet>,
+    /// The servers that directives name (`server=`).
+    pub(super) named_servers: RefCell<Vec<Rc<NamedServer>>>,
+    /// The sources that are fetched when a worker starts, by the numbers of server and source.
+    at_start: RefCell<HashMap<(usize, usize), AtStart>>,
     /// Whether any directive fetches keys, and the zone for them.
     pub(super) has_requests: Cell<bool>,
     pub(super) zone: Cell<Option<Zone>>,
@@ -55,6 +63,8 @@ impl Default for HttpLevel {
                 answer => published(answer),
             }),
             no_keys: Arc::new(KeySet::new(Vec::new())),
+            named_servers: RefCell::default(),
+            at_start: RefCell::default(),
             has_requests: Cell::default(),
             zone: Cell::default(),
             cache_size: Cell::default(),
@@ -62,6 +72,14 @@ impl Default for HttpLevel {
             cache: OnceCell::default(),
         }
     }
+}
+
+/// A source that is fetched before a token needs it.
+struct AtStart {
+    /// The server that uses it.
+    server: ServerRef,
+    source: Rc<KeySource>,
+    terms: Terms,
 }
 
 /// Keys that a provider publishes, and warnings about those that are not used.
@@ -80,15 +98,52 @@ impl HttpLevel {
         self.cache.get_or_init(make).as_ref()
     }
 
-    /// Whether keys are fetched. To be called after the configuration has been read. `names` describes
-    /// the servers.
-    pub(crate) fn sends_requests(&self, names: impl FnOnce() -> ServerNames) -> bool {
-        if self.has_requests.get() {
-            let names = names();
-            self.kid_requests.describe(names.clone());
-            self.key_requests.describe(names);
+    /// Notes the sources of a check that are the same for all requests of a server.
+    pub(super) fn fetch_at_start(&self, policies: &[PolicySources], server: ServerRef) {
+        let mut at_start = self.at_start.borrow_mut();
+        for policy in policies {
+            for source in &policy.live.keys {
+                if let KeySource::Request(request) = &**source
+                    && request.fixed.is_some()
+                    && request.per.is_none()
+                {
+                    let number = (server.get().id(), Rc::as_ptr(source) as usize);
+                    at_start.entry(number).or_insert_with(|| AtStart {
+                        server,
+                        source: Rc::clone(source),
+                        terms: request.terms(policy),
+                    });
+                }
+            }
         }
-        self.has_requests.get()
+    }
+
+    /// Fetches keys before the first token needs them. The workers agree on one that does.
+    pub(crate) fn worker_starts(&self) {
+        for AtStart { server, source, terms } in self.at_start.borrow().values() {
+            if let KeySource::Request(request) = &**source
+                && let Some(uri) = &request.fixed
+            {
+                let server = request.named_server().unwrap_or_else(|| server.get());
+                let source = self.key_requests.get(server, request.zone, uri);
+                source.get(server, terms, clock());
+            }
+        }
+    }
+
+    /// Whether keys are fetched. To be called after the configuration has been read. `Err` if a directive
+    /// names a server that there is not.
+    pub(crate) fn sends_requests(&self, servers: &Servers<'_>) -> Result<bool, String> {
+        if !self.has_requests.get() {
+            return Ok(false);
+        }
+        for server in &*self.named_servers.borrow() {
+            server.find(servers)?;
+        }
+        let names = servers.describe();
+        self.kid_requests.describe(names.clone());
+        self.key_requests.describe(names);
+        Ok(true)
     }
 
     /// To be called after the configuration has come into force, before workers start.

@@ -142,7 +142,7 @@ impl TokenCase<'_> {
                 && let Some(source) = self.source(key_request, lookup)
                 && !needed.iter().any(|one| Rc::ptr_eq(&one.source, &source))
                 && source.refresh_for_unknown_key(
-                    request.server(),
+                    key_request.server(request),
                     &key_request.terms(policy),
                     request.clock(),
                 )
@@ -231,7 +231,7 @@ impl TokenCase<'_> {
                     },
                 };
                 let terms = key_request.terms(policy);
-                let current = source.get(request.server(), &terms, request.clock());
+                let current = source.get(key_request.server(request), &terms, request.clock());
                 if current.value.is_none() {
                     let is_rationed = !current.under_way && !source.has_failed();
                     if key_request.per.is_some() && is_rationed {
@@ -252,7 +252,7 @@ impl TokenCase<'_> {
     fn source(self, key_request: &KeyRequest, lookup: &Lookup) -> Option<Rc<Source<KeySet>>> {
         let request = self.case.request;
         let uri = self.uri(key_request, lookup)?;
-        Some(self.http.key_requests.get(request.server(), key_request.zone, uri))
+        Some(self.http.key_requests.get(key_request.server(request), key_request.zone, uri))
     }
 
     /// The source of one kid, which has this `part` of the URI.
@@ -264,7 +264,7 @@ impl TokenCase<'_> {
     ) -> Option<Rc<Source<KeySet>>> {
         let request = self.case.request;
         let uri = [self.uri(key_request, lookup)?, part.as_bytes()].concat();
-        Some(self.http.kid_requests.get(request.server(), key_request.zone, &uri))
+        Some(self.http.kid_requests.get(key_request.server(request), key_request.zone, &uri))
     }
 
     /// The URI of a source for this request. A URI with a variable that depends on the check would lack
@@ -305,6 +305,7 @@ fn unchanged<T>(last: &[Arc<T>], now: impl Iterator<Item = Arc<T>>) -> bool {
 
 fn log(request: Request<'_>, of: &str, line: Option<LogLine>) {
     match line {
+        Some(LogLine::Info(text)) => request.log_info(format_args!("{of} {text}")),
         Some(LogLine::Warning(text)) => request.log_warning(format_args!("{of} {text}")),
         Some(LogLine::Error(text)) => request.log_error(format_args!("{of} {text}")),
         None => {}

@@ -1,5 +1,6 @@
 //! The directives that bring keys and revocation lists.
 
+use std::cell::OnceCell;
 use std::fmt::Display;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use token::{
     Algorithm, ClaimPath, KeySet, LoadError, Loaded, MAX_NAMELESS, PerKid, Revocation, RevokedList,
 };
 
-use super::check::{KeyFile, KeyRequest, KeySource};
+use super::check::{KeyFile, KeyRequest, KeySource, NamedServer};
 use super::files::{KeyFormat, KeysOf, RevokedOf};
 use super::http_level::HttpLevel;
 use super::policy::Keys;
@@ -262,9 +263,11 @@ struct RequestOptions {
     stale: Option<u64>,
     timeout: Option<u64>,
     per: Option<PerKid>,
+    server: Option<Rc<NamedServer>>,
 }
 
-/// `jwks_request URI [valid=TIME] [stale=TIME] [timeout=TIME] [per=kid|kid-sha256]`.
+/// `jwks_request URI [valid=TIME] [stale=TIME] [timeout=TIME] [per=kid|kid-sha256]
+/// [server=NAME]`.
 pub(crate) fn jwks_request(
     conf: &mut JwtSettings,
     http: &HttpLevel,
@@ -282,18 +285,24 @@ pub(crate) fn jwks_request(
             let per = PerKid::from_name(form)
                 .ok_or_else(|| ConfError::value(option, "must be per=kid or per=kid-sha256"))?;
             option_once(&mut options.per, option, per)?;
+        } else if let Some(name) = option.strip_prefix(b"server=").filter(|name| !name.is_empty()) {
+            let name = name.to_ascii_lowercase().into();
+            let position = setting.position().into();
+            let server = Rc::new(NamedServer { name, position, found: OnceCell::new() });
+            http.named_servers.borrow_mut().push(Rc::clone(&server));
+            option_once(&mut options.server, option, server)?;
         } else {
             return Err(ConfError::parameter(option));
         }
     }
-    key_request(conf, http, setting, &options, true)
+    key_request(conf, http, setting, options, true)
 }
 
 fn key_request(
     conf: &mut JwtSettings,
     http: &HttpLevel,
     setting: &Setting<'_>,
-    options: &RequestOptions,
+    options: RequestOptions,
     switch_on: bool,
 ) -> Result {
     const STALE: u64 = 24 * 60 * 60 * 1000;
@@ -317,7 +326,9 @@ fn key_request(
     }
     let request = KeyRequest {
         uri: setting.compile(uri)?,
+        fixed: (!uri.contains(&b'$')).then(|| uri.into()),
         per: options.per,
+        server: options.server,
         valid: options.valid,
         stale: options.stale.unwrap_or(STALE),
         timeout: options.timeout.unwrap_or(TIMEOUT),
@@ -341,7 +352,7 @@ pub(crate) fn auth_jwt_key_request(
     http: &HttpLevel,
     setting: &mut Setting<'_>,
 ) -> Result {
-    key_request(conf, http, setting, &RequestOptions::default(), false)
+    key_request(conf, http, setting, RequestOptions::default(), false)
 }
 
 /// `auth_jwt_key_cache TIME`: how long fetched keys are valid. This module always keeps keys, so a time

@@ -12,7 +12,7 @@ use super::policy::{Keys, PolicySettings};
 use super::provider::ProviderList;
 use super::sources::{self, Sources};
 use crate::check::{Base, Lack, MergeError, Mode, Settings, Switch, SwitchValue, inherit};
-use crate::nginx::ComplexValue;
+use crate::nginx::{ComplexValue, Level};
 
 /// The `jwt_*` directives of one level; `None` if the level does not have one.
 #[derive(Default)]
@@ -37,6 +37,10 @@ impl Settings for JwtSettings {
 
     fn base(&self) -> &Base {
         &self.base
+    }
+
+    fn serves(check: &Rc<JwtCheck>, http: &HttpLevel, level: &Level<'_>) {
+        http.fetch_at_start(&check.policies, level.server());
     }
 
     /// Refuses a level that has both keys and providers.

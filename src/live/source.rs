@@ -71,6 +71,8 @@ pub(crate) struct Source<T> {
     parse: Parse<T>,
     named: Named,
     uri: Box<[u8]>,
+    /// The first name of the server, for messages; empty if it has none.
+    server: Box<[u8]>,
     /// Its name in the zone: the server and the URI.
     name: Box<[u8]>,
     /// `None` if there is no memory for a zone.
@@ -156,6 +158,7 @@ impl<T: 'static> Sources<T> {
             parse: self.parse,
             named: self.named,
             uri: uri.into(),
+            server: server.name().into(),
             name,
             zone,
             held: RefCell::default(),
@@ -392,7 +395,11 @@ impl<T: 'static> Source<T> {
         // A line of nginx's log has at most 2 KB, and the reason is at its end.
         let shown = self.uri.get(..SHOWN).unwrap_or(&self.uri).escape_ascii();
         let more = if self.uri.len() > SHOWN { "..." } else { "" };
-        format!("token_auth: keys from \"{shown}{more}\": {what}")
+        let server = match &*self.server {
+            [] => String::new(),
+            name => format!(" of server \"{}\"", name.escape_ascii()),
+        };
+        format!("token_auth: keys from \"{shown}{more}\"{server}: {what}")
     }
 
     fn note(&self, record: &Record) {

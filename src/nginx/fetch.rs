@@ -16,7 +16,7 @@ use std::rc::Rc;
 use ngx::ffi::{
     NGX_LOG_ERR, NGX_LOG_INFO, NGX_LOG_WARN, ngx_add_timer, ngx_close_connection, ngx_connection_t,
     ngx_event_t, ngx_exiting, ngx_get_connection, ngx_handle_read_event, ngx_int_t, ngx_io,
-    ngx_log_t, ngx_post_event, ngx_posted_events, ngx_posted_next_events,
+    ngx_log_t, ngx_post_event, ngx_posted_next_events,
 };
 use token::http::{self, AnswerError, AnswerReader};
 use zeroize::Zeroizing;
@@ -38,6 +38,11 @@ const CHECK_MS: u64 = 500;
 /// How many bytes are read at once, and how many times before other events have their turn.
 const PIECE: usize = 16 << 10;
 const PIECES: usize = 8;
+
+/// What firewalls and Envoy refuse: nginx's proxy speaks HTTP/1.0 by default, and an example may keep the
+/// headers of the fetch back.
+const WANTS_MORE: &str = "some providers want HTTP/1.1 and a User-Agent: does the location say \
+                          \"proxy_http_version 1.1\" and \"proxy_set_header User-Agent ...\"?";
 
 /// What keys are fetched for.
 pub(crate) trait Asker {
@@ -115,7 +120,8 @@ pub(crate) fn start(server: Server<'_>, asker: Rc<dyn Asker>, timeout: u64) {
         (*fetch).begin.data = fetch.cast();
         (*fetch).begin.log = log;
         (*fetch).begin.handler = Some(on_begin);
-        ngx_post_event(&raw mut (*fetch).begin, &raw mut ngx_posted_events);
+        // Also where a process starts: nginx handles these events before it waits for others.
+        ngx_post_event(&raw mut (*fetch).begin, &raw mut ngx_posted_next_events);
     }
 }
 
@@ -272,6 +278,9 @@ unsafe fn answer_of(fetch: *mut Fetch, read: Result<(), AnswerError>) -> Answer 
             }
             Ok(answer) => Answer::Keys { body: answer.body, max_age: answer.max_age },
             Err(error @ AnswerError::Status(404 | 410)) => Answer::NotFound(error.to_string()),
+            Err(error @ AnswerError::Status(403 | 426)) => {
+                Answer::Failed(format!("{error}; {WANTS_MORE}"))
+            }
             Err(error) => Answer::Failed(error.to_string()),
         }
     }

@@ -11,16 +11,14 @@
 use core::mem::offset_of;
 use core::{ptr, slice};
 
-use ngx::core::Status;
 use ngx::ffi::{
     NGX_LOG_EMERG, ngx_conf_t, ngx_connection_t, ngx_cycle, ngx_cycle_t, ngx_hash_key_t,
     ngx_http_core_loc_conf_t, ngx_http_core_main_conf_t, ngx_http_core_module,
-    ngx_http_core_srv_conf_t, ngx_http_request_t, ngx_http_variable_t, ngx_int_t, ngx_listening_t,
-    ngx_log_t, ngx_reusable_connection,
+    ngx_http_core_srv_conf_t, ngx_http_request_t, ngx_http_variable_t, ngx_listening_t, ngx_log_t,
+    ngx_reusable_connection,
 };
 use ngx::http::HttpModuleConfExt as _;
 
-use super::guard::guard;
 use super::string::bytes;
 
 /// Variables of nginx whose row has the offset of their field in the request.
@@ -65,18 +63,8 @@ pub(super) unsafe fn check(cf: *mut ngx_conf_t) -> Option<()> {
     agree(log, differs)
 }
 
-/// Compares what is visible in a process that serves requests.
-pub(super) unsafe extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
-    // SAFETY: nginx passes the configuration that is in force. The event module comes before this one,
-    // and has made the arrays of connections and events.
-    let (log, differs) = unsafe { ((*cycle).log, arrays(cycle)) };
-    guard(log, Status::NGX_ERROR.0, || match agree(log, differs) {
-        Some(()) => Status::NGX_OK.0,
-        None => Status::NGX_ERROR.0,
-    })
-}
-
-fn agree(log: *mut ngx_log_t, differs: Option<&str>) -> Option<()> {
+/// Logs what differs. `None` if something does.
+pub(super) fn agree(log: *mut ngx_log_t, differs: Option<&str>) -> Option<()> {
     let Some(what) = differs else { return Some(()) };
     ngx::ngx_log_error!(
         NGX_LOG_EMERG,
@@ -191,7 +179,7 @@ unsafe fn connection(cycle: *mut ngx_cycle_t, log: *mut ngx_log_t) -> Option<&'s
 
 /// Compares the sizes of connections and events: each connection refers to the events with the same
 /// index.
-unsafe fn arrays(cycle: *const ngx_cycle_t) -> Option<&'static str> {
+pub(super) unsafe fn arrays(cycle: *const ngx_cycle_t) -> Option<&'static str> {
     // SAFETY: the arrays have `connection_n` elements, here at least four. So what this module takes
     // for the second element is within them even if nginx's elements are only half as large. Events are
     // not read.

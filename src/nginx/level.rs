@@ -10,7 +10,7 @@ use ngx::ffi::{
 use ngx::http::HttpModuleConfExt as _;
 
 use super::conf::core_main_of;
-use super::server::listens;
+use super::server::{ServerRef, listens};
 use super::string::bytes;
 
 /// A server, a location, or a block in one.
@@ -34,6 +34,11 @@ impl<'c> Level<'c> {
             let server = (*cf).http_server_conf_unchecked(module)?;
             Some(Self { cf, core: core.as_ref(), server: server.as_ref() })
         }
+    }
+
+    /// The server that the level belongs to.
+    pub(crate) fn server(&self) -> ServerRef {
+        ServerRef::new(self.server)
     }
 
     fn is_server(&self) -> bool {

@@ -5,12 +5,12 @@ use core::ptr;
 
 use ngx::core::{NGX_CONF_ERROR, Status};
 use ngx::ffi::{
-    NGX_HTTP_MODULE, NGX_LOG_EMERG, ngx_array_push, ngx_conf_t, ngx_cycle_t, ngx_http_conf_ctx_t,
-    ngx_http_core_main_conf_t, ngx_http_core_module, ngx_http_handler_pt, ngx_http_module,
-    ngx_http_module_t, ngx_http_phases_NGX_HTTP_ACCESS_PHASE,
+    NGX_HTTP_MODULE, NGX_LOG_EMERG, NGX_PROCESS_SINGLE, NGX_PROCESS_WORKER, ngx_array_push,
+    ngx_conf_t, ngx_cycle_t, ngx_http_conf_ctx_t, ngx_http_core_main_conf_t, ngx_http_core_module,
+    ngx_http_handler_pt, ngx_http_module, ngx_http_module_t, ngx_http_phases_NGX_HTTP_ACCESS_PHASE,
     ngx_http_phases_NGX_HTTP_POST_READ_PHASE, ngx_http_phases_NGX_HTTP_PREACCESS_PHASE,
     ngx_http_phases_NGX_HTTP_REWRITE_PHASE, ngx_http_phases_NGX_HTTP_SERVER_REWRITE_PHASE,
-    ngx_http_request_t, ngx_int_t, ngx_module_t, ngx_uint_t,
+    ngx_http_request_t, ngx_int_t, ngx_module_t, ngx_process, ngx_uint_t,
 };
 use ngx::http::HttpModuleConfExt as _;
 
@@ -19,7 +19,7 @@ use super::directive::Commands;
 use super::guard::{guard, guard_conf};
 use super::level::Level;
 use super::request::Request;
-use super::server::{ServerNames, descriptions};
+use super::server::Servers;
 use super::variable::Variable;
 use super::{layout, loopback, names};
 
@@ -45,12 +45,15 @@ pub(crate) trait Module: 'static {
         level: &Level<'_>,
     ) -> Result<(), String>;
 
-    /// Whether the module sends requests of its own. Called after the configuration has been read.
-    /// `names` describes the servers.
-    fn sends_requests(main: &Self::Main, names: impl FnOnce() -> ServerNames) -> bool;
+    /// Whether the module sends requests of its own. Called after the configuration has been read. The
+    /// error says what is wrong, with file and line.
+    fn sends_requests(main: &Self::Main, servers: &Servers<'_>) -> Result<bool, String>;
 
     /// Called in the master after the configuration has come into force, before workers start.
     fn in_force(main: &Self::Main);
+
+    /// Called in each process that serves requests, before its first one.
+    fn worker_starts(main: &Self::Main);
 
     /// The access phase's result for a request.
     fn access(request: Request<'_>) -> Phase;
@@ -123,7 +126,7 @@ pub(crate) const fn definition<M: Module>(context: &'static ngx_http_module_t) -
         commands: M::COMMANDS.0.cast_mut(),
         type_: NGX_HTTP_MODULE as ngx_uint_t,
         init_module: Some(init_module::<M>),
-        init_process: Some(layout::init_process),
+        init_process: Some(init_process::<M>),
         ..ngx_module_t::default()
     }
 }
@@ -175,7 +178,17 @@ unsafe extern "C" fn postconfiguration<M: Module>(cf: *mut ngx_conf_t) -> ngx_in
         let mut handlers: Vec<(u32, PhaseHandler)> =
             vec![(ngx_http_phases_NGX_HTTP_ACCESS_PHASE, access::<M>)];
         // SAFETY: in postconfiguration nginx still knows where servers listen.
-        if M::sends_requests(main, || unsafe { descriptions(core.as_ref()) }) {
+        let servers = unsafe { Servers::new(core.as_ref()) };
+        let sends_requests = match M::sends_requests(main, &servers) {
+            Ok(sends) => sends,
+            Err(error) => {
+                // SAFETY: `cf` is valid.
+                let log = unsafe { (*cf).log };
+                ngx::ngx_log_error!(NGX_LOG_EMERG, log, "{error}");
+                return Status::NGX_ERROR.0;
+            }
+        };
+        if sends_requests {
             handlers.extend([
                 (ngx_http_phases_NGX_HTTP_POST_READ_PHASE, loopback::post_read as PhaseHandler),
                 (ngx_http_phases_NGX_HTTP_SERVER_REWRITE_PHASE, loopback::rewrite),
@@ -204,18 +217,45 @@ unsafe extern "C" fn postconfiguration<M: Module>(cf: *mut ngx_conf_t) -> ngx_in
 unsafe extern "C" fn init_module<M: Module>(cycle: *mut ngx_cycle_t) -> ngx_int_t {
     // SAFETY: nginx passes the new cycle, which has a log.
     guard(unsafe { (*cycle).log }, Status::NGX_ERROR.0, || {
-        // SAFETY: the configuration of `http`, if there is such a block, is a context. Its slot of this
-        // module has what `create_main_conf` made.
-        let main = unsafe {
-            let http = *(*cycle).conf_ctx.add((*ptr::addr_of!(ngx_http_module)).index);
-            let http = http.cast::<ngx_http_conf_ctx_t>();
-            http.as_ref().and_then(|http| load::<M::Main>(*http.main_conf.add(conf::slot())))
-        };
-        if let Some(main) = main {
+        // SAFETY: nginx has read the whole configuration.
+        if let Some(main) = unsafe { main_of_cycle::<M>(cycle) } {
             M::in_force(main);
         }
         Status::NGX_OK.0
     })
+}
+
+/// nginx calls this at the beginning of each process but the master.
+unsafe extern "C" fn init_process<M: Module>(cycle: *mut ngx_cycle_t) -> ngx_int_t {
+    // SAFETY: nginx passes the configuration that is in force, which has a log; it sets the kind of the
+    // process before it calls this.
+    let (log, differs, process) = unsafe { ((*cycle).log, layout::arrays(cycle), ngx_process) };
+    guard(log, Status::NGX_ERROR.0, || {
+        if layout::agree(log, differs).is_none() {
+            return Status::NGX_ERROR.0;
+        }
+        // Other processes, such as the cache manager, serve no requests.
+        let serves = [NGX_PROCESS_SINGLE, NGX_PROCESS_WORKER].contains(&(process as u32));
+        // SAFETY: nginx has read the whole configuration.
+        if let Some(main) = unsafe { main_of_cycle::<M>(cycle) }.filter(|_| serves) {
+            M::worker_starts(main);
+        }
+        Status::NGX_OK.0
+    })
+}
+
+/// The module's configuration of the `http` block, if there is such a block.
+///
+/// # Safety
+/// `cycle` must be a configuration that nginx has read.
+unsafe fn main_of_cycle<'c, M: Module>(cycle: *mut ngx_cycle_t) -> Option<&'c M::Main> {
+    // SAFETY: the configuration of `http`, if there is such a block, is a context. Its slot of this
+    // module has what `create_main_conf` made.
+    unsafe {
+        let http = *(*cycle).conf_ctx.add((*ptr::addr_of!(ngx_http_module)).index);
+        let http = http.cast::<ngx_http_conf_ctx_t>();
+        http.as_ref().and_then(|http| load::<M::Main>(*http.main_conf.add(conf::slot())))
+    }
 }
 
 unsafe extern "C" fn create_main_conf<M: Module>(cf: *mut ngx_conf_t) -> *mut c_void {

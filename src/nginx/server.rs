@@ -1,7 +1,7 @@
 //! Servers of the configuration, and descriptions that identify them after a reload.
 
 use std::collections::HashMap;
-use std::ptr;
+use std::ptr::{self, NonNull};
 
 use ngx::ffi::{
     ngx_array_t, ngx_http_conf_addr_t, ngx_http_conf_port_t, ngx_http_core_loc_conf_t,
@@ -35,6 +35,12 @@ impl<'r> Server<'r> {
         }
     }
 
+    /// Its first name, for messages; empty if it has none.
+    pub(crate) fn name(self) -> &'r [u8] {
+        // SAFETY: the name lives as long as the configuration.
+        unsafe { bytes(self.conf.server_name) }
+    }
+
     /// The log that the server writes to.
     pub(super) fn log(self) -> *mut ngx_log_t {
         // SAFETY: the core module keeps a structure of this type for every location, also for the
@@ -43,6 +49,53 @@ impl<'r> Server<'r> {
             let locations = (*self.conf.ctx).loc_conf;
             let conf = *locations.add(core_slot());
             (*conf.cast::<ngx_http_core_loc_conf_t>()).error_log
+        }
+    }
+}
+
+/// A server, as the configuration that it belongs to keeps it.
+#[derive(Clone, Copy)]
+pub(crate) struct ServerRef(NonNull<ngx_http_core_srv_conf_t>);
+
+impl ServerRef {
+    pub(super) fn new(conf: &ngx_http_core_srv_conf_t) -> Self {
+        Self(NonNull::from(conf))
+    }
+
+    /// The server.
+    pub(crate) fn get(&self) -> Server<'_> {
+        // SAFETY: only the configuration that has this server keeps the reference, and nginx frees all
+        // of a configuration at once.
+        Server { conf: unsafe { self.0.as_ref() } }
+    }
+}
+
+/// The servers of a configuration that has just been read.
+pub(crate) struct Servers<'c>(&'c ngx_http_core_main_conf_t);
+
+impl<'c> Servers<'c> {
+    /// # Safety
+    /// To be used only in postconfiguration: nginx frees the list of addresses soon afterwards.
+    pub(super) unsafe fn new(core: &'c ngx_http_core_main_conf_t) -> Self {
+        Self(core)
+    }
+
+    /// A description of each server.
+    pub(crate) fn describe(&self) -> ServerNames {
+        // SAFETY: by the contract of `new`.
+        unsafe { descriptions(self.0) }
+    }
+
+    /// The servers that have this name, as it is written.
+    pub(crate) fn named(&self, name: &[u8]) -> Vec<ServerRef> {
+        // SAFETY: the array of servers and that of a server's names have elements of these types.
+        unsafe {
+            let servers = elements::<*mut ngx_http_core_srv_conf_t>(&raw const self.0.servers);
+            let has_name = |server: &&*mut ngx_http_core_srv_conf_t| {
+                let names = elements::<ngx_http_server_name_t>(&raw const (***server).server_names);
+                names.iter().any(|one| bytes(one.name) == name)
+            };
+            servers.iter().filter(has_name).map(|server| ServerRef::new(&**server)).collect()
         }
     }
 }

@@ -108,7 +108,8 @@ fn a_kid_that_was_not_found_is_not_asked_for_again_soon() -> Result<()> {
         }
         assert_eq!(provider.count(), 1, "{status}");
         let log = nginx.error_log();
-        assert!(log.contains(&format!("/_k/nobody\": the answer has status {status}")), "{log}");
+        let told = format!("/_k/nobody\" of server \"localhost\": the answer has status {status}");
+        assert!(log.contains(&told), "{log}");
         assert!(!log.contains("[error]"), "{log}");
         nginx.finish()?;
     }

@@ -22,7 +22,7 @@ fn a_source_that_fails_does_not_hide_one_that_is_slow() -> Result<()> {
         ))?;
         let mut waiting = ask_all(&nginx, &[OLD.token()?])?;
         provider.wait_count(1)?;
-        nginx.wait_log(|line| line.contains("\"/_none\": the answer has status 404"))?;
+        nginx.wait_log(|line| line.contains("\"/_none\"") && line.contains("status 404"))?;
         provider.release();
         let answer = waiting.remove(0).read_response(false)?;
         assert_eq!(answer.verdict(), (200, "ok"), "{order:?}");
