@@ -263,8 +263,8 @@ fn a_coordinate_is_a_number_however_many_zeros_lead_it() {
 fn two_secrets_for_any_kid_clash_with_each_other_alone() {
     let any = || load_kids(br#"{"*":"one","a":"two"}"#).unwrap();
     assert_eq!(kids(&any()), [None, Some("a")]);
-    let text = r#"[{"kids":{"*":"one"}},{"kids":{"*":"two"}}]"#;
-    let error = load_kids(text.as_bytes()).unwrap_err().to_string();
+    let twice = br#"[{"kids":{"*":"one"}},{"kids":{"*":"two"}}]"#;
+    let error = load_kids(twice).unwrap_err().to_string();
     assert!(error.contains("[1].kids.*: duplicate kid \"*\""), "{error}");
     let mut block = Loaded::default();
     block.add_secret(b"*", b"one", &[b"alg=HS256"]).unwrap();

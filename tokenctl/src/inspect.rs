@@ -35,7 +35,7 @@ pub(crate) struct Args {
     /// A token, a signed link, or - for standard input
     #[arg(value_name = "TOKEN|LINK|-")]
     target: String,
-    /// As jwks_file: a JWK Set, a JWK or PEM, with a kid for a key that has none; repeatable
+    /// As jwks_file: a JWK Set, a JWK, PEM by kid or PEM, with a kid for a key that has none; repeatable
     #[arg(long, value_name = "FILE[:KID]", help_heading = "Keys")]
     keys: Vec<String>,
     /// As jwt_kids_file: secrets by kid; repeatable

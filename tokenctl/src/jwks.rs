@@ -23,11 +23,11 @@ Examples:
 Only public members are passed on, also from a private key. A key without a kid gets its JWK
 thumbprint (RFC 7638) as one.";
 
-/// Gather public keys (PEM, certificates, JWK, JWK Sets) in one JWK Set and print it
+/// Gather public keys (PEM, certificates, PEM by kid, JWK, JWK Sets) in one JWK Set and print it
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// PEM (public keys, certificates), a JWK or a JWK Set; - for standard input
+    /// PEM (public keys, certificates), PEM by kid, a JWK or a JWK Set; - for standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// The kid, where there is one key only; otherwise each keeps its own
@@ -43,7 +43,12 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let mut keys = Vec::new();
     for path in &args.files {
         let text = files::read(path)?;
-        keys.extend(read(path, &text, args)?);
+        for key in read(path, &text, args)? {
+            // Two files may hold the same key, as before and after a rotation.
+            if !keys.contains(&key) {
+                keys.push(key);
+            }
+        }
     }
     // A key and its certificate, or two files of one provider.
     let mut seen = Vec::new();
@@ -76,7 +81,7 @@ fn read(path: &Path, text: &[u8], args: &Args) -> Result<Vec<Value>> {
     finished.with_context(|| path.display().to_string())
 }
 
-/// The keys of a JWK Set or the single JWK.
+/// The keys of a JWK Set or of PEM by kid, or the single JWK.
 fn from_json(text: &[u8]) -> Result<Vec<Jwk>> {
     if let Err(error) = Document::parse(text.to_vec()) {
         // The loader's message is better, for example about typographic quotes.
@@ -84,6 +89,9 @@ fn from_json(text: &[u8]) -> Result<Vec<Jwk>> {
         return Err(error.into());
     }
     let mut root: Jwk = serde_json::from_slice(text)?;
+    if root.values().any(is_pem) {
+        return from_pem_by_kid(&root);
+    }
     match root.remove("keys") {
         Some(Value::Array(items)) => items
             .into_iter()
@@ -96,6 +104,27 @@ fn from_json(text: &[u8]) -> Result<Vec<Jwk>> {
         Some(_) => bail!("keys: must be an array"),
         None => Ok(vec![root]),
     }
+}
+
+fn is_pem(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| text.trim_ascii_start().starts_with("-----BEGIN "))
+}
+
+/// The keys of PEM by kid, as Firebase publishes them.
+fn from_pem_by_kid(root: &Jwk) -> Result<Vec<Jwk>> {
+    root.iter()
+        .map(|(kid, value)| {
+            let text = value.as_str().unwrap_or_default();
+            let mut keys = pem_file::public_keys(text.as_bytes()).with_context(|| kid.clone())?;
+            match keys.pop() {
+                Some(mut key) if keys.is_empty() => {
+                    key.insert("kid".to_owned(), kid.as_str().into());
+                    Ok(key)
+                }
+                _ => bail!("{kid}: must be one certificate or public key in PEM"),
+            }
+        })
+        .collect()
 }
 
 /// The public key with its kid, alg and use.

@@ -1,7 +1,7 @@
 //! Claims, and rules on them.
 
 use anyhow::Result;
-use module_tests::{Jwt, Nginx, SECRET, SERVE};
+use module_tests::{Jwt, Nginx, SECRET, SERVE, nginx_t};
 use serde_json::{Value, json};
 
 fn token(claims: &Value) -> Result<String> {
@@ -146,5 +146,184 @@ fn an_upstream_reads_a_list_of_roles_as_json() -> Result<()> {
     assert_eq!(response.header("x-roles"), Some(r#"["a,b","c \"d\""]"#));
     assert_eq!(response.header("x-n"), Some("1.5"));
     assert_eq!(response.header("x-x"), Some(r#""x\ny""#));
+    nginx.finish()
+}
+
+#[test]
+fn groups_of_rules_are_kept_in_files_of_their_own() -> Result<()> {
+    let nginx = Nginx::builder()
+        .server(format!(
+            "jwt_kids {{ k1 {SECRET}; }}
+            location / {{ jwt_any {{ include any*.conf; jwt_claim role = root; }} {SERVE} }}"
+        ))
+        .file("any1.conf", "jwt_claim role = admin;\njwt_all { include team.conf; }\n")
+        .file("any2.conf", "jwt_not { jwt_claim kind exists; }\n")
+        .file("team.conf", "jwt_claim team = sre;\njwt_claim shift = on;\n")
+        .start()?;
+    for (claims, verdict) in [
+        (json!({ "kind": 1, "role": "admin" }), (200, "ok")),
+        (json!({ "kind": 1, "role": "root" }), (200, "ok")),
+        (json!({ "kind": 1, "team": "sre", "shift": "on" }), (200, "ok")),
+        (json!({ "kind": 1, "team": "sre" }), (403, "denied")),
+        (json!({}), (200, "ok")),
+    ] {
+        assert_eq!(nginx.bearer("/", &token(&claims)?)?.verdict(), verdict, "{claims}");
+    }
+    // The log names the line of the outermost block, not one of an included file.
+    let lines = nginx.refusals();
+    let [line] = lines.as_slice() else { panic!("{lines:?}") };
+    assert!(line.contains("denied by the rule in ") && line.contains("nginx.conf:"), "{line}");
+    assert!(!line.contains("team.conf") && !line.contains("any1.conf"), "{line}");
+    nginx.finish()
+}
+
+#[test]
+fn a_block_stands_wherever_a_rule_may() -> Result<()> {
+    let block = "jwt_any { jwt_claim role = admin; jwt_claim role = root; }";
+    let nginx = Nginx::builder()
+        .http(format!(
+            "jwt_provider p {{ jwt_issuer me; jwt_kids {{ k1 {SECRET}; }} {block} }}"
+        ))
+        .server(format!(
+            "location /provider {{ jwt on provider=p; jwt_not {{ jwt_claim banned = true; }} {SERVE} }}
+            location /if {{ jwt_kids {{ k1 {SECRET}; }} if ($arg_strict) {{ {block} }}
+                try_files /ok.txt =404; }}
+            location /except {{ jwt_kids {{ k1 {SECRET}; }}
+                limit_except POST {{ {block} }} {SERVE} }}"
+        ))
+        .html("ok.txt", "")
+        .start()?;
+    for (method, path, claims, status) in [
+        ("GET", "/provider", json!({ "iss": "me", "role": "root" }), 200),
+        ("GET", "/provider", json!({ "iss": "me", "role": "user" }), 403),
+        // The provider's rules and the location's must both hold.
+        ("GET", "/provider", json!({ "iss": "me", "role": "root", "banned": true }), 403),
+        ("GET", "/if", json!({ "role": "user" }), 200),
+        ("GET", "/if?strict=1", json!({ "role": "user" }), 403),
+        // The check has passed: the level of "if", or of limit_except, has no try_files.
+        ("GET", "/if?strict=1", json!({ "role": "admin" }), 404),
+        ("GET", "/except", json!({ "role": "user" }), 403),
+        ("GET", "/except", json!({ "role": "admin" }), 404),
+        // Not 403: the rules are for other methods than POST.
+        ("POST", "/except", json!({ "role": "user" }), 405),
+    ] {
+        let request = nginx.request().method(method).target(path).bearer(&token(&claims)?);
+        assert_eq!(request.send()?.status, status, "{method} {path} {claims}");
+    }
+    nginx.finish()
+}
+
+#[test]
+fn a_level_with_rules_of_its_own_does_not_inherit_blocks() -> Result<()> {
+    let nginx = Nginx::builder()
+        .http(format!(
+            "jwt_kids {{ k1 {SECRET}; }} jwt_any {{ jwt_claim a exists; jwt_claim b exists; }}"
+        ))
+        .server(format!(
+            "location /inherits {{ {SERVE} }}
+            location /claim {{ jwt_claim c exists; {SERVE} location /claim/below {{ {SERVE} }} }}
+            location /block {{ jwt_not {{ jwt_claim c exists; }} {SERVE} }}
+            location /require {{ jwt_require $arg_r; {SERVE} }}"
+        ))
+        .start()?;
+    for (path, claims, status) in [
+        ("/inherits", json!({ "b": 1 }), 200),
+        ("/inherits", json!({ "c": 1 }), 403),
+        ("/claim", json!({ "c": 1 }), 200),
+        ("/claim", json!({ "a": 1 }), 403),
+        ("/claim/below", json!({ "c": 1 }), 200),
+        ("/claim/below", json!({ "a": 1 }), 403),
+        ("/block", json!({}), 200),
+        ("/block", json!({ "a": 1, "c": 1 }), 403),
+        // jwt_require is inherited apart, so the block stays.
+        ("/require?r=1", json!({ "a": 1 }), 200),
+        ("/require?r=1", json!({}), 403),
+        ("/require", json!({ "a": 1 }), 403),
+    ] {
+        assert_eq!(nginx.bearer(path, &token(&claims)?)?.status, status, "{path} {claims}");
+    }
+    nginx.finish()
+}
+
+/// A switch of links that a client can break: whatever shows it has no value then.
+#[test]
+fn a_value_that_fails_passes_through_no_block() -> Result<()> {
+    let blocks = [
+        "jwt_not { jwt_require $link; }",
+        "jwt_not { jwt_claim role = $link; }",
+        "jwt_not { jwt_claim role any x $link; }",
+        "jwt_not { jwt_not { jwt_require $link; } }",
+        "jwt_any { jwt_not { jwt_require $link; } jwt_claim role = admin; }",
+        "jwt_all { jwt_claim role = admin; jwt_not { jwt_claim role = $link; } }",
+        "jwt_not { jwt_claim role = admin; jwt_claim role = $link; }",
+    ];
+    // Claims are asked first, and one that passes decides without the value.
+    let decided = "jwt_any { jwt_require $link; jwt_claim role = admin; }";
+    let locations: String = (0..)
+        .zip(blocks.into_iter().chain([decided]))
+        .map(|(i, block)| {
+            format!(
+                "location = /{i} {{ secure_token $arg_sw; secure_token_secret {SECRET};
+                    satisfy any; {block} {SERVE} }} "
+            )
+        })
+        .collect();
+    let nginx = Nginx::builder()
+        .http("map $secure_token_status $link { volatile; ok yes; \"\" yes; default \"\"; }")
+        .server(format!("jwt_kids {{ k1 {SECRET}; }} {locations}"))
+        .start()?;
+    let admin = token(&json!({ "role": "admin" }))?;
+    for (i, block) in blocks.iter().enumerate() {
+        assert_eq!(nginx.bearer(format!("/{i}?sw=bogus"), &admin)?.status, 500, "{block}");
+    }
+    assert_eq!(nginx.bearer("/4?sw=on", &admin)?.status, 200);
+    let guest = token(&json!({ "role": "guest" }))?;
+    let last = format!("/{}?sw=bogus", blocks.len());
+    assert_eq!(nginx.bearer(&last, &admin)?.status, 200);
+    assert_eq!(nginx.bearer(&last, &guest)?.status, 500);
+    nginx.finish()
+}
+
+#[test]
+fn a_block_holds_the_rules_of_this_module_alone() -> Result<()> {
+    for (inside, directive) in [
+        ("auth_jwt_require $arg_a;".to_owned(), "auth_jwt_require"),
+        (format!("jwt_kids {{ k {SECRET}; }}"), "jwt_kids"),
+        ("return 200;".to_owned(), "return"),
+    ] {
+        let checked = nginx_t(format!("location / {{ jwt_any {{ {inside} }} }}"))?;
+        checked.refused_with(&[&format!("\"{directive}\" directive is not allowed here")])?;
+    }
+    let empty = nginx_t("location / { jwt_any { jwt_all { } } }")?;
+    empty.refused_with(&["\"jwt_all\" directive has no rules in its block"])
+}
+
+#[test]
+fn control_characters_of_a_claim_are_escaped_as_json() -> Result<()> {
+    let nginx = Nginx::builder()
+        .http("jwt_claim_json $j j; jwt_claim_set $s j;")
+        .server(format!(
+            "jwt_kids {{ k1 {SECRET}; }}
+            location / {{ {SERVE} add_header X-J $j; add_header X-S \"[$s]\"; }}"
+        ))
+        .start()?;
+    let texts: String = (0..=0x9f).filter_map(char::from_u32).chain(['\u{2028}', 'é']).collect();
+    let claims = [
+        json!(texts),
+        json!([texts, { "a\r\nSet-Cookie: x": "\u{0}" }]),
+        json!({ "a\tb": ["\u{7f}\u{85}"] }),
+    ];
+    for claim in claims {
+        let response = nginx.bearer("/", &token(&json!({ "j": claim }))?)?;
+        assert_eq!(response.status, 200);
+        let shown = response.header("X-J").unwrap_or_default();
+        assert!(!shown.contains(char::is_control), "{shown:?}");
+        assert_eq!(serde_json::from_str::<Value>(shown)?, claim, "{shown}");
+        assert!(response.header("Set-Cookie").is_none());
+        // As plain text such a claim is shown as empty.
+        if claim.is_string() {
+            assert_eq!(response.header("X-S"), Some("[]"));
+        }
+    }
     nginx.finish()
 }

@@ -118,9 +118,9 @@ fn the_last_good_keys_stay() -> Result<()> {
 #[test]
 fn a_provider_that_is_not_there_is_found_when_it_comes() -> Result<()> {
     let provider = Provider::start(keys(&[OLD])?)?;
+    provider.leave()?;
     let nginx = builder(&provider, "valid=1s").start()?;
     let token = OLD.token()?;
-    provider.leave()?;
     assert_eq!(nginx.bearer("/", &token)?.verdict(), (503, "no_keys"));
     nginx.wait_log(|line| is_told(line, "502"))?;
     provider.come_back()?;

@@ -74,8 +74,9 @@ fn a_variable_where_nothing_waits_is_empty_without_keys() -> Result<()> {
     // `return` answers before the access phase, so the request cannot wait for keys.
     let provider = Provider::start(keys(&[OLD])?)?;
     let nginx = framed(format!(
-        "{} location /said {{ jwks_request /_jwks; return 200 \"<$jwt_claim_sub>\"; }}",
-        server(&provider, "")
+        // With a variable in it no worker fetches at its start.
+        "{} location /said {{ jwks_request /_jwks$http_none; return 200 \"<$jwt_claim_sub>\"; }}",
+        server(&provider, "").replace("jwks_request /_jwks", "jwks_request /_jwks$http_none")
     ))
     .start()?;
     let token = OLD.token()?;
@@ -250,12 +251,12 @@ fn modes_wait_for_keys_that_are_on_their_way() -> Result<()> {
     ];
     at_once(&cases, |(mode, token, verdict)| {
         let provider = Provider::start(keys(&[OLD])?)?;
+        provider.hold();
         let nginx = Nginx::start(format!(
             "location = /_jwks {{ internal; {} }} location /open {{ {SERVE} }}
             location / {{ jwt {mode}; jwks_request /_jwks; {SERVE} }}",
             provider.pass()
         ))?;
-        provider.hold();
         let mut waiting = ask_all(&nginx, &[token; 5])?;
         if verdict.1 != "off" {
             provider.wait_count(1)?;

@@ -160,8 +160,8 @@ fn a_request_waits_for_the_slow_source_although_others_fail_meanwhile() -> Resul
         provider.set_for("/silent", Behaviour::Hang);
         provider.set_for("/quiet", Behaviour::Hang);
         provider.set_for("/slow", Behaviour::Slow(vec![crate::key_set(&[OLD])?], slow));
-        let nginx = in_order(&provider, &sources)?;
         let began = Instant::now();
+        let nginx = in_order(&provider, &sources)?;
         assert_eq!(nginx.bearer("/", &OLD.token()?)?.verdict(), (200, "ok"), "{sources:?}");
         assert!(began.elapsed() >= slow && began.elapsed() < slow * 2, "{:?}", began.elapsed());
         nginx.finish()?;

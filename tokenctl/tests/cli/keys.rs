@@ -1,6 +1,6 @@
 use std::os::unix::fs::PermissionsExt as _;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use token::{KeySet, load_keys};
 
 use crate::{Made, failed, openssl_key, printed, tokenctl, with_input};
@@ -83,6 +83,7 @@ fn a_set_of_keys_of_every_form() {
     let files = names.map(openssl_key);
     let mut words = vec!["jwks"];
     words.extend(files.iter().map(String::as_str));
+    let pub_pem = openssl_key("p256.pub.pem");
     let set = printed(&words);
     let keys = load_keys(set.as_bytes(), None).unwrap();
     assert!(keys.warnings.is_empty(), "{:?}", keys.warnings);
@@ -94,6 +95,9 @@ fn a_set_of_keys_of_every_form() {
     let again = with_input(&["jwks", "-"], set.as_bytes());
     assert_eq!(again.out.trim_end(), set);
     assert!(failed(&["jwks", "--kid=x", &files[0], &files[1]]).contains("a single key"));
+    // The same key in another form has the same kid, and counts once.
+    words.push(&pub_pem);
+    assert_eq!(printed(&words), set);
 }
 
 #[test]
@@ -128,4 +132,32 @@ fn help_and_mistakes_in_the_call() {
     }
     assert_eq!(tokenctl(&["mint"]).status, 2);
     assert_eq!(tokenctl::<&str>(&[]).status, 2);
+}
+
+/// As Firebase publishes certificates.
+#[test]
+fn pem_by_kid_becomes_a_set_and_verifies() {
+    let certificate = std::fs::read_to_string(openssl_key("p256.crt.pem")).unwrap();
+    let public = std::fs::read_to_string(openssl_key("rsa2048.pub.pem")).unwrap();
+    let by_kid = json!({ "k1": certificate, "k2": public });
+    let made = with_input(&["jwks", "-"], by_kid.to_string().as_bytes());
+    assert_eq!((made.status, made.err.as_str()), (0, ""));
+    let set: Value = serde_json::from_str(&made.out).unwrap();
+    let key = |at: usize| (set["keys"][at]["kid"].as_str(), set["keys"][at]["kty"].as_str());
+    assert_eq!([key(0), key(1)], [(Some("k1"), Some("EC")), (Some("k2"), Some("RSA"))]);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("by-kid.json");
+    std::fs::write(&path, by_kid.to_string()).unwrap();
+    let token = printed(&["jwt", "--key", &openssl_key("p256.pem"), "--kid", "k1"]);
+    let said = printed(&["inspect", &token, "--keys", path.to_str().unwrap()]);
+    assert!(said.ends_with("Verdict: ok"), "{said}");
+    for (value, part) in [
+        (json!({ "k1": certificate, "k2": "text" }), "k2: must be one certificate or public key"),
+        (json!({ "k1": certificate, "k2": 7 }), "k2: must be one"),
+        (json!({ "k1": format!("{certificate}{public}") }), "k1: must be one"),
+        (json!({ "k1": "-----BEGIN CERTIFICATE-----" }), "k1"),
+    ] {
+        let call = with_input(&["jwks", "-"], value.to_string().as_bytes());
+        assert!(call.status != 0 && call.err.contains(part), "{value}: {}", call.err);
+    }
 }
