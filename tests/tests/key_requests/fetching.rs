@@ -314,6 +314,7 @@ fn keys_of_other_kinds_and_uses_do_not_spoil_a_set() -> Result<()> {
 fn a_body_that_waits_for_keys_arrives_whole() -> Result<()> {
     let (provider, upstream) =
         (Provider::start(keys(&[OLD])?)?, Provider::start(Behaviour::Status(201, "up".into()))?);
+    provider.hold();
     let nginx = framed(format!(
         "{} location /up {{ jwks_request /_jwks; client_body_buffer_size 1k; {} }}",
         server(&provider, ""),
