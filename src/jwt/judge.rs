@@ -119,7 +119,7 @@ impl TokenCase<'_> {
         for AskedSource { source, providers } in &*check.sources {
             let tried = match source.find(self.case.request)? {
                 None => continue,
-                Some(Err(reject)) => Tried { token: Err(reject.into()), is_foreign: true },
+                Some(Err(reject)) => Tried { token: Err(unusable(reject)), is_foreign: true },
                 Some(Ok(token)) => self.verify(check, &token, providers.as_deref())?,
             };
             match tried.token {
@@ -159,6 +159,12 @@ impl TokenCase<'_> {
         };
         denied
     }
+}
+
+/// The refusal of what is in the place of a token, but could be read as different tokens or none.
+fn unusable(reason: Reject) -> BadToken {
+    let detail = "there twice, or in a form that programs read in different ways".into();
+    BadToken { detail, ..BadToken::from(reason) }
 }
 
 /// The result of the rules for a verdict. It is stored when this is dropped, also by a panic.

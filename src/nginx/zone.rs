@@ -11,7 +11,7 @@ use ngx::ffi::{
     ngx_conf_t, ngx_int_t, ngx_shared_memory_add, ngx_shm_zone_t, ngx_shmtx_lock, ngx_shmtx_unlock,
     ngx_slab_alloc_locked, ngx_slab_free_locked, ngx_slab_pool_t,
 };
-use token::schedule::{FetchDecision, FetchReason, Ration, Record, Terms};
+use token::schedule::{FetchDecision, FetchReason, NOT_FOUND, Ration, Record, Terms};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use super::conf::module;
@@ -173,8 +173,11 @@ impl Zone {
         if rationed {
             let mut known = locked.find(name).map(|node| node.record).unwrap_or_default();
             let would = known.try_begin(purpose, terms, now);
-            if would == FetchDecision::Fetch && !locked.take_ration(now) {
-                return Some(FetchDecision::NotNow);
+            if would == FetchDecision::Fetch {
+                if !locked.take_ration(now) {
+                    return Some(FetchDecision::NotNow);
+                }
+                locked.forget_absent(now);
             }
         }
         let record = &mut locked.find_or_add(name)?.record;
@@ -341,18 +344,37 @@ impl Locked {
         let Some(oldest) = others.min_by_key(|node| unsafe { (**node).generation }) else {
             return false;
         };
+        self.remove(oldest);
+        true
+    }
+
+    /// Removes the sources that have had no keys for a while: kids that were not found, and fetches that
+    /// have failed. Each search for a name passes all nodes, so clients must not fill the list.
+    fn forget_absent(&mut self, now: u64) {
+        let is_over = |node: &*mut Node| {
+            // SAFETY: as in `nodes`; `put` made the answer.
+            let (record, answer) = unsafe { ((**node).record, bytes_of((**node).answer)) };
+            answer.is_none_or(<[u8]>::is_empty) && record.is_over(NOT_FOUND, now)
+        };
+        loop {
+            let over = self.nodes().find(is_over);
+            let Some(node) = over else { return };
+            self.remove(node);
+        }
+    }
+
+    fn remove(&mut self, node: *mut Node) {
         // SAFETY: as in `nodes`; the node leaves the list before it is freed.
         unsafe {
-            let next = (*oldest).next;
-            let before = self.nodes().find(|node| (**node).next == oldest);
+            let next = (*node).next;
+            let before = self.nodes().find(|other| (**other).next == node);
             match before {
                 Some(before) => (*before).next = next,
                 None => self.head.first.store(next, Ordering::Relaxed),
             }
-            self.free((*oldest).answer);
-            ngx_slab_free_locked(self.pool, oldest.cast());
+            self.free((*node).answer);
+            ngx_slab_free_locked(self.pool, node.cast());
         }
-        true
     }
 
     /// Frees the memory of an answer, and overwrites it first: it may hold secrets.

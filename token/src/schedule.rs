@@ -217,6 +217,12 @@ impl Record {
         }
     }
 
+    /// Whether the last fetch ended more than `time` ago, and none is under way.
+    pub fn is_over(&self, time: u64, now: u64) -> bool {
+        let ended = self.fetched.max(self.failed);
+        !self.is_under_way(now) && now.saturating_sub(ended) > time
+    }
+
     /// Whether the last fetch has failed.
     pub fn has_failed(&self) -> bool {
         self.failed != 0
@@ -253,6 +259,18 @@ mod tests {
         assert_eq!(taken(&mut ration, NOW + 3_500), 2);
         assert_eq!(taken(&mut ration, NOW + 1_000_000), 10);
         assert_eq!(taken(&mut Ration::from_bits(ration.to_bits()), NOW + 1_000_000), 0);
+    }
+
+    #[test]
+    fn a_record_is_over_when_nothing_has_happened_for_a_while() {
+        let mut record = fetched();
+        assert!(!record.is_over(NOT_FOUND, NOW + NOT_FOUND));
+        assert!(record.is_over(NOT_FOUND, NOW + NOT_FOUND + 1));
+        record.failed(NOW + 10);
+        assert!(!record.is_over(NOT_FOUND, NOW + NOT_FOUND + 1));
+        let later = NOW + 10 * NOT_FOUND;
+        assert_eq!(record.try_begin(FetchReason::Age, &TERMS, later), FetchDecision::Fetch);
+        assert!(!record.is_over(NOT_FOUND, later));
     }
 
     fn fetched() -> Record {
