@@ -40,7 +40,13 @@ pub(super) fn read(setting: &Setting<'_>) -> Result<Challenge> {
         if parameters.iter().any(|(other, _)| other.eq_ignore_ascii_case(name)) {
             return Err(ConfError::mistake(format!("names \"{name}\" twice")));
         }
-        let value = setting.compile(value.get(1..).unwrap_or_default())?;
+        let value = value.get(1..).unwrap_or_default();
+        if value.starts_with(b"\"") {
+            let why = "begins with a quote: nginx wants quotes around the whole, such as \
+                       \"scope=read write\"";
+            return Err(ConfError::value(word, why));
+        }
+        let value = setting.compile(value)?;
         parameters.push((name.into(), value));
     }
     Ok(Challenge::Parameters(parameters.into()))

@@ -83,6 +83,11 @@ fn a_directive_with_a_wrong_value() -> Result<()> {
         mistake("the realm as a parameter", "jwt_challenge Realm=a;", &["Realm", "jwt_realm"]),
         mistake("the error as a parameter", "jwt_challenge error=a;", &["error"]),
         mistake("a name that is no token", "jwt_challenge \"a b=c\";", &["a b"]),
+        mistake(
+            "quotes inside",
+            "jwt_challenge scope=\"read\";",
+            &["scope=", "quotes around the whole"],
+        ),
         mistake("off and more", "jwt_challenge off scope=a;", &["scope=a"]),
         mistake("an empty source", "jwt_token \"\";", &[]),
         mistake("an empty time", "jwt_leeway \"\";", &[]),
