@@ -31,7 +31,8 @@ pub(crate) fn load(text: &[u8], kid: Option<&str>, origin: Origin) -> Result<Loa
     let document = Zeroizing::new(document.map_err(|e| LoadError::json(text, &e))?);
     let root = document.root();
     let mut loaded = Loaded::default();
-    if by_kid::is_by_kid(root) {
+    let is_jwk = root.get("keys").or_else(|| root.get("kty")).is_some();
+    if !is_jwk && by_kid::is_by_kid(root) {
         match kid {
             None => return by_kid::load(root, origin),
             Some(_) => return Err(LoadError::new("", Fault::KidOfSet)),
@@ -371,6 +372,19 @@ mod tests {
     // By openssl, of RSA_CERTIFICATE.
     const SHA1: &str = "oDfa5RopQjeqSgS9tla1AqGl-AY";
     const SHA256: &str = "UmEoOSNEJWh5emfaLnT3gosnGpIgl1LC0XHNuxZnFjs";
+
+    #[test]
+    fn pem_beside_the_members_of_a_jwk_or_a_set_makes_no_keys_by_kid_of_it() {
+        let mut jwk: Json = serde_json::from_str(RSA).unwrap();
+        jwk["kid"] = json!("own");
+        jwk["pem"] = json!(RSA_CERTIFICATE);
+        let set = json!({ "keys": [jwk], "note": RSA_CERTIFICATE });
+        for text in [jwk.to_string(), set.to_string()] {
+            let loaded = load_keys(text.as_bytes(), None).unwrap();
+            let kids: Vec<_> = loaded.keys.iter().map(Key::kid).collect();
+            assert_eq!(kids, [Some("own")], "{text}");
+        }
+    }
 
     fn x5c(pem: &str) -> String {
         pem.lines().filter(|line| !line.starts_with('-')).collect()
