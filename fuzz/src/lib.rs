@@ -463,9 +463,9 @@ pub fn authorization(input: &[u8]) {
         assert_ne!(custom, Found::One(b""));
         assert_eq!(custom, credential::of_scheme(lines.iter().copied(), scheme));
     }
-    // Names that a configuration can have, and that can be in a query.
-    let is_name = |byte: &u8| byte.is_ascii_graphic() && !b"=&;#".contains(byte);
-    if name.is_empty() || !name.iter().all(is_name) {
+    // A name that the empty argument spells, such as `[`, is in every query.
+    let is_nothing = credential::without_arguments(b"", [name].into_iter()).is_some();
+    if is_nothing {
     } else if let Some(rest) = credential::without_arguments(query, [name].into_iter()) {
         assert!(rest.len() < query.len());
         assert_eq!(credential::argument(&rest, name), Found::Absent);

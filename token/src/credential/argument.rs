@@ -35,8 +35,7 @@ pub fn without_arguments<'n>(
 ) -> Option<Vec<u8>> {
     let goes = |part: &[u8]| {
         let name = part.split(|byte| *byte == b'=').next().unwrap_or_default();
-        // Between two ampersands there is no argument.
-        !part.is_empty() && names.clone().any(|one| is_spelling(name, one))
+        names.clone().any(|one| is_spelling(name, one))
     };
     let mut removed = false;
     let mut kept = Vec::with_capacity(query.len());
