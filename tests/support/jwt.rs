@@ -1,10 +1,10 @@
-//! Tokens, signed by RustCrypto through `jsonwebtoken` (and `p521` for ES512), or made by hand.
+//! Tokens, signed by RustCrypto through `jsonwebtoken` (`p521` for ES512, `ml-dsa`), or made by hand.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use jsonwebtoken::{Algorithm, EncodingKey, crypto};
 use serde_json::{Map, Value, json};
@@ -157,8 +157,12 @@ impl Jwt {
 /// # Errors
 /// When the algorithm is unknown or not for this key.
 pub fn signature(alg: &str, key: &Key, input: &[u8]) -> Result<Vec<u8>> {
-    if alg == "ES512" {
-        return sign_es512(key, input);
+    match alg {
+        "ES512" => return sign_es512(key, input),
+        "ML-DSA-44" => return sign_ml_dsa::<ml_dsa::MlDsa44>(key, input),
+        "ML-DSA-65" => return sign_ml_dsa::<ml_dsa::MlDsa65>(key, input),
+        "ML-DSA-87" => return sign_ml_dsa::<ml_dsa::MlDsa87>(key, input),
+        _ => {}
     }
     let algorithm: Algorithm = alg.parse().with_context(|| format!("algorithm {alg}"))?;
     let pem = key.private.as_bytes();
@@ -179,6 +183,21 @@ fn sign_es512(key: &Key, input: &[u8]) -> Result<Vec<u8>> {
     let signing = p521::ecdsa::SigningKey::from_bytes(&secret.to_bytes()).context("signing key")?;
     let signature: p521::ecdsa::Signature = signing.sign(input);
     Ok(signature.to_bytes().to_vec())
+}
+
+fn sign_ml_dsa<P>(key: &Key, input: &[u8]) -> Result<Vec<u8>>
+where
+    P: ml_dsa::MlDsaParams,
+    ml_dsa::SigningKey<P>: ml_dsa::pkcs8::DecodePrivateKey,
+{
+    use ml_dsa::pkcs8::DecodePrivateKey as _;
+
+    let base64: String = key.private.lines().filter(|line| !line.starts_with('-')).collect();
+    let der = STANDARD.decode(base64).context("private key in PEM")?;
+    let key = ml_dsa::SigningKey::<P>::from_pkcs8_der(&der);
+    let key = key.map_err(|error| anyhow!("not a private key of this ML-DSA: {error}"))?;
+    let signature = key.expanded_key().sign_deterministic(input, b"");
+    Ok(signature.map_err(|_| anyhow!("ML-DSA could not sign"))?.encode().to_vec())
 }
 
 #[cfg(test)]

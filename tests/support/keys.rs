@@ -44,6 +44,12 @@ pub static P384: Key = key!("p384", None);
 pub static P521: Key = key!("p521", None);
 /// Ed25519.
 pub static ED25519: Key = key!("ed25519", None);
+/// ML-DSA-44.
+pub static ML_DSA_44: Key = key!("ml-dsa-44", None);
+/// ML-DSA-65.
+pub static ML_DSA_65: Key = key!("ml-dsa-65", None);
+/// ML-DSA-87.
+pub static ML_DSA_87: Key = key!("ml-dsa-87", None);
 /// A public key on secp256k1, which no supported algorithm uses.
 pub static SECP256K1_JWK: &str = include_str!("../keys/secp256k1.jwk.json");
 

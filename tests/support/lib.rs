@@ -49,8 +49,8 @@ pub use jwt::{
     Jwt, OTHER_SECRET, SECRET, base64url, hmac, now, raw_token, signature, unsigned_part,
 };
 pub use keys::{
-    ED25519, Key, P256, P256_OTHER, P384, P521, RSA, RSA_E3, RSA_OTHER, RSA_WEAK, SECP256K1_JWK,
-    jwk_set,
+    ED25519, Key, ML_DSA_44, ML_DSA_65, ML_DSA_87, P256, P256_OTHER, P384, P521, RSA, RSA_E3,
+    RSA_OTHER, RSA_WEAK, SECP256K1_JWK, jwk_set,
 };
 pub use link::{link, link_hmac, link_md5, md5};
 pub use log::problems;

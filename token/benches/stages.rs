@@ -6,7 +6,7 @@ use std::hint::black_box;
 use criterion::{Criterion, criterion_group, criterion_main};
 use token::base64url::decode;
 use token::json::Document;
-use token::{Cache, Link, LinkAlgorithm, LinkPolicy, LinkSecret, LiveInputs};
+use token::{Cache, Link, LinkAlgorithm, LinkPolicy, LinkSecret, LiveInputs, load_keys};
 
 #[path = "../tests/common/tokens.rs"]
 mod tokens;
@@ -42,6 +42,20 @@ fn signatures(criterion: &mut Criterion) {
         let signature = decode(&token[dot + 1..]).unwrap();
         group.bench_function(algorithm.name(), |b| {
             b.iter(|| assert!(key.verify(algorithm, black_box(&token[..dot]), &signature)));
+        });
+    }
+    for example in [
+        include_str!("../tests/rfc9964/ml-dsa-44.json"),
+        include_str!("../tests/rfc9964/ml-dsa-65.json"),
+        include_str!("../tests/rfc9964/ml-dsa-87.json"),
+    ] {
+        let example: serde_json::Value = serde_json::from_str(example).unwrap();
+        let keys = load_keys(example["jwk"].to_string().as_bytes(), None).unwrap().keys;
+        let algorithm = keys[0].algorithms().iter().next().unwrap();
+        let (input, signature) = example["jws"].as_str().unwrap().rsplit_once('.').unwrap();
+        let signature = decode(signature.as_bytes()).unwrap();
+        group.bench_function(algorithm.name(), |b| {
+            b.iter(|| assert!(keys[0].verify(algorithm, black_box(input.as_bytes()), &signature)));
         });
     }
     group.finish();

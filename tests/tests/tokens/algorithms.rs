@@ -3,14 +3,28 @@
 use anyhow::Result;
 use base64::Engine as _;
 use module_tests::{
-    ED25519, Jwt, Key, Nginx, P256, P256_OTHER, P384, P521, RSA, RSA_OTHER, SECRET, SERVE, hmac,
-    jwk_set, raw_token, signature,
+    ED25519, Jwt, Key, ML_DSA_44, ML_DSA_65, ML_DSA_87, Nginx, P256, P256_OTHER, P384, P521, RSA,
+    RSA_OTHER, SECRET, SERVE, hmac, jwk_set, raw_token, signature,
 };
 use serde_json::{Value, json};
 
-const ALL: [&str; 13] = [
-    "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256",
-    "ES384", "ES512", "EdDSA",
+const ALL: [&str; 16] = [
+    "HS256",
+    "HS384",
+    "HS512",
+    "RS256",
+    "RS384",
+    "RS512",
+    "PS256",
+    "PS384",
+    "PS512",
+    "ES256",
+    "ES384",
+    "ES512",
+    "EdDSA",
+    "ML-DSA-44",
+    "ML-DSA-65",
+    "ML-DSA-87",
 ];
 
 /// A token signed with `alg` and with the matching key of `keys_of_every_kind`.
@@ -20,6 +34,9 @@ fn token(alg: &str) -> Result<String> {
         "ES384" => ("p384", Some(&P384)),
         "ES512" => ("p521", Some(&P521)),
         "EdDSA" => ("ed", Some(&ED25519)),
+        "ML-DSA-44" => ("pq44", Some(&ML_DSA_44)),
+        "ML-DSA-65" => ("pq65", Some(&ML_DSA_65)),
+        "ML-DSA-87" => ("pq87", Some(&ML_DSA_87)),
         _ if alg.starts_with("HS") => ("hmac", None),
         _ => ("rsa", Some(&RSA)),
     };
@@ -28,7 +45,16 @@ fn token(alg: &str) -> Result<String> {
 }
 
 fn public_keys() -> Result<String> {
-    let keys = [("rsa", &RSA), ("p256", &P256), ("p384", &P384), ("p521", &P521), ("ed", &ED25519)];
+    let keys = [
+        ("rsa", &RSA),
+        ("p256", &P256),
+        ("p384", &P384),
+        ("p521", &P521),
+        ("ed", &ED25519),
+        ("pq44", &ML_DSA_44),
+        ("pq65", &ML_DSA_65),
+        ("pq87", &ML_DSA_87),
+    ];
     let keys: Vec<Value> = keys
         .into_iter()
         .map(|(kid, key)| key.jwk(&json!({ "kid": kid })))
@@ -39,7 +65,10 @@ fn public_keys() -> Result<String> {
 /// One nginx with a key of every kind at server level.
 fn keys_of_every_kind(locations: &str) -> Result<Nginx> {
     Nginx::builder()
-        .server(format!("jwks_file keys.json; jwt_kids {{ hmac {SECRET}; }} {locations}"))
+        .server(format!(
+            "large_client_header_buffers 4 16k; jwks_file keys.json; jwt_kids {{ hmac {SECRET}; }}
+            {locations}"
+        ))
         .file("keys.json", public_keys()?)
         .start()
 }
@@ -177,6 +206,9 @@ fn an_algorithm_that_is_not_of_the_keys_kind_is_refused() -> Result<()> {
         ("p384", "ES384"),
         ("p521", "ES512"),
         ("ed", "EdDSA"),
+        ("pq44", "ML-DSA-44"),
+        ("pq65", "ML-DSA-65"),
+        ("pq87", "ML-DSA-87"),
         ("hmac", "HS"),
     ];
     for (kid, own) in kids {
@@ -205,6 +237,9 @@ fn no_algorithm_and_unknown_ones_are_refused() -> Result<()> {
         "ES256K",
         "RS1",
         "A128KW",
+        "ML-DSA",
+        "ml-dsa-44",
+        "ML-DSA-44 ",
         "HS256\u{0}",
     ];
     for alg in unknown {
@@ -265,6 +300,9 @@ fn a_signature_of_another_form_or_length_does_not_hold() -> Result<()> {
         ("ES384", 96),
         ("ES512", 132),
         ("EdDSA", 64),
+        ("ML-DSA-44", 2420),
+        ("ML-DSA-65", 3309),
+        ("ML-DSA-87", 4627),
         ("RS256", 256),
         ("HS256", 32),
     ];

@@ -4,7 +4,8 @@ use anyhow::Result;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use module_tests::{
-    ED25519, Jwt, Nginx, OTHER_SECRET, P256, P384, P521, RSA, RSA_OTHER, SECRET, SERVE, jwk_set,
+    ED25519, Jwt, ML_DSA_44, ML_DSA_65, ML_DSA_87, Nginx, OTHER_SECRET, P256, P384, P521, RSA,
+    RSA_OTHER, SECRET, SERVE, jwk_set,
 };
 use serde_json::json;
 
@@ -198,14 +199,21 @@ fn kids_files_come_in_azions_form_with_and_without_the_array_and_plain() -> Resu
 
 #[test]
 fn a_jwk_set_verifies_with_each_of_its_keys() -> Result<()> {
-    let all = [("rsa", &RSA), ("p256", &P256), ("p384", &P384), ("p521", &P521), ("ed", &ED25519)];
+    let all = [
+        ("rsa", &RSA),
+        ("p256", &P256),
+        ("p384", &P384),
+        ("p521", &P521),
+        ("ed", &ED25519),
+        ("pq", &ML_DSA_65),
+    ];
     let keys = all.map(|(kid, key)| key.jwk(&json!({ "kid": kid, "use": "sig" })));
     let keys: Vec<_> = keys.into_iter().collect::<Result<_>>()?;
     let nginx = Nginx::builder()
         .server(format!("location / {{ jwks_file keys.json; {SERVE} }}"))
         .file("keys.json", jwk_set(&keys))
         .start()?;
-    let algs = ["RS256", "ES256", "ES384", "ES512", "EdDSA"];
+    let algs = ["RS256", "ES256", "ES384", "ES512", "EdDSA", "ML-DSA-65"];
     for ((kid, key), alg) in all.into_iter().zip(algs) {
         let token = Jwt::live().kid(kid).sign(alg, key)?;
         assert_eq!(nginx.bearer("/", &token)?.verdict(), (200, "ok"), "{kid}");
@@ -263,6 +271,9 @@ fn every_kind_of_key_may_be_given_as_pem() -> Result<()> {
         ("ES384", &P384, P384.public),
         ("ES512", &P521, P521.public),
         ("EdDSA", &ED25519, ED25519.public),
+        ("ML-DSA-44", &ML_DSA_44, ML_DSA_44.public),
+        ("ML-DSA-65", &ML_DSA_65, ML_DSA_65.public),
+        ("ML-DSA-87", &ML_DSA_87, ML_DSA_87.public),
         ("PS512", &RSA, RSA.public),
     ];
     let locations: String = (0..files.len())

@@ -19,7 +19,7 @@ pub(crate) struct Pair {
     pub(crate) jwk: String,
     pub(crate) sign: Sign,
     pub(crate) verify: Verify,
-    /// `jsonwebtoken`'s name for the algorithm, and its key; it has no ES512.
+    /// `jsonwebtoken`'s name for the algorithm, and its key; it has no ES512 and no ML-DSA.
     pub(crate) second: Option<(second::Algorithm, second::DecodingKey)>,
 }
 
@@ -67,6 +67,9 @@ pub(crate) static PAIRS: LazyLock<Vec<Pair>> = LazyLock::new(|| {
             second::DecodingKey::from_ed_pem(ed_public.as_bytes()).unwrap(),
         ),
         p521_pair(),
+        ml_dsa_pair::<ml_dsa::MlDsa44>(Algorithm::MlDsa44, "ml-dsa-44"),
+        ml_dsa_pair::<ml_dsa::MlDsa65>(Algorithm::MlDsa65, "ml-dsa-65"),
+        ml_dsa_pair::<ml_dsa::MlDsa87>(Algorithm::MlDsa87, "ml-dsa-87"),
     ];
     pairs.extend([
         rsa_pair(Algorithm::RS256, second::Algorithm::RS256, &lc::RSA_PKCS1_SHA256),
@@ -161,6 +164,32 @@ pub(crate) fn p521_pair() -> Pair {
         verify: Box::new(move |message, signature| {
             Signature::from_slice(signature)
                 .is_ok_and(|signature| public.verify(message, &signature).is_ok())
+        }),
+        second: None,
+    }
+}
+
+/// The pair of a seed of zeros, which serves the examples of RFC 9964 too.
+pub(crate) fn ml_dsa_pair<P: ml_dsa::MlDsaParams + 'static>(
+    algorithm: Algorithm,
+    kid: &'static str,
+) -> Pair {
+    use ml_dsa::{EncodedSignature, Keypair as _, Seed, Signature, SigningKey};
+    let key = SigningKey::<P>::from_seed(&Seed::default());
+    let public = key.verifying_key();
+    let encoded = encode(public.encode());
+    Pair {
+        algorithm,
+        kid,
+        jwk: format!(r#"{{"kty":"AKP","alg":"{algorithm}","pub":"{encoded}"}}"#),
+        sign: Box::new(move |message| {
+            let signature = key.expanded_key().sign_deterministic(message, b"").unwrap();
+            signature.encode().to_vec()
+        }),
+        verify: Box::new(move |message, signature| {
+            let encoded = EncodedSignature::<P>::try_from(signature).ok();
+            let signature = encoded.and_then(|it| Signature::<P>::decode(&it));
+            signature.is_some_and(|it| public.verify_with_context(message, b"", &it))
         }),
         second: None,
     }

@@ -239,6 +239,7 @@ fn modulus(algorithm: Algorithm) -> Option<Vec<u8>> {
         // Little-endian (RFC 8032).
         Algorithm::EdDSA => "edd3f55c1a631258d69cf7a2def9de1400000000000000000000000000000010",
         Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512 => return None,
+        Algorithm::MlDsa44 | Algorithm::MlDsa65 | Algorithm::MlDsa87 => return None,
         _ => {
             let jwk: serde_json::Value = serde_json::from_str(&pair(algorithm).jwk).unwrap();
             return decode(jwk["n"].as_str().unwrap().as_bytes());

@@ -16,7 +16,7 @@ fn now() -> i64 {
     since.unwrap().as_secs().try_into().unwrap()
 }
 
-/// `None` for ES512, which `jsonwebtoken` does not have.
+/// `None` for ES512 and ML-DSA, which `jsonwebtoken` does not have.
 fn peer(algorithm: Algorithm) -> Option<Peer> {
     algorithm.name().parse().ok()
 }
@@ -52,7 +52,7 @@ fn every_algorithm_in_every_form_of_its_key() {
             let verified = policy.check(token.as_bytes(), now()).unwrap();
             assert_eq!(verified.payload.root().get("sub").unwrap().as_str(), Some("x"));
             let Some(peer) = peer(algorithm) else {
-                assert_eq!(name, "ES512");
+                assert!(name == "ES512" || name.starts_with("ML-DSA-"), "{name}");
                 continue;
             };
             let claims = peer_claims(&token, &peer_key(&made.text(public)), peer);
