@@ -12,7 +12,7 @@ use super::rules::Rule;
 use super::sources::{AskedSource, TokenSource};
 use crate::check::SwitchValue;
 use crate::live::Watched;
-use crate::nginx::{ComplexValue, Request, Server, ServerRef, Servers, Zone};
+use crate::nginx::{ComplexValue, Level, Request, Server, ServerRef, Servers, Zone};
 
 pub(crate) struct JwtCheck {
     pub(super) switch: SwitchValue,
@@ -95,6 +95,8 @@ pub(super) struct KeyFile {
 
 /// `jwks_request`: keys that are fetched.
 pub(super) struct KeyRequest {
+    /// The name of the directive, and its file and line.
+    pub(super) place: (Box<str>, Box<str>),
     pub(super) uri: ComplexValue,
     /// The URI if it has no variables.
     pub(super) fixed: Option<Box<[u8]>>,
@@ -145,6 +147,26 @@ impl KeyRequest {
     /// The server of `server=`.
     pub(super) fn named_server(&self) -> Option<Server<'_>> {
         self.server.as_ref()?.found.get().map(ServerRef::get)
+    }
+
+    /// Warns if `uri`, in the server of `level`, is a path that no location but `/` takes: its answer is
+    /// hardly a key set. A path that nginx would change first is not judged.
+    pub(super) fn warn_without_location(&self, uri: &[u8], level: &Level<'_>) {
+        let path = uri.split(|byte| *byte == b'?').next().unwrap_or_default();
+        let as_written =
+            !path.contains(&b'%') && !path.windows(2).any(|two| matches!(two, b"//" | b"/."));
+        // A kid stands behind it.
+        let asked = [path, if self.per.is_some() { b"kid" } else { b"" }].concat();
+        if self.server.is_some() || !as_written || level.has_location_for(&asked) {
+            return;
+        }
+        let (directive, position) = &self.place;
+        let (path, like) = (path.escape_ascii(), if self.per.is_some() { "" } else { "= " });
+        level.warn(&format!(
+            "\"{directive}\": no location but perhaps \"/\" takes \"{path}\" in {}: add \"location \
+             {like}{path} {{ ... }}\", with a proxy_pass to the keys, in {position}",
+            level.shown_server(),
+        ));
     }
 
     pub(super) fn terms(&self, policy: &PolicySources) -> Terms {

@@ -1,7 +1,7 @@
 //! The settings of the `http` block for all token checks.
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use super::files::Files;
 use super::provider::Providers;
 use crate::live::file::LARGEST_KEY_FILE;
 use crate::live::{Named, NamedFiles, Sources};
-use crate::nginx::{ServerRef, Servers, Zone, clock};
+use crate::nginx::{Level, ServerRef, Servers, Zone, clock};
 
 /// The default of `jwt_cache`, in bytes.
 const CACHE_SIZE: usize = 8 * 1024 * 1024;
@@ -34,8 +34,11 @@ pub(crate) struct HttpLevel {
     pub(super) no_keys: Arc<KeySet>,
     /// The servers that directives name (`server=`).
     pub(super) named_servers: RefCell<Vec<Rc<NamedServer>>>,
-    /// The sources that are fetched when a worker starts, by the numbers of server and source.
-    at_start: RefCell<HashMap<(usize, usize), AtStart>>,
+    /// The sources with a URI that is the same for all requests of a server, by the numbers of server and
+    /// source.
+    noted: RefCell<HashSet<(usize, usize)>>,
+    /// Those of them that are fetched when a worker starts.
+    at_start: RefCell<Vec<AtStart>>,
     /// Whether any directive fetches keys, and the zone for them.
     pub(super) has_requests: Cell<bool>,
     pub(super) zone: Cell<Option<Zone>>,
@@ -64,6 +67,7 @@ impl Default for HttpLevel {
             }),
             no_keys: Arc::new(KeySet::new(Vec::new())),
             named_servers: RefCell::default(),
+            noted: RefCell::default(),
             at_start: RefCell::default(),
             has_requests: Cell::default(),
             zone: Cell::default(),
@@ -98,21 +102,22 @@ impl HttpLevel {
         self.cache.get_or_init(make).as_ref()
     }
 
-    /// Notes the sources of a check that are the same for all requests of a server.
-    pub(super) fn fetch_at_start(&self, policies: &[PolicySources], server: ServerRef) {
-        let mut at_start = self.at_start.borrow_mut();
+    /// Notes the sources of a check of `level` whose URI is the same for all requests of the server, and
+    /// warns of those that no location is made for.
+    pub(super) fn note_requests(&self, policies: &[PolicySources], level: &Level<'_>) {
+        let server = level.server();
         for policy in policies {
             for source in &policy.live.keys {
-                if let KeySource::Request(request) = &**source
-                    && request.fixed.is_some()
-                    && request.per.is_none()
-                {
-                    let number = (server.get().id(), Rc::as_ptr(source) as usize);
-                    at_start.entry(number).or_insert_with(|| AtStart {
-                        server,
-                        source: Rc::clone(source),
-                        terms: request.terms(policy),
-                    });
+                let KeySource::Request(request) = &**source else { continue };
+                let Some(uri) = &request.fixed else { continue };
+                let number = (server.get().id(), Rc::as_ptr(source) as usize);
+                if !self.noted.borrow_mut().insert(number) {
+                    continue;
+                }
+                request.warn_without_location(uri, level);
+                if request.per.is_none() {
+                    let (source, terms) = (Rc::clone(source), request.terms(policy));
+                    self.at_start.borrow_mut().push(AtStart { server, source, terms });
                 }
             }
         }
@@ -120,7 +125,7 @@ impl HttpLevel {
 
     /// Fetches keys before the first token needs them. The workers agree on one that does.
     pub(crate) fn worker_starts(&self) {
-        for AtStart { server, source, terms } in self.at_start.borrow().values() {
+        for AtStart { server, source, terms } in &*self.at_start.borrow() {
             if let KeySource::Request(request) = &**source
                 && let Some(uri) = &request.fixed
             {

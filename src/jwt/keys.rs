@@ -325,6 +325,7 @@ fn key_request(
         ));
     }
     let request = KeyRequest {
+        place: (setting.name().into(), setting.position().into()),
         uri: setting.compile(uri)?,
         fixed: (!uri.contains(&b'$')).then(|| uri.into()),
         per: options.per,

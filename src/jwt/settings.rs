@@ -40,7 +40,7 @@ impl Settings for JwtSettings {
     }
 
     fn serves(check: &Rc<JwtCheck>, http: &HttpLevel, level: &Level<'_>) {
-        http.fetch_at_start(&check.policies, level.server());
+        http.note_requests(&check.policies, level);
     }
 
     /// Refuses a level that has both keys and providers.

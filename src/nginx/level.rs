@@ -10,7 +10,7 @@ use ngx::ffi::{
 use ngx::http::HttpModuleConfExt as _;
 
 use super::conf::core_main_of;
-use super::server::{ServerRef, listens};
+use super::server::{Server, ServerRef, listens};
 use super::string::bytes;
 
 /// A server, a location, or a block in one.
@@ -57,24 +57,24 @@ impl<'c> Level<'c> {
 
     /// Whether one of the locations takes all paths.
     fn has_location_for_all(&self) -> bool {
-        // SAFETY: the queue of a server's locations is null, or a ring through its head. Its elements
-        // have this type, whose first field is the link, and it exists until all levels are merged.
-        // `inclusive` is set only for locations by prefix.
-        unsafe {
-            let head: *const ngx_queue_t = self.core.locations;
-            if head.is_null() {
-                return false;
-            }
-            let mut at: *const ngx_queue_t = (*head).next;
-            while !ptr::eq(at, head) {
-                let location = (*at.cast::<ngx_http_location_queue_t>()).inclusive.as_ref();
-                if location.is_some_and(|one| matches!(bytes(one.name), b"/" | b"")) {
-                    return true;
-                }
-                at = (*at).next;
-            }
-            false
-        }
+        // SAFETY: the server's locations are those that it has while levels are merged.
+        let mut locations = unsafe { locations(self.core) };
+        locations.any(|one| matches!(one, Location::Prefix(b"/" | b"")))
+    }
+
+    /// Whether a location of the server, other than `/`, takes a request for `path`, or may do so by
+    /// its regular expression. Also true for a server without locations, such as one that only
+    /// redirects.
+    pub(crate) fn has_location_for(&self, path: &[u8]) -> bool {
+        let server = Server { conf: self.server };
+        // SAFETY: the server's locations are those that it has while levels are merged.
+        let mut locations = unsafe { locations(server.location()) }.peekable();
+        locations.peek().is_none()
+            || locations.any(|one| match one {
+                Location::Prefix(name) => !matches!(name, b"/" | b"") && path.starts_with(name),
+                Location::Exact(name) => path == name,
+                Location::Pattern => true,
+            })
     }
 
     /// The name of the level in messages.
@@ -89,7 +89,7 @@ impl<'c> Level<'c> {
     }
 
     /// The server by its name or, if it has none, by its address.
-    fn shown_server(&self) -> String {
+    pub(crate) fn shown_server(&self) -> String {
         // SAFETY: names live as long as the configuration. `cf` has the configuration of the core
         // module, and where servers listen is known until all levels are merged.
         let (name, listens) = unsafe {
@@ -121,4 +121,40 @@ impl<'c> Level<'c> {
         let log = unsafe { (*self.cf).log };
         ngx::ngx_log_error!(NGX_LOG_WARN, log, "{message}");
     }
+}
+
+/// Which paths a location takes.
+enum Location<'c> {
+    Prefix(&'c [u8]),
+    Exact(&'c [u8]),
+    Pattern,
+}
+
+/// The locations of a server that a client's request can enter.
+///
+/// # Safety
+/// Levels must still be merged: nginx takes the list apart afterwards.
+unsafe fn locations(server: &ngx_http_core_loc_conf_t) -> impl Iterator<Item = Location<'_>> {
+    let head: *const ngx_queue_t = server.locations;
+    let next = move |at: *const ngx_queue_t| {
+        // SAFETY: the list is null, or a ring through its head.
+        let next: *const ngx_queue_t = unsafe { at.as_ref() }?.next;
+        (!ptr::eq(next, head)).then_some(next)
+    };
+    std::iter::successors(next(head), move |at| next(*at)).filter_map(|at| {
+        // SAFETY: the elements have this type, whose first field is the link. One of the two
+        // locations is set, and names live as long as the configuration.
+        unsafe {
+            let element = &*at.cast::<ngx_http_location_queue_t>();
+            if let Some(location) = element.inclusive.as_ref() {
+                return Some(Location::Prefix(bytes(location.name)));
+            }
+            let location = element.exact.as_ref()?;
+            match (location.named() | location.noname(), location.exact_match()) {
+                (0, 0) => Some(Location::Pattern),
+                (0, _) => Some(Location::Exact(bytes(location.name))),
+                _ => None,
+            }
+        }
+    })
 }

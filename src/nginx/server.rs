@@ -43,12 +43,17 @@ impl<'r> Server<'r> {
 
     /// The log that the server writes to.
     pub(super) fn log(self) -> *mut ngx_log_t {
+        self.location().error_log
+    }
+
+    /// What the core module keeps for the server where none of its locations matches.
+    pub(super) fn location(self) -> &'r ngx_http_core_loc_conf_t {
         // SAFETY: the core module keeps a structure of this type for every location, also for the
-        // server's own one, and sets the log of each when it merges them.
+        // server's own one.
         unsafe {
             let locations = (*self.conf.ctx).loc_conf;
             let conf = *locations.add(core_slot());
-            (*conf.cast::<ngx_http_core_loc_conf_t>()).error_log
+            &*conf.cast::<ngx_http_core_loc_conf_t>()
         }
     }
 }

@@ -293,6 +293,45 @@ fn an_element_that_no_variable_can_be() -> Result<()> {
     Ok(())
 }
 
+/// The answer of `/` is hardly a key set.
+#[test]
+fn keys_from_a_uri_that_no_location_is_made_for_are_warned_about() -> Result<()> {
+    let all = "location / { }";
+    for (servers, uri) in [
+        (format!("jwks_request /_jwks; {all}"), "/_jwks"),
+        (format!("jwks_request /_jwks?a=1; {all} location /_jwks/ {{ jwt off; }}"), "/_jwks"),
+        (format!("jwks_request /keys/ per=kid; {all} location = /keys/ {{ jwt off; }}"), "/keys/"),
+        (format!("auth_jwt x; auth_jwt_key_request /_jwks; {all} location @_jwks {{ }}"), "/_jwks"),
+        ("location /a { jwks_request /_jwks; } location = / { }".to_owned(), "/_jwks"),
+    ] {
+        let checked = nginx_t(servers)?;
+        checked.warned_with(&[&format!("takes \"{uri}\" in server"), "nginx.conf:"])?;
+        assert_eq!(checked.stderr.matches("[warn]").count(), 1, "{}", checked.stderr);
+    }
+    for servers in [
+        format!("jwks_request /_jwks; {all} location = /_jwks {{ jwt off; }}"),
+        format!("jwks_request /_jwks?a=1; {all} location /_ {{ jwt off; }}"),
+        format!("jwks_request /_jwks; {all} location ~ ^/_jw {{ jwt off; }}"),
+        format!("jwks_request /keys/ per=kid; {all} location /keys/ {{ jwt off; }}"),
+        format!("jwks_request /%5Fjwks; {all}"),
+        format!("jwks_request /$host; {all}"),
+        "jwks_request /_jwks; return 301 https://localhost/;".to_owned(),
+    ] {
+        nginx_t(&servers)?.accepted().map_err(|error| error.context(servers))?;
+    }
+    let own = "server { listen unix:x.sock; server_name keys; location / { } }";
+    let checked = Nginx::builder()
+        .http(format!("jwt_provider p {{ jwt_issuer a; jwks_request /_jwks server=keys; }} {own}"))
+        .server("location /a { jwt on provider=p; }")
+        .check()?;
+    checked.accepted()?;
+    // Each server needs the location.
+    let http = "jwks_request /_jwks; server { listen unix:y.sock; server_name b; location / { } }";
+    let server = "location / { } location = /_jwks { jwt off; }";
+    let checked = Nginx::builder().http(http).server(server).check()?;
+    checked.warned_with(&["takes \"/_jwks\" in server \"b\"", "nginx.conf:"])
+}
+
 #[test]
 fn a_value_that_looks_like_several_is_warned_about() -> Result<()> {
     for (rule, fragment) in [
