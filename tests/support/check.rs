@@ -1,5 +1,7 @@
 //! `nginx -t`: what nginx says about a configuration before it runs.
 
+use std::path::Path;
+
 use anyhow::{Context, Result, ensure};
 
 use crate::config::Builder;
@@ -77,6 +79,25 @@ impl Builder {
         let place = prefix.path().to_string_lossy().into_owned();
         Ok(Checked { ok: output.status.success(), stderr: stderr.replace(&place, "PREFIX") })
     }
+}
+
+/// Runs `nginx -t` on a configuration that is there already, in a prefix of its own. Only the place of the
+/// pid is the test's.
+///
+/// # Errors
+/// When nginx cannot be run at all.
+pub fn checked_in(prefix: &Path, conf: &Path) -> Result<Checked> {
+    let output = env::nginx_command()?
+        .arg("-p")
+        .arg(prefix)
+        .arg("-c")
+        .arg(conf)
+        .args(["-e", "stderr", "-t", "-g"])
+        .arg(format!("pid {};", prefix.join("nginx.pid").display()))
+        .output()
+        .context("running nginx -t")?;
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    Ok(Checked { ok: output.status.success(), stderr })
 }
 
 /// Runs `nginx -t` with `server` in the server block.

@@ -282,7 +282,8 @@ http {{
 
 /// Puts a complete configuration, written for a real machine, into a test's frame: lines that name
 /// the module, the user, the pid, the logs or the number of workers give way to the harness's own,
-/// and `listen` or an address with port N becomes the socket `N.sock`.
+/// `listen` or an address with port N becomes the socket `N.sock`, and the folder of documents that
+/// stock packages have becomes the prefix's own.
 fn whole_frame(text: &str, main: &str, http: &str) -> String {
     const REPLACED: [&str; 8] = [
         "load_module",
@@ -306,7 +307,7 @@ fn whole_frame(text: &str, main: &str, http: &str) -> String {
             out.push_str(&format!("listen unix:{port}.sock;\n"));
             continue;
         }
-        out.push_str(&local_addresses(line));
+        out.push_str(&local_addresses(line).replace("/usr/share/nginx/html", "html"));
         out.push('\n');
         if word == "http" && trimmed.trim_end().ends_with('{') {
             out.push_str(http);

@@ -38,7 +38,7 @@ mod tests;
 mod wait;
 
 pub use c_module::CModule;
-pub use check::{Checked, nginx_t};
+pub use check::{Checked, checked_in, nginx_t};
 pub use client::{Connection, Request, Response};
 pub use config::{Builder, SERVE};
 pub use env::{

@@ -4,6 +4,7 @@
 mod guides;
 mod platforms;
 mod snippets;
+mod stock;
 
 use std::fs;
 use std::path::{Path, PathBuf};
