@@ -1,8 +1,10 @@
 //! The order of the source code: imports go in one direction only, and unsafe code is in one room
-//! (docs/architecture.md).
+//! (docs/architecture.md). The documents are true to it (`documents`).
 //!
 //! A module here is a file. Every path that begins with `crate`, `super` or a child of the file is
 //! an import, except in test modules. So a file that re-exports from its children is above them.
+
+mod documents;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
