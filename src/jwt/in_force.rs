@@ -14,6 +14,12 @@ use crate::check::NoVerdict;
 use crate::live::{Fetching, Source, Watched};
 use crate::nginx::{ComplexValue, LogLine, Request};
 
+/// Why no key was asked for where each kid has one of its own.
+const NOT_ASKED_FOR: &str =
+    "the token's kid is none that is asked for as it is (per=kid); per=kid-sha256 takes any";
+const RATIONED: &str =
+    "the key of the token's kid is not asked for now: too many kids that are new";
+
 /// What was learned while looking up the keys for a token.
 #[derive(Default)]
 struct Lookup {
@@ -23,6 +29,8 @@ struct Lookup {
     lacking: Cell<bool>,
     /// The sources without keys that are being fetched.
     under_way: RefCell<Vec<Fetching<KeySet>>>,
+    /// Why the key of the token's kid was not asked for.
+    withheld: Cell<Option<&'static str>>,
     /// Whether the name of a source could not be evaluated.
     failed: Cell<bool>,
 }
@@ -91,6 +99,10 @@ impl TokenCase<'_> {
         }
         if refusal.reason == Reject::UnknownKey && lookup.lacking.get() {
             refusal.reason = Reject::NoKeys;
+        } else if refusal.reason == Reject::UnknownKey
+            && let Some(why) = lookup.withheld.get()
+        {
+            refusal.detail = why.into();
         }
         Ok(judged)
     }
@@ -225,17 +237,23 @@ impl TokenCase<'_> {
             KeySource::Request(key_request) => {
                 let source = match key_request.per {
                     None => self.source(key_request, lookup)?,
-                    Some(per) => match wanted.kid().and_then(|kid| per.part(kid)) {
-                        Some(part) => self.source_of_kid(key_request, &part, lookup)?,
-                        None => return Some(Arc::clone(&self.http.no_keys)),
-                    },
+                    Some(per) => {
+                        let Some(kid) = wanted.kid() else {
+                            return Some(Arc::clone(&self.http.no_keys));
+                        };
+                        let Some(part) = per.part(kid) else {
+                            lookup.withheld.set(Some(NOT_ASKED_FOR));
+                            return Some(Arc::clone(&self.http.no_keys));
+                        };
+                        self.source_of_kid(key_request, &part, lookup)?
+                    }
                 };
                 let terms = key_request.terms(policy);
                 let current = source.get(key_request.server(request), &terms, request.clock());
                 if current.value.is_none() {
                     let is_rationed = !current.under_way && !source.has_failed();
                     if key_request.per.is_some() && is_rationed {
-                        // Too many new kids: this one is not asked for now.
+                        lookup.withheld.set(Some(RATIONED));
                         return Some(Arc::clone(&self.http.no_keys));
                     }
                     lookup.lacking.set(true);

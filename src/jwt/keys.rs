@@ -314,6 +314,9 @@ fn key_request(
             "must be the URI of a location of the server, beginning with a slash",
         ));
     }
+    if !uri.contains(&b'$') && token::http::request_target(uri).is_none() {
+        return Err(ConfError::value(uri, "must be a path without \"..\" and NUL"));
+    }
     if let Some(name) = variables(uri).find(|name| is_of_the_token(name)) {
         let name = String::from_utf8_lossy(name);
         return Err(ConfError::value(

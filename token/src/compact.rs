@@ -64,6 +64,9 @@ fn fault(token: &[u8]) -> String {
     if token.starts_with(b"{") {
         return "JSON; a token is three sections, separated by dots".to_owned();
     }
+    if token.iter().any(|byte| matches!(byte, b' ' | b',')) {
+        return "several tokens, or a list: one token is wanted".to_owned();
+    }
     let mut sections = token.split(|byte| *byte == b'.');
     match sections.clone().count() {
         1 => "1 section, where a signed token has 3".to_owned(),
@@ -97,6 +100,7 @@ mod tests {
             ("a.b.", "the signature is empty, an unsecured token"),
             (".b.c", "a section is empty"),
             ("a.b.c.d.e", "5 sections, an encrypted token"),
+            ("a.b.c, a.b.c", "several tokens, or a list: one token is wanted"),
             (r#"{"a":"."}"#, "JSON; a token is three sections, separated by dots"),
         ] {
             assert_eq!(Compact::split(bad.as_bytes()).unwrap_err(), Why::malformed(why), "{bad}");

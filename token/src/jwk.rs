@@ -91,7 +91,7 @@ fn one(
     if let Some(purpose) = members.optional("use")?
         && !["sig", SPIFFE_USE].contains(&purpose)
     {
-        loaded.warn(|| unused(&format!("use is {}, not \"sig\"", Quoted(purpose))));
+        loaded.warn(|| unused(&format!("use is {}, not \"sig\" or \"jwt-svid\"", Quoted(purpose))));
         return Ok(());
     }
     if !may_verify(members)? {
@@ -165,7 +165,10 @@ fn material(
         }
         "RSA" => {
             let (n, e) = (members.bytes("n")?, members.bytes("e")?);
-            let key = Key::rsa(&n, &e, algorithms).map_err(of("n"));
+            let key = Key::rsa(&n, &e, algorithms).map_err(|error| {
+                let member = if error == KeyError::RsaExponent { "e" } else { "n" };
+                (member, Fault::Key(error))
+            });
             key.map(|key| (key, Identity::rsa(&n, &e)))
         }
         "EC" => {
@@ -235,10 +238,11 @@ fn thumbprints(
     }
     let first = first.flatten().and_then(Value::as_str);
     let der = first.and_then(|text| STANDARD.decode(text).ok()).unwrap_or_default();
-    if pem::identity_in(&der) != Some(identity) {
-        loaded.warn(|| {
-            format!("{label}: the first certificate of x5c is not that of this key; x5c is ignored")
-        });
+    let certified = pem::identity_in(&der);
+    if certified != Some(identity) {
+        let not = if certified.is_some() { "that of this key" } else { "a certificate known here" };
+        loaded
+            .warn(|| format!("{label}: the first certificate of x5c is not {not}; x5c is ignored"));
         return known;
     }
     let has = |like: &Thumbprint, known: &[Thumbprint]| {
@@ -289,10 +293,11 @@ struct Label<'d> {
 
 impl fmt::Display for Label<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.place.fmt(f)?;
-        match self.kid {
-            Some(kid) => write!(f, " (kid {})", Quoted(kid)),
-            None => Ok(()),
+        match (self.place, self.kid) {
+            (Position::Alone, None) => f.write_str("the key"),
+            (place, None) => place.fmt(f),
+            (Position::Alone, Some(kid)) => write!(f, "kid {}", Quoted(kid)),
+            (place, Some(kid)) => write!(f, "{place} (kid {})", Quoted(kid)),
         }
     }
 }
@@ -334,7 +339,10 @@ impl<'d> Members<'d> {
     fn kid(self) -> Result<Option<&'d str>, MemberFault> {
         match self.get("kid").and_then(Value::as_number) {
             Some(number) => Ok(Some(number.as_str())),
-            None => self.optional("kid"),
+            None => match self.optional("kid") {
+                Err((member, _)) => Err((member, Fault::Want("a string or a number"))),
+                kid => kid,
+            },
         }
     }
 
@@ -454,14 +462,14 @@ mod tests {
 
     #[test]
     fn a_thumbprint_that_cannot_be_right_is_ignored_and_told() {
-        let other = "x5c is not that of this key";
+        let (other, none) = ("x5c is not that of this key", "x5c is not a certificate known here");
         let url = |text: &str| text.replace('+', "-").replace('/', "_");
         for (more, warning) in [
             (json!({ "x5c": [x5c(P256_CERTIFICATE)] }), other),
-            (json!({ "x5c": [url(&x5c(RSA_CERTIFICATE))] }), other),
-            (json!({ "x5c": [RSA_CERTIFICATE] }), other),
-            (json!({ "x5c": x5c(RSA_CERTIFICATE) }), other),
-            (json!({ "x5c": [7] }), other),
+            (json!({ "x5c": [url(&x5c(RSA_CERTIFICATE))] }), none),
+            (json!({ "x5c": [RSA_CERTIFICATE] }), none),
+            (json!({ "x5c": x5c(RSA_CERTIFICATE) }), none),
+            (json!({ "x5c": [7] }), none),
             (json!({ "x5t": SHA256 }), "x5t is not base64url of 20 bytes"),
             (json!({ "x5t": 7 }), "x5t is not base64url"),
             (json!({ "x5t": format!("{SHA1} ") }), "x5t is not base64url"),

@@ -59,6 +59,10 @@ fn pairs(kids: Value<'_>, place: &str, loaded: &mut Loaded) -> Result<(), LoadEr
     let members = kids
         .members()
         .ok_or_else(|| LoadError::new(place, Fault::Want("an object of kids and secrets")))?;
+    // With a JWK, published perhaps, everybody would know these "secrets": those of n, e and kty.
+    if kids.get("kty").is_some() {
+        return Err(LoadError::new(place, Fault::JwkAsKids));
+    }
     for (kid, secret) in members {
         let dot = if place.is_empty() { "" } else { "." };
         let member = format_args!("{place}{dot}{kid}");
@@ -105,12 +109,19 @@ impl Loaded {
         let label = String::from_utf8_lossy(kid).into_owned();
         let fault = |fault| LoadError::new(format!("kid {label:?}"), fault);
         let kid = std::str::from_utf8(kid).map_err(|_| fault(Fault::Want("UTF-8")))?;
-        let (mut encoding, mut algorithms, mut expires) = (None, AlgorithmSet::ALL, None);
+        let (mut encoding, mut algorithms, mut expires) = (None, None, None);
         for option in options {
             match option.iter().position(|byte| *byte == b'=').and_then(|at| {
                 let (name, value) = option.split_at_checked(at)?;
                 Some((name, std::str::from_utf8(value.get(1..)?).ok()?))
             }) {
+                Some((b"encoding", _)) if encoding.is_some() => {
+                    return Err(fault(Fault::OptionTwice));
+                }
+                Some((b"alg", _)) if algorithms.is_some() => return Err(fault(Fault::OptionTwice)),
+                Some((b"expires", _)) if expires.is_some() => {
+                    return Err(fault(Fault::OptionTwice));
+                }
                 Some((b"encoding", name)) => {
                     encoding = Some(
                         Encoding::from_name(name)
@@ -118,9 +129,9 @@ impl Loaded {
                     );
                 }
                 Some((b"alg", name)) => {
-                    algorithms = Algorithm::from_name(name)
-                        .map(|algorithm| [algorithm].into_iter().collect())
+                    let algorithm = Algorithm::from_name(name)
                         .ok_or_else(|| fault(Fault::Unknown(format!("alg={name}"))))?;
+                    algorithms = Some(AlgorithmSet::from_iter([algorithm]));
                 }
                 Some((b"expires", time)) => {
                     let parsed: Timestamp =
@@ -130,6 +141,7 @@ impl Loaded {
                 _ => return Err(fault(Fault::Option)),
             }
         }
+        let algorithms = algorithms.unwrap_or(AlgorithmSet::ALL);
         let secret = match encoding {
             None => Zeroizing::new(secret.to_vec()),
             Some(encoding) => encoding

@@ -73,6 +73,8 @@ pub enum Fault {
          give it to the directive secure_token_secret"
     )]
     LinkSecret,
+    #[error("is a JWK, and its members are no secrets by kid: name the file with jwks_file")]
+    JwkAsKids,
     #[error("holds neither \"keys\" (a JWK Set) nor \"kty\" (a JWK)")]
     NeitherSetNorKey,
     #[error("a kid can be given to a single key only; the keys of a set have their own")]
@@ -87,6 +89,8 @@ pub enum Fault {
     Encoding(&'static str),
     #[error("unknown option; encoding=, alg= and expires= are known")]
     Option,
+    #[error("an option stands twice")]
+    OptionTwice,
     #[error("expires={0:?} is no RFC 3339 time, such as 2027-01-31T00:00:00Z")]
     Expires(String),
 }

@@ -120,9 +120,12 @@ impl From<Reject> for Why {
     }
 }
 
-/// How many characters of a kid or a value are shown: enough to recognise it. A longer one is most
-/// likely an attack.
+/// How many characters of a kid are shown: enough to recognise it. A longer one is most likely an attack.
 const SHOWN: usize = 64;
+
+/// How many characters of a value are shown. The issuers and audiences of some providers are long, and
+/// differ at their ends.
+const VALUE_SHOWN: usize = 160;
 
 /// What a value is, for a message.
 pub(crate) fn kind(value: Value<'_>) -> &'static str {
@@ -142,14 +145,14 @@ pub(crate) fn shown(value: Value<'_>) -> String {
     let mut json = String::new();
     value.write_json(&mut json);
     let mut out = String::new();
-    for char in json.chars().take(SHOWN) {
+    for char in json.chars().take(VALUE_SHOWN) {
         match char {
             ' '..='~' => out.push(char),
             char => out.extend(char.escape_unicode()),
         }
     }
-    if json.chars().nth(SHOWN).is_some() {
-        out.push_str("...");
+    if json.chars().nth(VALUE_SHOWN).is_some() {
+        out.push_str(if json.starts_with('"') { "...\"" } else { "..." });
     }
     out
 }
@@ -163,8 +166,8 @@ mod tests {
         let text = r#"["a\n\u2028\u202e\"b", "x"]"#;
         let document = Document::parse(text.into()).unwrap();
         assert_eq!(shown(document.root()), r#"["a\n\u{2028}\u{202e}\"b","x"]"#);
-        let long = Document::parse(format!("{:?}", "a".repeat(100)).into()).unwrap();
-        assert_eq!(shown(long.root()), format!("\"{}...", "a".repeat(63)));
+        let long = Document::parse(format!("{:?}", "a".repeat(200)).into()).unwrap();
+        assert_eq!(shown(long.root()), format!("\"{}...\"", "a".repeat(159)));
     }
 
     #[test]

@@ -293,6 +293,14 @@ fn an_element_that_no_variable_can_be() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn keys_from_a_uri_that_cannot_be_requested_are_refused() -> Result<()> {
+    for uri in ["/_j/../x", "/_j/%2e%2E/x", "/_j%00", "/.."] {
+        nginx_t(format!("jwks_request {uri};"))?.refused_with(&[uri, "without \"..\" and NUL"])?;
+    }
+    Ok(())
+}
+
 /// The answer of `/` is hardly a key set.
 #[test]
 fn keys_from_a_uri_that_no_location_is_made_for_are_warned_about() -> Result<()> {

@@ -299,7 +299,18 @@ fn ant_media() -> Result<()> {
         ready("ant-media.conf", &[])?.whole(text.replacen("http {", upstream, 1)).start()?;
     let token = Jwt::live().hs("HS256", "zautXStXM9iW3aD3FuyPH0TdK4GHPmHq")?;
     let rest = "/LiveApp/rest/v2/broadcasts/create";
-    expect(&nginx, &[("/LiveApp/", None, 200), (rest, None, 401), (rest, Some(&token), 200)])?;
+    expect(
+        &nginx,
+        &[
+            ("/LiveApp/", None, 200),
+            (rest, None, 401),
+            (rest, Some(&token), 200),
+            // Tomcat drops what follows the semicolon.
+            ("/LiveApp/rest;x/v2/broadcasts/create", None, 400),
+            ("/LiveApp/./rest%3bx/v2/broadcasts/create", None, 400),
+            ("/LiveApp/x/..;/rest/v2/broadcasts/create", None, 400),
+        ],
+    )?;
     let raw = to_port_80(&nginx, rest).method("POST").header("Authorization", &token).body("{}");
     assert_eq!(raw.send()?.status, 200);
     nginx.finish()

@@ -50,6 +50,15 @@ fn a_published_certificate_or_key_is_no_secret() -> Result<()> {
         mistake_in("literal breaks", file, "kids.json", kids(&one_line), &["k1", "PEM"]),
         mistake_in("base64 of DER", file, "kids.json", kids(&body), &["k1", "public key"]),
         mistake_in("JWK", file, "kids.json", kids(&jwk), &["k1", "JWK"]),
+        // Its members would be secrets by the kids kty, n and e.
+        mistake_in("a JWK as the file", file, "kids.json", jwk.clone(), &["is a JWK", "jwks_file"]),
+        mistake_in(
+            "a JWK as Azion's kids",
+            file,
+            "kids.json",
+            format!("[{{\"kids\": {jwk}}}]"),
+            &["[0].kids", "is a JWK"],
+        ),
         mistake("block", format!("jwt_kids {{ k1 '{one_line}'; }}"), &["k1"]),
         mistake(
             "block, base64",

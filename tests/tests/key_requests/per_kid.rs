@@ -90,6 +90,8 @@ fn a_kid_that_could_lead_elsewhere_is_not_asked_for() -> Result<()> {
         let response = nginx.bearer("/", &by(kid)?)?;
         assert_eq!(response.verdict(), (401, "unknown_key"), "{kid:?}");
     }
+    let told = "unknown_key: the token's kid is none that is asked for as it is (per=kid)";
+    assert!(nginx.error_log().contains(told), "{}", nginx.error_log());
     let none = Jwt::live().sign("ES256", &P256)?;
     assert_eq!(nginx.bearer("/", &none)?.verdict(), (401, "unknown_key"));
     assert_eq!(provider.count(), 0);
@@ -169,6 +171,9 @@ fn a_flood_of_kids_is_rationed_for_all_workers() -> Result<()> {
         }
         Ok::<_, anyhow::Error>(())
     })?;
+    assert!(
+        nginx.error_log().contains("unknown_key: the key of the token's kid is not asked for now")
+    );
     let asked = provider.received().iter().filter(|one| one.target().contains("/x-")).count();
     let allowed = 10 + usize::try_from(began.elapsed().as_secs())? + 1;
     assert!((1..=allowed).contains(&asked), "{asked} fetches, {allowed} are allowed");

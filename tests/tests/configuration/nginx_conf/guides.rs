@@ -228,6 +228,8 @@ pub(crate) fn from_nginx_plus() -> Result<()> {
         ],
     )?;
     assert_eq!(ask(&nginx, "/products/", None)?.challenge(), "Bearer realm=\"products\"");
+    let claimed = to_port_80(&nginx, "/products/health").header("X-User", "root");
+    assert_eq!(claimed.send()?.text(), "user= email=\n");
     let request = to_port_80(&nginx, "/products/").bearer(&user).header("X-Email", "root@x");
     assert_eq!(body(request)?, "user=alice email=alice@example.com");
     assert_eq!(cookie("/products/admin/", &admin)?, 200);

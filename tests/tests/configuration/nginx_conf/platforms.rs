@@ -28,6 +28,8 @@ pub(crate) fn mcp() -> Result<()> {
         &nginx,
         &[
             ("/mcp", Some(&good), 200),
+            // The server behind gets the path that nginx has judged, and no other spelling.
+            ("/admin/delete-all/..%2f..%2fmcp?x=1", Some(&good), 200),
             ("/mcp", None, 401),
             ("/mcp", Some(&token(json!({ "aud": "https://other.example.com/mcp" }))?), 401),
             ("/mcp", Some(&token(json!({ "aud": null }))?), 401),
@@ -162,6 +164,9 @@ pub(crate) fn aws_alb() -> Result<()> {
     let request =
         from(&nginx, &good).header("x-amzn-oidc-identity", "root").header("X-User", "root");
     assert_eq!(body(request)?, "user=alice email=alice@example.com identity= token=");
+    let claimed =
+        to_port_80(&nginx, "/health").header("X-User", "root").header("X-Email", "root@x");
+    assert_eq!(body(claimed)?, "user= email= identity= token=");
     nginx.finish()
 }
 

@@ -94,12 +94,16 @@ fn tokens_of_kubernetes_secrets_and_pods_that_are_revoked() -> Result<()> {
     let nginx = Nginx::builder()
         .server(format!(
             "jwt_kids {{ k1 {SECRET}; }}
-            location /legacy {{ jwt_claim kubernetes.io/serviceaccount/namespace = web; {SERVE} }}
+            location /legacy {{ jwt_issuer kubernetes/serviceaccount; jwt_claim kubernetes.io/serviceaccount/namespace = web; {SERVE} }}
             location /pods {{ jwt_revoked kubernetes.io.pod.uid revoked-pods.txt check=5s; {SERVE} }}"
         ))
         .file("revoked-pods.txt", "0d8b260e-ef0e-45fb-be8e-ff44f97722e8\n")
         .start()?;
-    let legacy = |name: &str| token(&json!({ "kubernetes.io/serviceaccount/namespace": name }));
+    let legacy = |name: &str| {
+        token(&json!({
+            "iss": "kubernetes/serviceaccount", "exp": null, "kubernetes.io/serviceaccount/namespace": name,
+        }))
+    };
     assert_eq!(nginx.bearer("/legacy", &legacy("web")?)?.verdict(), (200, "ok"));
     assert_eq!(nginx.bearer("/legacy", &legacy("ops")?)?.verdict(), (403, "denied"));
     let pod = |uid: &str| token(&json!({ "kubernetes.io": { "pod": { "uid": uid } } }));
