@@ -4,17 +4,16 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
-use token::{Algorithm, AlgorithmSet, Issuers, Key, Policy, Refusal, Reject, Requirements};
+use token::{Algorithm, AlgorithmSet, Issuers, Key, Policy, Requirements};
 
-use crate::explain;
 use crate::files;
-use crate::form;
 use crate::inspect_link::{self, LinkOptions};
+use crate::inspect_token::{Demands, Judged};
 use crate::keyring::Keys;
 use crate::options::{LinkNames, algorithm};
 use crate::output;
+use crate::rules::{Rule, revoked};
 use crate::secret::SecretArgs;
-use crate::sections::Sections;
 use crate::time::{self, Moment};
 
 const EXAMPLES: &str = "\
@@ -22,6 +21,8 @@ Examples:
   tokenctl inspect \"$token\"                              what it says, unverified
   tokenctl inspect \"$token\" --keys keys.json --issuer https://login.example
   tokenctl inspect - --kids azion-args.json < token.txt
+  tokenctl inspect \"$token\" --keys keys.json --claim 'roles any admin' --revoked jti:revoked.txt
+  tokenctl inspect \"$token\" --keys keys.json --json | jq -r .reason
   tokenctl inspect '/video/a.mp4?st=…&e=…' --secret mysecretkey
 
 The exit status is 0 for what is accepted, or only shown because no key was given; 1 for what is
@@ -69,10 +70,19 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME", value_parser = time::positive_duration,
         help_heading = "Rules")]
     max_lifetime: Option<i64>,
+    /// A rule as jwt_claim has it, such as 'roles any admin'; repeatable
+    #[arg(long, value_name = "RULE", allow_hyphen_values = true, help_heading = "Rules")]
+    claim: Vec<String>,
+    /// A list as jwt_revoked has it; repeatable
+    #[arg(long, value_name = "CLAIM:FILE", help_heading = "Rules")]
+    revoked: Vec<String>,
     /// Judge as if it were this time: Unix time, RFC 3339 or a time from now
     #[arg(long, value_name = "TIME", value_parser = Moment::parse, allow_hyphen_values = true,
         help_heading = "Rules")]
     at: Option<Moment>,
+    /// Print one line of JSON: verdict, reason (as $jwt_reason), header, payload and why
+    #[arg(long, help_heading = "Output")]
+    json: bool,
     #[command(flatten, next_help_heading = "Links")]
     names: LinkNames,
     /// What the link's signature is over; default: the path, percent-decoded
@@ -82,6 +92,9 @@ pub(crate) struct Args {
 
 /// Inspects and prints; the exit status depends on the verdict.
 pub(crate) fn run(args: &Args, now: i64) -> Result<ExitCode> {
+    if args.target == "-" && args.secret.is_standard_input() {
+        bail!("standard input holds one thing only: give the token or the secret in another way");
+    }
     let target = match args.target.as_str() {
         "-" => String::from_utf8(files::read(Path::new("-"))?)
             .ok()
@@ -126,9 +139,14 @@ fn reject_token_options(args: &Args) -> Result<()> {
         || args.leeway != 0
         || args.padding
         || args.require_exp
-        || args.max_lifetime.is_some();
+        || args.max_lifetime.is_some()
+        || !args.claim.is_empty()
+        || !args.revoked.is_empty()
+        || args.json;
     if given {
-        bail!("this is a link; of the keys and rules only --secret, --alg and --at are for links");
+        bail!(
+            "this is a link; of the options only --secret, --alg, --at and those of links are for it"
+        );
     }
     Ok(())
 }
@@ -136,6 +154,11 @@ fn reject_token_options(args: &Args) -> Result<()> {
 fn load(args: &Args) -> Result<Keys> {
     let mut keys = Keys::default();
     for given in &args.keys {
+        if given.starts_with("https://") || given.starts_with("http://") {
+            bail!(
+                "--keys: nothing is fetched here; first curl -fsS -o keys.json '{given}', then --keys keys.json"
+            );
+        }
         let (path, kid) = match given.rsplit_once(':') {
             Some((path, kid)) if !Path::new(given).exists() => (path, Some(kid)),
             _ => (given.as_str(), None),
@@ -163,7 +186,9 @@ fn policy(args: &Args, keys: &Keys) -> Result<Policy> {
         || !args.audience.is_empty()
         || !args.typ.is_empty()
         || args.require_exp
-        || args.max_lifetime.is_some();
+        || args.max_lifetime.is_some()
+        || !args.claim.is_empty()
+        || !args.revoked.is_empty();
     let requirements = Requirements {
         issuers,
         audiences: args.audience.clone().into(),
@@ -177,7 +202,12 @@ fn policy(args: &Args, keys: &Keys) -> Result<Policy> {
         leeway: args.leeway,
         padding: args.padding,
         requirements: vec![requirements],
-        revoked: Vec::new(),
+        revoked: args
+            .revoked
+            .iter()
+            .map(|text| revoked(text))
+            .collect::<Result<_>>()
+            .context("--revoked")?,
     };
     if policy.keys.is_empty() && rules {
         bail!("rules are judged after the signature: give --keys, --kids or --secret as well");
@@ -188,56 +218,18 @@ fn policy(args: &Args, keys: &Keys) -> Result<Policy> {
 /// The text to print for a token, and whether it was accepted or only shown.
 fn report(args: &Args, token: &str, now: i64) -> Result<(String, bool)> {
     let keys = load(args)?;
-    let policy = policy(args, &keys)?;
-    let sections = Sections::new(token);
-    let judged = match () {
-        () if token.is_empty() => Some(Err(Refusal::from(Reject::Missing))),
-        () if !policy.keys.is_empty() => Some(policy.check(token.as_bytes(), now).map(drop)),
-        // Without a key only its form can be judged.
-        () => policy.check_form(token.as_bytes()).err().map(Err),
-    };
-    let signed = policy.verify_jws(token.as_bytes(), now).is_ok();
-    let note = match (&judged, signed) {
-        (_, true) => "the signature holds",
-        _ if policy.keys.is_empty() => "NOT VERIFIED: no key was given",
-        _ => "NOT VERIFIED",
-    };
-    let mut text = String::new();
-    if let Some(header) = sections.header.shown() {
-        text.push_str(&format!("Header\n{header}\n\n"));
-    }
-    if let Some(payload) = sections.payload.shown() {
-        text.push_str(&format!("Payload ({note})\n{payload}\n\n"));
-    }
-    let times = sections.times(now);
-    if !times.is_empty() {
-        text.push_str(&format!("Times\n{times}\n"));
-    }
-    match judged {
-        None => text.push_str("Verdict: none, as no key was given (--keys, --kids, --secret)\n"),
-        Some(Ok(())) => text.push_str("Verdict: ok\n"),
-        Some(Err(refusal)) => {
-            let reason = refusal.reason;
-            text.push_str(&format!(
-                "Verdict: {reason}\n  {}.\n  In nginx's log: {refusal}\n",
-                reason.description()
-            ));
-            let mut why = explain::why(reason, token, &sections, &policy, &keys, now);
-            if matches!(reason, Reject::Malformed | Reject::BadSignature) {
-                why.extend(form::hints(token, &sections));
-            }
-            why.iter().for_each(|line| text.push_str(&format!("  {line}\n")));
-            return Ok((text, false));
-        }
-    }
-    Ok((text, true))
+    let rules = args.claim.iter().map(|text| Rule::parse(text).with_context(|| text.clone()));
+    let rules = rules.collect::<Result<_>>().context("--claim")?;
+    let judged = Judged::new(token, &Demands { policy: policy(args, &keys)?, rules, keys }, now);
+    let text = if args.json { judged.json() } else { judged.text() };
+    Ok((text, judged.accepted()))
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use token::KeySet;
+    use token::{KeySet, Refusal, Reject};
 
     use super::*;
 

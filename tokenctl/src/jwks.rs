@@ -21,7 +21,7 @@ Examples:
   tokenctl jwks keys.json other-keys.json > all.json
 
 Only public members are passed on, also from a private key. A key without a kid gets its JWK
-thumbprint (RFC 7638) as one.";
+thumbprint (RFC 7638) as one: the names of files are not kept.";
 
 /// Gather public keys (PEM, certificates, PEM by kid, JWK, JWK Sets) in one JWK Set and print it
 #[derive(clap::Args)]

@@ -123,10 +123,14 @@ fn mint(args: &Args, file: &KeyFile, now: i64) -> Result<String> {
     for (name, value) in claims.iter() {
         let text = matches!(name, "iss" | "sub" | "jti");
         let number = matches!(name, "exp" | "nbf" | "iat");
-        if (text && !value.is_string()) || (number && !value.is_number()) {
-            let want = if text { "a string" } else { "a number" };
+        if text && !value.is_string() {
             output::warn(&format!(
-                "{name} is {value}, not {want}: the token is malformed (RFC 7519 section 4.1)"
+                "{name} is {value}, not a string, as RFC 7519 section 4.1 has it: some verifiers refuse the token"
+            ));
+        }
+        if number && !value.is_number() {
+            output::warn(&format!(
+                "{name} is {value}, not a number: the token is malformed (RFC 7519 section 4.1)"
             ));
         }
     }

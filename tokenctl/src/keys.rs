@@ -67,7 +67,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     if args.bits.is_some() && !rsa {
         bail!("--bits is for RSA; the size of an {} key is fixed", args.alg);
     }
-    if args.out.file_name().is_none() {
+    if args.kid.as_deref() == Some("*") && args.alg.name().starts_with("HS") {
+        bail!("--kid *: in jwt_kids_file it would stand for every kid; give the secret a name");
+    }
+    if args.out.file_name().is_none() || args.out.as_os_str().as_encoded_bytes().ends_with(b"/") {
         bail!("--out {}: want a name for the files, as in keys/login", args.out.display());
     }
     let planned = names(args.alg).map(|suffix| path(&args.out, suffix));

@@ -7,8 +7,9 @@
 //!    taken apart), `form` (faults of its form).
 //! 3. Keys: `public`, `private`, `private_pem`, `private_jwk`, `key_file` (the key that signs),
 //!    `pem_file` (public keys in PEM), `keyring` (the keys that verify).
-//! 4. Verdicts: `explain` (of a token), `inspect_link` (of a link).
-//! 5. One module for each subcommand: `jwt`, `url`, `keys`, `jwks`, `inspect`.
+//! 4. Verdicts: `rules`, `explain`, `inspect_token` (of a token), `inspect_link` (of a link).
+//! 5. One module for each subcommand: `jwt`, `url`, `keys`, `jwks`, `inspect`; and `manual` (completions,
+//!    pages for man).
 #![deny(unsafe_code)]
 
 mod explain;
@@ -16,12 +17,14 @@ mod files;
 mod form;
 mod inspect;
 mod inspect_link;
+mod inspect_token;
 mod jwks;
 mod jwt;
 mod key_file;
 mod keyring;
 mod keys;
 mod link;
+mod manual;
 mod members;
 mod options;
 mod output;
@@ -30,6 +33,7 @@ mod private;
 mod private_jwk;
 mod private_pem;
 mod public;
+mod rules;
 mod secret;
 mod sections;
 mod stdout;
@@ -38,7 +42,7 @@ mod url;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 /// The exit status for an error in the call or in a file. A refused token or link has status 1.
 const FAILED: u8 = 2;
@@ -68,6 +72,9 @@ enum Command {
     Keys(keys::Args),
     Jwks(jwks::Args),
     Inspect(inspect::Args),
+    Completions(manual::Completions),
+    #[command(hide = true)]
+    Manual(manual::Manual),
 }
 
 fn main() -> ExitCode {
@@ -82,6 +89,8 @@ fn main() -> ExitCode {
         Command::Keys(args) => keys::run(&args),
         Command::Jwks(args) => jwks::run(&args),
         Command::Inspect(args) => inspect::run(&args, now),
+        Command::Completions(args) => manual::completions(&args, Cli::command()),
+        Command::Manual(args) => manual::pages(&args, Cli::command()),
     };
     done.unwrap_or_else(|error| failed(&error))
 }

@@ -35,6 +35,14 @@ impl Json {
         Self(value.to_string())
     }
 
+    pub(crate) fn bool(value: bool) -> Self {
+        Self(value.to_string())
+    }
+
+    pub(crate) fn null() -> Self {
+        Self("null".to_owned())
+    }
+
     pub(crate) fn is_string(&self) -> bool {
         self.0.starts_with('"')
     }
@@ -43,7 +51,7 @@ impl Json {
         self.0.starts_with(|first: char| first == '-' || first.is_ascii_digit())
     }
 
-    fn of(value: Value<'_>) -> Self {
+    pub(crate) fn of(value: Value<'_>) -> Self {
         let mut text = String::new();
         value.write_json(&mut text);
         Self(text)

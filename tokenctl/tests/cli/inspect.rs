@@ -182,3 +182,61 @@ fn mistakes_are_named() {
         assert!(said.contains(part), "{words:?}: {said}");
     }
 }
+
+#[test]
+fn rules_and_lists_are_applied_as_in_a_location() {
+    let dir = tempfile::tempdir().unwrap();
+    let list = dir.path().join("revoked.txt");
+    std::fs::write(&list, "# lost\nstolen\n").unwrap();
+    let list = format!("jti:{}", list.display());
+    let token = mint(&["--claim=roles=[\"user\"]", "--jti=a", "--claim=name=a b"]);
+    let good = ["--secret=s", "--claim=roles any user admin", "--claim=name = 'a b'", "--revoked"];
+    let words = [&["inspect", &token, "--at", NOW][..], &good, &[&list]].concat();
+    assert!(printed(&words).ends_with("Verdict: ok"));
+    let said = refused(&token, &["--secret=s", "--claim=roles any admin"]);
+    let want = "The rule \"roles any admin\" does not hold: roles is [\"user\"].";
+    assert!(said.contains("Verdict: denied") && said.contains(want), "{said}");
+    let said = refused(&mint(&["--jti=stolen"]), &["--secret=s", "--revoked", &list]);
+    assert!(said.contains("Verdict: revoked"), "{said}");
+    // What comes before the rules is told first.
+    let said = refused(&token, &["--secret=other", "--claim=roles any admin"]);
+    assert!(said.contains("Verdict: bad_signature") && !said.contains("The rule"), "{said}");
+    for (option, part) in [
+        ("--claim=roles", "--claim: roles: want a claim, an operator"),
+        ("--revoked=jti", "--revoked: want a claim and a file"),
+        ("--revoked=jti:/nowhere.txt", "/nowhere.txt"),
+        ("--keys=https://login.example.com/jwks", "curl -fsS -o keys.json"),
+    ] {
+        let said = failed(&["inspect", &token, "--secret=s", option]);
+        assert!(said.contains(part), "{option}: {said}");
+    }
+    assert!(failed(&["inspect", &token, "--claim=a exists"]).contains("after the signature"));
+}
+
+#[test]
+fn json_is_for_programs() {
+    let read = |words: &[&str]| -> serde_json::Value {
+        let call = tokenctl(words);
+        assert_eq!(call.out.matches('\n').count(), 1, "{}", call.out);
+        serde_json::from_str(&call.out).unwrap()
+    };
+    let token = mint(&["--sub=a\u{202e}b"]);
+    let late = ["inspect", &token, "--secret=s", "--json", "--at", "1700000070"];
+    assert_eq!(tokenctl(&late).status, 1);
+    assert_eq!(
+        read(&late),
+        json!({
+            "verdict": "expired", "reason": "expired 10s ago", "signature_holds": true,
+            "header": { "alg": "HS256", "typ": "JWT" },
+            "payload": { "sub": "a\u{202e}b", "exp": 1_700_000_060 },
+            "why": ["exp is 2023-11-14T22:14:20Z, 10s ago."],
+        })
+    );
+    let good = read(&["inspect", &token, "--secret=s", "--json", "--at", NOW]);
+    assert_eq!((&good["verdict"], &good["reason"]), (&json!("ok"), &json!(null)));
+    let shown = read(&["inspect", &token, "--json"]);
+    assert_eq!((&shown["verdict"], &shown["signature_holds"]), (&json!(null), &json!(false)));
+    let broken = read(&["inspect", "a.b", "--json"]);
+    assert_eq!((&broken["verdict"], &broken["header"]), (&json!("malformed"), &json!(null)));
+    assert!(failed(&["inspect", "/a?st=x&e=1", "--json"]).contains("this is a link"));
+}

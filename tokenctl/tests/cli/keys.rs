@@ -10,6 +10,14 @@ fn mode(made: &Made, suffix: &str) -> u32 {
 }
 
 #[test]
+fn names_that_would_mislead_are_refused() {
+    let said = failed(&["keys", "--alg=HS256", "--kid=*", "--out=x"]);
+    assert!(said.contains("every kid"), "{said}");
+    let said = failed(&["keys", "--alg=ES256", "--out=keys/"]);
+    assert!(said.contains("want a name for the files"), "{said}");
+}
+
+#[test]
 fn secret_files_are_for_their_owner_only() {
     let made = Made::new("ES256", &[]);
     for (suffix, want) in [("pem", 0o600), ("jwk.json", 0o600)] {

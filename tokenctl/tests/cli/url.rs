@@ -5,7 +5,7 @@ const AZION: &str = "/my/uri?st=m6WCATfRgS_5lcyChCPgrw&e=1470055000";
 
 #[test]
 fn azions_published_link() {
-    let words = ["url", "--secret", "mysecret", "--expires", "1470055000", "/my/uri"];
+    let words = ["url", "--secret=mysecret", "--alg=md5", "--expires=1470055000", "/my/uri"];
     assert_eq!(printed(&words), AZION);
     let refused = tokenctl(&["inspect", AZION, "--secret", "mysecret"]);
     assert_eq!(refused.status, 1);
@@ -26,6 +26,8 @@ fn links_hold_in_both_algorithms_with_a_query_of_their_own() {
     }
     let bound = printed(&["url", "--secret=s", "--value=/a192.0.2.7", "--sig-arg=md5", "/a"]);
     assert!(bound.starts_with("/a?md5="), "{bound}");
+    // 43 characters: hmac-sha256, the stronger one, unless told otherwise.
+    assert_eq!(bound.split(&['=', '&']).nth(1).map(str::len), Some(43), "{bound}");
     let said = printed(&["inspect", &bound, "--secret=s", "--value=/a192.0.2.7", "--sig-arg=md5"]);
     assert!(said.ends_with("Verdict: ok"), "{said}");
 }
@@ -49,7 +51,7 @@ fn every_verdict() {
         assert!(call.out.contains(&format!("Verdict: {verdict}\n")), "{link}: {}", call.out);
         assert!(call.out.contains(part), "{link}: {}", call.out);
     }
-    let pinned = tokenctl(&["inspect", &good, "--secret=s", "--alg=hmac-sha256"]);
+    let pinned = tokenctl(&["inspect", &good, "--secret=s", "--alg=md5"]);
     assert!(pinned.out.contains("Verdict: malformed\n"), "{}", pinned.out);
     let shown = printed(&["inspect", &good]);
     assert!(shown.contains("NOT VERIFIED: no secret was given"), "{shown}");

@@ -1,0 +1,124 @@
+//! `tokenctl inspect` for tokens: the verdict, and how it is shown.
+
+use token::{Policy, Refusal, Reject};
+
+use crate::explain;
+use crate::form;
+use crate::keyring::Keys;
+use crate::members::{Json, Members};
+use crate::output;
+use crate::rules::Rule;
+use crate::sections::{Section, Sections};
+
+/// What a token is judged by.
+pub(crate) struct Demands {
+    pub(crate) policy: Policy,
+    pub(crate) rules: Vec<Rule>,
+    pub(crate) keys: Keys,
+}
+
+/// A token that has been judged.
+pub(crate) struct Judged {
+    sections: Sections,
+    /// `None` if no key was given, so that only the form could be judged.
+    verdict: Option<Result<(), Refusal>>,
+    /// Whether the signature holds.
+    signed: bool,
+    /// Whether there was a key to verify it with.
+    keyed: bool,
+    /// Sentences for the person who tests.
+    why: Vec<String>,
+    times: String,
+}
+
+impl Judged {
+    /// Judges `token` at the time `now`.
+    pub(crate) fn new(token: &str, demands: &Demands, now: i64) -> Self {
+        let Demands { policy, rules, keys } = demands;
+        let sections = Sections::new(token);
+        let keyed = !policy.keys.is_empty();
+        let mut why = Vec::new();
+        let verdict = match () {
+            () if token.is_empty() => Some(Err(Refusal::from(Reject::Missing))),
+            () if keyed => Some(policy.check(token.as_bytes(), now).and_then(|verified| {
+                let denied = rules.iter().find_map(|rule| rule.denies(&verified.payload));
+                why.extend(denied);
+                if why.is_empty() { Ok(()) } else { Err(Refusal::from(Reject::Denied)) }
+            })),
+            // Without a key only its form can be judged.
+            () => policy.check_form(token.as_bytes()).err().map(Err),
+        };
+        if let Some(Err(refusal)) = &verdict {
+            why.extend(explain::why(refusal.reason, token, &sections, policy, keys, now));
+            if matches!(refusal.reason, Reject::Malformed | Reject::BadSignature) {
+                why.extend(form::hints(token, &sections));
+            }
+        }
+        let signed = policy.verify_jws(token.as_bytes(), now).is_ok();
+        let times = sections.times(now);
+        Self { sections, verdict, signed, keyed, why, times }
+    }
+
+    /// Whether it was accepted, or only shown.
+    pub(crate) fn accepted(&self) -> bool {
+        !matches!(self.verdict, Some(Err(_)))
+    }
+
+    /// The text for a person.
+    pub(crate) fn text(&self) -> String {
+        let note = match (self.signed, self.keyed) {
+            (true, _) => "the signature holds",
+            (_, false) => "NOT VERIFIED: no key was given",
+            _ => "NOT VERIFIED",
+        };
+        let mut text = String::new();
+        if let Some(header) = self.sections.header.shown() {
+            text.push_str(&format!("Header\n{header}\n\n"));
+        }
+        if let Some(payload) = self.sections.payload.shown() {
+            text.push_str(&format!("Payload ({note})\n{payload}\n\n"));
+        }
+        if !self.times.is_empty() {
+            text.push_str(&format!("Times\n{}\n", self.times));
+        }
+        match &self.verdict {
+            None => {
+                text.push_str("Verdict: none, as no key was given (--keys, --kids, --secret)\n")
+            }
+            Some(Ok(())) => text.push_str("Verdict: ok\n"),
+            Some(Err(refusal)) => {
+                let reason = refusal.reason;
+                text.push_str(&format!(
+                    "Verdict: {reason}\n  {}.\n  In nginx's log: {refusal}\n",
+                    reason.description()
+                ));
+                self.why.iter().for_each(|line| text.push_str(&format!("  {line}\n")));
+            }
+        }
+        text
+    }
+
+    /// The same as one line of JSON, for a program. Numbers of the token keep their digits.
+    pub(crate) fn json(&self) -> String {
+        let mut members = Members::default();
+        let (verdict, reason) = match &self.verdict {
+            None => (Json::null(), Json::null()),
+            Some(Ok(())) => (Json::string("ok"), Json::null()),
+            Some(Err(refusal)) => (
+                Json::string(&refusal.reason.to_string()),
+                Json::string(&refusal.sentence().to_string()),
+            ),
+        };
+        let section = |section: &Section| {
+            let read = section.json.as_ref().map(|document| Json::of(document.root()));
+            read.unwrap_or(Json::null())
+        };
+        members.set("verdict", verdict);
+        members.set("reason", reason);
+        members.set("signature_holds", Json::bool(self.signed));
+        members.set("header", section(&self.sections.header));
+        members.set("payload", section(&self.sections.payload));
+        members.set("why", Json::strings(&self.why));
+        output::printable_json(&format!("{members}\n"))
+    }
+}
