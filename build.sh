@@ -2,7 +2,8 @@
 # Builds, demonstrates, tests and installs the nginx module. `./build.sh help` lists the verbs.
 #
 # Each verb is in a file of build/: module.sh (build, install), demo.sh (demo), check.sh (test),
-# fuzz.sh (fuzz), sanitize.sh (sanitize), soak.sh (soak), bench.sh (bench), docker.sh (docker-test).
+# fuzz.sh (fuzz), sanitize.sh (sanitize), soak.sh (soak), bench.sh (bench), docker.sh (docker-test),
+# package.sh (package, package-test), matrix.sh (matrix).
 # They share common.sh (messages, packages) and nginx.sh (which nginx, its headers). self-test.sh, a part
 # of test, tests some of these files. xtask/ has what they need Rust for.
 set -euo pipefail
@@ -30,6 +31,10 @@ cd "$ROOT"
 . "$ROOT/build/bench.sh"
 # shellcheck source=build/docker.sh
 . "$ROOT/build/docker.sh"
+# shellcheck source=build/matrix.sh
+. "$ROOT/build/matrix.sh"
+# shellcheck source=build/package.sh
+. "$ROOT/build/package.sh"
 
 usage() {
     cat <<'HELP'
@@ -50,6 +55,13 @@ verbs
                 secure_link, for this time (default: 900 seconds), and in large configurations;
                 write the tables of docs/benchmarks.md
   docker-test   build the Docker image, start it and send requests to it
+  matrix [VERSION...]  run the integration tests with these versions of nginx, or source trees, each
+                built from source (default: one of each stable line)
+  package       build Debian packages of the last commit, for the nginx of Debian and for that of
+                nginx.org (NGINX_VERSION says which release), with their checksums and SBOM,
+                into dist/packages
+  package-test  do that, build them a second time and compare, and in clean containers install,
+                upgrade and purge them
   help          show this text
 
 options
@@ -95,7 +107,7 @@ main() {
                     argument=$word
                     continue
                 fi
-                if [[ $verb == test ]]; then
+                if [[ $verb == test || $verb == matrix ]]; then
                     names+=("$word")
                     continue
                 fi
@@ -114,6 +126,9 @@ main() {
         soak) verb_soak "$argument" ;;
         bench) verb_bench "$argument" ;;
         docker-test) verb_docker_test ;;
+        matrix) verb_matrix ${names[@]+"${names[@]}"} ;;
+        package) verb_package ;;
+        package-test) verb_package_test ;;
         help | "") usage ;;
         *) die "unknown verb $verb; ./build.sh help lists all verbs" ;;
     esac

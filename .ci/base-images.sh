@@ -19,7 +19,8 @@ main() {
     if have docker && docker version >/dev/null 2>&1; then
         RUST_IMAGE=${RUST_IMAGE:-$(dockerfile_default RUST_IMAGE)}
         NGINX_IMAGE=${NGINX_IMAGE:-$(dockerfile_default NGINX_IMAGE)}
-        export RUST_IMAGE NGINX_IMAGE
+        DEBIAN_IMAGE=${DEBIAN_IMAGE:-debian:bookworm-slim}
+        export RUST_IMAGE NGINX_IMAGE DEBIAN_IMAGE
         base_images
     fi
     "$@"
@@ -30,7 +31,7 @@ dockerfile_default() { sed -n "s/^ARG $1=//p" Dockerfile; }
 base_images() {
     local image stand_in=0
     step "base images"
-    for image in "$RUST_IMAGE" "$NGINX_IMAGE"; do
+    for image in "$RUST_IMAGE" "$NGINX_IMAGE" "$DEBIAN_IMAGE"; do
         pull "$image" || stand_in=1
         [[ -z $(stand_in_of "$image") ]] || stand_in=1
     done
@@ -40,11 +41,12 @@ base_images() {
     fi
     setup_rust
     stand_in_rust
-    stand_in_nginx
+    stand_in_debian "$NGINX_IMAGE" nginx
+    stand_in_debian "$DEBIAN_IMAGE"
     # The containers of such a machine often have no way out but the host's own.
     export DOCKER_BUILD_NETWORK=${DOCKER_BUILD_NETWORK:-host}
-    note "$RUST_IMAGE and $NGINX_IMAGE are replacements made on this machine, not the official images;
-      docker image rm $RUST_IMAGE $NGINX_IMAGE has them pulled the next time"
+    note "$RUST_IMAGE, $NGINX_IMAGE and $DEBIAN_IMAGE are replacements made on this machine, not the
+      official images; docker image rm has them pulled the next time"
 }
 
 # A machine without a registry says so at once or not at all, hence the short probe.
@@ -112,21 +114,22 @@ network_env() {
     done
 }
 
-stand_in_nginx() {
-    local contents codename mirror root=$SCRATCH/root changes=() line
+# This machine's distribution, with its own nginx if a second argument says so.
+stand_in_debian() { # IMAGE [nginx]
+    local image=$1 nginx=${2:-} contents codename mirror root=$SCRATCH/root changes=() line
     # shellcheck disable=SC1091
     codename=$(. /etc/os-release && printf '%s' "$VERSION_CODENAME")
-    contents="$codename $(network_env | cksum)"
-    stand_in_wanted "$NGINX_IMAGE" "$contents" || return 0
-    say "making a replacement for $NGINX_IMAGE: $codename with its own nginx"
+    contents="$codename $nginx $(network_env | cksum)"
+    stand_in_wanted "$image" "$contents" || return 0
+    say "making a replacement for $image: $codename${nginx:+ with its own nginx}"
     have debootstrap || apt_install debootstrap || die "installing debootstrap failed; see above"
     apt_sources "$codename" >"$SCRATCH/sources"
     [[ -s $SCRATCH/sources ]] || apt_update
     apt_sources "$codename" >"$SCRATCH/sources"
     mirror=$(awk -v c="$codename" '$3 == c {print $2; exit}' "$SCRATCH/sources")
     [[ -n $mirror ]] || die "apt is set up with no mirror for $codename, so no replacement can be made"
-    quietly debootstrap debootstrap --variant=minbase --include=ca-certificates,nginx "$codename" "$root" "$mirror" ||
-        die "no replacement for $NGINX_IMAGE; see above"
+    quietly debootstrap debootstrap --variant=minbase --include="ca-certificates${nginx:+,$nginx}" "$codename" "$root" "$mirror" ||
+        die "no replacement for $image; see above"
 
     # How this machine's apt and TLS reach the outside, so that the build inside does too.
     cp "$SCRATCH/sources" "$root/etc/apt/sources.list"
@@ -137,14 +140,14 @@ stand_in_nginx() {
     fi
     rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/*
 
+    changes=(-c "LABEL $LABEL=\"$contents\"")
     # As the official image has it.
-    changes=(-c 'CMD ["nginx","-g","daemon off;"]' -c 'EXPOSE 80'
-        -c "ENV NGINX_VERSION=$(chroot "$root" nginx -v 2>&1 | sed 's|.*/||')"
-        -c "LABEL $LABEL=\"$contents\"")
+    [[ -z $nginx ]] || changes+=(-c 'CMD ["nginx","-g","daemon off;"]' -c 'EXPOSE 80'
+        -c "ENV NGINX_VERSION=$(chroot "$root" nginx -v 2>&1 | sed 's|.*/||')")
     while IFS= read -r line; do
         [[ -z $line ]] || changes+=(-c "$line")
     done < <(network_env)
-    tar -C "$root" -c . | docker import "${changes[@]}" - "$NGINX_IMAGE" >/dev/null ||
+    tar -C "$root" -c . | docker import "${changes[@]}" - "$image" >/dev/null ||
         die "docker import failed; see above"
     rm -rf "$root"
 }

@@ -218,7 +218,7 @@ copy_source() { # FROM TO
 fetch_source() { # DIR
     local dir=$1
     rm -rf "$dir"
-    source_from_crate "$dir" || source_from_tarball "$dir" ||
+    source_from_crate "$dir" || source_from_debian "$dir" || source_from_tarball "$dir" ||
         die "no headers for nginx $NGX_VERSION: nginx.org cannot be reached, and nothing else here
 carries that version. Download nginx-$NGX_VERSION.tar.gz on another machine, unpack it and give
 the folder as NGINX_SOURCE=/path/to/nginx-$NGX_VERSION."
@@ -245,9 +245,17 @@ has_nginx_dev() { # VERSION
     package_installed nginx-dev && [[ $(dpkg-query -W -f '${Version}' nginx-dev) == "$1" ]]
 }
 
+# Debian's archive has the release's file under another name. What is not known by its checksum is not
+# taken from there.
+source_from_debian() { # DIR
+    grep -q "^$NGX_VERSION " "$RELEASES" || return 1
+    (NGINX_MIRROR=https://deb.debian.org/debian/pool/main/n/nginx TARBALL=nginx_$NGX_VERSION.orig.tar.gz
+        source_from_tarball "$1") 2>/dev/null
+}
+
 source_from_tarball() { # DIR
     local mirror=${NGINX_MIRROR:-https://nginx.org/download} url status=0
-    url=${mirror%/}/nginx-$NGX_VERSION.tar.gz
+    url=${mirror%/}/${TARBALL:-nginx-$NGX_VERSION.tar.gz}
     setup_curl
     say "downloading $url"
     curl -fsSL --connect-timeout 10 --max-time 300 --retry 1 -o "$SCRATCH/nginx.tar.gz" "$url" || status=$?
