@@ -116,6 +116,12 @@ verb_package_test() {
         note "no Docker engine runs here: the packages were not installed anywhere"
         return 0
     fi
+    in_containers
+    step "package-test passed in $((SECONDS - started)) s"
+}
+
+in_containers() {
+    local name
     mkdir -p "$SCRATCH/test"
     cp "$PACKAGES"/*.deb "$SCRATCH/test/"
     cp "$ROOT/packaging/test.sh" "$ROOT/README.md" "$SCRATCH/test/"
@@ -128,14 +134,13 @@ verb_package_test() {
     docker build -q ${DOCKER_BUILD_NETWORK:+--network="$DOCKER_BUILD_NETWORK"} -t "$PACKAGE_TAG" - >/dev/null <<DOCKERFILE ||
 FROM $DEBIAN_IMAGE
 RUN apt-get update && apt-get install -y --no-install-recommends curl libpcre2-8-0 libssl3 zlib1g
-RUN apt-get install -y --no-install-recommends --download-only -o Dir::Cache::archives=/nginx nginx
+RUN mkdir -p /nginx/partial && apt-get install -y --no-install-recommends --download-only -o Dir::Cache::archives=/nginx nginx
 DOCKERFILE
         die "docker build failed; see above"
     for name in debian nginx.org; do
         docker run --rm --network=none -v "$SCRATCH/test:/packages:ro" "$PACKAGE_TAG" bash /packages/test.sh $name ||
             die "the packages do not do what they should; see above"
     done
-    step "package-test passed in $((SECONDS - started)) s"
 }
 
 # Packages as an earlier release would have left them.
@@ -174,6 +179,7 @@ nginx_org_stand_in() {
     mkdir -p "$tree/usr/sbin" "$tree/usr/lib/nginx/modules" "$tree/etc/nginx" "$tree/var/log/nginx"
     cp "$CACHE/vendored/nginx" "$tree/usr/lib/nginx/nginx"
     ln -s ../../usr/lib/nginx/modules "$tree/etc/nginx/modules"
+    ln -s ../../var/log/nginx "$tree/etc/nginx/logs"
     # The prefix and the configuration that nginx.org compiles in.
     printf '#!/bin/sh\nexec /usr/lib/nginx/nginx -p /etc/nginx/ -c /etc/nginx/nginx.conf "$@"\n' >"$tree/usr/sbin/nginx"
     chmod 755 "$tree/usr/sbin/nginx"

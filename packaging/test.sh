@@ -63,7 +63,7 @@ esac
 first_steps() {
     local started=$SECONDS
     awk '/<!-- first steps -->/ { on = 1 } on && /^```$/ { exit } on && lines { print } /^```sh$/ { lines = on }' \
-        /packages/README.md | sed 's/sudo //; s/systemctl reload nginx/service nginx reload/; s/curl -i/curl -s -i/' >/tmp/steps
+        /packages/README.md | sed 's/sudo //g; s/systemctl reload nginx/service nginx reload/; s/curl -i/curl -s -i/' >/tmp/steps
     grep -q 'apt install' /tmp/steps || die "the README has no first steps"
     (cd /packages && bash -e /tmp/steps) >/tmp/said 2>&1 || { cat /tmp/said >&2; die "the README's first steps fail"; }
     [[ $(grep -o '^HTTP/1.1 [0-9]*' /tmp/said | tr '\n' ' ') == "HTTP/1.1 401 HTTP/1.1 200 " ]] ||
@@ -154,7 +154,7 @@ expect 200 /
 say "purge"
 rm /etc/nginx/conf.d/protected.conf
 [[ $WHOSE == debian ]] || sed -i '/load_module/d' /etc/nginx/nginx.conf
-apt-get purge -y -q "$MODULE" tokenctl >/dev/null 2>&1
+dpkg --purge "$MODULE" tokenctl >/tmp/purge.log 2>&1 || { cat /tmp/purge.log >&2; die "it cannot be purged"; }
 nginx -t 2>/tmp/t || { cat /tmp/t >&2; die "nginx -t fails"; }
 reload
 expect 200 /

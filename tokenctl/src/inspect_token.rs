@@ -83,7 +83,7 @@ impl Judged {
         }
         match &self.verdict {
             None => {
-                text.push_str("Verdict: none, as no key was given (--keys, --kids, --secret)\n")
+                text.push_str("Verdict: none, as no key was given (--keys, --kids, --secret)\n");
             }
             Some(Ok(())) => text.push_str("Verdict: ok\n"),
             Some(Err(refusal)) => {
