@@ -142,6 +142,23 @@ for file in /usr/share/man/man1/tokenctl-jwt.1.gz /usr/share/bash-completion/com
     [[ -e $file ]] || dpkg -L tokenctl | grep -qx "$file" || die "no $file"
 done
 
+say "the examples, as they stand"
+mkdir /tmp/kept
+cp -r /etc/nginx /tmp/kept/
+cp -r "/usr/share/doc/$MODULE/examples/." /etc/nginx/
+tokenctl keys --alg RS256 --kid demo --out /tmp/demo >/dev/null
+cp /tmp/demo.jwks.json /etc/nginx/demo/keys.json
+count=0
+for file in "/usr/share/doc/$MODULE/examples/"*.conf; do
+    nginx -t -c "/etc/nginx/${file##*/}" 2>/tmp/t || { cat /tmp/t >&2; die "${file##*/} does not load"; }
+    ! grep '\[warn\]' /tmp/t >&2 || die "${file##*/} loads with a warning"
+    count=$((count + 1))
+done
+say "$count of them load"
+((count > 20)) || die "only $count examples"
+rm -r /etc/nginx
+mv /tmp/kept/nginx /etc/nginx
+
 say "another nginx does not come beside the module"
 refused "nginx 9.9.9 replaces the nginx of the module" install --no-remove /packages/stand-in-nginx-9.9.9-1.deb
 expect 401 :8080/copyright

@@ -46,7 +46,7 @@ pub(crate) struct Args {
     /// The header's typ; empty for none
     #[arg(long, default_value = "JWT")]
     typ: String,
-    /// A member of the header; repeatable
+    /// A member of the header, before --kid and --typ; repeatable
     #[arg(long, value_name = "NAME=VALUE", value_parser = member)]
     header: Vec<(String, Json)>,
     /// Claim iss
