@@ -82,6 +82,8 @@ impl<S: Settings> Configured<S> {
         main: &S::Main,
         level: &Level<'_>,
     ) -> Result<(), MergeError> {
+        // Nobody merges the http level itself.
+        parent.settings.refuse_alone()?;
         self.settings.refuse_alone()?;
         let named = self.settings.inherit(&parent.settings);
         let Base { switch, asked } = self.settings.base();

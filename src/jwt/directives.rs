@@ -103,18 +103,19 @@ pub(crate) fn jwt_issuer(
 ) -> Result {
     conf.base.asked.note("jwt_issuer", setting, Severity::Error);
     let values = texts(setting)?;
-    warn_of_open_ends(setting, &values);
     let issuers = Issuers::new(values.iter().map(AsRef::as_ref));
-    once(&mut conf.policy.issuers, issuers.map_err(|why| ConfError::Failed(why.to_string()))?)
+    let issuers = issuers.map_err(|why| ConfError::Failed(why.to_string()))?;
+    warn_of_open_ends(setting, &values);
+    once(&mut conf.policy.issuers, issuers)
 }
 
 /// Warns of issuers by pattern that also match what goes on before or after them.
 fn warn_of_open_ends(setting: &Setting<'_>, values: &[Box<str>]) {
     for pattern in values.iter().filter_map(|value| value.strip_prefix('~')) {
-        if !pattern.starts_with('^') || !pattern.ends_with('$') {
+        if !Issuers::is_whole(pattern) {
             setting.warn(&format!(
-                "the pattern \"~{pattern}\" does not begin with \"^\" and end with \"$\", so it also \
-                 accepts longer issuers"
+                "the pattern \"~{pattern}\" is not tied to both ends by \"^\" and \"$\", so it also accepts \
+                 longer issuers"
             ));
         }
     }

@@ -163,7 +163,7 @@ impl TokenCase<'_> {
 
 /// The refusal of what is in the place of a token, but could be read as different tokens or none.
 fn unusable(reason: Reject) -> BadToken {
-    let detail = "there twice, or in a form that programs read in different ways".into();
+    let detail = "empty, there twice, or in a form that programs read in different ways".into();
     BadToken { detail, ..BadToken::from(reason) }
 }
 

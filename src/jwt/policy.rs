@@ -83,6 +83,10 @@ impl PolicySettings {
             revoked,
             key_cache,
         } = self;
+        if let (Some(keys), Some(above)) = (&mut *keys, &parent.keys) {
+            // Other keys leave a check on that is on above, also those of auth_jwt_key_file.
+            keys.switch_on |= above.switch_on;
+        }
         // `|` and not `||`: each line has to inherit.
         inherit(keys, &parent.keys)
             | inherit(algorithms, &parent.algorithms)

@@ -59,7 +59,16 @@ impl Rule {
         };
         Ok(match &self.demand {
             Demand::Claim(rule, values) => rule.judge(&token.payload, values),
-            Demand::Bound(rule, values) => rule.judge_bound(&token.payload, &evaluate(values)?),
+            Demand::Bound(rule, values) => {
+                let mut incomplete = false;
+                let evaluate = |value| {
+                    let (text, lacks) = request.evaluate_bound(value).ok_or(NoVerdict::Value)?;
+                    incomplete |= lacks;
+                    Ok(text)
+                };
+                let values = values.iter().map(evaluate).collect::<Result<Vec<_>, _>>()?;
+                rule.judge_bound(&token.payload, &values, incomplete)
+            }
             Demand::Values { values, nothing } => {
                 Some(evaluate(values)?.iter().all(|value| !nothing.contains(value)))
             }
@@ -119,6 +128,9 @@ pub(super) fn claim(setting: &Setting<'_>) -> Result<Rule> {
     if operator.takes_patterns() && values.iter().any(|value| value.windows(2).any(like_a_variable))
     {
         setting.warn("patterns hold no variables; \"$\" stands for the end of the text");
+    }
+    if path.windows(2).any(|pair| like_a_variable(pair) || pair == b"${") {
+        setting.warn("a claim's name holds no variables; \"$\" is a part of the name");
     }
     let rule = ClaimRule::new(text(path)?, operator, &known)
         .map_err(|error| ConfError::Failed(error.to_string()))?;
@@ -198,6 +210,9 @@ impl BlockHead {
 /// The arguments without `error=` at the end, and the status.
 fn words<'s>(setting: &'s Setting<'_>, default: Status) -> Result<(Vec<&'s [u8]>, Status)> {
     let mut words: Vec<&[u8]> = setting.values().collect();
+    if words.iter().rev().skip(1).any(|word| word.starts_with(b"error=")) {
+        setting.warn("\"error=\" is a status only as the last word; before others it is a value");
+    }
     let status = match words.last().and_then(|word| word.strip_prefix(b"error=")) {
         None => return Ok((words, default)),
         Some(status) => Status::of_an_error(status)

@@ -21,20 +21,45 @@ impl<'r> Request<'r> {
     /// The request's captures are the same afterwards, and each `$1` of the value is one of them,
     /// whatever variables are next to it.
     pub(crate) fn evaluate(self, value: &ComplexValue) -> Option<&'r [u8]> {
-        let part = |part: &'r ValuePart| match part {
+        match value.parts() {
+            [] => Some(b""),
+            [only] => self.part(only),
+            parts => {
+                let values =
+                    parts.iter().map(|part| self.part(part)).collect::<Option<Vec<_>>>()?;
+                self.joined(&values)
+            }
+        }
+    }
+
+    /// As [`Request::evaluate`], and whether a variable in the value is empty, so that the rest may be
+    /// another value than was meant.
+    pub(crate) fn evaluate_bound(self, value: &ComplexValue) -> Option<(&'r [u8], bool)> {
+        let parts = value.parts();
+        let values = parts.iter().map(|part| self.part(part)).collect::<Option<Vec<_>>>()?;
+        let unset = |(part, value): (&ValuePart, &&[u8])| {
+            matches!(part, Part::Variable(_)) && value.is_empty()
+        };
+        let is_incomplete = parts.iter().zip(&values).any(unset);
+        let text = match &*values {
+            [] => b"",
+            [only] => *only,
+            values => self.joined(values)?,
+        };
+        Some((text, is_incomplete))
+    }
+
+    fn part(self, part: &'r ValuePart) -> Option<&'r [u8]> {
+        match part {
             Part::Text(text) => Some(&***text),
             Part::Variable(index) => self.variable(*index),
             Part::Capture(group) => Some(self.capture(*group)),
-        };
-        match value.parts() {
-            [] => Some(b""),
-            [only] => part(only),
-            parts => {
-                let values = parts.iter().map(part).collect::<Option<Vec<_>>>()?;
-                // SAFETY: the copy is in the request's pool, and nobody else refers to it.
-                self.copy_all(&values).map(|copy| unsafe { bytes(copy) })
-            }
         }
+    }
+
+    fn joined(self, values: &[&[u8]]) -> Option<&'r [u8]> {
+        // SAFETY: the copy is in the request's pool, and nobody else refers to it.
+        self.copy_all(values).map(|copy| unsafe { bytes(copy) })
     }
 
     /// The value of a variable, by its index; empty if it is not found.

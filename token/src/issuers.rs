@@ -1,6 +1,7 @@
 //! Accepted issuers: exact names, and patterns.
 
 use regex::Regex;
+use regex_syntax::hir::Look;
 
 use crate::rules::{RuleError, compile};
 
@@ -26,6 +27,16 @@ impl Issuers {
             }
         }
         Ok(Self { names: names.into(), patterns: patterns.into() })
+    }
+
+    /// Whether a pattern matches whole issuers only: each way to match it begins at the beginning and ends
+    /// at the end.
+    pub fn is_whole(pattern: &str) -> bool {
+        regex_syntax::parse(pattern).is_ok_and(|parsed| {
+            let properties = parsed.properties();
+            properties.look_set_prefix().contains(Look::Start)
+                && properties.look_set_suffix().contains(Look::End)
+        })
     }
 
     /// The exact names.
@@ -83,6 +94,12 @@ mod tests {
             "~c",
         ] {
             assert!(!issuers.accepts(bad), "{bad}");
+        }
+        for whole in ["^a$", "(^a$)", r"\Aa\z", "^a$|^b$", "^(a|b)$", "^$"] {
+            assert!(Issuers::is_whole(whole), "{whole}");
+        }
+        for open in ["a", "^a", "a$", "^a|b$", "^a$|b$", "^a|^b$", "(?m)^a$", "", "("] {
+            assert!(!Issuers::is_whole(open), "{open}");
         }
         assert!(Issuers::new(["~("]).is_err());
         assert!(Issuers::default().is_empty());

@@ -68,9 +68,15 @@ impl ClaimPath {
     /// Calls `stop` for each value at the path until it returns true. Returns whether there is a value.
     ///
     /// Two ways through the path never lead to the same value, so no value is looked at twice.
-    pub fn any<'d>(&self, root: Value<'d>, mut stop: impl FnMut(Value<'d>) -> bool) -> bool {
-        let mut search = Search { path: self, stop: &mut stop, stopped: false };
-        search.from(root, 0, From::Name, &self.cuts)
+    pub fn any<'d>(&self, root: Value<'d>, stop: impl FnMut(Value<'d>) -> bool) -> bool {
+        self.walk(root, stop).found
+    }
+
+    /// As [`ClaimPath::any`].
+    pub fn walk<'d>(&self, root: Value<'d>, mut stop: impl FnMut(Value<'d>) -> bool) -> Walk {
+        let mut search = Search { path: self, stop: &mut stop, stopped: false, misfit: false };
+        let found = search.from(root, 0, From::Name, &self.cuts);
+        Walk { found, misfit: search.misfit }
     }
 
     /// Whether it may lead to several values.
@@ -82,6 +88,16 @@ impl ClaimPath {
     pub fn as_str(&self) -> &str {
         &self.path
     }
+}
+
+/// Where a path has led.
+#[derive(Debug, Clone, Copy)]
+pub struct Walk {
+    /// Whether there is a value at the path.
+    pub found: bool,
+    /// Whether a value on the way is of a type that the path does not lead through: `groups[*]` if `groups` is
+    /// a string.
+    pub misfit: bool,
 }
 
 /// The cut at a dot, or at a bracket that is a step. Other brackets are a part of the name.
@@ -109,6 +125,7 @@ struct Search<'p, 'd> {
     path: &'p ClaimPath,
     stop: &'p mut dyn FnMut(Value<'d>) -> bool,
     stopped: bool,
+    misfit: bool,
 }
 
 impl<'d> Search<'_, 'd> {
@@ -125,6 +142,7 @@ impl<'d> Search<'_, 'd> {
             let next = cuts.split_first().filter(|(cut, _)| cut.at == start);
             return next.is_some_and(|(cut, later)| self.step(value, cut, later));
         }
+        self.misfit |= !value.is_object() && !value.is_null();
         if let Some(found) = value.get(rest) {
             self.stopped = (self.stop)(found);
             return true;
@@ -145,6 +163,7 @@ impl<'d> Search<'_, 'd> {
             Some(b']') => From::Bracket,
             _ => From::Name,
         };
+        self.misfit |= cut.step != Step::Dot && value.items().is_none() && !value.is_null();
         let mut items = value.items().into_iter().flatten();
         match cut.step {
             Step::Dot => self.from(value, cut.rest, From::Name, later),

@@ -148,10 +148,21 @@ impl ClaimRule {
     /// As [`ClaimRule::judge`], for values with variables. An empty value means that a variable is not
     /// set, so what it would have said is unknown. Operators that need only one of several values hold
     /// if another value makes them.
-    pub fn judge_bound(&self, payload: &Document, values: &[&[u8]]) -> Option<bool> {
+    ///
+    /// A value is `incomplete` if one of its variables is empty and the rest is not. Then only a match counts:
+    /// that there is none tells nothing.
+    pub fn judge_bound(
+        &self,
+        payload: &Document,
+        values: &[&[u8]],
+        incomplete: bool,
+    ) -> Option<bool> {
         let set: Vec<&[u8]> = values.iter().copied().filter(|value| !value.is_empty()).collect();
         if set.len() == values.len() {
-            return self.judge(payload, &set);
+            let negated =
+                matches!(self.operator, Operator::NotEqual | Operator::NotPrefix | Operator::None);
+            let verdict = self.judge(payload, &set);
+            return verdict.filter(|holds| !incomplete || *holds != negated);
         }
         let choice = matches!(self.operator, Operator::Equal | Operator::Prefix | Operator::Any);
         (choice && self.holds(payload, &set)).then_some(true)
@@ -163,7 +174,7 @@ impl ClaimRule {
     }
 
     /// Whether `payload` satisfies the rule with the values of this request. `None` if the operator does
-    /// not fit the claim's type: the rule then fails, even when negated. If there is no claim, only
+    /// not fit the claim's type, or the path that of a value on its way: the rule then fails, even when negated. If there is no claim, only
     /// `!exists` is satisfied. If the path leads to several values, one that satisfies the rule is
     /// enough.
     pub fn judge<V: AsRef<[u8]>>(&self, payload: &Document, values: &[V]) -> Option<bool> {
@@ -177,19 +188,19 @@ impl ClaimRule {
         let judge = |claim: Value<'_>| {
             self.judge_value(claim, values).or_else(|| claim.is_null().then_some(false))
         };
-        if !self.path.leads_to_many() {
-            return self.path.find(root).map_or(Some(false), judge);
-        }
+        let many = self.path.leads_to_many();
         let mut verdict = Some(false);
-        self.path.any(root, |claim| {
+        let walk = self.path.walk(root, |claim| {
             let one = judge(claim);
             // One that satisfies the rule decides. Otherwise one that is unknown leaves it unknown.
             if one != Some(false) {
                 verdict = one;
             }
-            one == Some(true)
+            one == Some(true) || !many
         });
-        verdict
+        // What stands where the path cannot go on may be what the rule is about, in another form.
+        let elsewhere = walk.misfit && (many || !walk.found);
+        if elsewhere && verdict == Some(false) { None } else { verdict }
     }
 
     fn judge_value<V: AsRef<[u8]>>(&self, claim: Value<'_>, values: &[V]) -> Option<bool> {
@@ -442,7 +453,7 @@ mod tests {
         let bound = |operator, values: &[&str]| {
             let rule = ClaimRule::new("s", operator, &vec![None; values.len()]).unwrap();
             let values: Vec<&[u8]> = values.iter().map(|value| value.as_bytes()).collect();
-            rule.judge_bound(&payload, &values)
+            rule.judge_bound(&payload, &values, false)
         };
         assert_eq!(bound(Operator::Any, &["a", ""]), Some(true));
         assert_eq!(bound(Operator::Any, &["c", ""]), None);
@@ -459,7 +470,7 @@ mod tests {
         let bound = |claim, operator, values: &[&str]| {
             let rule = ClaimRule::new(claim, operator, &vec![None; values.len()]).unwrap();
             let values: Vec<&[u8]> = values.iter().map(|value| value.as_bytes()).collect();
-            rule.judge_bound(&payload, &values) == Some(true)
+            rule.judge_bound(&payload, &values, false) == Some(true)
         };
         for operator in [Operator::Equal, Operator::Prefix, Operator::Any] {
             assert!(bound("role", operator, &["editor"]));

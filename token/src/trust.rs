@@ -269,7 +269,11 @@ impl<'p, L: Fn(Wanted<'_>) -> LiveInputs> Judge<'p, L> {
         let issuer = issuer.ok_or_else(bad_issuer("iss is missing"))?;
         let is_asked = |number: &usize| self.among.is_none_or(|among| among.contains(number));
         let found = providers.of_issuer(issuer).filter(|(number, _)| is_asked(number));
-        let (number, policy) = found.ok_or_else(bad_issuer("no provider has the token's iss"))?;
+        let none = match self.among {
+            None => "no provider has the token's iss",
+            Some(_) => "no provider whose tokens are looked for there has the token's iss",
+        };
+        let (number, policy) = found.ok_or_else(bad_issuer(none))?;
         let live = (self.live)(Wanted::for_token(number, key_of));
         Ok(Chosen { number, policy, location: Some(location), live })
     }

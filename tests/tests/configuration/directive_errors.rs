@@ -341,6 +341,25 @@ fn keys_from_a_uri_that_no_location_is_made_for_are_warned_about() -> Result<()>
 }
 
 #[test]
+fn a_word_that_does_not_mean_what_it_looks_like_is_warned_about() -> Result<()> {
+    for (rule, fragment) in [
+        ("jwt_claim $jwt_claim_sub = a;", "name holds no variables"),
+        ("jwt_not { jwt_claim ${jwt_claim_sub} = a; }", "name holds no variables"),
+        ("jwt_claim a = b error=401 c;", "only as the last word"),
+        ("jwt_require $arg_x error=401 $arg_y;", "only as the last word"),
+        ("jwt_issuer '~^a|b$';", "not tied to both ends"),
+        ("jwt_issuer '~^a$|b$';", "not tied to both ends"),
+    ] {
+        let checked = nginx_t(format!("jwt_kids {{ k1 {SECRET}; }} {rule}"))?;
+        checked.warned_with(&[fragment, "nginx.conf:"])?;
+    }
+    for rule in ["jwt_claim $.roles any a;", "jwt_issuer '~(^a$)';", "jwt_issuer '~\\Aa\\z';"] {
+        nginx_t(format!("jwt_kids {{ k1 {SECRET}; }} {rule}"))?.accepted()?;
+    }
+    Ok(())
+}
+
+#[test]
 fn a_value_that_looks_like_several_is_warned_about() -> Result<()> {
     for (rule, fragment) in [
         ("jwt_claim roles any admin,editor;", "with its comma"),

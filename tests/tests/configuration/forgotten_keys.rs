@@ -2,7 +2,7 @@
 //! mistake would leave the location open.
 
 use anyhow::Result;
-use module_tests::{Checked, Jwt, Nginx, P256, SECRET, SERVE, mistake, nginx_t, refuse_all};
+use module_tests::{Checked, Jwt, Nginx, P256, RSA, SECRET, SERVE, mistake, nginx_t, refuse_all};
 
 /// Keys that verify what is signed with [`SECRET`].
 const KIDS: &str = "jwt_kids { k1 \
@@ -193,6 +193,35 @@ fn keys_below_off_are_warned_about() -> Result<()> {
     ])?;
     nginx_t(format!("jwt off; location / {{ jwt on; {KIDS} }}"))?.accepted()?;
     nginx_t(format!("location / {{ jwt off; {KIDS} }}"))?.accepted()
+}
+
+/// The keys of `auth_jwt_key_file` do not switch a check on, but neither do they switch one off.
+#[test]
+fn other_keys_below_a_check_leave_it_on() -> Result<()> {
+    let nginx = Nginx::builder()
+        .server(format!(
+            "{KIDS}
+            location /file {{ auth_jwt_key_file keys.json; {SERVE} }}
+            location /if {{ if ($arg_t) {{ auth_jwt_key_file keys.json; }} {SERVE} }}
+            location /limit {{ limit_except POST {{ auth_jwt_key_file keys.json; }} {SERVE} }}
+            location /off {{ jwt off; auth_jwt_key_file keys.json; {SERVE} }}"
+        ))
+        .file("keys.json", RSA.jwks("rsa")?)
+        .start()?;
+    let good = Jwt::live().kid("rsa").sign("RS256", &RSA)?;
+    for target in ["/file", "/if?t=1", "/if", "/limit"] {
+        assert_eq!(nginx.get(target)?.status, 401, "{target}");
+    }
+    assert_eq!(nginx.bearer("/file", &good)?.status, 200);
+    assert_eq!(nginx.get("/off")?.status, 200);
+    nginx.finish()?;
+    // Where nothing is on above, they only lie ready.
+    let nginx = Nginx::builder()
+        .server(format!("location / {{ auth_jwt_key_file keys.json; {SERVE} }}"))
+        .file("keys.json", RSA.jwks("rsa")?)
+        .start()?;
+    assert_eq!(nginx.get("/")?.status, 200);
+    nginx.finish()
 }
 
 /// Rules, secrets and link settings below `off` have no effect, so they get a warning too.

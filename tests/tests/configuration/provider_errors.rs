@@ -17,6 +17,19 @@ fn provider(name: &str, inner: &str) -> String {
     format!("jwt_provider {name} {{ {inner} }}\n")
 }
 
+/// At the http level, too, which no level inherits from.
+#[test]
+fn keys_and_a_provider_on_the_same_level_are_an_error() -> Result<()> {
+    let provider = format!("jwt_provider p {{ jwt_issuer P; jwt_kids {{ a {SECRET}; }} }}");
+    let both = format!("jwt on provider=p; jwt_kids {{ b {SECRET}; }}");
+    let wanted = ["names a provider, so the keys of this level would not be used", "nginx.conf:"];
+    let http = Nginx::builder().http(format!("{provider} {both}")).server("jwt on;");
+    http.check()?.refused_with(&wanted)?;
+    Nginx::builder().http(provider.clone()).server(both.clone()).check()?.refused_with(&wanted)?;
+    let location = format!("location / {{ {both} }}");
+    Nginx::builder().http(provider).server(location).check()?.refused_with(&wanted)
+}
+
 #[test]
 fn a_provider_without_what_makes_it_one() -> Result<()> {
     let keys = "jwks_file keys.json;";

@@ -131,6 +131,64 @@ fn an_unset_variable_makes_no_pass_of_a_negation() -> Result<()> {
     nginx.finish()
 }
 
+/// With an empty variable, `tenant:` would be compared, and be none of the banned ones.
+#[test]
+fn an_unset_variable_inside_a_value_makes_no_pass_of_a_negation() -> Result<()> {
+    let nginx = Nginx::start(format!(
+        "jwt_kids {{ k1 {SECRET}; }}
+        location /not {{ jwt_not {{ jwt_claim banned any \"tenant:$single_arg_t\"; }} {SERVE} }}
+        location /none {{ jwt_claim banned none \"tenant:$single_arg_t\"; {SERVE} }}
+        location /any {{ jwt_claim banned any tenant:$single_arg_t tenant:a; {SERVE} }}"
+    ))?;
+    let token = token(&json!({ "banned": ["tenant:a", "tenant:"] }))?;
+    for (target, status) in [
+        ("/not?t=b", 200),
+        ("/not?t=a", 403),
+        ("/not", 403),
+        ("/not?t=b&t=a", 403),
+        ("/not?T=a", 403),
+        ("/none?t=b", 200),
+        ("/none?t=a", 403),
+        ("/none", 403),
+        ("/any", 200),
+    ] {
+        assert_eq!(nginx.bearer(target, &token)?.status, status, "{target}");
+    }
+    nginx.finish()
+}
+
+/// Some issuers write one role as a string, or an object in its place.
+#[test]
+fn a_claim_of_another_form_makes_no_pass_of_a_negation() -> Result<()> {
+    expect(
+        "jwt_not { jwt_claim groups[*] = banned; }",
+        &json!([{}, { "groups": null }, { "groups": [] }, { "groups": ["staff"] }]),
+        &json!([{ "groups": ["banned"] }, { "groups": "banned" }, { "groups": { "0": "banned" } }]),
+    )?;
+    expect(
+        "jwt_not { jwt_claim groups[*].name = banned; }",
+        &json!([{}, { "groups": [{ "name": "a" }] }, { "groups": [{}] }]),
+        &json!([
+            { "groups": [{ "name": "banned" }] },
+            { "groups": { "name": "banned" } },
+            { "groups": [{ "name": "a" }, "banned"] },
+        ]),
+    )?;
+    expect(
+        "jwt_not { jwt_claim r[0] = guest; }",
+        &json!([{}, { "r": ["a"] }, { "r": [] }]),
+        &json!([{ "r": ["guest"] }, { "r": "guest" }]),
+    )?;
+    expect(
+        "jwt_not { jwt_claim realm_access.roles any banned; }",
+        &json!([{}, { "realm_access": {} }, { "realm_access": { "roles": ["a"] } }]),
+        &json!([{ "realm_access": ["banned"] }, { "realm_access": "{\"roles\":[\"banned\"]}" }]),
+    )?;
+    // A rule that is not negated fails for them as ever, and a claim that is not there is not there.
+    expect("jwt_claim groups[*] = a;", &json!([{ "groups": ["a"] }]), &json!([{ "groups": "a" }]))?;
+    expect("jwt_claim groups[0] !exists;", &json!([{ "groups": "a" }]), &json!([{ "groups": [1] }]))
+}
+
 #[test]
 fn an_upstream_reads_a_list_of_roles_as_json() -> Result<()> {
     let nginx = Nginx::builder()

@@ -295,7 +295,8 @@ fn an_issuer_that_rests_on_a_variable_or_is_open_at_an_end_is_warned_about() -> 
     let with = |issuer: &str| nginx_t(location(&format!("jwt_issuer {issuer};")));
     with("https://login.example/$jwt_claim_tid/v2.0")?
         .warned_with(&["jwt_issuer", "variables have no meaning"])?;
-    with("~^https://login\\.example/")?.warned_with(&["does not begin with", "longer issuers"])?;
+    with("~^https://login\\.example/")?
+        .warned_with(&["not tied to both ends", "longer issuers"])?;
     with("~https://login\\.example/$")?.warned_with(&["longer issuers"])?;
     with("'~^https://login\\.example/[a-z]+$'")?.accepted()?;
     with("'~('")?.refused_with(&["jwt_issuer", "pattern \"(\""])

@@ -18,6 +18,8 @@ fn install(root: &Path, prefix: &str) -> Result<()> {
     for folder in ["etc/nginx", "usr/share/nginx/html", "var/log/nginx", "run"] {
         fs::create_dir_all(root.join(folder))?;
     }
+    // Where another build of nginx has its logs; that of a package has them in /var/log/nginx.
+    fs::create_dir_all(root.join(prefix).join("logs"))?;
     let modules = root.join(prefix).join("modules");
     fs::create_dir_all(&modules)?;
     symlink(module()?, modules.join("ngx_http_token_auth_module.so"))?;
