@@ -249,13 +249,12 @@ has_nginx_dev() { # VERSION
 # taken from there.
 source_from_debian() { # DIR
     grep -q "^$NGX_VERSION " "$RELEASES" || return 1
-    (NGINX_MIRROR=https://deb.debian.org/debian/pool/main/n/nginx TARBALL=nginx_$NGX_VERSION.orig.tar.gz
-        source_from_tarball "$1") 2>/dev/null
+    (source_from_tarball "$1" https://deb.debian.org/debian/pool/main/n/nginx "nginx_$NGX_VERSION.orig.tar.gz") 2>/dev/null
 }
 
-source_from_tarball() { # DIR
-    local mirror=${NGINX_MIRROR:-https://nginx.org/download} url status=0
-    url=${mirror%/}/${TARBALL:-nginx-$NGX_VERSION.tar.gz}
+source_from_tarball() { # DIR [MIRROR FILE]
+    local mirror=${2:-${NGINX_MIRROR:-https://nginx.org/download}} url status=0
+    url=${mirror%/}/${3:-nginx-$NGX_VERSION.tar.gz}
     setup_curl
     say "downloading $url"
     curl -fsSL --connect-timeout 10 --max-time 300 --retry 1 -o "$SCRATCH/nginx.tar.gz" "$url" || status=$?
