@@ -188,7 +188,14 @@ impl ClaimRule {
         let judge = |claim: Value<'_>| {
             self.judge_value(claim, values).or_else(|| claim.is_null().then_some(false))
         };
-        let many = self.path.leads_to_many();
+        // What stands where the path cannot go on may be what the rule is about, in another form.
+        let unless = |misfit: bool| if misfit { None } else { Some(false) };
+        if !self.path.leads_to_many() {
+            return match self.path.find(root) {
+                Some(claim) => judge(claim),
+                None => unless(self.path.walk(root, |_| true).misfit),
+            };
+        }
         let mut verdict = Some(false);
         let walk = self.path.walk(root, |claim| {
             let one = judge(claim);
@@ -196,11 +203,9 @@ impl ClaimRule {
             if one != Some(false) {
                 verdict = one;
             }
-            one == Some(true) || !many
+            one == Some(true)
         });
-        // What stands where the path cannot go on may be what the rule is about, in another form.
-        let elsewhere = walk.misfit && (many || !walk.found);
-        if elsewhere && verdict == Some(false) { None } else { verdict }
+        if verdict == Some(false) { unless(walk.misfit) } else { verdict }
     }
 
     fn judge_value<V: AsRef<[u8]>>(&self, claim: Value<'_>, values: &[V]) -> Option<bool> {

@@ -64,7 +64,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let text = output::pretty_json(&json!({ "keys": keys }));
     // The module must accept what is printed.
     let loaded = token::load_keys(text.as_bytes(), None).context("the set is refused")?;
-    loaded.warnings.iter().for_each(|warning| output::warn(warning));
+    for warning in &loaded.warnings {
+        output::warn(&format!("jwks_file will say: {warning}"));
+    }
     output::print(&text)?;
     Ok(ExitCode::SUCCESS)
 }
