@@ -32,3 +32,7 @@ override_dh_auto_clean:
 # Cargo has stripped them already.
 override_dh_strip:
 	dh_strip --no-automatic-dbgsym
+
+# The documents link to each other.
+override_dh_compress:
+	dh_compress -X.md

@@ -4,6 +4,7 @@ use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, Result, bail};
 use rustix::fs::OFlags;
@@ -13,7 +14,15 @@ use rustix::fs::OFlags;
 const MAX_INPUT: u64 = 16 * 1024 * 1024;
 
 /// The bytes of a file, or of standard input for `-`.
+///
+/// # Errors
+/// A second `-`: there would be nothing left, and an empty list lets every token pass.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
+    static STDIN_IS_READ: AtomicBool = AtomicBool::new(false);
+    if path == Path::new("-") && STDIN_IS_READ.swap(true, Ordering::Relaxed) {
+        bail!("standard input holds one thing only; give the others as files");
+    }
+    refuse_url(&path.to_string_lossy())?;
     let mut bytes = Vec::new();
     let source: &mut dyn io::Read = if path == Path::new("-") {
         &mut io::stdin().lock()
@@ -28,6 +37,14 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
         anyhow::bail!("{}: larger than {} MiB", path.display(), MAX_INPUT >> 20);
     }
     Ok(bytes)
+}
+
+/// Refuses what is a URL and no file.
+pub(crate) fn refuse_url(given: &str) -> Result<()> {
+    if given.contains("://") && !Path::new(given).exists() {
+        bail!("nothing is fetched here: first curl -fsS -o FILE URL, then give the file");
+    }
+    Ok(())
 }
 
 /// Opens a regular file. Opening a FIFO or a terminal can wait for ever, and some devices never end.

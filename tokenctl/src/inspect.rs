@@ -80,7 +80,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME", value_parser = Moment::parse, allow_hyphen_values = true,
         help_heading = "Rules")]
     at: Option<Moment>,
-    /// Print one line of JSON: verdict, reason (as $jwt_reason), header, payload and why
+    /// Of a token, print one line of JSON: verdict, reason (as $jwt_reason; of a rule only "denied"), header,
+    /// payload and why
     #[arg(long, help_heading = "Output")]
     json: bool,
     #[command(flatten, next_help_heading = "Links")]
@@ -92,9 +93,6 @@ pub(crate) struct Args {
 
 /// Inspects and prints; the exit status depends on the verdict.
 pub(crate) fn run(args: &Args, now: i64) -> Result<ExitCode> {
-    if args.target == "-" && args.secret.is_standard_input() {
-        bail!("standard input holds one thing only: give the token or the secret in another way");
-    }
     let target = match args.target.as_str() {
         "-" => String::from_utf8(files::read(Path::new("-"))?)
             .ok()
@@ -154,11 +152,7 @@ fn reject_token_options(args: &Args) -> Result<()> {
 fn load(args: &Args) -> Result<Keys> {
     let mut keys = Keys::default();
     for given in &args.keys {
-        if given.starts_with("https://") || given.starts_with("http://") {
-            bail!(
-                "--keys: nothing is fetched here; first curl -fsS -o keys.json '{given}', then --keys keys.json"
-            );
-        }
+        files::refuse_url(given).context("--keys")?;
         let (path, kid) = match given.rsplit_once(':') {
             Some((path, kid)) if !Path::new(given).exists() => (path, Some(kid)),
             _ => (given.as_str(), None),
@@ -220,7 +214,9 @@ fn report(args: &Args, token: &str, now: i64) -> Result<(String, bool)> {
     let keys = load(args)?;
     let rules = args.claim.iter().map(|text| Rule::parse(text).with_context(|| text.clone()));
     let rules = rules.collect::<Result<_>>().context("--claim")?;
-    let judged = Judged::new(token, &Demands { policy: policy(args, &keys)?, rules, keys }, now);
+    let policy = policy(args, &keys)?;
+    let demands = Demands { policy, rules, lists: &args.revoked, keys };
+    let judged = Judged::new(token, &demands, now);
     let text = if args.json { judged.json() } else { judged.text() };
     Ok((text, judged.accepted()))
 }

@@ -1,6 +1,8 @@
 //! `tokenctl inspect` for tokens: the verdict, and how it is shown.
 
-use token::{Policy, Refusal, Reject};
+use std::sync::Arc;
+
+use token::{Policy, Refusal, Reject, Revocation};
 
 use crate::explain;
 use crate::form;
@@ -11,9 +13,11 @@ use crate::rules::Rule;
 use crate::sections::{Section, Sections};
 
 /// What a token is judged by.
-pub(crate) struct Demands {
+pub(crate) struct Demands<'a> {
     pub(crate) policy: Policy,
     pub(crate) rules: Vec<Rule>,
+    /// The policy's lists of revoked tokens, as they were given.
+    pub(crate) lists: &'a [String],
     pub(crate) keys: Keys,
 }
 
@@ -33,8 +37,8 @@ pub(crate) struct Judged {
 
 impl Judged {
     /// Judges `token` at the time `now`.
-    pub(crate) fn new(token: &str, demands: &Demands, now: i64) -> Self {
-        let Demands { policy, rules, keys } = demands;
+    pub(crate) fn new(token: &str, demands: &Demands<'_>, now: i64) -> Self {
+        let Demands { policy, rules, lists, keys } = demands;
         let sections = Sections::new(token);
         let keyed = !policy.keys.is_empty();
         let mut why = Vec::new();
@@ -49,6 +53,9 @@ impl Judged {
             () => policy.check_form(token.as_bytes()).err().map(Err),
         };
         if let Some(Err(refusal)) = &verdict {
+            if refusal.reason == Reject::Revoked {
+                why.extend(revoked_by(token, policy, lists, now));
+            }
             why.extend(explain::why(refusal.reason, token, &sections, policy, keys, now));
             if matches!(refusal.reason, Reject::Malformed | Reject::BadSignature) {
                 why.extend(form::hints(token, &sections));
@@ -118,7 +125,24 @@ impl Judged {
         members.set("signature_holds", Json::bool(self.signed));
         members.set("header", section(&self.sections.header));
         members.set("payload", section(&self.sections.payload));
-        members.set("why", Json::strings(&self.why));
+        let why: Vec<_> = self.why.iter().map(|line| output::one_line(line)).collect();
+        members.set("why", Json::strings(&why));
         output::printable_json(&format!("{members}\n"))
     }
+}
+
+/// Which of the lists have a value of the token.
+fn revoked_by(token: &str, policy: &Policy, lists: &[String], now: i64) -> Vec<String> {
+    let has = |list: &Arc<Revocation>| {
+        let alone = Policy {
+            keys: policy.keys.clone(),
+            leeway: policy.leeway,
+            padding: policy.padding,
+            revoked: vec![Arc::clone(list)],
+            ..Policy::default()
+        };
+        alone.check(token.as_bytes(), now).is_err_and(|bad| bad.reason == Reject::Revoked)
+    };
+    let named = lists.iter().zip(&policy.revoked).filter(|(_, list)| has(list));
+    named.map(|(name, _)| format!("A value of it is in the list {name}.")).collect()
 }

@@ -67,6 +67,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     if args.bits.is_some() && !rsa {
         bail!("--bits is for RSA; the size of an {} key is fixed", args.alg);
     }
+    if args.kid.as_deref() == Some("") {
+        bail!("--kid is empty; leave it out for the thumbprint");
+    }
     if args.kid.as_deref() == Some("*") && args.alg.name().starts_with("HS") {
         bail!("--kid *: in jwt_kids_file it would stand for every kid; give the secret a name");
     }

@@ -73,12 +73,6 @@ impl<'t> LinkText<'t> {
             }
         }
     }
-
-    /// The names of the arguments.
-    pub(crate) fn argument_names(&self) -> impl Iterator<Item = &'t str> {
-        let pairs = self.query.unwrap_or_default().split('&');
-        pairs.map(|pair| pair.split_once('=').map_or(pair, |(name, _)| name))
-    }
 }
 
 fn is_http(scheme: &str) -> bool {
@@ -137,7 +131,6 @@ mod tests {
                 fragment: "#z?q"
             }
         );
-        assert_eq!(link.argument_names().collect::<Vec<_>>(), ["x", "y"]);
         assert_eq!(link.with_arguments("s=1"), "https://h:8/a/b?x=1&y&s=1#z?q");
         let with = |text| LinkText::parse(text).unwrap().with_arguments("s=1");
         assert_eq!(with("/a"), "/a?s=1");

@@ -73,7 +73,6 @@ enum Command {
     Jwks(jwks::Args),
     Inspect(inspect::Args),
     Completions(manual::Completions),
-    #[command(hide = true)]
     Manual(manual::Manual),
 }
 

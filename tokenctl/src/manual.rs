@@ -44,5 +44,22 @@ pub(crate) fn pages(args: &Manual, command: Command) -> Result<ExitCode> {
     fs::create_dir_all(&args.folder).with_context(|| args.folder.display().to_string())?;
     clap_mangen::generate_to(command.disable_help_subcommand(true), &args.folder)
         .with_context(|| args.folder.display().to_string())?;
+    for entry in fs::read_dir(&args.folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "1") {
+            let page = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+            fs::write(&path, with_lines_kept(&page)).with_context(|| path.display().to_string())?;
+        }
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The page with its examples as they are: filled and hyphenated lines would be no commands.
+fn with_lines_kept(page: &str) -> String {
+    let Some((before, extra)) = page.split_once(".SH EXTRA\n") else { return page.to_owned() };
+    let (examples, after) = match extra.split_once("\n.SH ") {
+        Some((examples, after)) => (examples, format!(".SH {after}")),
+        None => (extra.trim_end(), String::new()),
+    };
+    format!("{before}.SH NOTES\n.nf\n{}\n.fi\n{after}", examples.trim_end())
 }

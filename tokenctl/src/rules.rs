@@ -9,6 +9,7 @@ use token::json::Document;
 use token::{ClaimPath, ClaimRule, Operator, Revocation, RevokedList};
 
 use crate::files;
+use crate::output;
 
 /// A rule as `jwt_claim` has it.
 pub(crate) struct Rule {
@@ -21,7 +22,20 @@ impl Rule {
     /// Reads `CLAIM OPERATOR VALUE...`, with quotes around a value that has spaces.
     pub(crate) fn parse(text: &str) -> Result<Self> {
         let words = shlex::split(text).context("a quote is not closed")?;
-        let [path, operator, values @ ..] = words.as_slice() else {
+        if words.first().is_some_and(|word| word == "jwt_claim") || text.trim_end().ends_with(';') {
+            bail!("leave out the word jwt_claim and the semicolon");
+        }
+        let mut words = words.as_slice();
+        // The status is of no concern here, but must be one.
+        if let [before @ .., last] = words
+            && let Some(status) = last.strip_prefix("error=")
+        {
+            if !status.parse::<u16>().is_ok_and(|status| (400..=599).contains(&status)) {
+                bail!("{last} must be error=400 to error=599");
+            }
+            words = before;
+        }
+        let [path, operator, values @ ..] = words else {
             bail!("want a claim, an operator and values, as in 'roles any admin editor'");
         };
         let known = Operator::from_name(operator).with_context(|| {
@@ -53,12 +67,14 @@ impl Rule {
         } else {
             ""
         };
-        Some(format!("The rule {:?} does not hold: {} {is}{unfit}.", self.text, self.rule.path()))
+        let (text, path) = (&self.text, self.rule.path());
+        Some(output::one_line(&format!("The rule {text:?} does not hold: {path} {is}{unfit}.")))
     }
 }
 
 /// Reads `CLAIM:FILE`, a list as `jwt_revoked` has it.
 pub(crate) fn revoked(text: &str) -> Result<Arc<Revocation>> {
+    files::refuse_url(text)?;
     let (claim, path) =
         text.rsplit_once(':').context("want a claim and a file, as in jti:revoked.txt")?;
     let claim = ClaimPath::new(claim).with_context(|| format!("{claim:?} is no claim"))?;
@@ -78,7 +94,14 @@ mod tests {
 
     #[test]
     fn a_rule_holds_or_says_what_the_claim_is() {
-        for rule in ["roles any user admin", "name = 'a b'", "n >= 5", "o.t ~ ^x$", "x !exists"] {
+        for rule in [
+            "roles any user admin",
+            "name = 'a b'",
+            "n >= 5",
+            "o.t ~ ^x$",
+            "x !exists",
+            "n = 5 error=404",
+        ] {
             assert_eq!(denies(rule), None, "{rule}");
         }
         let said = |rule| denies(rule).unwrap();
@@ -97,6 +120,10 @@ mod tests {
             ("roles any", "any"),
             ("roles any 'admin", "quote"),
             ("sub = $arg_user", "in a request only"),
+            ("sub = a error=999", "error=400 to error=599"),
+            ("sub = a error=", "error=400 to error=599"),
+            ("sub = a;", "semicolon"),
+            ("jwt_claim sub = a", "leave out the word"),
             ("sub ~ (", "("),
         ] {
             let error = format!("{:#}", Rule::parse(text).err().unwrap());

@@ -1,6 +1,6 @@
 //! Shared secrets on the command line.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
 use base64::Engine as _;
@@ -91,11 +91,6 @@ pub(crate) struct SecretArgs {
 }
 
 impl SecretArgs {
-    /// Whether the secret is read from standard input.
-    pub(crate) fn is_standard_input(&self) -> bool {
-        self.secret_file.as_deref() == Some(Path::new("-"))
-    }
-
     /// The bytes of the secret, if one was given.
     pub(crate) fn bytes(&self) -> Result<Option<Vec<u8>>> {
         let text = match (&self.secret, &self.secret_file) {

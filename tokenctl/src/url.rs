@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
+use token::credential::{Found, argument};
 use token::{Link, LinkAlgorithm, LinkSecret};
 
 use crate::link::LinkText;
@@ -78,19 +79,20 @@ fn sign(args: &Args, now: i64) -> Result<String> {
             bail!("{name:?} cannot be the name of an argument");
         }
     }
-    // nginx ignores the case of an argument's name.
-    let taken = link
-        .argument_names()
-        .find(|name| [sig_arg, expires_arg].iter().any(|ours| ours.eq_ignore_ascii_case(name)));
-    if let Some(name) = taken {
-        bail!("the link has an argument {name} already; given twice it would be refused");
-    }
     let value = match &args.value {
         Some(value) => value.clone().into_bytes(),
         None => link.uri()?,
     };
     let signature = secret.sign(args.alg, &value, expires.as_bytes());
-    Ok(link.with_arguments(&format!("{sig_arg}={signature}&{expires_arg}={expires}")))
+    let signed = link.with_arguments(&format!("{sig_arg}={signature}&{expires_arg}={expires}"));
+    // As the module will read it: no other argument may have one of these names, in any spelling.
+    let query = LinkText::parse(&signed)?.query.unwrap_or_default();
+    for name in [sig_arg, expires_arg] {
+        if !matches!(argument(query.as_bytes(), name.as_bytes()), Found::One(_)) {
+            bail!("the argument {name} would stand more than once, perhaps in another spelling");
+        }
+    }
+    Ok(signed)
 }
 
 #[cfg(test)]
@@ -134,6 +136,10 @@ mod tests {
             &["--expires", "147005500x", "/a"],
             &["--lifetime", "-100y", "/a"],
             &["/a?st=x"],
+            &["/a?s%74=x"],
+            &["/a?ST=x"],
+            &["--sig-arg", "e", "--expires-arg", "e", "/a"],
+            &["--sig-arg", "A", "--expires-arg", "a", "/a"],
             &["/a?e"],
             &["a"],
             &["/a b"],

@@ -273,3 +273,18 @@ fn satisfy_all_wants_the_others_as_well() -> Result<()> {
     assert_eq!(nginx.bearer(link(LINK_SECRET, "/denied", now() + 9), &admin()?)?.status, 403);
     nginx.finish()
 }
+
+/// `error_page` makes a GET of what was an OPTIONS, so the switch of a preflight must not stay off.
+#[test]
+fn a_preflight_that_becomes_another_request_is_judged_again() -> Result<()> {
+    let nginx = Nginx::builder()
+        .http("map $request_method $jwt_switch { volatile; default on; OPTIONS off; }")
+        .server(format!(
+            "location / {{ jwt_kids {{ k1 {SECRET}; }} jwt $jwt_switch; error_page 405 =200 $uri; }}"
+        ))
+        .start()?;
+    assert_eq!(nginx.get("/ok.txt")?.status, 401);
+    let preflight = nginx.request().method("OPTIONS").target("/ok.txt").send()?;
+    assert_eq!((preflight.status, preflight.text().contains("ok\n")), (401, false));
+    nginx.finish()
+}

@@ -198,6 +198,7 @@ fn rules_and_lists_are_applied_as_in_a_location() {
     assert!(said.contains("Verdict: denied") && said.contains(want), "{said}");
     let said = refused(&mint(&["--jti=stolen"]), &["--secret=s", "--revoked", &list]);
     assert!(said.contains("Verdict: revoked"), "{said}");
+    assert!(said.contains(&format!("A value of it is in the list {list}.")), "{said}");
     // What comes before the rules is told first.
     let said = refused(&token, &["--secret=other", "--claim=roles any admin"]);
     assert!(said.contains("Verdict: bad_signature") && !said.contains("The rule"), "{said}");
@@ -205,10 +206,20 @@ fn rules_and_lists_are_applied_as_in_a_location() {
         ("--claim=roles", "--claim: roles: want a claim, an operator"),
         ("--revoked=jti", "--revoked: want a claim and a file"),
         ("--revoked=jti:/nowhere.txt", "/nowhere.txt"),
-        ("--keys=https://login.example.com/jwks", "curl -fsS -o keys.json"),
+        ("--keys=https://login.example.com/jwks", "--keys: nothing is fetched here"),
     ] {
         let said = failed(&["inspect", &token, "--secret=s", option]);
         assert!(said.contains(part), "{option}: {said}");
+    }
+    // An empty second list would let the token pass.
+    for words in [
+        &["inspect", &token, "--secret=s", "--revoked=jti:-", "--revoked=sub:-"][..],
+        &["inspect", &token, "--secret-file=-", "--revoked=jti:-"],
+        &["inspect", "-", "--secret=s", "--revoked=jti:-"],
+    ] {
+        let call = with_input(words, format!("{token}\n").as_bytes());
+        assert_eq!((call.status, call.out.as_str()), (2, ""), "{words:?}");
+        assert!(call.err.contains("standard input holds one thing only"), "{}", call.err);
     }
     assert!(failed(&["inspect", &token, "--claim=a exists"]).contains("after the signature"));
 }

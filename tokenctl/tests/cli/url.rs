@@ -81,7 +81,7 @@ fn mistakes_are_named() {
         (vec!["url", "--secret=s", "a"], "begins with /"),
         (vec!["url", "--secret=s", "/a b"], "percent-encoded"),
         (vec!["url", "--secret=s", "--expires=123", "/a"], "ten digits"),
-        (vec!["url", "--secret=s", "/a?st=1"], "argument st already"),
+        (vec!["url", "--secret=s", "/a?st=1"], "would stand more than once"),
         (vec!["url", "--secret=s", "--alg=sha1", "/a"], "md5 or hmac-sha256"),
         (vec!["inspect", "/a?st=x&e=1", "--secret=s", "--issuer=x"], "this is a link"),
     ] {
