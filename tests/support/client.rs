@@ -267,9 +267,13 @@ impl Connection {
     /// Reads more; false at the end of the stream.
     fn fill(&mut self) -> Result<bool> {
         let mut chunk = [0; 16 * 1024];
-        let got = match self.stream.read(&mut chunk) {
-            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => 0,
-            result => result.context("reading the answer")?,
+        let got = loop {
+            match self.stream.read(&mut chunk) {
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => break 0,
+                // By a signal, such as that of a child that has ended.
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                result => break result.context("reading the answer")?,
+            }
         };
         self.buffer.extend(chunk.get(..got).unwrap_or_default());
         Ok(got > 0)
