@@ -20,6 +20,7 @@ verb_matrix() { # VERSION or FOLDER...
     mkdir -p "$CACHE/matrix"
     for one in "$@"; do
         step "nginx $one"
+        rm -f "$SCRATCH/nextest" # of the version before
         NGX_VERSION=$one
         [[ ! -d $one ]] || NGX_VERSION=$(source_version "$one")
         if ! (matrix_source "$one") || ! (matrix_nginx); then

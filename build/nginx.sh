@@ -246,8 +246,9 @@ has_nginx_dev() { # VERSION
 }
 
 # Debian's archive has the release's file under another name. What is not known by its checksum is not
-# taken from there.
+# taken from there, and nothing is if a mirror is named.
 source_from_debian() { # DIR
+    [[ -z ${NGINX_MIRROR:-} ]] || return 1
     grep -q "^$NGX_VERSION " "$RELEASES" || return 1
     (source_from_tarball "$1" https://deb.debian.org/debian/pool/main/n/nginx "nginx_$NGX_VERSION.orig.tar.gz") 2>/dev/null
 }

@@ -87,6 +87,9 @@ test_checksums() {
     NGINX_SHA256=$(sum_of "$MIRROR/nginx-1.90.2.tar.gz") passes "release 1.90.2" download 1.90.2
     NGINX_SHA256=$(sum_of "$MIRROR/nginx-1.90.1.tar.gz") fails "NGINX_SHA256 says" download 1.90.2
     fails "cannot be reached" download 1.90.3
+    # A mirror that is named is asked, even for what Debian's archive has.
+    (NGX_VERSION=1.90.1 && source_from_tarball() { :; } && ! source_from_debian "$CACHE/1.90.1") ||
+        wrong "Debian's archive was asked instead of the mirror"
 
     # Still an archive that unpacks, and still nothing of it is used.
     rm -rf "$SCRATCH/nginx-1.90.1"

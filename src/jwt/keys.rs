@@ -314,7 +314,8 @@ fn key_request(
             "must be the URI of a location of the server, beginning with a slash",
         ));
     }
-    if !uri.contains(&b'$') && token::http::request_target(uri).is_none() {
+    let fixed = (!uri.contains(&b'$')).then_some(uri);
+    if fixed.is_some_and(|uri| token::http::request_target(uri).is_none()) {
         return Err(ConfError::value(uri, "must be a path without \"..\" and NUL"));
     }
     if let Some(name) = variables(uri).find(|name| is_of_the_token(name)) {
@@ -330,7 +331,7 @@ fn key_request(
     let request = KeyRequest {
         place: (setting.name().into(), setting.position().into()),
         uri: setting.compile(uri)?,
-        fixed: (!uri.contains(&b'$')).then(|| uri.into()),
+        fixed: fixed.map(Into::into),
         per: options.per,
         server: options.server,
         valid: options.valid,

@@ -51,12 +51,6 @@ impl Rule {
     /// As [`Rule::holds`]; `None` if it is unknown, since an operator does not fit the claim's type or a
     /// variable is not set. `jwt_not` must not make a pass of that.
     fn judge(&self, request: Request<'_>, token: &Verified) -> Result<Option<bool>, NoVerdict> {
-        let evaluate = |values: &[ComplexValue]| {
-            values
-                .iter()
-                .map(|value| request.evaluate(value).ok_or(NoVerdict::Value))
-                .collect::<Result<Vec<_>, _>>()
-        };
         Ok(match &self.demand {
             Demand::Claim(rule, values) => rule.judge(&token.payload, values),
             Demand::Bound(rule, values) => {
@@ -70,7 +64,9 @@ impl Rule {
                 rule.judge_bound(&token.payload, &values, incomplete)
             }
             Demand::Values { values, nothing } => {
-                Some(evaluate(values)?.iter().all(|value| !nothing.contains(value)))
+                let evaluate = |value| request.evaluate(value).ok_or(NoVerdict::Value);
+                let values = values.iter().map(evaluate).collect::<Result<Vec<_>, _>>()?;
+                Some(values.iter().all(|value| !nothing.contains(value)))
             }
             Demand::Block(connective, rules) => {
                 let judge = |rule: &Rc<Rule>| rule.judge(request, token);

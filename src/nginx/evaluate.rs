@@ -35,18 +35,18 @@ impl<'r> Request<'r> {
     /// As [`Request::evaluate`], and whether a variable in the value is empty, so that the rest may be
     /// another value than was meant.
     pub(crate) fn evaluate_bound(self, value: &ComplexValue) -> Option<(&'r [u8], bool)> {
-        let parts = value.parts();
-        let values = parts.iter().map(|part| self.part(part)).collect::<Option<Vec<_>>>()?;
-        let unset = |(part, value): (&ValuePart, &&[u8])| {
-            matches!(part, Part::Variable(_)) && value.is_empty()
-        };
-        let is_incomplete = parts.iter().zip(&values).any(unset);
-        let text = match &*values {
-            [] => b"",
-            [only] => *only,
-            values => self.joined(values)?,
-        };
-        Some((text, is_incomplete))
+        let is_unset =
+            |part: &ValuePart, value: &[u8]| matches!(part, Part::Variable(_)) && value.is_empty();
+        match value.parts() {
+            [] => Some((b"", false)),
+            [only] => self.part(only).map(|value| (value, is_unset(only, value))),
+            parts => {
+                let values =
+                    parts.iter().map(|part| self.part(part)).collect::<Option<Vec<_>>>()?;
+                let lacks = parts.iter().zip(&values).any(|(part, value)| is_unset(part, value));
+                Some((self.joined(&values)?, lacks))
+            }
+        }
     }
 
     fn part(self, part: &'r ValuePart) -> Option<&'r [u8]> {

@@ -210,7 +210,7 @@ fn tried(text: &str) -> (String, Vec<(String, String)>) {
                 files.push((name, holds));
             }
         }
-        let passes = ["proxy_pass", "grpc_pass", "fastcgi_pass", "auth_request_set"];
+        let passes = ["proxy_pass", "grpc_pass", "fastcgi_pass"];
         if passes.iter().any(|it| words.contains(it))
             && let Some((before, rest)) = code.split_once("://")
             && !rest.starts_with('$')

@@ -211,6 +211,13 @@ fn rules_and_lists_are_applied_as_in_a_location() {
         let said = failed(&["inspect", &token, "--secret=s", option]);
         assert!(said.contains(part), "{option}: {said}");
     }
+    // A claim may be a URL itself.
+    let role = mint(&["--claim=https://h/role=stolen"]);
+    let of_role = list.replace("jti:", "https://h/role:");
+    let said = refused(&role, &["--secret=s", "--revoked", &of_role]);
+    assert!(said.contains("Verdict: revoked"), "{said}");
+    let said = failed(&["inspect", &role, "--secret=s", "--revoked=jti:https://h/revoked.txt"]);
+    assert!(said.contains("--revoked: nothing is fetched here"), "{said}");
     // An empty second list would let the token pass.
     for words in [
         &["inspect", &token, "--secret=s", "--revoked=jti:-", "--revoked=sub:-"][..],
