@@ -48,7 +48,8 @@ verbs
   test          run everything that must pass: lints, licences, unit and integration tests, the demo
   test NAME...  run only the tests whose name contains one of these, with a module that is built quickly
   fuzz [SECONDS]  fuzz the core, each target for this time (default: 600 seconds)
-  sanitize      run the integration tests with nginx and the module under AddressSanitizer
+  sanitize [NAME...]  run the integration tests, or those whose name contains one of these, with nginx
+                and the module under AddressSanitizer
   soak [SECONDS]  send mixed traffic with reloads for this time (default: 600 seconds), and check
                 answers, memory and workers; see the options for other kinds of traffic
   bench [SECONDS]  measure what requests cost, compared with HAProxy, Envoy, nginx with Lua and
@@ -107,7 +108,7 @@ main() {
                     argument=$word
                     continue
                 fi
-                if [[ $verb == test || $verb == matrix ]]; then
+                if [[ $verb =~ ^(test|matrix|sanitize)$ ]]; then
                     names+=("$word")
                     continue
                 fi
@@ -122,7 +123,7 @@ main() {
         demo) verb_demo ;;
         test) if ((${#names[@]})); then verb_test_named "${names[@]}"; else verb_test; fi ;;
         fuzz) verb_fuzz "$argument" ;;
-        sanitize) verb_sanitize ;;
+        sanitize) verb_sanitize ${names[@]+"${names[@]}"} ;;
         soak) verb_soak "$argument" ;;
         bench) verb_bench "$argument" ;;
         docker-test) verb_docker_test ;;

@@ -18,6 +18,8 @@ verb_test() {
     setup_cargo_tool cargo-nextest $NEXTEST_VERSION
     setup_cargo_tool cargo-deny $DENY_VERSION
     setup_oidc
+    setup_promtool
+    setup_chromium
 
     step "format"
     cargo fmt --all --check || die "not formatted; cargo fmt --all does it"
@@ -25,6 +27,7 @@ verb_test() {
     step "the build itself"
     build/self-test.sh || die "build.sh does not do what it should; see above"
     check_dependencies
+    check_monitoring
 
     build_module
     build_tokenctl
@@ -62,6 +65,8 @@ verb_test_named() { # NAME...
     setup_rust
     setup_cargo_tool cargo-nextest $NEXTEST_VERSION
     setup_oidc
+    setup_promtool
+    setup_chromium
     build_module
     build_tokenctl
     [[ -n $NGX_BIN ]] || die "test: there is no nginx $NGX_VERSION here to run the tests with"
@@ -78,6 +83,50 @@ setup_oidc() {
     python_tool "$folder" "${NGX_TEST_OIDC##*/}" "oidc-provider-mock==$OIDC_VERSION" 'authlib<2' && return
     NGX_TEST_OIDC=""
     note "the OpenID Connect server cannot be installed here: the tests key_requests::oidc do nothing"
+}
+
+# Prometheus's promtool, whose path is NGX_TEST_PROMTOOL: from Debian's package, without installing it,
+# since that would start a server. Empty where it cannot be had; what needs it says so.
+setup_promtool() {
+    local folder=$TOOLS/prometheus
+    NGX_TEST_PROMTOOL=$(command -v promtool || true)
+    if [[ -z $NGX_TEST_PROMTOOL && ! -x $folder/usr/bin/promtool ]] && on_debian; then
+        say "fetching promtool"
+        mkdir -p "$SCRATCH/prometheus"
+        fetch_deb prometheus "$SCRATCH/prometheus" && rm -rf "$folder" &&
+            dpkg-deb -x "$SCRATCH"/prometheus/prometheus_*.deb "$folder" || true
+    fi
+    [[ -n $NGX_TEST_PROMTOOL || ! -x $folder/usr/bin/promtool ]] || NGX_TEST_PROMTOOL=$folder/usr/bin/promtool
+    export NGX_TEST_PROMTOOL
+    [[ -n $NGX_TEST_PROMTOOL ]] ||
+        note "there is no promtool here: metrics and alert rules are not checked"
+}
+
+fetch_deb() { # PACKAGE FOLDER
+    (cd "$2" && apt-get download -q "$1") >/dev/null 2>&1 </dev/null && return
+    can_be_root || return
+    apt_update
+    (cd "$2" && quietly "apt-get download $1" apt-get download -q "$1")
+}
+
+# A Chromium, whose path is NGX_TEST_CHROMIUM, for the test of the status page. Empty where it cannot be
+# had; the test then passes without it, and says so.
+setup_chromium() {
+    NGX_TEST_CHROMIUM=$(command -v chromium || command -v chromium-browser || command -v google-chrome || true)
+    if [[ -z $NGX_TEST_CHROMIUM ]] && on_debian && can_be_root && apt_install chromium; then
+        NGX_TEST_CHROMIUM=$(command -v chromium || true)
+    fi
+    export NGX_TEST_CHROMIUM
+    [[ -n $NGX_TEST_CHROMIUM ]] ||
+        note "there is no Chromium here: the test status::page does nothing"
+}
+
+# The alert rules, with their own tests.
+check_monitoring() {
+    [[ -n $NGX_TEST_PROMTOOL ]] || return 0
+    step "alert rules"
+    "$NGX_TEST_PROMTOOL" check rules docs/monitoring/alerts.yml
+    (cd docs/monitoring && "$NGX_TEST_PROMTOOL" test rules alerts_test.yml)
 }
 
 count() { grep -o "[0-9]* $1" <<<"$2" | head -n 1 | grep -o '^[0-9]*' || say 0; }
@@ -122,6 +171,8 @@ check_cost() {
         xtask instructions || die "a judgement takes more than it did; see above and xtask/src/instructions.rs"
         xtask allocations --nginx "$NGX_BIN" --module "$DIST/$MODULE_NAME" --tokenctl "$DIST/tokenctl" ||
             die "a token seen before allocates memory; see above and xtask/src/allocations.rs"
+        xtask counting --nginx "$NGX_BIN" --module "$DIST/$MODULE_NAME" --tokenctl "$DIST/tokenctl" ||
+            die "counting requests takes too much; see above and xtask/src/counting.rs"
     else
         note "valgrind is not installed: instructions and allocations were not counted"
     fi

@@ -15,14 +15,16 @@ NOT_SANITIZED="test(a_worker_that_dies_fails_the_test) or test(leak_neither_memo
     test(a_storm_of_unknown_kids_costs_one_refresh_and_no_memory) or
     test(a_token_is_verified_once_for_all_includes_of_a_page) or
     test(includes_of_many_locations_with_checks_of_their_own_share_what_was_found) or
-    test(a_large_claim_that_a_page_shows_again_and_again_is_kept_once)"
+    test(a_large_claim_that_a_page_shows_again_and_again_is_kept_once) or
+    test(ten_thousand_locations_are_counted_in_bounded_memory) or
+    test(ten_thousand_requests_over_workers_reloads_and_a_killed_worker_add_up)"
 
-verb_sanitize() {
+verb_sanitize() { # NAME...: only the tests whose name contains one of these
     setup_curl
     setup_rust
     setup_cargo_tool cargo-nextest $NEXTEST_VERSION
     setup_sanitized
-    run_nextest "AddressSanitizer, nginx $NGX_VERSION" -p module-tests -E "not ($NOT_SANITIZED)"
+    run_nextest "AddressSanitizer, nginx $NGX_VERSION" -p module-tests -E "not ($NOT_SANITIZED)" -- "$@"
     step "no report"
     say "${SUMMARIES[@]}"
 }

@@ -67,21 +67,20 @@ pub(crate) fn ask(
 /// Whether the decision is the same, whatever the link check says.
 fn token_decides(any: bool, token: &Opinion) -> bool {
     match token {
-        Opinion::Passes => any,
+        Opinion::Passes(_) => any,
         Opinion::Refuses(_) | Opinion::Waits => !any,
-        Opinion::Abstains | Opinion::LetsThrough(_) => false,
+        Opinion::Abstains | Opinion::Absent | Opinion::LetsThrough(_) => false,
     }
 }
 
 /// The decision as a function of the opinions alone. `any`: one check that passes is enough.
 fn combine(any: bool, token: &Opinion, link: &Opinion) -> Decision {
-    use Opinion::{Abstains, LetsThrough, Passes, Refuses, Waits};
+    use Opinion::{Absent, Abstains, LetsThrough, Passes, Refuses, Waits};
     match (token, link) {
         // One pass is enough, or the other check has no say.
-        (Passes, _) | (_, Passes) if any => Decision::Pass,
-        (Passes, Passes | Abstains | LetsThrough(_)) | (Abstains | LetsThrough(_), Passes) => {
-            Decision::Pass
-        }
+        (Passes(_), _) | (_, Passes(_)) if any => Decision::Pass,
+        (Passes(_), Passes(_) | Abstains | Absent | LetsThrough(_))
+        | (Abstains | Absent | LetsThrough(_), Passes(_)) => Decision::Pass,
         // With `satisfy all` the token comes first.
         (Refuses(_), _) if !any => Decision::Refuse(Who::Token),
         (Waits, _) | (_, Waits) => Decision::Wait,
@@ -89,26 +88,32 @@ fn combine(any: bool, token: &Opinion, link: &Opinion) -> Decision {
         (Refuses(_), Refuses(link)) if link.status == Status::GONE => Decision::Refuse(Who::Link),
         (Refuses(_), _) => Decision::Refuse(Who::Token),
         (_, Refuses(_)) => Decision::Refuse(Who::Link),
-        (Abstains | LetsThrough(_), Abstains | LetsThrough(_)) => Decision::Decline,
+        (Abstains | Absent | LetsThrough(_), Abstains | Absent | LetsThrough(_)) => {
+            Decision::Decline
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use token::Reject;
+
     use super::{Decision, Who, combine, token_decides};
     use crate::check::{Opinion, Refusal, Status};
 
     fn refuses(status: Status) -> Opinion {
-        let refusal = Refusal { what: "", why: Box::new(""), status, challenge: None };
+        let reason = Reject::Malformed;
+        let refusal = Refusal { what: "", reason, why: Box::new(""), status, challenge: None };
         Opinion::Refuses(Box::new(refusal))
     }
 
-    /// An opinion by its letter: `-` abstains, `p` passes, `w` waits, `l` lets through; a refusal by
-    /// its status.
+    /// An opinion by its letter: `-` abstains, `a` finds nothing, `p` passes, `w` waits, `l` lets
+    /// through; a refusal by its status.
     fn opinion(said: &str) -> Opinion {
         match said {
             "-" => Opinion::Abstains,
-            "p" => Opinion::Passes,
+            "a" => Opinion::Absent,
+            "p" => Opinion::Passes(Vec::new()),
             "w" => Opinion::Waits,
             "l" => match refuses(Status::UNAUTHORIZED) {
                 Opinion::Refuses(refusal) => Opinion::LetsThrough(refusal),
@@ -130,11 +135,12 @@ mod tests {
         said.to_owned()
     }
 
-    const TOKEN: [&str; 7] = ["-", "p", "w", "l", "401", "403", "503"];
+    const TOKEN: [&str; 8] = ["-", "a", "p", "w", "l", "401", "403", "503"];
     const LINK: [&str; 5] = ["-", "p", "w", "403", "410"];
 
     // A line for each of TOKEN, a column for each of LINK.
-    const ALL: [[&str; 5]; 7] = [
+    const ALL: [[&str; 5]; 8] = [
+        ["-", "p", "w", "403", "410"],
         ["-", "p", "w", "403", "410"],
         ["p", "p", "w", "403", "410"],
         ["w", "w", "w", "w", "w"],
@@ -143,7 +149,8 @@ mod tests {
         ["403", "403", "403", "403", "403"],
         ["503", "503", "503", "503", "503"],
     ];
-    const ANY: [[&str; 5]; 7] = [
+    const ANY: [[&str; 5]; 8] = [
+        ["-", "p", "w", "403", "410"],
         ["-", "p", "w", "403", "410"],
         ["p", "p", "p", "p", "p"],
         ["w", "p", "w", "w", "w"],

@@ -1,9 +1,10 @@
-//! The answer: only this file turns a decision into a status, a header and log lines.
+//! The answer: only this file turns a decision into a status, a header, log lines and counts.
 
 use crate::access::{self, Decision, Said, Who};
 use crate::check::{NoVerdict, Opinion, Refusal, Status};
 use crate::location::{LocationConf, MainConf};
 use crate::nginx::{FAILED, Phase, Request};
+use crate::status::CheckRows;
 
 /// The access phase's result for a request.
 pub(crate) fn access(request: Request<'_>) -> Phase {
@@ -11,16 +12,30 @@ pub(crate) fn access(request: Request<'_>) -> Phase {
     let (Some(location), Some(main)) = configured else { return FAILED };
     match access::ask(request, location, main) {
         None => declined(request),
-        Some(Ok(said)) => answer(request, &said),
-        Some(Err(why)) => fail(request, why),
+        Some(Ok(said)) => {
+            if said.decision != Decision::Wait {
+                tell(request, location, main, &said);
+            }
+            answer(request, &said)
+        }
+        Some(Err(why)) => {
+            main.status.count_failure(&main.jwt.meter, location.rows);
+            fail(request, why)
+        }
+    }
+}
+
+/// Logs and counts what the checks have said.
+fn tell(request: Request<'_>, location: &LocationConf, main: &MainConf, said: &Said) {
+    let refused = matches!(said.decision, Decision::Refuse(_));
+    let CheckRows { token, link } = location.rows;
+    for (opinion, row) in [(&said.token, token), (&said.link, link)] {
+        log(request, opinion);
+        main.status.count(&main.jwt.meter, row, opinion, refused);
     }
 }
 
 fn answer(request: Request<'_>, said: &Said) -> Phase {
-    if said.decision != Decision::Wait {
-        log(request, &said.token);
-        log(request, &said.link);
-    }
     match said.decision {
         Decision::Decline => declined(request),
         Decision::Pass => {
@@ -43,7 +58,12 @@ fn log(request: Request<'_>, opinion: &Opinion) {
             let Refusal { what, why, .. } = &**refusal;
             request.log_info(format_args!("{what} let through (permissive): {why}"));
         }
-        Opinion::Abstains | Opinion::Passes | Opinion::Waits => {}
+        Opinion::Passes(trials) => {
+            for why in trials.iter().filter_map(|trial| trial.why.as_ref()) {
+                request.log_info(format_args!("jwt let through (error=none): {why}"));
+            }
+        }
+        Opinion::Abstains | Opinion::Absent | Opinion::Waits => {}
     }
 }
 

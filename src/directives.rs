@@ -8,9 +8,9 @@ use ngx::ffi::{
 
 use crate::jwt::Connective;
 use crate::jwt::show::Shown;
-use crate::location::{LocationConf, MainConf};
+use crate::location::{LocationConf, MainConf, StatusPage};
 use crate::nginx::{Apply, IN_BLOCK, IN_RULES, Result, Row, Setting, Table};
-use crate::{jwt, link, variables};
+use crate::{jwt, link, status, variables};
 
 /// http, server, location, `if` in location, limit_except.
 const ANYWHERE: u32 = NGX_HTTP_MAIN_CONF
@@ -92,6 +92,8 @@ directives! {
     c"secure_token_value", ANYWHERE | NGX_CONF_TAKE1 => link link::directives::secure_token_value;
     c"secure_token_args", ANYWHERE | NGX_CONF_TAKE2 => link link::directives::secure_token_args;
 
+    c"token_auth_status", NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS | NGX_CONF_TAKE1 => http token_auth_status;
+
     // NGINX Plus's names for these directives.
     c"auth_jwt", ANYWHERE | NGX_CONF_TAKE12 => jwt jwt::directives::auth_jwt;
     c"auth_jwt_key_file", ANYWHERE | NGX_CONF_TAKE1 => jwt jwt::keys::auth_jwt_key_file;
@@ -110,6 +112,14 @@ fn jwt_provider(_: &mut LocationConf, main: &MainConf, setting: &mut Setting<'_>
     jwt::directives::new_provider(&main.jwt, &name)?;
     let inner = setting.level_block::<LocationConf>(IN_BLOCK)?;
     jwt::directives::jwt_provider(&main.jwt, name, inner.jwt.settings)
+}
+
+fn token_auth_status(
+    location: &mut LocationConf,
+    main: &MainConf,
+    setting: &mut Setting<'_>,
+) -> Result {
+    status::token_auth_status::<StatusPage>(&mut location.status, &main.status, setting)
 }
 
 fn jwt_any(location: &mut LocationConf, main: &MainConf, setting: &mut Setting<'_>) -> Result {

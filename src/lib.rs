@@ -7,6 +7,7 @@
 //! - `live`: data that changes while requests flow;
 //! - `check`: what all kinds of check share;
 //! - `jwt`, `link`: the token check and the link check, which do not use each other;
+//! - `status`: the counters of all checks, and the page that shows them;
 //! - `location`, `context`: the settings of a level, and what is kept with a request: one field for
 //!   each room;
 //! - `access`, `answer`: the decision, and the answer to nginx;
@@ -24,10 +25,11 @@ mod live;
 mod location;
 #[allow(unsafe_code)]
 mod nginx;
+mod status;
 mod variables;
 
 use location::{LocationConf, MainConf};
-use nginx::{Commands, Level, Module, Phase, Request, Servers, Variable};
+use nginx::{Commands, Level, Module, Phase, Request, Servers, SharedMemory, Variable};
 
 /// The parts of this module, for nginx.
 struct TokenAuth;
@@ -58,12 +60,26 @@ impl Module for TokenAuth {
         main.jwt.sends_requests(servers)
     }
 
+    fn shares(main: &MainConf, memory: &SharedMemory<'_>) -> Option<()> {
+        if main.status.are_wanted() {
+            main.status.declare(&main.jwt.trials(), memory)?;
+            main.jwt.health.declare(memory)?;
+        }
+        Some(())
+    }
+
     fn in_force(main: &MainConf) {
         main.jwt.in_force();
+        main.status.in_force();
     }
 
     fn worker_starts(main: &MainConf) {
         main.jwt.worker_starts();
+        main.status.worker_starts(&main.jwt.meter);
+    }
+
+    fn worker_exits(main: &MainConf) {
+        main.status.add_up();
     }
 
     fn access(request: Request<'_>) -> Phase {

@@ -3,12 +3,14 @@
 use crate::check::{Configured, MergeError};
 use crate::jwt::{HttpLevel, JwtSettings};
 use crate::link::LinkSettings;
-use crate::nginx::Level;
+use crate::nginx::{Content, Level, Reply, Request};
+use crate::status::{self, CheckRows, Counters, StatusConf};
 
 /// The settings of the `http` block as a whole.
 #[derive(Default)]
 pub(crate) struct MainConf {
     pub(crate) jwt: HttpLevel,
+    pub(crate) status: Counters,
 }
 
 /// The `http` block, a server, a location, or a block in one.
@@ -16,6 +18,9 @@ pub(crate) struct MainConf {
 pub(crate) struct LocationConf {
     pub(crate) jwt: Configured<JwtSettings>,
     pub(crate) link: Configured<LinkSettings>,
+    pub(crate) status: StatusConf,
+    /// Where the results of the checks are counted.
+    pub(crate) rows: CheckRows,
 }
 
 impl LocationConf {
@@ -27,6 +32,25 @@ impl LocationConf {
         level: &Level<'_>,
     ) -> Result<(), MergeError> {
         self.jwt.merge(&parent.jwt, &main.jwt, level)?;
-        self.link.merge(&parent.link, &(), level)
+        self.link.merge(&parent.link, &(), level)?;
+        let (token, link) = (self.jwt.check().is_some(), self.link.check().is_some());
+        self.rows = main.status.rows(level, token, link);
+        if !token && !link {
+            self.status.warn_if_public(level);
+        }
+        Ok(())
+    }
+}
+
+/// Answers the requests of locations with `token_auth_status`.
+pub(crate) struct StatusPage;
+
+impl Content for StatusPage {
+    fn answer(request: Request<'_>) -> Reply {
+        let conf = (request.location::<LocationConf>(), request.main::<MainConf>());
+        let (Some(location), Some(main)) = conf else { return Reply::failed() };
+        status::answer(request, &location.status, &main.status, |loaded| {
+            main.jwt.source_states(request, loaded)
+        })
     }
 }

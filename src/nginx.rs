@@ -4,6 +4,7 @@
 mod block;
 mod captures;
 mod conf;
+mod content;
 mod directive;
 mod evaluate;
 mod event;
@@ -21,16 +22,18 @@ mod names;
 mod pool;
 mod request;
 mod server;
+mod shared;
 mod string;
 mod value;
 mod variable;
 mod zone;
 
 pub(crate) use block::{IN_BLOCK, IN_RULES};
+pub(crate) use content::{Content, Reply};
 pub(crate) use directive::{
     Apply, Commands, ConfError, Result, Row, Setting, Table, milliseconds, seconds, size,
 };
-pub(crate) use event::{Ticker, clock, is_alive};
+pub(crate) use event::{Ticker, clock, is_alive, now, process_slot};
 pub(crate) use fetch::{Answer, Asker, LogLine, start as start_fetch};
 pub(crate) use hold::Waker;
 pub(crate) use kept::Memory;
@@ -38,6 +41,13 @@ pub(crate) use level::Level;
 pub(crate) use module::{FAILED, Module, Phase, module};
 pub(crate) use request::{Place, Request};
 pub(crate) use server::{Server, ServerNames, ServerRef, Servers};
+pub(crate) use shared::{SharedBytes, SharedMemory};
 pub(crate) use value::{ComplexValue, variables};
 pub(crate) use variable::Variable;
 pub(crate) use zone::Zone;
+
+/// The version of nginx that the module is built for, such as `1.28.0`.
+pub(crate) const VERSION: &str = match ngx::ffi::NGINX_VERSION.to_str() {
+    Ok(version) => version,
+    Err(_) => "",
+};

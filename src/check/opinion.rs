@@ -2,11 +2,16 @@
 
 use std::fmt::Display;
 
+use token::Reject;
+
 /// The result of one check for a request.
 pub(crate) enum Opinion {
-    /// The check has no say: it is off, not in force, or optional and there is no credential.
+    /// The check has no say: it is off or not in force.
     Abstains,
-    Passes,
+    /// The check has no say: it is optional, and there is no credential.
+    Absent,
+    /// The request passes, whatever the trials say.
+    Passes(Vec<Trial>),
     /// The check would refuse the request, but only logs that (`permissive`).
     LetsThrough(Box<Refusal>),
     Refuses(Box<Refusal>),
@@ -14,10 +19,20 @@ pub(crate) enum Opinion {
     Waits,
 }
 
+/// The result of a rule that is only tried (`error=none`).
+pub(crate) struct Trial {
+    /// The number of the rule among those that are tried.
+    pub(crate) rule: usize,
+    /// Why the request would be refused, for the log; `None` if the rule holds.
+    pub(crate) why: Option<Box<dyn Display>>,
+}
+
 /// Why a check refuses a request, and what the client is answered.
 pub(crate) struct Refusal {
     /// The log's name for the refused thing.
     pub(crate) what: &'static str,
+    /// The reason, for the counters.
+    pub(crate) reason: Reject,
     /// The reason, for the log. It is formatted only when it is logged.
     pub(crate) why: Box<dyn Display>,
     pub(crate) status: Status,

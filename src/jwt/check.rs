@@ -11,7 +11,7 @@ use super::challenge::Challenge;
 use super::rules::Rule;
 use super::sources::{AskedSource, TokenSource};
 use crate::check::SwitchValue;
-use crate::live::Watched;
+use crate::live::{Health, Watched};
 use crate::nginx::{ComplexValue, Level, Request, Server, ServerRef, Servers, Zone};
 
 pub(crate) struct JwtCheck {
@@ -91,6 +91,7 @@ pub(super) struct KeyFile {
     pub(super) name: ComplexValue,
     /// The configuration's folder: a name without a leading slash is relative to it.
     pub(super) folder: Box<[u8]>,
+    pub(super) health: Health,
 }
 
 /// `jwks_request`: keys that are fetched.
@@ -110,6 +111,8 @@ pub(super) struct KeyRequest {
     pub(super) stale: u64,
     pub(super) timeout: u64,
     pub(super) zone: Option<Zone>,
+    /// For those of its sources that have no health of their own.
+    pub(super) health: Health,
 }
 
 /// A server that a directive names, which may come later in the configuration.

@@ -178,7 +178,7 @@ pub(crate) fn jwt_claim(
 ) -> Result {
     refuse_inner_status(http, setting)?;
     conf.base.asked.note("jwt_claim", setting, Severity::Error);
-    let rule = rules::claim(setting)?;
+    let rule = rules::claim(setting, &http.trials)?;
     conf.policy.claims.get_or_insert_default().push(Rc::new(rule));
     Ok(())
 }
@@ -190,7 +190,7 @@ pub(crate) fn jwt_require(
 ) -> Result {
     refuse_inner_status(http, setting)?;
     conf.base.asked.note("jwt_require", setting, Severity::Error);
-    let rule = rules::require(setting, Status::FORBIDDEN, rules::NOTHING)?;
+    let rule = rules::require(setting, Status::FORBIDDEN, rules::NOTHING, &http.trials)?;
     conf.policy.requires.get_or_insert_default().push(Rc::new(rule));
     Ok(())
 }
@@ -206,7 +206,7 @@ pub(crate) fn jwt_rules(
     refuse_inner_status(http, setting)?;
     conf.base.asked.note("jwt_claim", setting, Severity::Error);
     // The words are gone after the block.
-    let head = BlockHead::read(setting, connective)?;
+    let head = BlockHead::read(setting, connective, &http.trials)?;
     let depth = http.open_blocks.get();
     if depth == rules::MAX_DEPTH {
         let what = format!("is inside {depth} other blocks of rules, which is the limit");
@@ -255,7 +255,7 @@ pub(crate) fn jwt_cache(
             size => size,
         },
     };
-    match http.cache_size.replace(Some(size)) {
+    match http.meter.cache_size.replace(Some(size)) {
         None => Ok(()),
         Some(_) => Err(ConfError::Duplicate),
     }
@@ -314,11 +314,12 @@ pub(crate) fn auth_jwt_type(
 
 pub(crate) fn auth_jwt_require(
     conf: &mut JwtSettings,
-    _: &HttpLevel,
+    http: &HttpLevel,
     setting: &mut Setting<'_>,
 ) -> Result {
     conf.base.asked.note("jwt_require", setting, Severity::Warning);
-    let rule = rules::require(setting, Status::UNAUTHORIZED, rules::NOTHING_IN_PLUS)?;
+    let (status, nothing) = (Status::UNAUTHORIZED, rules::NOTHING_IN_PLUS);
+    let rule = rules::require(setting, status, nothing, &http.trials)?;
     conf.policy.requires.get_or_insert_default().push(Rc::new(rule));
     Ok(())
 }

@@ -1,22 +1,22 @@
 //! The settings of the `http` block for all token checks.
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use token::KeySet;
 use token::schedule::Terms;
-use token::{Cache, KeySet};
 
-use super::check::{KeySource, NamedServer, PolicySources};
+use super::check::{KeyRequest, KeySource, NamedServer, PolicySources};
 use super::files::Files;
+use super::meter::Meter;
+use super::noted::NotedSources;
 use super::provider::Providers;
+use super::rules::Trials;
 use crate::live::file::LARGEST_KEY_FILE;
-use crate::live::{Named, NamedFiles, Sources};
-use crate::nginx::{Level, ServerRef, Servers, Zone, clock};
-
-/// The default of `jwt_cache`, in bytes.
-const CACHE_SIZE: usize = 8 * 1024 * 1024;
+use crate::live::{HealthTable, Named, NamedFiles, Sources};
+use crate::nginx::{Level, Server, ServerRef, Servers, Zone, clock};
 
 /// The settings of the `http` block for all token checks, and what a worker keeps for them.
 pub(crate) struct HttpLevel {
@@ -42,13 +42,15 @@ pub(crate) struct HttpLevel {
     /// Whether any directive fetches keys, and the zone for them.
     pub(super) has_requests: Cell<bool>,
     pub(super) zone: Cell<Option<Zone>>,
-    /// The value of `jwt_cache`, in bytes.
-    pub(super) cache_size: Cell<Option<usize>>,
+    /// The sources of keys and lists, for reports, and how they are doing.
+    pub(super) sources: NotedSources,
+    pub(crate) health: HealthTable,
+    /// The rules that are only tried.
+    pub(super) trials: Trials,
+    /// The worker's cache and counts.
+    pub(crate) meter: Rc<Meter>,
     /// How many blocks of rules are open while the configuration is read.
     pub(super) open_blocks: Cell<usize>,
-    /// Made when first needed, which is in a worker, so each worker has its own seed. If the master
-    /// made it, all workers would have copies with the same seed.
-    cache: OnceCell<Option<Cache>>,
 }
 
 impl Default for HttpLevel {
@@ -71,9 +73,11 @@ impl Default for HttpLevel {
             at_start: RefCell::default(),
             has_requests: Cell::default(),
             zone: Cell::default(),
-            cache_size: Cell::default(),
+            sources: NotedSources::default(),
+            health: HealthTable::default(),
+            trials: Trials::default(),
+            meter: Rc::default(),
             open_blocks: Cell::default(),
-            cache: OnceCell::default(),
         }
     }
 }
@@ -93,15 +97,6 @@ fn published(answer: &[u8]) -> Result<(KeySet, Vec<String>), String> {
 }
 
 impl HttpLevel {
-    /// The cache of verified tokens; `None` if it is off, or the system has no memory for it.
-    pub(super) fn cache(&self) -> Option<&Cache> {
-        let make = || match self.cache_size.get().unwrap_or(CACHE_SIZE) {
-            0 => None,
-            size => Cache::new(size),
-        };
-        self.cache.get_or_init(make).as_ref()
-    }
-
     /// Notes the sources of a check of `level` whose URI is the same for all requests of the server, and
     /// warns of those that no location is made for.
     pub(super) fn note_requests(&self, policies: &[PolicySources], level: &Level<'_>) {
@@ -125,13 +120,23 @@ impl HttpLevel {
 
     /// Fetches keys before the first token needs them. The workers agree on one that does.
     pub(crate) fn worker_starts(&self) {
+        self.fixed_requests(|request, server, uri, terms| {
+            let source = self.key_requests.get(server, request.zone, uri, &request.health);
+            source.get(server, terms, clock());
+        });
+    }
+
+    /// Calls `each` with the sources whose URI is the same for all requests of a server.
+    pub(super) fn fixed_requests(
+        &self,
+        mut each: impl FnMut(&KeyRequest, Server<'_>, &[u8], &Terms),
+    ) {
         for AtStart { server, source, terms } in &*self.at_start.borrow() {
             if let KeySource::Request(request) = &**source
                 && let Some(uri) = &request.fixed
             {
                 let server = request.named_server().unwrap_or_else(|| server.get());
-                let source = self.key_requests.get(server, request.zone, uri);
-                source.get(server, terms, clock());
+                each(request, server, uri, terms);
             }
         }
     }
@@ -148,6 +153,9 @@ impl HttpLevel {
         let names = servers.describe();
         self.kid_requests.describe(names.clone());
         self.key_requests.describe(names);
+        self.fixed_requests(|_, server, uri, _| {
+            self.key_requests.watch_health(server, uri, &self.health);
+        });
         Ok(true)
     }
 
@@ -156,5 +164,6 @@ impl HttpLevel {
         if let Some(zone) = self.zone.get() {
             zone.take_over();
         }
+        self.health.assign();
     }
 }

@@ -5,14 +5,14 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use token::{KeySet, LiveInputs, LivePolicy, Refusal, Reject, Revocation, Verified, Wanted};
+use token::{KeySet, LiveInputs, LivePolicy, Refusal, Reject, Revocation, Verified, Wanted, With};
 
 use super::case::TokenCase;
 use super::check::{JwtCheck, KeyFile, KeyRequest, KeySource, LocationLists, PolicySources};
 use super::found::{InForce, Sought};
 use crate::check::NoVerdict;
 use crate::live::{Fetching, Source, Watched};
-use crate::nginx::{ComplexValue, LogLine, Request};
+use crate::nginx::{ComplexValue, Request};
 
 /// Why no key was asked for where each kid has one of its own.
 const NOT_ASKED_FOR: &str =
@@ -129,7 +129,9 @@ impl TokenCase<'_> {
             used.replace(Some(InForce { policy, kid, inputs: inputs.clone() }));
             inputs
         };
-        let mut found = check.trust.check_among(token, time, in_force, self.http.cache(), among);
+        let meter = &self.http.meter;
+        let with = With { cache: meter.cache(), among, signatures: Some(&meter.signatures) };
+        let mut found = check.trust.check_with(token, time, in_force, with);
         // The worker's cache has this result; the request need not keep it, too.
         if !found.as_ref().is_ok_and(|verified| verified.cached) {
             self.kept.found.note(check, sought, time, used.into_inner(), &mut found);
@@ -230,7 +232,7 @@ impl TokenCase<'_> {
         match source {
             KeySource::Watched(file) => {
                 let (keys, line) = file.get(request.clock());
-                log(request, "key file", line);
+                request.log_line("key file", line);
                 Some(keys)
             }
             KeySource::Named(file) => self.named_file(file, lookup),
@@ -270,7 +272,8 @@ impl TokenCase<'_> {
     fn source(self, key_request: &KeyRequest, lookup: &Lookup) -> Option<Rc<Source<KeySet>>> {
         let request = self.case.request;
         let uri = self.uri(key_request, lookup)?;
-        Some(self.http.key_requests.get(key_request.server(request), key_request.zone, uri))
+        let KeyRequest { zone, health, .. } = key_request;
+        Some(self.http.key_requests.get(key_request.server(request), *zone, uri, health))
     }
 
     /// The source of one kid, which has this `part` of the URI.
@@ -282,7 +285,8 @@ impl TokenCase<'_> {
     ) -> Option<Rc<Source<KeySet>>> {
         let request = self.case.request;
         let uri = [self.uri(key_request, lookup)?, part.as_bytes()].concat();
-        Some(self.http.kid_requests.get(key_request.server(request), key_request.zone, &uri))
+        let KeyRequest { zone, health, .. } = key_request;
+        Some(self.http.kid_requests.get(key_request.server(request), *zone, &uri, health))
     }
 
     /// The URI of a source for this request. A URI with a variable that depends on the check would lack
@@ -303,15 +307,15 @@ impl TokenCase<'_> {
         if !name.starts_with(b"/") {
             name = [&*file.folder, &*name].concat().into();
         }
-        let (keys, line) = self.http.key_files.get(&name);
-        log(request, "key file", line);
+        let (keys, line) = self.http.key_files.get(&name, &file.health);
+        request.log_line("key file", line);
         keys
     }
 
     fn list_of(self, file: &Watched<Revocation>) -> Arc<Revocation> {
         let request = self.case.request;
         let (list, line) = file.get(request.clock());
-        log(request, "revocation list", line);
+        request.log_line("revocation list", line);
         list
     }
 }
@@ -319,13 +323,4 @@ impl TokenCase<'_> {
 /// Whether the keys or lists that were in force last are the same objects as now.
 fn unchanged<T>(last: &[Arc<T>], now: impl Iterator<Item = Arc<T>>) -> bool {
     last.iter().map(Arc::as_ptr).eq(now.map(|one| Arc::as_ptr(&one)))
-}
-
-fn log(request: Request<'_>, of: &str, line: Option<LogLine>) {
-    match line {
-        Some(LogLine::Info(text)) => request.log_info(format_args!("{of} {text}")),
-        Some(LogLine::Warning(text)) => request.log_warning(format_args!("{of} {text}")),
-        Some(LogLine::Error(text)) => request.log_error(format_args!("{of} {text}")),
-        None => {}
-    }
 }

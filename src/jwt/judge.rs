@@ -9,10 +9,10 @@ use super::case::TokenCase;
 use super::challenge::challenge;
 use super::check::JwtCheck;
 use super::in_force::Tried;
-use super::rules::Rule;
+use super::rules::{Failing, Rule};
 use super::sources::AskedSource;
 use super::verdict::{ByRules, JwtVerdict, Kept};
-use crate::check::{Mode, NoVerdict, Opinion, Refusal, Status, Want};
+use crate::check::{Mode, NoVerdict, Opinion, Refusal, Status, Trial, Want};
 
 /// The modes that `jwt` accepts.
 const MODES: [Mode; 4] = [Mode::Off, Mode::On, Mode::Optional, Mode::Permissive];
@@ -65,14 +65,11 @@ impl TokenCase<'_> {
         }
         let (why, reason, status) = match &verdict.token {
             Ok(token) => match self.apply_rules(&verdict, token)? {
-                None => return Ok(Opinion::Passes),
-                Some(rule) => {
-                    let status = rule.status;
-                    (Why::Rule(rule), Reject::Denied, status)
-                }
+                None => return Ok(Opinion::Passes(self.try_rules(&verdict, token)?)),
+                Some((rule, status)) => (Why::Rule(rule), Reject::Denied, status),
             },
             Err(bad) if bad.reason == Reject::Missing && verdict.mode == Mode::Optional => {
-                return Ok(Opinion::Abstains);
+                return Ok(Opinion::Absent);
             }
             Err(bad) => {
                 let status = match bad.reason {
@@ -82,8 +79,9 @@ impl TokenCase<'_> {
                 (Why::Bad(bad.clone()), bad.reason, status)
             }
         };
-        let refusal =
-            |challenge| Box::new(Refusal { what: "jwt", why: Box::new(why), status, challenge });
+        let refusal = |challenge| {
+            Box::new(Refusal { what: "jwt", reason, why: Box::new(why), status, challenge })
+        };
         if verdict.mode == Mode::Permissive {
             return Ok(Opinion::LetsThrough(refusal(None)));
         }
@@ -133,31 +131,45 @@ impl TokenCase<'_> {
     }
 
     /// Applies the rules to a verified token, the provider's before the location's. Returns the first
-    /// rule that does not hold.
+    /// rule that does not hold, and its status.
     pub(super) fn apply_rules(
         self,
         verdict: &JwtVerdict,
         token: &Verified,
-    ) -> Result<Option<Rc<Rule>>, NoVerdict> {
+    ) -> Result<Option<(Rc<Rule>, Status)>, NoVerdict> {
         let (kept, number) = (self.kept, verdict.number);
         let mut outcome = Outcome { kept, number, said: ByRules::Judging };
         outcome.tell();
         outcome.said = ByRules::Failed(NoVerdict::Value);
         let denied = self.case.attempt(|| {
-            let provider = verdict.provider.as_ref().map(|one| &*one.rules).unwrap_or_default();
-            for rule in provider.iter().chain(&*verdict.rules) {
-                if !rule.holds(self.case.request, token)? {
-                    return Ok(Some(Rc::clone(rule)));
+            for rule in verdict.all_rules() {
+                if let Failing::Refuses(status) = rule.failing
+                    && !rule.holds(self.case.request, token)?
+                {
+                    return Ok(Some((Rc::clone(rule), status)));
                 }
             }
             Ok(None)
         });
         outcome.said = match &denied {
             Ok(None) => ByRules::Hold,
-            Ok(Some(rule)) => ByRules::Deny(Rc::clone(rule)),
+            Ok(Some((rule, _))) => ByRules::Deny(Rc::clone(rule)),
             Err(why) => ByRules::Failed(*why),
         };
         denied
+    }
+
+    /// The results of the rules that are only tried, for a token that passes.
+    fn try_rules(self, verdict: &JwtVerdict, token: &Verified) -> Result<Vec<Trial>, NoVerdict> {
+        let mut trials = Vec::new();
+        for rule in verdict.all_rules() {
+            if let Failing::Tells(number) = rule.failing {
+                let holds = rule.holds(self.case.request, token)?;
+                let why = || Box::new(Why::Rule(Rc::clone(rule))) as Box<dyn Display>;
+                trials.push(Trial { rule: number, why: (!holds).then(why) });
+            }
+        }
+        Ok(trials)
     }
 }
 

@@ -12,6 +12,7 @@ use token::{
 use super::check::{KeyFile, KeyRequest, KeySource, NamedServer};
 use super::files::{KeyFormat, KeysOf, RevokedOf};
 use super::http_level::HttpLevel;
+use super::noted::Holder;
 use super::policy::Keys;
 use super::rules::text;
 use super::settings::JwtSettings;
@@ -64,11 +65,17 @@ fn option_once<T>(slot: &mut Option<T>, option: &[u8], value: T) -> Result {
     once(slot, value).map_err(|_| ConfError::value(option, "is a duplicate"))
 }
 
-pub(crate) fn jwt_kids(conf: &mut JwtSettings, _: &HttpLevel, setting: &mut Setting<'_>) -> Result {
+pub(crate) fn jwt_kids(
+    conf: &mut JwtSettings,
+    http: &HttpLevel,
+    setting: &mut Setting<'_>,
+) -> Result {
     let loaded = setting.block(Loaded::default(), kid)?;
     let loaded = loaded.finish().map_err(failed)?;
     warn(setting, &loaded.warnings, None);
-    add_set(conf, setting, Arc::new(KeySet::new(loaded.keys)), true)
+    let set = Arc::new(KeySet::new(loaded.keys));
+    http.sources.note(setting, b"", Holder::Keys(Arc::clone(&set)));
+    add_set(conf, setting, set, true)
 }
 
 pub(crate) fn jwt_kids_file(
@@ -136,7 +143,7 @@ fn key_file(
     switch_on: bool,
 ) -> Result {
     let path = setting.file_path(setting.first())?;
-    let read = || read_keys(setting, &path, check, format.clone());
+    let read = || read_keys(http, setting, &path, check, format.clone());
     match http.files.keys.get_or_read(&path, format.clone(), check, read)? {
         KeysOf::Fixed(set) => add_set(conf, setting, set, switch_on),
         KeysOf::Watched(watched) => {
@@ -150,6 +157,7 @@ fn key_file(
 }
 
 fn read_keys(
+    http: &HttpLevel,
     setting: &Setting<'_>,
     path: &[u8],
     check: Option<u64>,
@@ -160,23 +168,21 @@ fn read_keys(
         let loaded =
             format.load(&read_file(path, LARGEST_KEY_FILE)?).map_err(|why| bad_file(path, why))?;
         warn(setting, &loaded.warnings, Some(&shown));
-        return Ok(KeysOf::Fixed(Arc::new(KeySet::new(loaded.keys))));
+        let set = Arc::new(KeySet::new(loaded.keys));
+        http.sources.note(setting, path, Holder::Keys(Arc::clone(&set)));
+        return Ok(KeysOf::Fixed(set));
     };
-    let (watched, warnings) = watch(path, LARGEST_KEY_FILE, check, move |text| {
+    let health = http.health.add(&[b"file ", path].concat());
+    let parse = move |text: Text| {
         let loaded = format.load(&text)?;
         Ok((KeySet::new(loaded.keys), loaded.warnings))
-    })?;
+    };
+    let opened = Watched::open(path, LARGEST_KEY_FILE, check, Box::new(parse), health);
+    let (watched, warnings) = opened.map_err(|why| bad_file(path, why))?;
     warn(setting, &warnings, Some(&shown));
-    Ok(KeysOf::Watched(Rc::new(watched)))
-}
-
-fn watch<T>(
-    path: &[u8],
-    limit: usize,
-    check: u64,
-    parse: impl Fn(Text) -> Result<(T, Vec<String>), String> + 'static,
-) -> Result<(Watched<T>, Vec<String>)> {
-    Watched::open(path, limit, check, Box::new(parse)).map_err(|why| bad_file(path, why))
+    let watched = Rc::new(watched);
+    http.sources.note(setting, path, Holder::WatchedKeys(Rc::clone(&watched)));
+    Ok(KeysOf::Watched(watched))
 }
 
 fn warn(setting: &Setting<'_>, warnings: &[String], path: Option<&str>) {
@@ -201,8 +207,15 @@ fn add_set(
     Ok(())
 }
 
-fn add_source(conf: &mut JwtSettings, setting: &Setting<'_>, source: KeySource, switch_on: bool) {
-    keys_of(conf, setting, switch_on).sources.push(Rc::new(source));
+fn add_source(
+    conf: &mut JwtSettings,
+    setting: &Setting<'_>,
+    source: KeySource,
+    switch_on: bool,
+) -> Rc<KeySource> {
+    let source = Rc::new(source);
+    keys_of(conf, setting, switch_on).sources.push(Rc::clone(&source));
+    source
 }
 
 /// The keys of the level, for the directive to add to.
@@ -338,10 +351,15 @@ fn key_request(
         stale: options.stale.unwrap_or(STALE),
         timeout: options.timeout.unwrap_or(TIMEOUT),
         zone: setting.zone(),
+        health: http.health.add(&[setting.position().as_bytes(), b" ", uri].concat()),
     };
     http.has_requests.set(true);
     http.zone.set(request.zone);
-    add_source(conf, setting, KeySource::Request(request), switch_on);
+    let varies = request.fixed.is_none() || request.per.is_some();
+    let source = add_source(conf, setting, KeySource::Request(request), switch_on);
+    if varies {
+        http.sources.note(setting, uri, Holder::Varying(source));
+    }
     Ok(())
 }
 
@@ -381,8 +399,11 @@ pub(crate) fn auth_jwt_key_file(
     }
     let folder = setting.full_path(b"-")?;
     let folder = folder.strip_suffix(b"-").unwrap_or(&folder).into();
-    let file = KeyFile { name: setting.compile(setting.first())?, folder };
-    add_source(conf, setting, KeySource::Named(file), false);
+    let name = setting.first();
+    let health = http.health.add(&[setting.position().as_bytes(), b" ", name].concat());
+    let file = KeyFile { name: setting.compile(name)?, folder, health };
+    let source = add_source(conf, setting, KeySource::Named(file), false);
+    http.sources.note(setting, name, Holder::Varying(source));
     Ok(())
 }
 
@@ -397,7 +418,7 @@ pub(crate) fn jwt_revoked(
     let options = Options::read(setting, 3, false)?;
     let path = setting.file_path(setting.arg(2).unwrap_or_default())?;
     let said = Box::from(claim.as_str());
-    let read = || read_revoked(&path, claim, options.check);
+    let read = || read_revoked(http, setting, &path, claim, options.check);
     let list = http.files.revoked.get_or_read(&path, said, options.check, read)?;
     conf.base.asked.note("jwt_revoked", setting, Severity::Error);
     let revoked = conf.policy.revoked.get_or_insert_default();
@@ -408,17 +429,30 @@ pub(crate) fn jwt_revoked(
     Ok(())
 }
 
-fn read_revoked(path: &[u8], claim: ClaimPath, check: Option<u64>) -> Result<RevokedOf> {
+fn read_revoked(
+    http: &HttpLevel,
+    setting: &Setting<'_>,
+    path: &[u8],
+    claim: ClaimPath,
+    check: Option<u64>,
+) -> Result<RevokedOf> {
+    let name = [b"list ", claim.as_str().as_bytes(), b" ", path].concat();
     let parse = move |mut text: Text| {
         RevokedList::parse(core::mem::take(&mut *text))
             .map(|list| Revocation::new(claim.clone(), list))
             .map_err(|error| error.to_string())
     };
-    if let Some(check) = check {
-        let parse = move |text| Ok((parse(text)?, Vec::new()));
-        let (list, _) = watch(path, LARGEST_LIST, check, parse)?;
-        return Ok(RevokedOf::Watched(Rc::new(list)));
-    }
-    let list = parse(read_file(path, LARGEST_LIST)?).map_err(|why| bad_file(path, why))?;
-    Ok(RevokedOf::Fixed(Arc::new(list)))
+    let Some(check) = check else {
+        let list = parse(read_file(path, LARGEST_LIST)?).map_err(|why| bad_file(path, why))?;
+        let list = Arc::new(list);
+        http.sources.note(setting, path, Holder::List(Arc::clone(&list)));
+        return Ok(RevokedOf::Fixed(list));
+    };
+    let parse = move |text| Ok((parse(text)?, Vec::new()));
+    let health = http.health.add(&name);
+    let opened = Watched::open(path, LARGEST_LIST, check, Box::new(parse), health);
+    let (list, _) = opened.map_err(|why| bad_file(path, why))?;
+    let list = Rc::new(list);
+    http.sources.note(setting, path, Holder::WatchedList(Rc::clone(&list)));
+    Ok(RevokedOf::Watched(list))
 }

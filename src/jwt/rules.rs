@@ -1,5 +1,6 @@
 //! `jwt_claim`, `jwt_require` and blocks of them: rules that a verified token must satisfy.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use token::{ClaimRule, Operator, Verified};
@@ -7,12 +8,43 @@ use token::{ClaimRule, Operator, Verified};
 use crate::check::{NoVerdict, Status};
 use crate::nginx::{ComplexValue, ConfError, Request, Result, Setting};
 
-/// A rule, and the status of the answer if it does not hold.
+/// A rule, and what follows if it does not hold.
 pub(super) struct Rule {
     demand: Demand,
-    pub(super) status: Status,
+    pub(super) failing: Failing,
     /// The file and line, for the log.
     pub(super) position: Box<str>,
+}
+
+/// What follows if a rule does not hold.
+#[derive(Clone, Copy)]
+pub(super) enum Failing {
+    /// The request is refused with this status. Within a block the block's own counts.
+    Refuses(Status),
+    /// The log and the counters tell it, and the request passes (`error=none`). The number is that of the
+    /// rule among [`Trials`].
+    Tells(usize),
+}
+
+/// The rules that are only tried, by file and line: a rule of an included file is one rule.
+#[derive(Default)]
+pub(super) struct Trials(RefCell<Vec<Box<str>>>);
+
+impl Trials {
+    /// The number of the rule at `position`.
+    fn number(&self, position: String) -> usize {
+        let mut positions = self.0.borrow_mut();
+        let position = position.into_boxed_str();
+        positions.iter().position(|known| *known == position).unwrap_or_else(|| {
+            positions.push(position);
+            positions.len() - 1
+        })
+    }
+
+    /// Where the rules are, by their numbers.
+    pub(super) fn positions(&self) -> Vec<Box<str>> {
+        self.0.borrow().clone()
+    }
 }
 
 /// What a rule demands.
@@ -104,8 +136,8 @@ pub(super) const NOTHING: &[&[u8]] = &[b"", b"0", b"false", b"null"];
 pub(super) const NOTHING_IN_PLUS: &[&[u8]] = &[b"", b"0"];
 
 /// `jwt_claim PATH OP VALUE ... [error=STATUS]`.
-pub(super) fn claim(setting: &Setting<'_>) -> Result<Rule> {
-    let (words, status) = words(setting, Status::FORBIDDEN)?;
+pub(super) fn claim(setting: &Setting<'_>, trials: &Trials) -> Result<Rule> {
+    let (words, failing) = words(setting, Status::FORBIDDEN, trials)?;
     let [path, operator, values @ ..] = words.as_slice() else {
         return Err(ConfError::mistake("wants a claim and an operator"));
     };
@@ -142,7 +174,7 @@ pub(super) fn claim(setting: &Setting<'_>) -> Result<Rule> {
     } else {
         Demand::Claim(rule, values.iter().map(|value| (*value).into()).collect())
     };
-    Ok(Rule { demand, status, position: setting.position().into() })
+    Ok(Rule { demand, failing, position: setting.position().into() })
 }
 
 /// `jwt_require $value ... [error=STATUS]`; `status` is the default.
@@ -150,14 +182,15 @@ pub(super) fn require(
     setting: &Setting<'_>,
     status: Status,
     nothing: &'static [&'static [u8]],
+    trials: &Trials,
 ) -> Result<Rule> {
-    let (words, status) = words(setting, status)?;
+    let (words, failing) = words(setting, status, trials)?;
     if words.is_empty() {
         return Err(ConfError::mistake("wants a value"));
     }
     let values = words.iter().map(|value| setting.compile(value)).collect::<Result<_, _>>()?;
     let demand = Demand::Values { values, nothing };
-    Ok(Rule { demand, status, position: setting.position().into() })
+    Ok(Rule { demand, failing, position: setting.position().into() })
 }
 
 /// Warns of a value that looks like several: each value is an argument of its own.
@@ -178,18 +211,22 @@ fn warn_of_lists(setting: &Setting<'_>, value: &[u8]) {
 /// The first line of a block of rules.
 pub(super) struct BlockHead {
     connective: Connective,
-    status: Status,
+    failing: Failing,
     position: Box<str>,
 }
 
 impl BlockHead {
     /// `jwt_any [error=STATUS]`, and so on.
-    pub(super) fn read(setting: &Setting<'_>, connective: Connective) -> Result<Self> {
-        let (words, status) = words(setting, Status::FORBIDDEN)?;
+    pub(super) fn read(
+        setting: &Setting<'_>,
+        connective: Connective,
+        trials: &Trials,
+    ) -> Result<Self> {
+        let (words, failing) = words(setting, Status::FORBIDDEN, trials)?;
         if let Some(word) = words.first() {
             return Err(ConfError::parameter(word));
         }
-        Ok(Self { connective, status, position: setting.position().into() })
+        Ok(Self { connective, failing, position: setting.position().into() })
     }
 
     /// The block with these rules.
@@ -199,23 +236,29 @@ impl BlockHead {
             return Err(ConfError::mistake(what));
         }
         let demand = Demand::Block(self.connective, rules);
-        Ok(Rule { demand, status: self.status, position: self.position })
+        Ok(Rule { demand, failing: self.failing, position: self.position })
     }
 }
 
-/// The arguments without `error=` at the end, and the status.
-fn words<'s>(setting: &'s Setting<'_>, default: Status) -> Result<(Vec<&'s [u8]>, Status)> {
+/// The arguments without `error=` at the end, and what that says.
+fn words<'s>(
+    setting: &'s Setting<'_>,
+    default: Status,
+    trials: &Trials,
+) -> Result<(Vec<&'s [u8]>, Failing)> {
     let mut words: Vec<&[u8]> = setting.values().collect();
     if words.iter().rev().skip(1).any(|word| word.starts_with(b"error=")) {
         setting.warn("\"error=\" is a status only as the last word; before others it is a value");
     }
-    let status = match words.last().and_then(|word| word.strip_prefix(b"error=")) {
-        None => return Ok((words, default)),
-        Some(status) => Status::of_an_error(status)
-            .ok_or_else(|| ConfError::value(status, "must be error=400 to error=599"))?,
+    let failing = match words.last().and_then(|word| word.strip_prefix(b"error=")) {
+        None => return Ok((words, Failing::Refuses(default))),
+        Some(b"none") => Failing::Tells(trials.number(setting.position())),
+        Some(status) => Failing::Refuses(Status::of_an_error(status).ok_or_else(|| {
+            ConfError::value(status, "must be error=400 to error=599, or error=none")
+        })?),
     };
     words.pop();
-    Ok((words, status))
+    Ok((words, failing))
 }
 
 /// Claims and kids are UTF-8, so no other value can ever equal one.

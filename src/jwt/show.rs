@@ -50,7 +50,7 @@ impl TokenCase<'_> {
             ByRules::Deny(rule) => Some(Rc::clone(rule)),
             ByRules::Hold | ByRules::Judging => None,
             ByRules::Failed(why) => return Err(*why),
-            ByRules::Unknown => self.apply_rules(verdict, token)?,
+            ByRules::Unknown => self.apply_rules(verdict, token)?.map(|(rule, _)| rule),
         };
         Ok(rule.map(Why::Rule))
     }

@@ -31,6 +31,14 @@ pub(super) struct JwtVerdict {
     pub(super) by_rules: ByRules,
 }
 
+impl JwtVerdict {
+    /// The rules for the token, in the order in which they apply: the provider's, then the check's.
+    pub(super) fn all_rules(&self) -> impl Iterator<Item = &Rc<Rule>> {
+        let provider = self.provider.as_ref().map(|one| &*one.rules).unwrap_or_default();
+        provider.iter().chain(&*self.rules)
+    }
+}
+
 impl Verdict for JwtVerdict {
     fn mode(&self) -> Mode {
         self.mode

@@ -44,7 +44,7 @@ impl LinkCase<'_> {
         if verdict.mode == Mode::Off {
             return Ok(Opinion::Abstains);
         }
-        let Some(reject) = verdict.reject else { return Ok(Opinion::Passes) };
+        let Some(reject) = verdict.reject else { return Ok(Opinion::Passes(Vec::new())) };
         let status = match reject {
             Reject::Expired => Status::GONE,
             _ => Status::FORBIDDEN,
@@ -53,7 +53,8 @@ impl LinkCase<'_> {
         let expires = expired.and_then(|digits| core::str::from_utf8(&digits).ok()?.parse().ok());
         let age = expires.map(|expires: i64| self.case.request.now() - expires);
         let why = Box::new(Why { reject, age });
-        let refusal = Refusal { what: "secure token", why, status, challenge: None };
+        let refusal =
+            Refusal { what: "secure token", reason: reject, why, status, challenge: None };
         Ok(Opinion::Refuses(Box::new(refusal)))
     }
 

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::file::{Change, FileState, Text};
+use super::health::{Health, Repeats};
 use crate::nginx::LogLine;
 
 /// How many files a worker keeps. There must be a limit, since clients may influence the names.
@@ -38,10 +39,11 @@ impl<T> NamedFiles<T> {
 
     /// The content of the file `name` now, and what to log. A file that cannot be read or parsed keeps
     /// its last good value; a file that is gone has none. Either is logged once for each change.
-    pub(crate) fn get(&self, name: &[u8]) -> (Option<Arc<T>>, Option<LogLine>) {
+    /// `health` is told what has changed.
+    pub(crate) fn get(&self, name: &[u8], health: &Health) -> (Option<Arc<T>>, Option<LogLine>) {
         let Ok(mut files) = self.files.try_borrow_mut() else { return (None, None) };
         if let Some(entry) = files.get_mut(name) {
-            let line = entry.update(name, self);
+            let line = entry.update(name, self, health);
             return (entry.value.clone(), line);
         }
         if files.len() >= KEPT
@@ -51,19 +53,20 @@ impl<T> NamedFiles<T> {
         }
         let new = || Entry { state: FileState::default(), value: None };
         let entry = files.entry(name.into()).or_insert_with(new);
-        let line = entry.update(name, self);
+        let line = entry.update(name, self, health);
         (entry.value.clone(), line)
     }
 }
 
 impl<T> Entry<T> {
-    fn update(&mut self, name: &[u8], files: &NamedFiles<T>) -> Option<LogLine> {
+    fn update(&mut self, name: &[u8], files: &NamedFiles<T>, health: &Health) -> Option<LogLine> {
         let shown = name.escape_ascii();
         let why = match self.state.check(name, files.limit) {
             Change::Nothing => None,
             Change::New(text) => match (files.parse)(&text) {
                 Ok((value, warnings)) => {
                     self.value = Some(Arc::new(value));
+                    health.good();
                     let line = || LogLine::Warning(format!("\"{shown}\": {}", warnings.join("; ")));
                     return (!warnings.is_empty()).then(line);
                 }
@@ -76,6 +79,10 @@ impl<T> Entry<T> {
             }
             Change::Unreadable(error) => self.state.once(error.to_string()),
         };
-        why.map(|why| LogLine::Error(format!("\"{shown}\": {why}")))
+        why.map(|why| {
+            let line = format!("\"{shown}\": {why}");
+            health.failed(&line, Repeats::AreOne);
+            LogLine::Error(line)
+        })
     }
 }

@@ -10,9 +10,11 @@ use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
-use token::schedule::{Age, FetchDecision, FetchReason, NOT_FOUND, Record, Terms};
+use token::schedule::{Age, FetchDecision, FetchReason, Record, Terms, Times};
 use zeroize::Zeroizing;
 
+use super::health::{Health, HealthReport, HealthTable, Repeats};
+use super::held::{Held, Parse};
 use crate::nginx::{
     Answer, Asker, LogLine, Server, ServerNames, Ticker, Waker, Zone, clock, is_alive, start_fetch,
 };
@@ -25,9 +27,6 @@ const TICK: usize = 20;
 
 /// How many bytes of a URI the log shows.
 const SHOWN: usize = 200;
-
-/// Parses an answer into a value, with warnings; or says why it cannot be used.
-pub(crate) type Parse<T> = fn(&[u8]) -> Result<(T, Vec<String>), String>;
 
 /// Sources by the [id](Server::id) of the server, and by URI.
 type ByServer<T> = HashMap<usize, HashMap<Box<[u8]>, Rc<Source<T>>>>;
@@ -50,6 +49,8 @@ pub(crate) struct Sources<T> {
     count: Cell<usize>,
     /// Describes each server in a way that stays the same over a reload.
     descriptions: RefCell<ServerNames>,
+    /// How those sources are doing that have a fixed URI, by their names.
+    health: RefCell<HashMap<Box<[u8]>, Health>>,
     elsewhere: Rc<FetchedElsewhere<T>>,
     /// Polls `elsewhere`; made when first needed.
     ticker: OnceCell<Ticker>,
@@ -77,43 +78,13 @@ pub(crate) struct Source<T> {
     name: Box<[u8]>,
     /// `None` if there is no memory for a zone.
     zone: Option<Zone>,
+    health: Health,
+    /// Whether other sources do not share it.
+    has_own_health: bool,
     held: RefCell<Held<T>>,
     waiting: RefCell<Vec<Waker>>,
     /// When it was last used: sources that were not used for long are dropped first.
     used: Cell<u64>,
-}
-
-/// What a worker stores of a source.
-struct Held<T> {
-    value: Option<Arc<T>>,
-    /// The hash of the answer that the value was parsed from: the same answer is not parsed again.
-    digest: Option<[u8; 32]>,
-    record: Record,
-    /// The generation of the answer.
-    generation: u64,
-    /// The zone's `changes` when this worker last read it.
-    changes: u64,
-    /// Whether the value was usable when it was last asked for.
-    usable: bool,
-    /// Whether the answer is empty: nothing was found.
-    is_absent: bool,
-    /// Whether this worker is fetching.
-    fetching: bool,
-}
-
-impl<T> Default for Held<T> {
-    fn default() -> Self {
-        Self {
-            value: None,
-            digest: None,
-            record: Record::default(),
-            generation: 0,
-            changes: 0,
-            usable: false,
-            is_absent: false,
-            fetching: false,
-        }
-    }
 }
 
 /// What a source gives to a request.
@@ -131,6 +102,7 @@ impl<T: 'static> Sources<T> {
             by_server: RefCell::default(),
             count: Cell::default(),
             descriptions: RefCell::default(),
+            health: RefCell::default(),
             elsewhere: Rc::new(FetchedElsewhere(RefCell::default())),
             ticker: OnceCell::new(),
         }
@@ -142,8 +114,29 @@ impl<T: 'static> Sources<T> {
         self.descriptions.replace(servers);
     }
 
-    /// The source at `uri` of a server.
-    pub(crate) fn get(&self, server: Server<'_>, zone: Option<Zone>, uri: &[u8]) -> Rc<Source<T>> {
+    /// Gives the source at `uri` of a server a health of its own. To be called after
+    /// [`Sources::describe`].
+    pub(crate) fn watch_health(&self, server: Server<'_>, uri: &[u8], table: &HealthTable) {
+        let name = self.name(server, uri);
+        let health = table.add(&name);
+        self.health.borrow_mut().insert(name, health);
+    }
+
+    /// The name of the source at `uri` of a server.
+    fn name(&self, server: Server<'_>, uri: &[u8]) -> Box<[u8]> {
+        let descriptions = self.descriptions.borrow();
+        let description = descriptions.get(&server.id()).map(|name| &**name).unwrap_or_default();
+        [description, b" ", uri].concat().into()
+    }
+
+    /// The source at `uri` of a server. `health` is told how it is doing, unless it has one of its own.
+    pub(crate) fn get(
+        &self,
+        server: Server<'_>,
+        zone: Option<Zone>,
+        uri: &[u8],
+        health: &Health,
+    ) -> Rc<Source<T>> {
         let mut by_server = self.by_server.borrow_mut();
         if let Some(source) = by_server.get(&server.id()).and_then(|sources| sources.get(uri)) {
             return Rc::clone(source);
@@ -151,9 +144,8 @@ impl<T: 'static> Sources<T> {
         if self.count.get() >= KEPT {
             self.count.set(self.count.get() - make_room(&mut by_server));
         }
-        let descriptions = self.descriptions.borrow();
-        let description = descriptions.get(&server.id()).map(|name| &**name).unwrap_or_default();
-        let name = [description, b" ", uri].concat().into();
+        let name = self.name(server, uri);
+        let own_health = self.health.borrow().get(&name).cloned();
         let source = Rc::new(Source {
             parse: self.parse,
             named: self.named,
@@ -161,6 +153,8 @@ impl<T: 'static> Sources<T> {
             server: server.name().into(),
             name,
             zone,
+            has_own_health: own_health.is_some(),
+            health: own_health.unwrap_or_else(|| health.clone()),
             held: RefCell::default(),
             waiting: RefCell::default(),
             used: Cell::default(),
@@ -357,6 +351,7 @@ impl<T: 'static> Source<T> {
             Answer::Keys { body, max_age } => match held.take(&body, self.parse) {
                 Ok(warnings) => {
                     held.record.succeeded(max_age, now);
+                    self.health.good();
                     self.share(&mut held, &body, warnings.is_some());
                     if let Some(why) = not_found {
                         return Some(LogLine::Info(self.about(&why)));
@@ -369,6 +364,9 @@ impl<T: 'static> Source<T> {
         };
         held.record.failed(now);
         self.note(&held.record);
+        let about = || format!("\"{}\": {why}", self.shown_uri());
+        let reason = if self.has_own_health { why.clone() } else { about() };
+        self.health.failed(&reason, Repeats::Count);
         let consequence = match held.usable {
             true => "the last good keys stay",
             false => "there are no keys",
@@ -391,21 +389,43 @@ impl<T: 'static> Source<T> {
         }
     }
 
-    fn about(&self, what: &str) -> String {
-        // A line of nginx's log has at most 2 KB, and the reason is at its end.
+    /// The beginning of the URI: a line of nginx's log has at most 2 KB, and the reason is at its end.
+    fn shown_uri(&self) -> String {
         let shown = self.uri.get(..SHOWN).unwrap_or(&self.uri).escape_ascii();
         let more = if self.uri.len() > SHOWN { "..." } else { "" };
+        format!("{shown}{more}")
+    }
+
+    fn about(&self, what: &str) -> String {
+        let shown = self.shown_uri();
         let server = match &*self.server {
             [] => String::new(),
             name => format!(" of server \"{}\"", name.escape_ascii()),
         };
-        format!("token_auth: keys from \"{shown}{more}\"{server}: {what}")
+        format!("token_auth: keys from \"{shown}\"{server}: {what}")
     }
 
     fn note(&self, record: &Record) {
         if let Some(zone) = self.zone {
             zone.note(&self.name, record);
         }
+    }
+
+    /// What the source holds now, for a report. Fetches nothing.
+    pub(crate) fn report(&self, terms: &Terms, now: u64) -> SourceReport<T> {
+        self.catch_up();
+        let held = self.held.borrow();
+        let usable = !matches!(held.record.age(terms, now), Age::Never | Age::Expired);
+        SourceReport {
+            value: held.value.clone().filter(|_| usable),
+            times: held.record.times(terms, now),
+            health: self.health.report(),
+        }
+    }
+
+    /// The first name of the server; empty if it has none.
+    pub(crate) fn server(&self) -> &[u8] {
+        &self.server
     }
 
     /// Whether the last completed fetch has failed.
@@ -426,6 +446,15 @@ impl<T: 'static> Source<T> {
     }
 }
 
+/// What a source holds.
+pub(crate) struct SourceReport<T> {
+    /// The value, if it is usable.
+    pub(crate) value: Option<Arc<T>>,
+    /// `None` if it was never fetched.
+    pub(crate) times: Option<Times>,
+    pub(crate) health: HealthReport,
+}
+
 impl<T: 'static> Asker for Source<T> {
     fn uri(&self) -> &[u8] {
         &self.uri
@@ -439,31 +468,6 @@ impl<T: 'static> Asker for Source<T> {
         let word = self.settle(answer, now);
         self.wake_all();
         word
-    }
-}
-
-impl<T> Held<T> {
-    /// How long the answer is used: one that says that nothing was found for a time of its own.
-    fn terms(&self, terms: &Terms) -> Terms {
-        match self.is_absent {
-            true => Terms { valid: NOT_FOUND, stale: 0, ..*terms },
-            false => *terms,
-        }
-    }
-
-    /// Replaces the value by that of `answer`. Returns the warnings, or `None` if the answer has not
-    /// changed.
-    fn take(&mut self, answer: &[u8], parse: Parse<T>) -> Result<Option<Vec<String>>, String> {
-        let digest = token::fingerprint(answer);
-        if self.digest == Some(digest) {
-            return Ok(None);
-        }
-        let (value, warnings) =
-            parse(answer).map_err(|error| format!("the answer cannot be used: {error}"))?;
-        self.value = Some(Arc::new(value));
-        self.is_absent = answer.is_empty();
-        self.digest = Some(digest);
-        Ok(Some(warnings))
     }
 }
 

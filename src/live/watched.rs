@@ -8,6 +8,7 @@ use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
 use super::file::{Change, FileState, Text};
+use super::health::{Health, HealthReport, Repeats};
 use crate::nginx::LogLine;
 
 /// Parses the bytes of a file into a value, with warnings; or says what is wrong with them.
@@ -24,6 +25,9 @@ pub(crate) struct Watched<T> {
     good: RefCell<Arc<T>>,
     state: RefCell<FileState>,
     checked: Cell<u64>,
+    /// Whether the content that was read last cannot be parsed.
+    is_faulty: Cell<bool>,
+    health: Health,
 }
 
 impl<T> Watched<T> {
@@ -34,6 +38,7 @@ impl<T> Watched<T> {
         limit: usize,
         check: u64,
         parse: Parse<T>,
+        health: Health,
     ) -> Result<(Self, Vec<String>), String> {
         let mut state = FileState::default();
         let text = match state.check(path, limit) {
@@ -44,7 +49,8 @@ impl<T> Watched<T> {
         let (good, warnings) = parse(text)?;
         let good = RefCell::new(Arc::new(good));
         let (path, state, checked) = (path.into(), RefCell::new(state), Cell::new(0));
-        Ok((Self { path, limit, check, parse, good, state, checked }, warnings))
+        let is_faulty = Cell::new(false);
+        Ok((Self { path, limit, check, parse, good, state, checked, is_faulty, health }, warnings))
     }
 
     /// The content of the file at `now` (in milliseconds), and what to log. If the file cannot be read
@@ -54,7 +60,13 @@ impl<T> Watched<T> {
         if now.saturating_sub(self.checked.get()) >= self.check {
             self.checked.set(now);
             let path = self.path.escape_ascii();
-            line = match self.update() {
+            let updated = self.update();
+            match &updated {
+                Ok(_) => self.health.good(),
+                Err(Some(why)) => self.health.failed(why, Repeats::AreOne),
+                Err(None) => {}
+            }
+            line = match updated {
                 Ok(warnings) if warnings.is_empty() => None,
                 Ok(warnings) => {
                     Some(LogLine::Warning(format!("\"{path}\": {}", warnings.join("; "))))
@@ -69,18 +81,27 @@ impl<T> Watched<T> {
         (Arc::clone(&self.good.borrow()), line)
     }
 
+    /// How the file is doing, and how long the last check counts from `now` on, in milliseconds.
+    pub(crate) fn report(&self, now: u64) -> (HealthReport, u64) {
+        let left = self.check.saturating_sub(now.saturating_sub(self.checked.get()));
+        (self.health.report(), left)
+    }
+
     /// Reads the file if it has changed, and returns the warnings about its new content. The error is why
-    /// there is none; `None` if that was said before.
+    /// its content cannot be used; `None` if that was said before.
     fn update(&self) -> Result<Vec<String>, Option<String>> {
         let mut state = self.state.borrow_mut();
         let text = match state.check(&self.path, self.limit) {
+            Change::Nothing if self.is_faulty.get() => return Err(None),
             Change::Nothing => return Ok(Vec::new()),
             Change::New(text) => text,
             Change::Gone(error) | Change::Unreadable(error) => {
                 return Err(state.once(unreadable(&error)));
             }
         };
-        let (news, warnings) = (self.parse)(text).map_err(Some)?;
+        let parsed = (self.parse)(text);
+        self.is_faulty.set(parsed.is_err());
+        let (news, warnings) = parsed.map_err(Some)?;
         self.good.replace(Arc::new(news));
         Ok(warnings)
     }

@@ -4,7 +4,10 @@ use core::cell::UnsafeCell;
 use core::ffi::c_void;
 use core::ptr;
 
-use ngx::ffi::{ngx_add_timer, ngx_current_msec, ngx_del_timer, ngx_event_t, ngx_int_t, ngx_log_t};
+use ngx::ffi::{
+    ngx_add_timer, ngx_current_msec, ngx_cycle, ngx_del_timer, ngx_event_t, ngx_int_t, ngx_log_t,
+    ngx_process_slot, ngx_time,
+};
 
 use super::guard::guard;
 use super::server::Server;
@@ -29,7 +32,17 @@ impl Ticker {
     /// A ticker that calls `tick` every `pause` milliseconds, as long as `tick` returns true. It logs
     /// to the server's log, and does not keep a worker from exiting.
     pub(crate) fn new(pause: usize, server: Server<'_>, tick: Box<dyn Fn() -> bool>) -> Self {
-        let log: *mut ngx_log_t = server.log();
+        Self::with_log(pause, server.log(), tick)
+    }
+
+    /// [`Ticker::new`] for what belongs to no server. To be called in a process that serves requests.
+    pub(crate) fn of_worker(pause: usize, tick: Box<dyn Fn() -> bool>) -> Self {
+        // SAFETY: nginx has a cycle, with a log, before it calls any hook of such a process. The log
+        // lives as long as the configuration, to which the ticker belongs.
+        Self::with_log(pause, unsafe { (*ngx_cycle).log }, tick)
+    }
+
+    fn with_log(pause: usize, log: *mut ngx_log_t, tick: Box<dyn Fn() -> bool>) -> Self {
         // SAFETY: zero is a valid value of nginx's event.
         let event = UnsafeCell::new(unsafe { core::mem::zeroed::<ngx_event_t>() });
         let new = Box::new(Tick { unused: [ptr::null_mut(); 3], ident: -1, event, pause, tick });
@@ -94,4 +107,15 @@ pub(crate) fn is_alive(process: u32) -> bool {
 pub(crate) fn clock() -> u64 {
     // SAFETY: nginx writes it between events, in the same thread.
     unsafe { ngx_current_msec as u64 }
+}
+
+/// Seconds since the epoch, when nginx last read the clock.
+pub(crate) fn now() -> i64 {
+    ngx_time()
+}
+
+/// The place of this process among the living processes of its master: a small number.
+pub(crate) fn process_slot() -> usize {
+    // SAFETY: nginx sets it before a process serves requests, and never changes it afterwards.
+    usize::try_from(unsafe { ngx_process_slot }).unwrap_or(0)
 }

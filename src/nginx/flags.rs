@@ -9,5 +9,6 @@ unsafe extern "C" {
     pub(super) fn token_auth_set_logged(r: *mut ngx_http_request_t, logged: ngx_uint_t);
     pub(super) fn token_auth_filter_finalize(r: *mut ngx_http_request_t) -> ngx_uint_t;
     pub(super) fn token_auth_uri_changes(r: *mut ngx_http_request_t) -> ngx_uint_t;
+    pub(super) fn token_auth_header_only(r: *mut ngx_http_request_t) -> ngx_uint_t;
     pub(super) fn token_auth_count(r: *mut ngx_http_request_t) -> ngx_uint_t;
 }

@@ -1,17 +1,23 @@
 //! A level of the configuration while nginx merges it: its name in messages, and whether it serves
 //! requests.
 
+use core::ffi::CStr;
 use core::ptr;
 
 use ngx::ffi::{
-    NGX_LOG_WARN, ngx_conf_t, ngx_http_core_loc_conf_t, ngx_http_core_module,
-    ngx_http_core_srv_conf_t, ngx_http_location_queue_t, ngx_queue_t,
+    NGX_LOG_WARN, ngx_conf_t, ngx_http_conf_ctx_t, ngx_http_core_loc_conf_t, ngx_http_core_module,
+    ngx_http_core_srv_conf_t, ngx_http_location_queue_t, ngx_module_t, ngx_queue_t,
 };
 use ngx::http::HttpModuleConfExt as _;
 
 use super::conf::core_main_of;
 use super::server::{Server, ServerRef, listens};
 use super::string::bytes;
+
+/// nginx's modules that refuse requests in the access phase. The first members of their configurations of a
+/// location are `rules`, `realm` and `uri.len`.
+const ACCESS_MODULES: [&CStr; 3] =
+    [c"ngx_http_access_module", c"ngx_http_auth_basic_module", c"ngx_http_auth_request_module"];
 
 /// A server, a location, or a block in one.
 pub(crate) struct Level<'c> {
@@ -101,6 +107,54 @@ impl<'c> Level<'c> {
                 format!("the server without a name at {}", address.escape_ascii())
             }
             (name, _) => format!("server \"{}\"", name.escape_ascii()),
+        }
+    }
+
+    /// The server's name, or the first address at which it listens: a short text for tables.
+    pub(crate) fn server_label(&self) -> String {
+        // SAFETY: as in `shown_server`.
+        let (name, listens) = unsafe {
+            (bytes(self.server.server_name), listens(core_main_of(self.cf), self.server))
+        };
+        let label = if name.is_empty() { listens.first().copied() } else { Some(name) };
+        String::from_utf8_lossy(label.unwrap_or_default()).into_owned()
+    }
+
+    /// The location's name, such as `/api/`, or its regular expression; empty for the server itself.
+    pub(crate) fn location_label(&self) -> String {
+        // SAFETY: names live as long as the configuration.
+        String::from_utf8_lossy(unsafe { bytes(self.core.name) }).into_owned()
+    }
+
+    /// Whether a stranger's request may come here, as far as nginx's own directives say: the location is
+    /// not `internal`, the server listens where others than this machine can connect, and there is no
+    /// allow, deny, auth_basic or auth_request.
+    pub(crate) fn is_public(&self) -> bool {
+        // SAFETY: as in `shown_server`.
+        let addresses = unsafe { listens(core_main_of(self.cf), self.server) };
+        let is_local = |address: &[u8]| {
+            [&b"unix:"[..], b"127.", b"[::1]"].iter().any(|start| address.starts_with(start))
+        };
+        self.core.internal == 0
+            && !addresses.iter().all(|address| is_local(address))
+            && !ACCESS_MODULES.iter().any(|name| self.is_configured(name))
+    }
+
+    /// Whether one of [`ACCESS_MODULES`] has something to do here: the first member of its configuration
+    /// is set. nginx has merged these modules before this one.
+    fn is_configured(&self, name: &CStr) -> bool {
+        // SAFETY: nginx's list of modules is valid. The slot of an `http` module in the context of the
+        // level has its structure, which begins with a pointer or a length in each of these modules.
+        unsafe {
+            let cycle = &*(*self.cf).cycle;
+            let modules = core::slice::from_raw_parts(cycle.modules, cycle.modules_n);
+            let named = |module: &&*mut ngx_module_t| {
+                !(***module).name.is_null() && CStr::from_ptr((***module).name) == name
+            };
+            let Some(module) = modules.iter().find(named) else { return false };
+            let context = (*self.cf).ctx.cast::<ngx_http_conf_ctx_t>();
+            let conf = *(*context).loc_conf.add((**module).ctx_index);
+            conf.cast::<usize>().as_ref().is_some_and(|first| *first != 0)
         }
     }
 

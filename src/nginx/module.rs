@@ -20,6 +20,7 @@ use super::guard::{guard, guard_conf};
 use super::level::Level;
 use super::request::Request;
 use super::server::Servers;
+use super::shared::SharedMemory;
 use super::variable::Variable;
 use super::{layout, loopback, names};
 
@@ -49,11 +50,18 @@ pub(crate) trait Module: 'static {
     /// error says what is wrong, with file and line.
     fn sends_requests(main: &Self::Main, servers: &Servers<'_>) -> Result<bool, String>;
 
+    /// Declares the shared memory that the module needs, after [`Module::sends_requests`]. `None` if nginx
+    /// refuses it.
+    fn shares(main: &Self::Main, memory: &SharedMemory<'_>) -> Option<()>;
+
     /// Called in the master after the configuration has come into force, before workers start.
     fn in_force(main: &Self::Main);
 
     /// Called in each process that serves requests, before its first one.
     fn worker_starts(main: &Self::Main);
+
+    /// Called in such a process before it exits.
+    fn worker_exits(main: &Self::Main);
 
     /// The access phase's result for a request.
     fn access(request: Request<'_>) -> Phase;
@@ -127,6 +135,7 @@ pub(crate) const fn definition<M: Module>(context: &'static ngx_http_module_t) -
         type_: NGX_HTTP_MODULE as ngx_uint_t,
         init_module: Some(init_module::<M>),
         init_process: Some(init_process::<M>),
+        exit_process: Some(exit_process::<M>),
         ..ngx_module_t::default()
     }
 }
@@ -188,6 +197,11 @@ unsafe extern "C" fn postconfiguration<M: Module>(cf: *mut ngx_conf_t) -> ngx_in
                 return Status::NGX_ERROR.0;
             }
         };
+        // SAFETY: nginx passes `cf`, which is valid during this call.
+        let memory = unsafe { SharedMemory::new(cf) };
+        if memory.and_then(|memory| M::shares(main, &memory)).is_none() {
+            return Status::NGX_ERROR.0;
+        }
         if sends_requests {
             handlers.extend([
                 (ngx_http_phases_NGX_HTTP_POST_READ_PHASE, loopback::post_read as PhaseHandler),
@@ -242,6 +256,18 @@ unsafe extern "C" fn init_process<M: Module>(cycle: *mut ngx_cycle_t) -> ngx_int
         }
         Status::NGX_OK.0
     })
+}
+
+/// nginx calls this at the end of a process that serves requests, when there are none any more or nginx
+/// stops at once.
+unsafe extern "C" fn exit_process<M: Module>(cycle: *mut ngx_cycle_t) {
+    // SAFETY: nginx passes the configuration of the process, which has a log.
+    guard(unsafe { (*cycle).log }, (), || {
+        // SAFETY: nginx has read the whole configuration.
+        if let Some(main) = unsafe { main_of_cycle::<M>(cycle) } {
+            M::worker_exits(main);
+        }
+    });
 }
 
 /// The module's configuration of the `http` block, if there is such a block.

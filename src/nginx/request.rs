@@ -13,6 +13,7 @@ use token::credential::{self, Found, is_header_spelling};
 
 use super::conf::{self, core_location, core_main, core_server};
 use super::event;
+use super::fetch::LogLine;
 use super::flags;
 use super::headers::header_list;
 use super::server::Server;
@@ -194,6 +195,16 @@ impl<'r> Request<'r> {
     /// Writes a line to the error log at level `error`.
     pub(crate) fn log_error(self, message: core::fmt::Arguments<'_>) {
         self.write_log(NGX_LOG_ERR, message);
+    }
+
+    /// Writes a line about a thing `of` some kind.
+    pub(crate) fn log_line(self, of: &str, line: Option<LogLine>) {
+        match line {
+            Some(LogLine::Info(text)) => self.log_info(format_args!("{of} {text}")),
+            Some(LogLine::Warning(text)) => self.log_warning(format_args!("{of} {text}")),
+            Some(LogLine::Error(text)) => self.log_error(format_args!("{of} {text}")),
+            None => {}
+        }
     }
 
     /// The connection's log handler is not used: it would add the request line, whose query may hold a

@@ -41,6 +41,12 @@ token_auth_uri_changes(ngx_http_request_t *r)
 }
 
 HIDDEN ngx_uint_t
+token_auth_header_only(ngx_http_request_t *r)
+{
+    return r->header_only;
+}
+
+HIDDEN ngx_uint_t
 token_auth_count(ngx_http_request_t *r)
 {
     return r->main->count;

@@ -1,6 +1,7 @@
 //! The signature algorithms (RFC 7518 section 3.1, RFC 8037 section 3.1, RFC 9864, RFC 9964) in one table.
 //! A new one needs a variant, a row, and its place in [`Algorithm::ALL`].
 
+use std::cell::Cell;
 use std::fmt;
 
 use aws_lc_rs::rsa::RsaParameters;
@@ -193,6 +194,23 @@ impl AlgorithmSet {
 impl FromIterator<Algorithm> for AlgorithmSet {
     fn from_iter<I: IntoIterator<Item = Algorithm>>(algorithms: I) -> Self {
         Self(algorithms.into_iter().fold(0, |bits, algorithm| bits | 1 << algorithm.index()))
+    }
+}
+
+/// How many signatures were verified, of each algorithm: those that were wrong, too.
+#[derive(Debug, Default)]
+pub struct SignatureCounts([Cell<u64>; Algorithm::ALL.len()]);
+
+impl SignatureCounts {
+    pub(crate) fn count(&self, algorithm: Algorithm) {
+        if let Some(count) = self.0.get(algorithm.index()) {
+            count.set(count.get() + 1);
+        }
+    }
+
+    /// The counts, in the order of [`Algorithm::ALL`].
+    pub fn counts(&self) -> impl Iterator<Item = u64> + '_ {
+        self.0.iter().map(Cell::get)
     }
 }
 

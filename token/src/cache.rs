@@ -7,7 +7,7 @@
 
 mod index;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::hash::Hasher as _;
 use std::rc::Rc;
 
@@ -34,7 +34,25 @@ const MAX_PROOFS: usize = 8;
 const BLOCK: usize = 16;
 
 /// Verified tokens in a limited number of bytes, for one thread.
-pub struct Cache(RefCell<Store>);
+pub struct Cache {
+    store: RefCell<Store>,
+    /// How many tokens were looked for, and how many of them needed no signature to be verified.
+    lookups: Cell<u64>,
+    hits: Cell<u64>,
+    /// How many tokens have made room for others.
+    evictions: Cell<u64>,
+}
+
+/// What a cache has done since it was made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CacheCounts {
+    /// How often a signature need not be verified, since the cache knew the token.
+    pub hits: u64,
+    /// How often it had to be.
+    pub misses: u64,
+    /// How many tokens have made room for others.
+    pub evictions: u64,
+}
 
 struct Store {
     /// The random key of the hash, so that nobody can predict which tokens share a bucket.
@@ -83,7 +101,7 @@ impl Cache {
             [u128::from_ne_bytes(seed), u128::from_ne_bytes(seed) >> 64].map(|half| half as u64);
         let slots = (limit / MIN_COST).min(Slot::MAX as usize / 2);
         let index = slots.next_power_of_two() * size_of::<Slot>();
-        Some(Self(RefCell::new(Store {
+        let store = Store {
             key: (low, high),
             limit,
             used: index,
@@ -92,17 +110,29 @@ impl Cache {
             recency: Recency::new(slots)?,
             expiry: Expiry::new(slots)?,
             buckets: Buckets::new(slots)?,
-        })))
+        };
+        Some(Self {
+            store: RefCell::new(store),
+            lookups: Cell::new(0),
+            hits: Cell::new(0),
+            evictions: Cell::new(0),
+        })
+    }
+
+    /// What the cache has done so far.
+    pub fn counts(&self) -> CacheCounts {
+        let (hits, evictions) = (self.hits.get(), self.evictions.get());
+        CacheCounts { hits, misses: self.lookups.get().saturating_sub(hits), evictions }
     }
 
     /// How many bytes are in use.
     pub fn used(&self) -> usize {
-        self.0.try_borrow().map_or(0, |store| store.used)
+        self.store.try_borrow().map_or(0, |store| store.used)
     }
 
     /// How many tokens are remembered.
     pub fn len(&self) -> usize {
-        self.0.try_borrow().map_or(0, |store| store.entries.len() - store.free.len())
+        self.store.try_borrow().map_or(0, |store| store.entries.len() - store.free.len())
     }
 
     /// Whether no token is remembered.
@@ -112,7 +142,8 @@ impl Cache {
 
     /// Finds a token and marks it as the most recently used.
     pub(crate) fn find(&self, token: &[u8]) -> Option<Known> {
-        let mut store = self.0.try_borrow_mut().ok()?;
+        self.lookups.set(self.lookups.get() + 1);
+        let mut store = self.store.try_borrow_mut().ok()?;
         let slot = store.slot_of(store.hash(token), token)?;
         store.recency.touch(slot);
         Some(Known { slot, content: Rc::clone(&store.entry(slot)?.content) })
@@ -126,7 +157,7 @@ impl Cache {
         sets: impl Iterator<Item = u64> + Clone,
         now: i64,
     ) -> Option<KeyIndex> {
-        let store = self.0.try_borrow().ok()?;
+        let store = self.store.try_borrow().ok()?;
         // The slot may have been given to another token since `find`.
         let entry = store.entry(known.slot)?;
         if !Rc::ptr_eq(&entry.content, &known.content) {
@@ -134,7 +165,9 @@ impl Cache {
         }
         let is_valid =
             |proof: &&Proof| proof.since <= now && proof.sets.iter().copied().eq(sets.clone());
-        entry.proofs.iter().find(is_valid).map(|proof| proof.key)
+        let key = entry.proofs.iter().find(is_valid).map(|proof| proof.key)?;
+        self.hits.set(self.hits.get() + 1);
+        Some(key)
     }
 
     /// Stores an accepted token; returns false if there is no room for it.
@@ -145,7 +178,7 @@ impl Cache {
         proof: Proof,
         now: i64,
     ) -> bool {
-        let Ok(mut store) = self.0.try_borrow_mut() else { return false };
+        let Ok(mut store) = self.store.try_borrow_mut() else { return false };
         let hash = store.hash(token);
         let mut entry = match store.slot_of(hash, token) {
             // One more proof may need more room: take the entry out and put it back.
@@ -165,7 +198,9 @@ impl Cache {
             entry.proofs.remove(0);
         }
         entry.proofs.push(proof);
-        store.put(entry, now)
+        let (kept, removed) = store.put(entry, now);
+        self.evictions.set(self.evictions.get() + removed);
+        kept
     }
 }
 
@@ -198,23 +233,24 @@ impl Store {
     }
 
     /// Puts an entry in. To make room, expired entries are removed first, then the least recently used
-    /// ones.
-    fn put(&mut self, entry: Entry, now: i64) -> bool {
-        let cost = entry.cost();
+    /// ones. Returns whether it is in, and how many were removed.
+    fn put(&mut self, entry: Entry, now: i64) -> (bool, u64) {
+        let (cost, mut removed) = (entry.cost(), 0);
         if cost > self.limit / LARGEST_PART {
-            return false;
+            return (false, removed);
         }
         while self.used + cost > self.limit {
             let expired = self.expiry.first().filter(|(time, _)| *time <= now);
             let Some(slot) = expired.map(|(_, slot)| slot).or(self.recency.oldest()) else {
-                return false;
+                return (false, removed);
             };
             self.take(slot);
+            removed += 1;
         }
         let slot = match self.free.pop() {
             Some(slot) => slot,
             None => {
-                let Ok(slot) = Slot::try_from(self.entries.len()) else { return false };
+                let Ok(slot) = Slot::try_from(self.entries.len()) else { return (false, removed) };
                 self.entries.push(None);
                 slot
             }
@@ -228,7 +264,7 @@ impl Store {
         if let Some(place) = self.entries.get_mut(slot as usize) {
             *place = Some(entry);
         }
-        true
+        (true, removed)
     }
 }
 
@@ -277,9 +313,20 @@ mod tests {
             let exp = NOW + if token == 5 { 50 } else { 100 + i64::from(token) };
             cache.remember(&[token], &content(exp), proof(0, NOW), NOW);
         }
-        let limit = cache.0.borrow().limit;
+        let limit = cache.store.borrow().limit;
         assert_eq!((cache.len(), cache.used()), (10, limit));
         cache
+    }
+
+    #[test]
+    fn what_it_does_is_counted() {
+        let cache = full();
+        let known = cache.find(&[3]).unwrap();
+        assert_eq!(cache.proof(&known, [0].into_iter(), NOW), Some(KeyIndex { set: 0, key: 0 }));
+        assert_eq!(cache.proof(&known, [1].into_iter(), NOW), None);
+        assert!(cache.find(b"n").is_none());
+        cache.remember(b"n", &content(NOW + 100), proof(0, NOW), NOW);
+        assert_eq!(cache.counts(), CacheCounts { hits: 1, misses: 1, evictions: 1 });
     }
 
     fn missing(cache: &Cache) -> Vec<u8> {
@@ -334,7 +381,7 @@ mod tests {
 
     #[test]
     fn each_cache_has_a_seed_of_its_own() {
-        let seed = || Cache::new(0).unwrap().0.borrow().key;
+        let seed = || Cache::new(0).unwrap().store.borrow().key;
         assert_ne!(seed(), seed());
         let (a, b) = seed();
         assert_ne!(a, b);

@@ -4,7 +4,7 @@
 use std::mem::discriminant;
 use std::sync::Arc;
 
-use crate::alg::{Algorithm, AlgorithmSet};
+use crate::alg::{Algorithm, AlgorithmSet, SignatureCounts};
 use crate::base64url;
 use crate::claims::Claims;
 use crate::compact::Compact;
@@ -29,8 +29,9 @@ impl Policy {
         let document = header::document(compact.header)?;
         let verify = || {
             let head = Header::read(&document)?;
+            let live = LiveInputs::default();
             let effective =
-                EffectivePolicy { policy: self, location: None, live: &LiveInputs::default() };
+                EffectivePolicy { policy: self, location: None, live: &live, signatures: None };
             effective.check_padding(compact.padded)?;
             effective.verify(&compact, &head, &document, now)?;
             payload_text(&compact)
@@ -85,6 +86,7 @@ pub(crate) struct EffectivePolicy<'p> {
     pub(crate) policy: &'p Policy,
     pub(crate) location: Option<&'p LocationPolicy>,
     pub(crate) live: &'p LiveInputs,
+    pub(crate) signatures: Option<&'p SignatureCounts>,
 }
 
 impl<'p> EffectivePolicy<'p> {
@@ -137,7 +139,10 @@ impl<'p> EffectivePolicy<'p> {
         let signature =
             base64url::decode_into(compact.signature, &mut buffer).ok_or_else(signature_fault)?;
         let hint = head.key_hint(header);
-        let verifies = |key: &Key| key.verify(algorithm, compact.signing_input, &signature);
+        let verifies = |key: &Key| {
+            self.signatures.inspect(|counts| counts.count(algorithm));
+            key.verify(algorithm, compact.signing_input, &signature)
+        };
         let mut search = Search { algorithm, now, verifies, known: false, tried: 0, fitting: 0 };
         self.search(&mut search, hint).ok_or_else(|| {
             // Of a set's keys only the first ones are indexed by algorithm.

@@ -157,6 +157,12 @@ impl KeySet {
         })
     }
 
+    /// The kids of the keys, in order; a kid of several keys occurs once.
+    pub fn kids(&self) -> impl Iterator<Item = &str> {
+        let mut last = None;
+        self.keys.iter().filter_map(Key::kid).filter(move |kid| last.replace(*kid) != Some(*kid))
+    }
+
     /// How many keys there are.
     pub fn len(&self) -> usize {
         self.keys.len()
@@ -220,6 +226,7 @@ mod tests {
         assert!(set.with_thumbprint(Thumbprint::Sha256([1; 32])).is_empty());
         assert_eq!((set.count(Algorithm::HS256, 0), set.count(Algorithm::RS256, 0)), (7, 0));
         assert_eq!(set.count_nameless(Algorithm::HS256), 2);
+        assert!(set.kids().eq(["a", "b", "c"]));
     }
 
     #[test]

@@ -61,8 +61,8 @@ mod trust;
 pub mod challenge;
 mod thumbprint;
 
-pub use alg::{Algorithm, AlgorithmSet, Curve};
-pub use cache::Cache;
+pub use alg::{Algorithm, AlgorithmSet, Curve, SignatureCounts};
+pub use cache::{Cache, CacheCounts};
 pub use compact::MAX_TOKEN_LEN;
 pub use content::Content;
 pub use disclosed::public_form;
@@ -84,4 +84,4 @@ pub use revoked::{ListError, Revocation, RevokedList};
 pub use rules::{ClaimRule, Operator, RuleError};
 pub use signed_url::{Link, LinkAlgorithm, LinkPolicy, LinkSecret};
 pub use thumbprint::certificate_thumbprint;
-pub use trust::{Trust, Verified};
+pub use trust::{Trust, Verified, With};

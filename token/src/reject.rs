@@ -36,6 +36,30 @@ pub enum Reject {
 }
 
 impl Reject {
+    /// Every reason, in the order of [`Reject::index`]. A new one comes last: counters that outlive a
+    /// change of the module are numbered like this.
+    pub const ALL: [Self; 14] = [
+        Self::Missing,
+        Self::Malformed,
+        Self::UnknownKey,
+        Self::BadAlgorithm,
+        Self::BadSignature,
+        Self::Expired,
+        Self::NotYetValid,
+        Self::BadIssuer,
+        Self::BadAudience,
+        Self::BadType,
+        Self::BadLifetime,
+        Self::Revoked,
+        Self::Denied,
+        Self::NoKeys,
+    ];
+
+    /// Its place in [`Reject::ALL`].
+    pub fn index(self) -> usize {
+        self as usize
+    }
+
     /// The word for the reason in `$jwt_status`, `$secure_token_status` and the log.
     pub fn status(self) -> &'static str {
         match self {
@@ -80,5 +104,17 @@ impl Reject {
 impl fmt::Display for Reject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.status())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Reject;
+
+    #[test]
+    fn each_reason_is_at_its_index() {
+        for (at, reason) in Reject::ALL.into_iter().enumerate() {
+            assert_eq!(reason.index(), at, "{reason}");
+        }
     }
 }

@@ -210,6 +210,16 @@ impl Revocation {
         Self { claim, list }
     }
 
+    /// How many values the list has.
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Whether the list has no value.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
     /// Whether the token is revoked. If the claim is an array, or the path leads to several values, one
     /// that is listed is enough.
     pub(crate) fn revokes(

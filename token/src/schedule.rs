@@ -107,6 +107,16 @@ pub enum Age {
     Expired,
 }
 
+/// What will become of keys that were fetched. Times are in milliseconds from now on; negative ones have
+/// passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Times {
+    /// The time until the next use refreshes them.
+    pub refresh_in: i64,
+    /// The time until they are no longer used, if no refresh succeeds.
+    pub usable_for: i64,
+}
+
 /// Why somebody wants to fetch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FetchReason {
@@ -150,6 +160,21 @@ impl Record {
             0 => terms.valid,
             max_age => terms.valid.min(max_age),
         }
+    }
+
+    /// When the keys will be refreshed and when they will no longer be used, from `now` on. `None` if they
+    /// were never fetched.
+    pub fn times(&self, terms: &Terms, now: u64) -> Option<Times> {
+        if self.fetched == 0 {
+            return None;
+        }
+        let refresh = self.fetched.saturating_add(self.valid(terms));
+        let signed = |time: u64| i64::try_from(time).unwrap_or(i64::MAX);
+        let from_now = |time: u64| signed(time).saturating_sub(signed(now));
+        Some(Times {
+            refresh_in: if self.due { 0 } else { from_now(refresh) },
+            usable_for: from_now(refresh.saturating_add(terms.stale)),
+        })
     }
 
     /// Whether a fetch is under way. It ends with its timeout, so a process that has died does not block
@@ -289,6 +314,13 @@ mod tests {
             assert_eq!(record.age(&TERMS, NOW + after), age, "after {after} ms");
         }
         assert_eq!(Record::default().age(&TERMS, NOW), Age::Never);
+        assert_eq!(Record::default().times(&TERMS, NOW), None);
+        for (after, refresh_in, usable_for) in
+            [(0, 60_000, 3_660_000), (60_000, 0, 3_600_000), (4_000_000, -3_940_000, -340_000)]
+        {
+            let times = record.times(&TERMS, NOW + after);
+            assert_eq!(times, Some(Times { refresh_in, usable_for }), "after {after} ms");
+        }
     }
 
     #[test]

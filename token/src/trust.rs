@@ -5,6 +5,7 @@ use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::alg::SignatureCounts;
 use crate::cache::{Cache, Known, Proof};
 use crate::claims::{self, Claims};
 use crate::compact::Compact;
@@ -27,6 +28,18 @@ pub enum Trust {
     /// provider never verify a token of another's issuer. Every token must satisfy the location's
     /// policy as well.
     Providers(Arc<Providers>, LocationPolicy),
+}
+
+/// What [`Trust::check_with`] may be given beside the token.
+#[derive(Clone, Copy, Default)]
+pub struct With<'w> {
+    /// The result is the same, but cheaper if the cache knows the token.
+    pub cache: Option<&'w Cache>,
+    /// The numbers of those [`Trust::Providers`] that are asked; `None` for all. A token of another one is
+    /// of an unknown issuer.
+    pub among: Option<&'w [usize]>,
+    /// Counts the signatures that are verified.
+    pub signatures: Option<&'w SignatureCounts>,
 }
 
 /// A token that was accepted.
@@ -86,27 +99,25 @@ impl Trust {
         live: impl Fn(Wanted<'_>) -> LiveInputs,
         cache: Option<&Cache>,
     ) -> Result<Verified, Refusal> {
-        self.check_among(token, now, live, cache, None)
+        self.check_with(token, now, live, With { cache, ..With::default() })
     }
 
-    /// As [`Trust::check_cached`], but of [`Trust::Providers`] only those with one of the numbers `among`
-    /// are asked; all of them if that is `None`. A token of another one is of an unknown issuer.
+    /// As [`Trust::check`], with all that can be given to a judgement.
     ///
     /// # Errors
     /// As [`Trust::check`].
-    pub fn check_among(
+    pub fn check_with(
         &self,
         token: &[u8],
         now: i64,
         live: impl Fn(Wanted<'_>) -> LiveInputs,
-        cache: Option<&Cache>,
-        among: Option<&[usize]>,
+        with: With<'_>,
     ) -> Result<Verified, Refusal> {
         let policies = match self {
             Self::Keys(policy) => Policies::One(policy),
             Self::Providers(providers, location) => Policies::ByIssuer(providers, location),
         };
-        Judge { policies, live, cache, now, among }.check(token)
+        Judge { policies, live, now, with }.check(token)
     }
 }
 
@@ -117,7 +128,7 @@ impl Policy {
     /// As [`Trust::check`].
     pub fn check(&self, token: &[u8], now: i64) -> Result<Verified, Refusal> {
         let live = |_: Wanted<'_>| LiveInputs::default();
-        Judge { policies: Policies::One(self), live, cache: None, now, among: None }.check(token)
+        Judge { policies: Policies::One(self), live, now, with: With::default() }.check(token)
     }
 }
 
@@ -125,10 +136,8 @@ impl Policy {
 struct Judge<'p, L> {
     policies: Policies<'p>,
     live: L,
-    cache: Option<&'p Cache>,
     now: i64,
-    /// The numbers of the providers that may be chosen; `None` for all.
-    among: Option<&'p [usize]>,
+    with: With<'p>,
 }
 
 /// The policies to choose from.
@@ -158,17 +167,19 @@ struct Chosen<'p> {
     policy: &'p Policy,
     location: Option<&'p LocationPolicy>,
     live: LiveInputs,
+    signatures: Option<&'p SignatureCounts>,
 }
 
 impl Chosen<'_> {
     fn effective(&self) -> EffectivePolicy<'_> {
-        EffectivePolicy { policy: self.policy, location: self.location, live: &self.live }
+        let Self { policy, location, signatures, .. } = *self;
+        EffectivePolicy { policy, location, live: &self.live, signatures }
     }
 }
 
 impl<'p, L: Fn(Wanted<'_>) -> LiveInputs> Judge<'p, L> {
     fn check(&self, token: &[u8]) -> Result<Verified, Refusal> {
-        match self.cache.and_then(|cache| Some((cache, cache.find(token)?))) {
+        match self.with.cache.and_then(|cache| Some((cache, cache.find(token)?))) {
             Some((cache, known)) => self.check_known(token, cache, &known),
             None => self.check_new(token),
         }
@@ -203,7 +214,7 @@ impl<'p, L: Fn(Wanted<'_>) -> LiveInputs> Judge<'p, L> {
             .map_err(|why| Refusal::of(&content.header, why))?;
         let content = Rc::new(content);
         let remember = |cache| self.remember(cache, token, &content, &chosen, index);
-        let cached = self.cache.is_some_and(remember);
+        let cached = self.with.cache.is_some_and(remember);
         Ok(Verified { content, provider: chosen.number, cached })
     }
 
@@ -254,7 +265,7 @@ impl<'p, L: Fn(Wanted<'_>) -> LiveInputs> Judge<'p, L> {
     /// The only policy.
     fn only(&self, policy: &'p Policy, key_of: (&Header, &Document)) -> Chosen<'p> {
         let live = (self.live)(Wanted::for_token(0, key_of));
-        Chosen { number: 0, policy, location: None, live }
+        Chosen { number: 0, policy, location: None, live, signatures: self.with.signatures }
     }
 
     /// The policy of the provider that has this issuer. The issuer is not verified yet.
@@ -267,14 +278,15 @@ impl<'p, L: Fn(Wanted<'_>) -> LiveInputs> Judge<'p, L> {
     ) -> Result<Chosen<'p>, Why> {
         let bad_issuer = |detail| move || Why::new(Reject::BadIssuer, detail);
         let issuer = issuer.ok_or_else(bad_issuer("iss is missing"))?;
-        let is_asked = |number: &usize| self.among.is_none_or(|among| among.contains(number));
+        let is_asked = |number: &usize| self.with.among.is_none_or(|among| among.contains(number));
         let found = providers.of_issuer(issuer).filter(|(number, _)| is_asked(number));
-        let none = match self.among {
+        let none = match self.with.among {
             None => "no provider has the token's iss",
             Some(_) => "no provider whose tokens are looked for there has the token's iss",
         };
         let (number, policy) = found.ok_or_else(bad_issuer(none))?;
         let live = (self.live)(Wanted::for_token(number, key_of));
-        Ok(Chosen { number, policy, location: Some(location), live })
+        let signatures = self.with.signatures;
+        Ok(Chosen { number, policy, location: Some(location), live, signatures })
     }
 }

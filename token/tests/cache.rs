@@ -18,7 +18,7 @@ use token::base64url::encode;
 use token::{
     Algorithm, AlgorithmSet, Cache, ClaimPath, Issuers, Key, KeySet, LiveInputs, LivePolicy,
     LocationPolicy, Policy, Providers, Refusal, Reject, Requirements, Revocation, RevokedList,
-    Trust, Verified, Wanted,
+    Trust, Verified, Wanted, With,
 };
 
 const NOW: i64 = 1_800_000_000;
@@ -167,7 +167,8 @@ fn the_same_token_where_its_provider_is_not_asked() {
     let live = |_: Wanted<'_>| LiveInputs::default();
     let one = token(r#"{"iss":"one"}"#);
     let among = |cache, numbers| {
-        let judged = trust.check_among(&one, NOW, live, cache, numbers);
+        let with = With { cache, among: numbers, ..With::default() };
+        let judged = trust.check_with(&one, NOW, live, with);
         judged.map(|it| it.provider).map_err(|refusal| refusal.reason)
     };
     // Known to the cache or not, and whatever was asked before.

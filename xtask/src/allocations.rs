@@ -4,6 +4,7 @@
 //! Wants valgrind. The count is of the whole process, so that nothing that the module has nginx allocate
 //! is left out; what is there once only is in two counts of one process each, and cancels out.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -14,8 +15,8 @@ use crate::client::Client;
 use crate::server::Server;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
-const FEW: u64 = 100;
-const MANY: u64 = 600;
+pub(crate) const FEW: u64 = 100;
+pub(crate) const MANY: u64 = 600;
 /// How often nginx was asked whether it is there yet differs from run to run.
 const NOISE: u64 = 20;
 
@@ -23,13 +24,13 @@ const NOISE: u64 = 20;
 pub(crate) struct Args {
     /// The program nginx
     #[arg(long)]
-    nginx: PathBuf,
+    pub(crate) nginx: PathBuf,
     /// The module
     #[arg(long)]
-    module: PathBuf,
+    pub(crate) module: PathBuf,
     /// The program tokenctl
     #[arg(long)]
-    tokenctl: PathBuf,
+    pub(crate) tokenctl: PathBuf,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
@@ -41,7 +42,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-fn token(tokenctl: &Path) -> Result<String> {
+pub(crate) fn token(tokenctl: &Path) -> Result<String> {
     let output = Command::new(tokenctl)
         .args(["jwt", "--alg", "HS256", "--secret", SECRET, "--kid", "k", "--aud", "api"])
         .args(["--iss", "https://issuer.example", "--sub", "someone"])
@@ -64,30 +65,52 @@ fn each(args: &Args, token: &str, path: &str) -> Result<u64> {
 fn whole_run(args: &Args, token: &str, path: &str, requests: u64) -> Result<u64> {
     let folder = tempfile::tempdir()?;
     let report = folder.path().join("valgrind");
-    let mut server =
-        Server::start(folder.path(), |port| valgrind(args, folder.path(), &report, port))?;
+    drive(folder.path(), token, path, requests, |port| {
+        let mut command = Command::new("valgrind");
+        command.args(["--tool=memcheck", "--leak-check=no"]);
+        command.arg(format!("--log-file={}", report.display()));
+        command.args(configuration(args, folder.path(), port, "")?);
+        Ok(command)
+    })?;
+    total(&fs::read_to_string(&report)?)
+}
+
+/// Starts a server, sends it so many requests that must be answered with 200, and stops it.
+pub(crate) fn drive(
+    folder: &Path,
+    token: &str,
+    path: &str,
+    requests: u64,
+    command: impl Fn(u16) -> Result<Command>,
+) -> Result<()> {
+    let mut server = Server::start(folder, command)?;
     let (client, base) = (Client::new(), server.base());
     for n in 0..requests {
         let status = client.get(&format!("{base}{path}?{n}"), Some(token))?.status;
         ensure!(status == 200, "{path} was answered with {status}");
     }
-    server.stop()?;
-    total(&fs::read_to_string(&report)?)
+    server.stop()
 }
 
-fn valgrind(args: &Args, folder: &Path, report: &Path, port: u16) -> Result<Command> {
+/// The words that start nginx in a folder with a check at /check and none at /, and with one `location`
+/// more.
+pub(crate) fn configuration(
+    args: &Args,
+    folder: &Path,
+    port: u16,
+    location: &str,
+) -> Result<Vec<OsString>> {
     let file = folder.join("nginx.conf");
     // nginx would take a relative path as one in its prefix.
     let module = args.module.canonicalize().context("the module")?;
-    fs::write(&file, configuration(&module, folder, port))?;
-    let mut command = Command::new("valgrind");
-    command.args(["--tool=memcheck", "--leak-check=no"]);
-    command.arg(format!("--log-file={}", report.display()));
-    command.arg(&args.nginx).arg("-p").arg(folder).arg("-c").arg(file).args(["-e", "stderr"]);
-    Ok(command)
+    fs::write(&file, text(&module, folder, port, location))?;
+    let (nginx, folder) = (args.nginx.as_os_str(), folder.as_os_str());
+    let words = [nginx, "-p".as_ref(), folder, "-c".as_ref(), file.as_os_str()];
+    let words = words.into_iter().chain(["-e".as_ref(), "stderr".as_ref()]);
+    Ok(words.map(ToOwned::to_owned).collect())
 }
 
-fn configuration(module: &Path, folder: &Path, port: u16) -> String {
+fn text(module: &Path, folder: &Path, port: u16, location: &str) -> String {
     let (module, folder) = (module.display(), folder.display());
     format!(
         "load_module {module};
@@ -103,6 +126,7 @@ http {{
     fastcgi_temp_path {folder}/fastcgi; uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
     server {{
         listen 127.0.0.1:{port};
+        {location}
         location / {{ empty_gif; }}
         location /check {{
             empty_gif;

@@ -75,6 +75,8 @@ nginx goes on at {base} (its log: {folder}/error.log). To try from {here}:
 
   curl -i \"{base}$({ctl} url --secret {LINK_SECRET} --lifetime 1m /video/clip.txt)\"
 
+What was refused and why, in a browser: {base}/status
+
 To stop it:  kill -QUIT {pid}; rm -r {folder}"
     );
     Ok(())

@@ -4,6 +4,7 @@
 mod allocations;
 mod cargo;
 mod client;
+mod counting;
 mod demo;
 mod instructions;
 mod python;
@@ -23,6 +24,8 @@ enum Task {
     Instructions(instructions::Args),
     /// Compares the allocations of a request with those of the same request without a check
     Allocations(allocations::Args),
+    /// Compares the instructions of a request where it is counted with those where it is not
+    Counting(allocations::Args),
     /// Starts nginx with nginx-conf/demo.conf and shows what its locations answer
     Demo(demo::Args),
     /// Sends the demo's requests to an nginx that runs already
@@ -47,6 +50,7 @@ fn run(task: Task) -> Result<()> {
     match task {
         Task::Instructions(args) => instructions::run(&args),
         Task::Allocations(args) => allocations::run(&args),
+        Task::Counting(args) => counting::run(&args),
         Task::Demo(args) => demo::run(&args),
         Task::Drive(args) => requests::run(&args),
         Task::CheckLog { file } => demo::check_log(&file),

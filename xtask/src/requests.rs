@@ -57,6 +57,10 @@ pub(crate) fn drive(base: &str, maker: &Maker) -> Result<()> {
     ask_with_keys(&mut asked, maker)?;
     println!("\n-- /video/: signed links (Azion's secure token)");
     ask_with_links(&mut asked, maker)?;
+    if base.starts_with("http://127.0.0.1") && maker.inside.is_none() {
+        println!("\n-- /status: what was refused and why");
+        asked.ask(200, "the counters, for this machine only", "/status", None);
+    }
     println!("\nrequests: {} passed, {} failed", asked.passed, asked.failed);
     ensure!(asked.failed == 0, "{} requests were not answered as they should be", asked.failed);
     Ok(())

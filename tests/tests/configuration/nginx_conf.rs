@@ -22,7 +22,7 @@ fn folder() -> PathBuf {
 type Driver = fn() -> Result<()>;
 
 /// Each configuration file and the function that tests it.
-const DRIVERS: [(&str, Driver); 23] = [
+const DRIVERS: [(&str, Driver); 24] = [
     ("ant-media.conf", ant_media),
     ("aws-alb.conf", platforms::aws_alb),
     ("azion-jwt.conf", azion_jwt),
@@ -40,6 +40,7 @@ const DRIVERS: [(&str, Driver); 23] = [
     ("kubernetes.conf", platforms::kubernetes),
     ("login-redirect.conf", guides::login_redirect),
     ("mcp.conf", platforms::mcp),
+    ("monitoring.conf", platforms::monitoring),
     ("openid-connect.conf", guides::openid_connect),
     ("rate-limit.conf", guides::rate_limit),
     ("roles.conf", guides::roles),
@@ -74,7 +75,7 @@ fn every_configuration_has_a_driver_and_no_driver_lacks_its_configuration() -> R
 fn every_guide_quotes_its_configuration_as_it_is() -> Result<()> {
     let guides = folder().join("../docs/guides");
     let names = names(&guides, "md")?;
-    assert_eq!(names.len(), 16, "{names:?}");
+    assert_eq!(names.len(), 17, "{names:?}");
     for name in names {
         let configuration = fs::read_to_string(folder().join(&name).with_extension("conf"))
             .with_context(|| format!("the configuration of {name}"))?;

@@ -15,11 +15,12 @@ use syn::visit::{self, Visit};
 
 /// The rooms of the module, from the bottom up. Each room uses only rooms of the lines before it;
 /// rooms in the same line do not use each other.
-const ROOMS: [&[&str]; 9] = [
+const ROOMS: [&[&str]; 10] = [
     &["nginx"],
     &["live"],
     &["check"],
     &["jwt", "link"],
+    &["status"],
     &["location"],
     &["context"],
     &["access"],

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::{AZION, ask, expect, folder, ready, to_port_80};
 
 /// A token that is signed with the key of most guides.
-fn web(claims: &Value) -> Result<String> {
+pub(crate) fn web(claims: &Value) -> Result<String> {
     let secret = "vx7P1Lsxfe+6jCDDxWcrT9Iyffp4L/jEpBDAviOLX/vRtC5tsaEPsq9MFzO2Iaj3";
     Jwt::live_with(claims).kid("web").hs("HS256", STANDARD.decode(secret)?)
 }

@@ -1,5 +1,5 @@
 //! The tests of the configurations that the guides to platforms quote: an MCP server, a load balancer of
-//! AWS, a Kubernetes cluster, Istio.
+//! AWS, a Kubernetes cluster, Istio; and monitoring.
 
 use std::fs;
 
@@ -11,7 +11,7 @@ use module_tests::{
 };
 use serde_json::{Value, json};
 
-use super::guides::{PROVIDED, body, with};
+use super::guides::{PROVIDED, body, web, with};
 use super::{ask, expect, folder, ready, to_port_80};
 
 pub(crate) fn mcp() -> Result<()> {
@@ -307,5 +307,31 @@ pub(crate) fn from_istio() -> Result<()> {
     let guest = to_port_80(&nginx, "/?a=1").header("X-User", "root").header("X-Jwt-Payload", "e30");
     assert_eq!(body(guest)?, "user= payload= tokens= query=a=1");
     expect(&nginx, &[("/_people_jwks", None, 404)])?;
+    nginx.finish()
+}
+
+pub(crate) fn monitoring() -> Result<()> {
+    let nginx = ready("monitoring.conf", &[])?.start()?;
+    let of = |claims| web(&claims);
+    let (good, plain) =
+        (of(json!({ "roles": ["user"], "mfa": true }))?, of(json!({ "roles": ["user"] }))?);
+    expect(
+        &nginx,
+        &[
+            ("/api/", None, 401),
+            ("/api/", Some(&good), 200),
+            ("/api/", Some(&plain), 200),
+            ("/api/", Some(&of(json!({ "roles": ["guest"] }))?), 403),
+        ],
+    )?;
+    let page = nginx.request().socket(nginx.socket("9145.sock")).target("/token-auth").send()?;
+    let of_api = "server=\"api.example.com\",location=\"/api/\",check=\"jwt\"";
+    for sample in [
+        format!("requests_total{{{of_api},outcome=\"passed\"}} 2\n"),
+        format!("requests_total{{{of_api},outcome=\"refused\"}} 2\n"),
+        format!("tried_refusals_total{{{of_api}}} 1\n"),
+    ] {
+        assert!(page.text().contains(&sample), "{}", page.text());
+    }
     nginx.finish()
 }

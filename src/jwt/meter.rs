@@ -1,0 +1,42 @@
+//! What a worker counts while it verifies tokens, and its cache.
+
+use std::cell::{Cell, OnceCell};
+
+use token::{Cache, CacheCounts, SignatureCounts};
+
+/// The default of `jwt_cache`, in bytes.
+const CACHE_SIZE: usize = 8 * 1024 * 1024;
+
+/// A worker's cache, and the signatures that it has verified.
+#[derive(Default)]
+pub(crate) struct Meter {
+    /// The value of `jwt_cache`, in bytes.
+    pub(super) cache_size: Cell<Option<usize>>,
+    /// Made when first needed, which is in a worker, so each worker has its own seed. If the master
+    /// made it, all workers would have copies with the same seed.
+    cache: OnceCell<Option<Cache>>,
+    pub(super) signatures: SignatureCounts,
+}
+
+impl Meter {
+    /// The cache of verified tokens; `None` if it is off, or the system has no memory for it.
+    pub(super) fn cache(&self) -> Option<&Cache> {
+        let make = || match self.cache_size.get().unwrap_or(CACHE_SIZE) {
+            0 => None,
+            size => Cache::new(size),
+        };
+        self.cache.get_or_init(make).as_ref()
+    }
+
+    /// What the cache has done so far, how many tokens it has, and how many bytes they take. Zeros before
+    /// the first token, and without a cache.
+    pub(crate) fn cache_state(&self) -> (CacheCounts, usize, usize) {
+        let cache = self.cache.get().and_then(Option::as_ref);
+        cache.map_or_else(Default::default, |it| (it.counts(), it.len(), it.used()))
+    }
+
+    /// How many signatures of each algorithm were verified, in the order of [`token::Algorithm::ALL`].
+    pub(crate) fn signatures(&self) -> impl Iterator<Item = u64> + '_ {
+        self.signatures.counts()
+    }
+}

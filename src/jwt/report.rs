@@ -1,0 +1,45 @@
+//! The state of all sources of keys and lists, for the status page.
+
+use std::collections::HashSet;
+
+use super::http_level::HttpLevel;
+use crate::live::{Contents, SourceKind, SourceState};
+use crate::nginx::{Request, now};
+
+impl HttpLevel {
+    /// The state of all sources of keys and lists, as this worker knows it. Files that are watched are
+    /// checked, if their last check was too long ago; nothing is fetched. `loaded` is when the
+    /// configuration came into force, in seconds since the epoch.
+    pub(crate) fn source_states(&self, request: Request<'_>, loaded: i64) -> Vec<SourceState> {
+        let mut states = self.sources.states(request, loaded);
+        let (clock, wall) = (request.clock(), now());
+        let seconds = |ms: i64| wall.saturating_add(ms / 1000);
+        self.fixed_requests(|key_request, server, uri, terms| {
+            let health = &key_request.health;
+            let source = self.key_requests.get(server, key_request.zone, uri, health);
+            let report = source.report(terms, clock);
+            let (directive, position) = &key_request.place;
+            states.push(SourceState {
+                kind: SourceKind::Keys,
+                directive: directive.to_string(),
+                position: position.to_string(),
+                name: String::from_utf8_lossy(uri).into_owned(),
+                server: String::from_utf8_lossy(source.server()).into_owned(),
+                entries: Some(report.value.as_ref().map_or(0, |keys| keys.len())),
+                kids: report.value.as_ref().map(|keys| Contents::kids(&**keys)).unwrap_or_default(),
+                refresh: report.times.map(|times| seconds(times.refresh_in)),
+                expires: report.times.map(|times| seconds(times.usable_for)),
+                health: report.health,
+            });
+        });
+        // An included file brings a source once more for each time that it is included.
+        let mut seen = HashSet::new();
+        states.retain(|it| seen.insert((it.position.clone(), it.name.clone(), it.server.clone())));
+        states
+    }
+
+    /// Where the rules are that are only tried, by their numbers.
+    pub(crate) fn trials(&self) -> Vec<Box<str>> {
+        self.trials.positions()
+    }
+}

@@ -1,0 +1,80 @@
+//! What is counted of all checks together, and what each worker tells of itself.
+
+use token::{Algorithm, CacheCounts};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use super::tally::Minutes;
+use crate::live::Row;
+
+/// How many minutes are kept of all checks together.
+pub(super) const MINUTES: usize = 60;
+
+/// How many algorithms there is room for.
+const ALGORITHMS: usize = 24;
+const _: () = assert!(Algorithm::ALL.len() <= ALGORITHMS);
+
+/// nginx's own limit of processes (`NGX_MAX_PROCESSES`).
+const PROCESSES: usize = 1024;
+
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub(super) struct Board {
+    pub(super) work: Work,
+    pub(super) minutes: Minutes<MINUTES>,
+    /// By the number of the process.
+    pub(super) workers: [Worker; PROCESSES],
+}
+
+impl Row for Board {
+    const TABLE: &'static str = "board";
+    const AT_ONCE: usize = 1;
+}
+
+/// What workers have done.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub(super) struct Work {
+    pub(super) hits: u64,
+    pub(super) misses: u64,
+    pub(super) evictions: u64,
+    /// How many signatures were verified, in the order of [`Algorithm::ALL`].
+    pub(super) signatures: [u64; ALGORITHMS],
+}
+
+impl Default for Work {
+    fn default() -> Self {
+        Self { hits: 0, misses: 0, evictions: 0, signatures: [0; ALGORITHMS] }
+    }
+}
+
+impl Work {
+    pub(super) fn new(cache: CacheCounts, signatures: impl Iterator<Item = u64>) -> Self {
+        let CacheCounts { hits, misses, evictions } = cache;
+        let mut work = Self { hits, misses, evictions, ..Self::default() };
+        work.signatures.iter_mut().zip(signatures).for_each(|(to, from)| *to = from);
+        work
+    }
+
+    /// Adds what a worker has done since it told `before`.
+    pub(super) fn add(&mut self, now: &Self, before: &Self) {
+        let add = |sum: &mut u64, now: u64, before: u64| *sum += now.saturating_sub(before);
+        add(&mut self.hits, now.hits, before.hits);
+        add(&mut self.misses, now.misses, before.misses);
+        add(&mut self.evictions, now.evictions, before.evictions);
+        let signatures = now.signatures.into_iter().zip(before.signatures);
+        for (sum, (now, before)) in self.signatures.iter_mut().zip(signatures) {
+            add(sum, now, before);
+        }
+    }
+}
+
+/// The cache of a worker.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub(super) struct Worker {
+    /// The process; 0 if there is none.
+    pub(super) process: u64,
+    pub(super) cached: u64,
+    /// In bytes.
+    pub(super) used: u64,
+}
