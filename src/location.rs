@@ -35,10 +35,7 @@ impl LocationConf {
         self.link.merge(&parent.link, &(), level)?;
         let (token, link) = (self.jwt.check().is_some(), self.link.check().is_some());
         self.rows = main.status.rows(level, token, link);
-        if !token && !link {
-            self.status.warn_if_public(level);
-        }
-        Ok(())
+        self.status.check::<StatusPage>(level, token || link)
     }
 }
 

@@ -29,7 +29,7 @@ mod variable;
 mod zone;
 
 pub(crate) use block::{IN_BLOCK, IN_RULES};
-pub(crate) use content::{Content, Reply};
+pub(crate) use content::{ANSWERED, Content, Reply};
 pub(crate) use directive::{
     Apply, Commands, ConfError, Result, Row, Setting, Table, milliseconds, seconds, size,
 };

@@ -15,11 +15,16 @@ use ngx::http::HttpModuleConfExt as _;
 use super::directive::{ConfError, Result, Setting};
 use super::flags;
 use super::guard::guard;
+use super::level::Level;
 use super::pool::allocate;
 use super::request::Request;
 use super::string::string;
 
 const FAILED: ngx_int_t = NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
+
+/// What is wrong where two directives of a location answer its requests.
+pub(crate) const ANSWERED: &str =
+    "has no effect here: another directive of the location answers its requests";
 
 /// What answers the requests of a location.
 pub(crate) trait Content: 'static {
@@ -44,8 +49,8 @@ impl Reply {
 }
 
 impl Setting<'_> {
-    /// Makes `C` answer the requests of the location whose directive this is. `Err` if another directive
-    /// of the location answers them already.
+    /// Makes `C` answer the requests of the location whose directive this is, unless a later directive of
+    /// the location does ([`Level::is_served_by`]).
     pub(crate) fn serve<C: Content>(&self) -> Result {
         // SAFETY: nginx passes a valid structure to a directive of a location, for which the core module
         // keeps a configuration; nothing else refers to it during the call.
@@ -57,11 +62,18 @@ impl Setting<'_> {
         };
         let Some(location) = location else { return Err(ConfError::Logged) };
         if location.handler.is_some() {
-            let what = "has no effect here: another directive of the location answers its requests";
-            return Err(ConfError::mistake(what));
+            return Err(ConfError::mistake(ANSWERED));
         }
         location.handler = Some(handler::<C>);
         Ok(())
+    }
+}
+
+impl Level<'_> {
+    /// Whether `C` answers the requests of the location, and not what a later directive has set.
+    pub(crate) fn is_served_by<C: Content>(&self) -> bool {
+        let answers: unsafe extern "C" fn(_) -> _ = handler::<C>;
+        self.core.handler.is_some_and(|found| ptr::fn_addr_eq(found, answers))
     }
 }
 

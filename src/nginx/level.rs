@@ -22,7 +22,7 @@ const ACCESS_MODULES: [&CStr; 3] =
 /// A server, a location, or a block in one.
 pub(crate) struct Level<'c> {
     cf: *const ngx_conf_t,
-    core: &'c ngx_http_core_loc_conf_t,
+    pub(super) core: &'c ngx_http_core_loc_conf_t,
     server: &'c ngx_http_core_srv_conf_t,
 }
 

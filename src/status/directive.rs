@@ -2,8 +2,8 @@
 
 use super::counters::Counters;
 use super::report::Format;
-use crate::check::once;
-use crate::nginx::{ConfError, Content, Level, Result, Setting};
+use crate::check::{MergeError, once};
+use crate::nginx::{ANSWERED, ConfError, Content, Level, Result, Setting};
 
 /// What a location is configured with for the page.
 #[derive(Default)]
@@ -24,17 +24,26 @@ impl StatusConf {
         self.page.as_ref()?.format
     }
 
-    /// Warns if strangers can read the page. To be called for a level without a check.
-    pub(crate) fn warn_if_public(&self, level: &Level<'_>) {
-        if let Some(Page { position, .. }) = &self.page
-            && level.is_public()
-        {
+    /// Refuses a page that `C` does not send, and warns if strangers can read it. To be called when a
+    /// level is merged; `has_check` says whether a check of this module is in force there.
+    pub(crate) fn check<C: Content>(
+        &self,
+        level: &Level<'_>,
+        has_check: bool,
+    ) -> Result<(), MergeError> {
+        let Some(Page { position, .. }) = &self.page else { return Ok(()) };
+        if !level.is_served_by::<C>() {
+            let what = format!("\"token_auth_status\" directive {ANSWERED}");
+            return Err(MergeError { what, position: position.as_str().into() });
+        }
+        if !has_check && level.is_public() {
             level.warn(&format!(
                 "\"token_auth_status\" shows names of servers, locations, keys and files to whoever can \
                  reach {}: add \"allow\" and \"deny all\", or auth_basic, or a check, in {position}",
                 level.shown(),
             ));
         }
+        Ok(())
     }
 }
 

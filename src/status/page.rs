@@ -38,14 +38,17 @@ pub(super) struct Page<'r> {
     script: &'static str,
     /// Whether the client may choose another format.
     has_choice: bool,
-    /// The sources whose last attempt has failed.
+    /// The sources whose last attempt has failed, and how many of them are down.
     troubled: Vec<&'r SourceReport>,
+    down: usize,
     /// The sources, those in trouble first, and how many are not listed.
     sources: Vec<&'r SourceReport>,
     more_sources: usize,
-    /// The locations, those with most recent refusals first, and how many are not listed.
+    /// The locations, those with most recent refusals first, how many are not listed, and those without
+    /// requests.
     checks: Vec<&'r CheckReport>,
     more_checks: usize,
+    idle: Vec<&'r CheckReport>,
     /// All checks together in the last minutes.
     recent: Numbers,
     columns: Vec<Column>,
@@ -65,11 +68,13 @@ impl<'r> Page<'r> {
     /// `has_choice`: whether the client may choose another format.
     pub(super) fn new(report: &'r Report, has_choice: bool) -> Self {
         let mut sources: Vec<_> = report.sources.iter().collect();
-        sources.sort_by_key(|source| source.state == "ok");
+        sources.sort_by_key(|source| (source.state != "down", source.state == "ok"));
+        let down = sources.iter().filter(|source| source.state == "down").count();
         let troubled = sources.iter().copied().filter(|source| source.state != "ok").collect();
         let more_sources = sources.len().saturating_sub(LISTED);
         sources.truncate(LISTED);
-        let mut checks: Vec<_> = report.checks.iter().collect();
+        let has_requests = |check: &&CheckReport| check.total.requests() > 0;
+        let (mut checks, idle): (Vec<_>, Vec<_>) = report.checks.iter().partition(has_requests);
         checks.sort_by_key(|check| {
             let (recent, total) = (&check.recent, &check.total);
             Reverse((recent.refusals(), recent.requests(), total.refusals(), total.requests()))
@@ -86,10 +91,12 @@ impl<'r> Page<'r> {
             script: SCRIPT,
             has_choice,
             troubled,
+            down,
             sources,
             more_sources,
             checks,
             more_checks,
+            idle,
             recent,
             columns: columns(&report.minutes, peak),
             peak,

@@ -230,6 +230,10 @@ fn mistakes() -> Result<()> {
             "location / {\nproxy_pass http://unix:a:;\ntoken_auth_status; }",
             "another directive of the location",
         ),
+        (
+            "location / {\ntoken_auth_status;\nproxy_pass http://unix:a:; }",
+            "another directive of the location",
+        ),
         ("token_auth_status;", "directive is not allowed here"),
         ("location / { if ($arg_a) {\ntoken_auth_status; } }", "directive is not allowed here"),
     ] {

@@ -87,8 +87,11 @@ fn keys_that_never_came_are_down() -> Result<()> {
     let down = until_source(&nginx, "/_jwks", |it| it["state"] == "down")?;
     assert_eq!((&down["last_good"], &down["entries"]), (&Value::Null, &json!(0)));
     let page = get(&nginx, "html")?;
-    ensure!(page.contains("1 source in trouble") && page.contains("(1) Token checks"), "{page}");
-    ensure!(page.contains("never good yet; there are no keys, so tokens get 503"), "{page}");
+    ensure!(page.contains("1 source down") && page.contains("(1) Token checks"), "{page}");
+    ensure!(
+        page.contains("never good yet; <strong>there are no keys, so tokens get 503"),
+        "{page}"
+    );
     let text = get(&nginx, "prometheus")?;
     let up = text.lines().find(|line| line.starts_with("ngx_token_auth_source_up{"));
     ensure!(up.is_some_and(|line| line.ends_with("} 0")), "{text}");
