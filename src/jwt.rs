@@ -25,6 +25,6 @@ pub(crate) use case::TokenCase;
 pub(crate) use check::JwtCheck;
 pub(crate) use http_level::HttpLevel;
 pub(crate) use meter::Meter;
-pub(crate) use rules::Connective;
+pub(crate) use rules::{Connective, TriedRule};
 pub(crate) use settings::JwtSettings;
 pub(crate) use verdict::Kept;

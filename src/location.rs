@@ -35,7 +35,8 @@ impl LocationConf {
         self.link.merge(&parent.link, &(), level)?;
         let (token, link) = (self.jwt.check().is_some(), self.link.check().is_some());
         self.rows = main.status.rows(level, token, link);
-        self.status.check::<StatusPage>(level, token || link)
+        let refuses = link || self.jwt.check().is_some_and(|check| check.refuses());
+        self.status.check::<StatusPage>(level, refuses)
     }
 }
 

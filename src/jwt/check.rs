@@ -10,7 +10,7 @@ use token::{KeySet, LivePolicy, PerKid, Revocation, Trust};
 use super::challenge::Challenge;
 use super::rules::Rule;
 use super::sources::{AskedSource, TokenSource};
-use crate::check::SwitchValue;
+use crate::check::{Mode, SwitchValue};
 use crate::live::{Health, Watched};
 use crate::nginx::{ComplexValue, Level, Request, Server, ServerRef, Servers, Zone};
 
@@ -34,6 +34,11 @@ pub(crate) struct JwtCheck {
 }
 
 impl JwtCheck {
+    /// Whether it refuses requests without a good token, as far as that can be known before they come.
+    pub(crate) fn refuses(&self) -> bool {
+        !matches!(self.switch, SwitchValue::Fixed(Mode::Optional | Mode::Permissive))
+    }
+
     /// Whether the verdict on a token, without rules, depends on variables.
     pub(super) fn depends_on_variables(&self) -> bool {
         self.switch.depends_on_variables()

@@ -206,7 +206,7 @@ pub(crate) fn jwt_rules(
     refuse_inner_status(http, setting)?;
     conf.base.asked.note("jwt_claim", setting, Severity::Error);
     // The words are gone after the block.
-    let head = BlockHead::read(setting, connective, &http.trials)?;
+    let head = BlockHead::read(setting, connective)?;
     let depth = http.open_blocks.get();
     if depth == rules::MAX_DEPTH {
         let what = format!("is inside {depth} other blocks of rules, which is the limit");
@@ -215,7 +215,7 @@ pub(crate) fn jwt_rules(
     http.open_blocks.set(depth + 1);
     let inner = read(setting)?;
     http.open_blocks.set(depth);
-    let rule = head.block(inner.policy.rules())?;
+    let rule = head.block(inner.policy.rules(), &http.trials)?;
     conf.policy.claims.get_or_insert_default().push(Rc::new(rule));
     Ok(())
 }

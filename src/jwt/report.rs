@@ -1,8 +1,9 @@
 //! The state of all sources of keys and lists, for the status page.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use super::http_level::HttpLevel;
+use super::rules::TriedRule;
 use crate::live::{Contents, SourceKind, SourceState};
 use crate::nginx::{Request, now};
 
@@ -32,14 +33,32 @@ impl HttpLevel {
                 health: report.health,
             });
         });
-        // An included file brings a source once more for each time that it is included.
-        let mut seen = HashSet::new();
-        states.retain(|it| seen.insert((it.position.clone(), it.name.clone(), it.server.clone())));
-        states
+        merged(states)
     }
 
-    /// Where the rules are that are only tried, by their numbers.
-    pub(crate) fn trials(&self) -> Vec<Box<str>> {
-        self.trials.positions()
+    /// The rules that are only tried, by their numbers.
+    pub(crate) fn trials(&self) -> Vec<TriedRule> {
+        self.trials.rules()
     }
+}
+
+/// Sources that a report cannot tell apart are one in it: those of an included file, which brings them
+/// once more for each time that it is included, and blocks of secrets in one line.
+fn merged(states: Vec<SourceState>) -> Vec<SourceState> {
+    let mut known: HashMap<(String, String, String), usize> = HashMap::new();
+    let mut merged: Vec<SourceState> = Vec::new();
+    for state in states {
+        let key = (state.position.clone(), state.name.clone(), state.server.clone());
+        let at = *known.entry(key).or_insert(merged.len());
+        match merged.get_mut(at) {
+            None => merged.push(state),
+            Some(same) if same.kids == state.kids => {}
+            Some(other) => {
+                let entries = other.entries.zip(state.entries);
+                other.entries = entries.map(|(one, more)| one + more);
+                other.kids.extend(state.kids);
+            }
+        }
+    }
+    merged
 }

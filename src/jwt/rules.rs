@@ -14,6 +14,8 @@ pub(super) struct Rule {
     pub(super) failing: Failing,
     /// The file and line, for the log.
     pub(super) position: Box<str>,
+    /// The rule as it is written.
+    text: Box<str>,
 }
 
 /// What follows if a rule does not hold.
@@ -26,23 +28,39 @@ pub(super) enum Failing {
     Tells(usize),
 }
 
-/// The rules that are only tried, by file and line: a rule of an included file is one rule.
+/// The rules that are only tried.
 #[derive(Default)]
-pub(super) struct Trials(RefCell<Vec<Box<str>>>);
+pub(super) struct Trials(RefCell<Vec<TriedRule>>);
+
+/// A rule that is only tried. Another rule at the same place is not the same one: what was counted of
+/// the one says nothing of the other.
+#[derive(Clone)]
+pub(crate) struct TriedRule {
+    /// The file and line, and a number if the line has several.
+    pub(crate) name: Box<str>,
+    position: Box<str>,
+    /// The rule as it is written.
+    pub(crate) text: Box<str>,
+}
 
 impl Trials {
-    /// The number of the rule at `position`.
-    fn number(&self, position: String) -> usize {
-        let mut positions = self.0.borrow_mut();
-        let position = position.into_boxed_str();
-        positions.iter().position(|known| *known == position).unwrap_or_else(|| {
-            positions.push(position);
-            positions.len() - 1
+    /// The number of a rule. One of a file that is included several times is one rule.
+    fn number(&self, position: &str, text: &str) -> usize {
+        let mut rules = self.0.borrow_mut();
+        let is_it = |known: &TriedRule| *known.position == *position && *known.text == *text;
+        rules.iter().position(is_it).unwrap_or_else(|| {
+            let name = match rules.iter().filter(|known| *known.position == *position).count() {
+                0 => position.to_owned(),
+                before => format!("{position} ({})", before + 1),
+            };
+            let (name, position, text) = (name.into(), position.into(), text.into());
+            rules.push(TriedRule { name, position, text });
+            rules.len() - 1
         })
     }
 
-    /// Where the rules are, by their numbers.
-    pub(super) fn positions(&self) -> Vec<Box<str>> {
+    /// The rules, by their numbers.
+    pub(super) fn rules(&self) -> Vec<TriedRule> {
         self.0.borrow().clone()
     }
 }
@@ -74,6 +92,21 @@ pub(crate) enum Connective {
 pub(super) const MAX_DEPTH: usize = 16;
 
 impl Rule {
+    /// A rule with this text; without a `status` it is only tried.
+    fn new(
+        demand: Demand,
+        status: Option<Status>,
+        position: Box<str>,
+        text: String,
+        trials: &Trials,
+    ) -> Self {
+        let failing = match status {
+            Some(status) => Failing::Refuses(status),
+            None => Failing::Tells(trials.number(&position, &text)),
+        };
+        Self { demand, failing, position, text: text.into() }
+    }
+
     /// Whether the rule holds for a token, with the values of this request. What is unknown does not
     /// hold.
     pub(super) fn holds(&self, request: Request<'_>, token: &Verified) -> Result<bool, NoVerdict> {
@@ -137,7 +170,7 @@ pub(super) const NOTHING_IN_PLUS: &[&[u8]] = &[b"", b"0"];
 
 /// `jwt_claim PATH OP VALUE ... [error=STATUS]`.
 pub(super) fn claim(setting: &Setting<'_>, trials: &Trials) -> Result<Rule> {
-    let (words, failing) = words(setting, Status::FORBIDDEN, trials)?;
+    let (words, status) = words(setting, Status::FORBIDDEN)?;
     let [path, operator, values @ ..] = words.as_slice() else {
         return Err(ConfError::mistake("wants a claim and an operator"));
     };
@@ -174,7 +207,7 @@ pub(super) fn claim(setting: &Setting<'_>, trials: &Trials) -> Result<Rule> {
     } else {
         Demand::Claim(rule, values.iter().map(|value| (*value).into()).collect())
     };
-    Ok(Rule { demand, failing, position: setting.position().into() })
+    Ok(Rule::new(demand, status, setting.position().into(), written(setting), trials))
 }
 
 /// `jwt_require $value ... [error=STATUS]`; `status` is the default.
@@ -184,13 +217,13 @@ pub(super) fn require(
     nothing: &'static [&'static [u8]],
     trials: &Trials,
 ) -> Result<Rule> {
-    let (words, failing) = words(setting, status, trials)?;
+    let (words, status) = words(setting, status)?;
     if words.is_empty() {
         return Err(ConfError::mistake("wants a value"));
     }
     let values = words.iter().map(|value| setting.compile(value)).collect::<Result<_, _>>()?;
     let demand = Demand::Values { values, nothing };
-    Ok(Rule { demand, failing, position: setting.position().into() })
+    Ok(Rule::new(demand, status, setting.position().into(), written(setting), trials))
 }
 
 /// Warns of a value that looks like several: each value is an argument of its own.
@@ -211,54 +244,57 @@ fn warn_of_lists(setting: &Setting<'_>, value: &[u8]) {
 /// The first line of a block of rules.
 pub(super) struct BlockHead {
     connective: Connective,
-    failing: Failing,
+    status: Option<Status>,
     position: Box<str>,
+    text: String,
 }
 
 impl BlockHead {
     /// `jwt_any [error=STATUS]`, and so on.
-    pub(super) fn read(
-        setting: &Setting<'_>,
-        connective: Connective,
-        trials: &Trials,
-    ) -> Result<Self> {
-        let (words, failing) = words(setting, Status::FORBIDDEN, trials)?;
+    pub(super) fn read(setting: &Setting<'_>, connective: Connective) -> Result<Self> {
+        let (words, status) = words(setting, Status::FORBIDDEN)?;
         if let Some(word) = words.first() {
             return Err(ConfError::parameter(word));
         }
-        Ok(Self { connective, failing, position: setting.position().into() })
+        let (position, text) = (setting.position().into(), written(setting));
+        Ok(Self { connective, status, position, text })
     }
 
     /// The block with these rules.
-    pub(super) fn block(self, rules: Rc<[Rc<Rule>]>) -> Result<Rule> {
+    pub(super) fn block(self, rules: Rc<[Rc<Rule>]>, trials: &Trials) -> Result<Rule> {
         if rules.is_empty() {
             let what = "has no rules in its block: add a jwt_claim or jwt_require";
             return Err(ConfError::mistake(what));
         }
-        let demand = Demand::Block(self.connective, rules);
-        Ok(Rule { demand, failing: self.failing, position: self.position })
+        let Self { connective, status, position, text } = self;
+        let inner: Vec<&str> = rules.iter().map(|rule| &*rule.text).collect();
+        let text = format!("{text} {{ {} }}", inner.join("; "));
+        Ok(Rule::new(Demand::Block(connective, rules), status, position, text, trials))
     }
 }
 
-/// The arguments without `error=` at the end, and what that says.
-fn words<'s>(
-    setting: &'s Setting<'_>,
-    default: Status,
-    trials: &Trials,
-) -> Result<(Vec<&'s [u8]>, Failing)> {
+/// The directive as it is written, with one space between words.
+fn written(setting: &Setting<'_>) -> String {
+    let name = setting.name();
+    let values = setting.values().map(String::from_utf8_lossy);
+    std::iter::once(name.into()).chain(values).collect::<Vec<_>>().join(" ")
+}
+
+/// The arguments without `error=` at the end, and the status; `None` if the rule is only tried.
+fn words<'s>(setting: &'s Setting<'_>, default: Status) -> Result<(Vec<&'s [u8]>, Option<Status>)> {
     let mut words: Vec<&[u8]> = setting.values().collect();
     if words.iter().rev().skip(1).any(|word| word.starts_with(b"error=")) {
         setting.warn("\"error=\" is a status only as the last word; before others it is a value");
     }
-    let failing = match words.last().and_then(|word| word.strip_prefix(b"error=")) {
-        None => return Ok((words, Failing::Refuses(default))),
-        Some(b"none") => Failing::Tells(trials.number(setting.position())),
-        Some(status) => Failing::Refuses(Status::of_an_error(status).ok_or_else(|| {
+    let status = match words.last().and_then(|word| word.strip_prefix(b"error=")) {
+        None => return Ok((words, Some(default))),
+        Some(b"none") => None,
+        Some(status) => Some(Status::of_an_error(status).ok_or_else(|| {
             ConfError::value(status, "must be error=400 to error=599, or error=none")
         })?),
     };
     words.pop();
-    Ok((words, failing))
+    Ok((words, status))
 }
 
 /// Claims and kids are UTF-8, so no other value can ever equal one.

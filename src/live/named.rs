@@ -30,6 +30,9 @@ struct Entry<T> {
     state: FileState,
     /// `None` if the file is gone, or was never good.
     value: Option<Arc<T>>,
+    /// Whether its last content cannot be parsed, and whether the last check could not read it.
+    is_faulty: bool,
+    is_unreadable: bool,
 }
 
 impl<T> NamedFiles<T> {
@@ -51,7 +54,12 @@ impl<T> NamedFiles<T> {
         {
             files.remove(&other);
         }
-        let new = || Entry { state: FileState::default(), value: None };
+        let new = || Entry {
+            state: FileState::default(),
+            value: None,
+            is_faulty: false,
+            is_unreadable: false,
+        };
         let entry = files.entry(name.into()).or_insert_with(new);
         let line = entry.update(name, self, health);
         (entry.value.clone(), line)
@@ -61,16 +69,28 @@ impl<T> NamedFiles<T> {
 impl<T> Entry<T> {
     fn update(&mut self, name: &[u8], files: &NamedFiles<T>, health: &Health) -> Option<LogLine> {
         let shown = name.escape_ascii();
-        let why = match self.state.check(name, files.limit) {
-            Change::Nothing => None,
+        let change = self.state.check(name, files.limit);
+        let was_unreadable = self.is_unreadable;
+        self.is_unreadable = matches!(change, Change::Gone(_) | Change::Unreadable(_));
+        let why = match change {
+            Change::Nothing => {
+                if was_unreadable && !self.is_faulty {
+                    health.good();
+                }
+                None
+            }
             Change::New(text) => match (files.parse)(&text) {
                 Ok((value, warnings)) => {
+                    self.is_faulty = false;
                     self.value = Some(Arc::new(value));
                     health.good();
                     let line = || LogLine::Warning(format!("\"{shown}\": {}", warnings.join("; ")));
                     return (!warnings.is_empty()).then(line);
                 }
-                Err(why) => Some(why),
+                Err(why) => {
+                    self.is_faulty = true;
+                    Some(why)
+                }
             },
             Change::Gone(error) => {
                 self.value = None;

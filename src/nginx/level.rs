@@ -5,8 +5,9 @@ use core::ffi::CStr;
 use core::ptr;
 
 use ngx::ffi::{
-    NGX_LOG_WARN, ngx_conf_t, ngx_http_conf_ctx_t, ngx_http_core_loc_conf_t, ngx_http_core_module,
-    ngx_http_core_srv_conf_t, ngx_http_location_queue_t, ngx_module_t, ngx_queue_t,
+    NGX_LOG_WARN, ngx_conf_t, ngx_http_complex_value_t, ngx_http_conf_ctx_t,
+    ngx_http_core_loc_conf_t, ngx_http_core_module, ngx_http_core_srv_conf_t,
+    ngx_http_location_queue_t, ngx_module_t, ngx_queue_t,
 };
 use ngx::http::HttpModuleConfExt as _;
 
@@ -17,7 +18,8 @@ use super::string::bytes;
 /// nginx's modules that refuse requests in the access phase. The first members of their configurations of a
 /// location are `rules`, `realm` and `uri.len`.
 const ACCESS_MODULES: [&CStr; 3] =
-    [c"ngx_http_access_module", c"ngx_http_auth_basic_module", c"ngx_http_auth_request_module"];
+    [c"ngx_http_access_module", BASIC, c"ngx_http_auth_request_module"];
+const BASIC: &CStr = c"ngx_http_auth_basic_module";
 
 /// A server, a location, or a block in one.
 pub(crate) struct Level<'c> {
@@ -141,10 +143,11 @@ impl<'c> Level<'c> {
     }
 
     /// Whether one of [`ACCESS_MODULES`] has something to do here: the first member of its configuration
-    /// is set. nginx has merged these modules before this one.
+    /// is set, and is not the realm `off`. nginx has merged these modules before this one.
     fn is_configured(&self, name: &CStr) -> bool {
         // SAFETY: nginx's list of modules is valid. The slot of an `http` module in the context of the
-        // level has its structure, which begins with a pointer or a length in each of these modules.
+        // level has its structure, which begins with a pointer or a length in each of these modules; with
+        // that of a complex value in [`BASIC`].
         unsafe {
             let cycle = &*(*self.cf).cycle;
             let modules = core::slice::from_raw_parts(cycle.modules, cycle.modules_n);
@@ -154,7 +157,12 @@ impl<'c> Level<'c> {
             let Some(module) = modules.iter().find(named) else { return false };
             let context = (*self.cf).ctx.cast::<ngx_http_conf_ctx_t>();
             let conf = *(*context).loc_conf.add((**module).ctx_index);
-            conf.cast::<usize>().as_ref().is_some_and(|first| *first != 0)
+            let is_set = conf.cast::<usize>().as_ref().is_some_and(|first| *first != 0);
+            if !is_set || name != BASIC {
+                return is_set;
+            }
+            let realm = *conf.cast::<*const ngx_http_complex_value_t>();
+            realm.as_ref().is_some_and(|realm| bytes(realm.value) != b"off")
         }
     }
 

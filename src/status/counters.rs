@@ -11,7 +11,7 @@ use super::board::{Board, Work, Worker};
 use super::labels::{CheckRows, Label, Labels};
 use super::tally::{Counts, Event, Tally};
 use crate::check::{Opinion, Trial};
-use crate::jwt::Meter;
+use crate::jwt::{Meter, TriedRule};
 use crate::live::Rows;
 use crate::nginx::{Level, SharedMemory, Ticker, is_alive, now, process_slot};
 
@@ -85,8 +85,8 @@ impl Counters {
         CheckRows { token: row(token, "jwt"), link: row(link, "secure_token") }
     }
 
-    /// Declares the memory. `trials` are the positions of the rules that are only tried.
-    pub(crate) fn declare(&self, trials: &[Box<str>], memory: &SharedMemory<'_>) -> Option<()> {
+    /// Declares the memory. `trials` are the rules that are only tried.
+    pub(crate) fn declare(&self, trials: &[TriedRule], memory: &SharedMemory<'_>) -> Option<()> {
         self.shared.labels.declare(trials, memory)?;
         self.shared.board.add(b"board");
         self.shared.board.declare(memory)

@@ -25,18 +25,18 @@ impl StatusConf {
     }
 
     /// Refuses a page that `C` does not send, and warns if strangers can read it. To be called when a
-    /// level is merged; `has_check` says whether a check of this module is in force there.
+    /// level is merged; `is_checked` says whether a check of this module refuses strangers there.
     pub(crate) fn check<C: Content>(
         &self,
         level: &Level<'_>,
-        has_check: bool,
+        is_checked: bool,
     ) -> Result<(), MergeError> {
         let Some(Page { position, .. }) = &self.page else { return Ok(()) };
         if !level.is_served_by::<C>() {
             let what = format!("\"token_auth_status\" directive {ANSWERED}");
             return Err(MergeError { what, position: position.as_str().into() });
         }
-        if !has_check && level.is_public() {
+        if !is_checked && level.is_public() {
             level.warn(&format!(
                 "\"token_auth_status\" shows names of servers, locations, keys and files to whoever can \
                  reach {}: add \"allow\" and \"deny all\", or auth_basic, or a check, in {position}",

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 
 use super::tally::Tally;
+use crate::jwt::TriedRule;
 use crate::live::Rows;
 use crate::nginx::{Level, SharedMemory};
 
@@ -48,10 +49,12 @@ impl Labels {
         row
     }
 
-    /// Declares the memory, and the rows of the rules at `positions`.
-    pub(super) fn declare(&self, positions: &[Box<str>], memory: &SharedMemory<'_>) -> Option<()> {
-        let rule = |at: &str| self.add(&format!("rule\0{at}"), Label::Rule(at.to_owned()));
-        self.rules.replace(positions.iter().map(|at| rule(at)).collect());
+    /// Declares the memory, and the rows of the rules that are only tried.
+    pub(super) fn declare(&self, rules: &[TriedRule], memory: &SharedMemory<'_>) -> Option<()> {
+        let row = |TriedRule { name, text, .. }: &TriedRule| {
+            self.add(&format!("rule\0{name}\0{text}"), Label::Rule(name.to_string()))
+        };
+        self.rules.replace(rules.iter().map(row).collect());
         self.tallies.declare(memory)
     }
 

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use askama::Template;
-use token::base64url;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 
 use super::report::{CheckReport, MinuteReport, Numbers, Report, SourceReport};
 use super::tally::RECENT;
@@ -20,7 +21,7 @@ const LISTED: usize = 100;
 /// The value of `Content-Security-Policy`: the page may use its own style and script, and load itself
 /// again.
 pub(super) fn policy() -> String {
-    let hash = |text: &str| base64url::encode(token::fingerprint(text.as_bytes()));
+    let hash = |text: &str| STANDARD.encode(token::fingerprint(text.as_bytes()));
     format!(
         "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}'; connect-src 'self'; \
          base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -68,9 +69,10 @@ impl<'r> Page<'r> {
     /// `has_choice`: whether the client may choose another format.
     pub(super) fn new(report: &'r Report, has_choice: bool) -> Self {
         let mut sources: Vec<_> = report.sources.iter().collect();
-        sources.sort_by_key(|source| (source.state != "down", source.state == "ok"));
+        let is_troubled = |source: &SourceReport| matches!(source.state, "down" | "failing");
+        sources.sort_by_key(|source| (source.state != "down", !is_troubled(source)));
         let down = sources.iter().filter(|source| source.state == "down").count();
-        let troubled = sources.iter().copied().filter(|source| source.state != "ok").collect();
+        let troubled = sources.iter().copied().filter(|source| is_troubled(source)).collect();
         let more_sources = sources.len().saturating_sub(LISTED);
         sources.truncate(LISTED);
         let has_requests = |check: &&CheckReport| check.total.requests() > 0;

@@ -111,7 +111,7 @@ const SOURCES: [OfSource; 7] = [
         "source_up",
         "gauge",
         "1 if the last attempt to read the source has succeeded; keys are fetched only when requests need them.",
-        |source| Some(i64::from(source.state == "ok")),
+        |source| Some(i64::from(matches!(source.state, "ok" | "expired"))),
     ),
     (
         "source_entries",

@@ -153,7 +153,8 @@ pub(super) struct SourceReport {
     pub(super) name: String,
     /// The server that has the URI.
     pub(super) server: String,
-    /// `ok`, `failing` (the last attempt has failed), or `down` (and there are no keys).
+    /// `ok`, `failing` (the last attempt has failed), `down` (and there are no keys), or `expired` (it was
+    /// not asked for so long that its keys are too old; the next request has to wait for new ones).
     pub(super) state: &'static str,
     /// How many keys or values there are; null if that depends on requests.
     pub(super) entries: Option<usize>,
@@ -173,7 +174,9 @@ impl From<SourceState> for SourceReport {
     fn from(source: SourceState) -> Self {
         let SourceState { kind, directive, position, name, server, .. } = source;
         let health = source.health;
+        let is_over = source.expires.is_some_and(|time| time <= now()) && source.entries == Some(0);
         let state = match (health.is_failing, kind, source.entries) {
+            (false, ..) if is_over => "expired",
             (false, ..) => "ok",
             (true, SourceKind::Keys, Some(0)) => "down",
             (true, ..) => "failing",
@@ -185,20 +188,40 @@ impl From<SourceState> for SourceReport {
                 SourceKind::List => "list",
             },
             directive,
-            position,
-            name,
-            server,
+            position: plain(position),
+            name: plain(name),
+            server: plain(server),
             state,
             entries: source.entries,
-            kids: source.kids,
+            kids: source.kids.into_iter().map(plain).collect(),
             last_good: health.good,
             next_refresh: source.refresh,
             expires: source.expires,
             failures: health.failures,
             last_failure,
-            reason,
+            reason: reason.map(plain),
         }
     }
+}
+
+/// A text that shows as it is: what is invisible, or changes the order in which a text is shown, is
+/// escaped.
+fn plain(text: String) -> String {
+    let is_hidden = |char: char| {
+        char.is_control()
+            || matches!(char, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}')
+    };
+    if !text.contains(is_hidden) {
+        return text;
+    }
+    let mut out = String::with_capacity(text.len());
+    for char in text.chars() {
+        match is_hidden(char) {
+            true => out.extend(char.escape_unicode()),
+            false => out.push(char),
+        }
+    }
+    out
 }
 
 /// The caches of all workers.
@@ -237,10 +260,11 @@ impl Report {
             match label {
                 Label::Check { server, location, check } => {
                     let total = Numbers::of(&tally.totals);
+                    let (server, location) = (plain(server), plain(location));
                     checks.push(CheckReport { server, location, check, total, recent });
                 }
                 Label::Rule(rule) => trials.push(TrialReport {
-                    rule,
+                    rule: plain(rule),
                     holds: tally.totals.get(Event::Passed),
                     would_refuse: tally.totals.get(Event::Tried),
                     recent_would_refuse: recent.tried,
@@ -298,4 +322,15 @@ fn minutes(board: &Board, minute: u64) -> Vec<MinuteReport> {
         MinuteReport { time: number * 60, numbers }
     };
     (minute.saturating_sub(MINUTES as u64 - 1)..=minute).map(of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain;
+
+    #[test]
+    fn what_cannot_be_seen_is_escaped() {
+        assert_eq!(plain("/a é <b>".to_owned()), "/a é <b>");
+        assert_eq!(plain("a\r\0\u{202e}b".to_owned()), "a\\u{d}\\u{0}\\u{202e}b");
+    }
 }

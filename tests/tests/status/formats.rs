@@ -7,8 +7,11 @@ use std::process::{Command, Stdio};
 use std::{env, fs};
 
 use anyhow::{Context as _, Result, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use module_tests::{Nginx, SECRET, SERVE, mistake, nginx_t, refuse_all};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use crate::{STATUS, get, status, token, until_counted};
 
@@ -71,6 +74,14 @@ fn the_client_chooses_unless_the_directive_does() -> Result<()> {
     }
     let policy = page.header("Content-Security-Policy").context("no policy")?;
     ensure!(policy.starts_with("default-src 'none';") && !policy.contains("unsafe"), "{policy}");
+    // Firefox compares the hashes as texts, with their padding.
+    let text = page.text();
+    for (element, directive) in [("style", "style-src"), ("script", "script-src")] {
+        let (_, rest) = text.split_once(&format!("<{element}>")).context(element)?;
+        let (inner, _) = rest.split_once(&format!("</{element}>")).context(element)?;
+        let hash = STANDARD.encode(Sha256::digest(inner));
+        ensure!(policy.contains(&format!("{directive} 'sha256-{hash}'")), "{hash}: {policy}");
+    }
     nginx.finish()
 }
 
@@ -271,6 +282,16 @@ fn a_page_that_strangers_can_read_is_warned_about() -> Result<()> {
                 "{open} {closed}: {}",
                 checked.stderr
             );
+        }
+    }
+    for open in [
+        "auth_basic off;",
+        &format!("jwt optional; jwt_kids {{ k1 {SECRET}; }}"),
+        "auth_request off;",
+    ] {
+        let checked = page("18009", open)?;
+        if !checked.stderr.contains("unknown directive") {
+            checked.warned_with(&[warning])?;
         }
     }
     // Inherited access rules count too.

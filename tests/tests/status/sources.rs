@@ -1,6 +1,8 @@
 //! Key sources and lists: when they were last good, and what failed last, with the reason that the log
 //! has.
 
+use std::fs;
+
 use anyhow::{Context as _, Result, ensure};
 use module_tests::{Behaviour, Jwt, Nginx, P256, Provider, SECRET, SERVE, now, until};
 use serde_json::{Value, json};
@@ -150,7 +152,7 @@ fn a_watched_file_that_goes_bad_is_one_failure_for_all_workers() -> Result<()> {
     let good = until_source(&nginx, "kids.json", |it| it["state"] == "ok")?;
     assert_eq!((&good["failures"], good["reason"].as_str()), (&json!(1), Some(reason)));
     // A list that is gone, and comes back with one entry more.
-    std::fs::remove_file(nginx.prefix().join("list.txt"))?;
+    fs::remove_file(nginx.prefix().join("list.txt"))?;
     let gone = until_source(&nginx, "list.txt", |it| it["state"] == "failing")?;
     ensure!(gone["reason"].as_str().is_some_and(|it| it.contains("No such file")), "{gone}");
     nginx.put("list.txt", "a\nb\nc\n")?;
@@ -172,6 +174,7 @@ fn sources_by_request_share_the_state_of_their_directive() -> Result<()> {
         ))
         .expect_log("there are no keys")
         .expect_log("No such file")
+        .expect_log("is a directory")
         .file("keys-a.json", P256.jwks("one")?)
         .start()?;
     let token = Jwt::live().kid("one").sign("ES256", &P256)?;
@@ -190,5 +193,48 @@ fn sources_by_request_share_the_state_of_their_directive() -> Result<()> {
     assert_eq!(source(&status(&nginx)?, file)?["state"], "failing");
     assert_eq!(nginx.bearer("/file?tenant=a", &token)?.status, 200);
     assert_eq!(source(&status(&nginx)?, file)?["state"], "ok");
+    // Unreadable for a while, and then the very same file again.
+    let (path, aside) = (nginx.prefix().join("keys-a.json"), nginx.prefix().join("aside"));
+    fs::rename(&path, &aside)?;
+    fs::create_dir(&path)?;
+    assert_eq!(nginx.bearer("/file?tenant=a", &token)?.status, 200);
+    assert_eq!(source(&status(&nginx)?, file)?["state"], "failing");
+    fs::remove_dir(&path)?;
+    fs::rename(&aside, &path)?;
+    assert_eq!(nginx.bearer("/file?tenant=a", &token)?.status, 200);
+    assert_eq!(source(&status(&nginx)?, file)?["state"], "ok");
+    nginx.finish()
+}
+
+#[test]
+fn keys_that_nobody_asked_for_in_time_are_expired() -> Result<()> {
+    let provider = Provider::start(Behaviour::Keys(P256.jwks("one")?))?;
+    let nginx = Nginx::builder()
+        .server(format!(
+            "{STATUS}
+            location = /_jwks {{ {} }}
+            location / {{ jwks_request /_jwks valid=1s stale=1s; {SERVE} }}",
+            provider.pass()
+        ))
+        .start()?;
+    let expired = until_source(&nginx, "/_jwks", |it| it["state"] == "expired")?;
+    assert_eq!((&expired["entries"], &expired["failures"]), (&json!(0), &json!(0)));
+    ensure!(expired["expires"].as_i64().is_some_and(|time| time <= now()), "{expired}");
+    ensure!(get(&nginx, "html")?.contains("Keys and lists are good"));
+    let token = Jwt::live().kid("one").sign("ES256", &P256)?;
+    assert_eq!(nginx.bearer("/", &token)?.status, 200);
+    assert_eq!(source(&status(&nginx)?, "/_jwks")?["state"], "ok");
+    nginx.finish()
+}
+
+#[test]
+fn blocks_of_secrets_in_one_line_are_one_source_with_all_of_their_keys() -> Result<()> {
+    let block = |kids: &str| format!("jwt_kids {{ {kids} }} {SERVE}");
+    let (one, two) = (block(&format!("a {SECRET};")), block(&format!("b {SECRET}; c {SECRET};")));
+    let nginx = Nginx::start(format!("{STATUS}\nlocation /a {{ {one} }} location /b {{ {two} }}"))?;
+    let status = status(&nginx)?;
+    let sources = status["sources"].as_array().context("no sources")?;
+    assert_eq!(sources.len(), 1);
+    assert_eq!((&sources[0]["entries"], &sources[0]["kids"]), (&json!(3), &json!(["a", "b", "c"])));
     nginx.finish()
 }

@@ -96,6 +96,38 @@ fn a_provider_s_rule_in_many_locations_is_one_rule() -> Result<()> {
 }
 
 #[test]
+fn another_rule_in_the_same_line_is_another_rule() -> Result<()> {
+    let with = |rules: &str| {
+        format!("{STATUS} jwt_kids {{ k1 {SECRET}; }} location / {{ {SERVE}\n{rules}\n}}")
+    };
+    let alice = "jwt_claim sub = alice error=none;";
+    let bob = "jwt_claim sub = bob error=none;";
+    let nginx = Nginx::builder().server(with(&format!("{alice}\n{bob}"))).start()?;
+    assert_eq!(nginx.bearer("/", &token(&json!({ "sub": "alice" }))?)?.status, 200);
+    until_counted(&nginx, "/", "jwt", &json!({ "passed": 1, "tried": 1 }))?;
+    let counts = || -> Result<Vec<(u64, u64)>> {
+        let status = status(&nginx)?;
+        let trials = status["trials"].as_array().context("no trials")?;
+        let number = |value: &Value| value.as_u64().unwrap_or(u64::MAX);
+        Ok(trials.iter().map(|it| (number(&it["holds"]), number(&it["would_refuse"]))).collect())
+    };
+    assert_eq!(counts()?, [(1, 0), (0, 1)]);
+    for (rules, expected) in [
+        (format!("\n{alice}\n{bob}"), [(0, 0), (0, 0)]),
+        (format!("{alice}\njwt_any error=none {{ jwt_claim sub = bob; }}"), [(1, 0), (0, 0)]),
+        (format!("{alice}\njwt_any error=none {{ jwt_claim sub = eve; }}"), [(1, 0), (0, 0)]),
+        // Two in one line are told apart, too.
+        (format!("{alice} {bob}"), [(1, 0), (0, 0)]),
+        (format!("{alice}\n{bob}"), [(1, 0), (0, 1)]),
+    ] {
+        nginx.configure(|builder| builder.server(with(&rules)))?;
+        nginx.reload()?;
+        assert_eq!(counts()?, expected, "{rules}");
+    }
+    nginx.finish()
+}
+
+#[test]
 fn mistakes() -> Result<()> {
     refuse_all(&[
         mistake(
