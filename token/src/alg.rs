@@ -68,6 +68,11 @@ impl Curve {
         }
     }
 
+    /// The curve of that name.
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        [Self::P256, Self::P384, Self::P521].into_iter().find(|curve| curve.name() == name)
+    }
+
     /// The length of one coordinate, in bytes.
     pub fn coordinate_len(self) -> usize {
         match self {

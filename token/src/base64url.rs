@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
-use base64::Engine as _;
+use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use zeroize::Zeroizing;
 
 /// Decodes `text`. `None` for padding, white space, other characters, an impossible length, or trailing
 /// bits that are not zero: each byte string has exactly one accepted encoding.
@@ -11,6 +12,21 @@ pub fn decode(text: &[u8]) -> Option<Vec<u8>> {
     // Exactly the decoded length: the vector is kept and must not be too large.
     let mut bytes = vec![0; text.len() / 4 * 3 + text.len() % 4 * 3 / 4];
     decode_exact(text, &mut bytes).then_some(bytes)
+}
+
+/// Decodes with any alphabet into memory that is wiped, also if only a part of `text` can be decoded.
+pub(crate) fn decode_secret(engine: &impl Engine, text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    let mut bytes = Zeroizing::new(vec![0; base64::decoded_len_estimate(text.len())]);
+    let len = engine.decode_slice(text, &mut bytes).ok()?;
+    bytes.truncate(len);
+    Some(bytes)
+}
+
+/// `text` without its white space. All memory is reserved before: a vector that grows leaves copies.
+pub(crate) fn without_white_space(text: &[u8]) -> Zeroizing<Vec<u8>> {
+    let mut bare = Zeroizing::new(Vec::with_capacity(text.len()));
+    bare.extend(text.iter().filter(|byte| !byte.is_ascii_whitespace()));
+    bare
 }
 
 /// Bytes for a decoded signature of an RSA key of up to 4096 bits, rounded up to whole groups.

@@ -1,12 +1,12 @@
 //! Secrets that are none: whoever has seen a public key could sign with it.
 
-use base64::Engine as _;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use x509_cert::Certificate;
 use x509_cert::der::Decode as _;
 use zeroize::Zeroizing;
 
+use crate::base64url;
 use crate::json::Document;
 use crate::loaded::without_byte_order_mark;
 use crate::pem::{self, Spki};
@@ -15,12 +15,8 @@ use crate::pem::{self, Spki};
 /// Set, or one of these in base64. It must be that wholly, not only begin like it; of PEM the first
 /// line is enough.
 pub fn public_form(secret: &[u8]) -> Option<&'static str> {
-    plain_form(secret).or_else(|| {
-        let text: Zeroizing<Vec<u8>> = Zeroizing::new(
-            secret.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect(),
-        );
-        plain_form(&base64_of_any_alphabet(&text)?)
-    })
+    plain_form(secret)
+        .or_else(|| plain_form(&base64_of_any_alphabet(&base64url::without_white_space(secret))?))
 }
 
 fn plain_form(secret: &[u8]) -> Option<&'static str> {
@@ -51,8 +47,7 @@ fn trimmed(secret: &[u8]) -> &[u8] {
 }
 
 fn is_jwk(text: &[u8]) -> bool {
-    Document::parse(text.to_vec()).is_ok_and(|document| {
-        let document = Zeroizing::new(document);
+    Document::parse_secret(text).is_ok_and(|document| {
         ["kty", "keys"].into_iter().any(|member| document.root().get(member).is_some())
     })
 }
@@ -67,14 +62,14 @@ fn base64_of_any_alphabet(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
         .with_decode_padding_mode(DecodePaddingMode::Indifferent)
         .with_decode_allow_trailing_bits(true);
-    [base64::alphabet::STANDARD, base64::alphabet::URL_SAFE]
-        .iter()
-        .find_map(|alphabet| GeneralPurpose::new(alphabet, LENIENT).decode(text).ok())
-        .map(Zeroizing::new)
+    [base64::alphabet::STANDARD, base64::alphabet::URL_SAFE].iter().find_map(|alphabet| {
+        base64url::decode_secret(&GeneralPurpose::new(alphabet, LENIENT), text)
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
 
     use super::*;

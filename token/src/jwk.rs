@@ -1,7 +1,8 @@
 //! JSON Web Keys and sets of them (RFC 7517, RFC 7518 section 6, RFC 8037 section 2, RFC 9964
 //! section 3).
 
-use std::borrow::Cow;
+pub(crate) mod members;
+
 use std::fmt;
 
 use base64::Engine as _;
@@ -9,15 +10,15 @@ use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
 use crate::alg::{Algorithm, AlgorithmSet, Curve};
-use crate::base64url;
 use crate::by_kid;
 use crate::disclosed::public_form;
-use crate::identity::{Identity, without_leading_zeros};
+use crate::identity::Identity;
 use crate::json::{Document, Value};
 use crate::key::{Key, KeyError, Thumbprint};
 use crate::loaded::{Fault, LoadError, Loaded, Quoted, shortened};
 use crate::pem;
 use crate::published::{CERTIFICATE_COST, MAX_PUBLISHED_KEYS, Origin, RSA_COST};
+use members::{JwkMembers, MemberFault, Position, member_bytes, private_member};
 
 /// How many names and values a published set may have: 32 for each key that is read.
 const MAX_PUBLISHED_NODES: usize = 32 * MAX_PUBLISHED_KEYS;
@@ -50,7 +51,7 @@ pub(crate) fn load(text: &[u8], kid: Option<&str>, origin: Origin) -> Result<Loa
             Origin::Published => MAX_PUBLISHED_KEYS,
         };
         for (i, item) in items.enumerate() {
-            let members = Members { jwk: item, place: Position::InSet(i) };
+            let members = JwkMembers { jwk: item, place: Position::InSet(i) };
             match one(members, None, origin, &mut budget, &mut loaded) {
                 Err(error) if origin == Origin::Published || !is_mistake(&error) => {
                     loaded.warn(|| format!("{}; the key is not used", members.error(error)));
@@ -59,7 +60,7 @@ pub(crate) fn load(text: &[u8], kid: Option<&str>, origin: Origin) -> Result<Loa
             }
         }
     } else if root.get("kty").is_some() {
-        let members = Members { jwk: root, place: Position::Alone };
+        let members = JwkMembers { jwk: root, place: Position::Alone };
         let read = one(members, kid, origin, &mut { RSA_COST + CERTIFICATE_COST }, &mut loaded);
         read.map_err(|error| members.error(error))?;
     } else {
@@ -68,10 +69,6 @@ pub(crate) fn load(text: &[u8], kid: Option<&str>, origin: Origin) -> Result<Loa
     Ok(loaded)
 }
 
-/// A member's name and what is wrong with it; an empty name stands for the whole key. The message is
-/// made only if it is needed.
-type MemberFault = (&'static str, Fault);
-
 /// Whether a fault of one key makes a whole file refused: with it, the file does not mean what it says.
 fn is_mistake((_, fault): &MemberFault) -> bool {
     matches!(fault, Fault::DuplicateKid(_) | Fault::PublicSecret(_))
@@ -79,7 +76,7 @@ fn is_mistake((_, fault): &MemberFault) -> bool {
 
 /// Reads one JWK and adds it to `loaded`: as a key, or as a warning why it is not used.
 fn one(
-    members: Members<'_>,
+    members: JwkMembers<'_>,
     given_kid: Option<&str>,
     origin: Origin,
     budget: &mut usize,
@@ -88,13 +85,11 @@ fn one(
     let kid = members.kid()?.or(given_kid);
     let label = Label { place: members.place, kid };
     let unused = |why: &str| format!("{label}: {why}; the key is not used");
-    if let Some(purpose) = members.optional("use")?
-        && !["sig", SPIFFE_USE].contains(&purpose)
-    {
+    if let Some(purpose) = members.other_use()? {
         loaded.warn(|| unused(&format!("use is {}, not \"sig\" or \"jwt-svid\"", Quoted(purpose))));
         return Ok(());
     }
-    if !may_verify(members)? {
+    if !members.may("verify")? {
         loaded.warn(|| unused("key_ops holds no \"verify\""));
         return Ok(());
     }
@@ -123,20 +118,8 @@ fn one(
     loaded.push((key, identity), members.place, origin).map_err(|fault| ("", fault))
 }
 
-/// The member that holds the private half of a key of type `kty` (RFC 7518 section 6, RFC 8037 section 2,
-/// RFC 9964 section 3). A secret (`oct`) has no halves.
-pub fn private_member(kty: &str) -> &'static str {
-    match kty {
-        "AKP" => "priv",
-        _ => "d",
-    }
-}
-
-/// The `use` of keys for JWTs in SPIFFE's bundles (SPIFFE Trust Domain and Bundle, section 4.2.2).
-const SPIFFE_USE: &str = "jwt-svid";
-
 fn material(
-    members: Members<'_>,
+    members: JwkMembers<'_>,
     algorithms: AlgorithmSet,
     label: Label<'_>,
     loaded: &mut Loaded,
@@ -172,12 +155,8 @@ fn material(
             key.map(|key| (key, Identity::rsa(&n, &e)))
         }
         "EC" => {
-            let curve = match members.required("crv")? {
-                "P-256" => Curve::P256,
-                "P-384" => Curve::P384,
-                "P-521" => Curve::P521,
-                other => return unknown("crv", other),
-            };
+            let name = members.required("crv")?;
+            let Some(curve) = Curve::from_name(name) else { return unknown("crv", name) };
             let (x, y) = (members.coordinate("x", curve)?, members.coordinate("y", curve)?);
             let key = Key::ec(curve, &x, &y, algorithms).map_err(of("x"));
             key.map(|key| (key, Identity::of(curve.name(), &[&[&[4], &x[..], &y].concat()])))
@@ -211,7 +190,7 @@ fn material(
 /// computed from the first certificate of `x5c`. No verdict rests on these members, so a fault in them
 /// is only told.
 fn thumbprints(
-    members: Members<'_>,
+    members: JwkMembers<'_>,
     identity: Identity,
     label: Label<'_>,
     loaded: &mut Loaded,
@@ -227,8 +206,9 @@ fn thumbprints(
         }
         read
     };
-    let sha256 = own("x5t#S256", 32).and_then(|it| Some(Thumbprint::Sha256(it.try_into().ok()?)));
-    let sha1 = own("x5t", 20).and_then(|it| Some(Thumbprint::Sha1(it.try_into().ok()?)));
+    let sha256 =
+        own("x5t#S256", 32).and_then(|it| Some(Thumbprint::Sha256(it.as_slice().try_into().ok()?)));
+    let sha1 = own("x5t", 20).and_then(|it| Some(Thumbprint::Sha1(it.as_slice().try_into().ok()?)));
     let mut known: Vec<_> = sha256.into_iter().chain(sha1).collect();
     let Some(chain) = members.get("x5c").filter(|_| known.len() < 2) else { return known };
     let first = chain.items().map(|mut chain| chain.next());
@@ -256,33 +236,6 @@ fn thumbprints(
     known
 }
 
-/// Whether the key may verify signatures: it has no `key_ops`, or one that contains `verify`
-/// (RFC 7517 section 4.3). Some write a single operation as a string.
-fn may_verify(members: Members<'_>) -> Result<bool, MemberFault> {
-    let Some(ops) = members.get("key_ops") else { return Ok(true) };
-    if let Some(op) = ops.as_str() {
-        return Ok(op == "verify");
-    }
-    let mut ops = ops.items().ok_or(("key_ops", Fault::Want("an array of strings")))?;
-    Ok(ops.any(|op| op.as_str() == Some("verify")))
-}
-
-/// The position of a JWK in its file.
-#[derive(Clone, Copy)]
-enum Position {
-    Alone,
-    InSet(usize),
-}
-
-impl fmt::Display for Position {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Alone => Ok(()),
-            Self::InSet(i) => write!(f, "keys[{i}]"),
-        }
-    }
-}
-
 /// How a warning names a key.
 #[derive(Clone, Copy)]
 struct Label<'d> {
@@ -301,96 +254,12 @@ impl fmt::Display for Label<'_> {
     }
 }
 
-/// The members of a JWK.
-#[derive(Clone, Copy)]
-struct Members<'d> {
-    jwk: Value<'d>,
-    place: Position,
-}
-
-impl<'d> Members<'d> {
-    fn error(self, (member, fault): MemberFault) -> LoadError {
-        let place = self.place.to_string();
-        let dot = if place.is_empty() || member.is_empty() { "" } else { "." };
-        LoadError::new(format!("{place}{dot}{member}"), fault)
-    }
-
-    /// A member that is there; libraries write `null` for one that is not.
-    fn get(self, member: &str) -> Option<Value<'d>> {
-        self.jwk.get(member).filter(|value| !value.is_null())
-    }
-
-    /// A member that need not be there: an empty text says nothing either.
-    fn optional(self, member: &'static str) -> Result<Option<&'d str>, MemberFault> {
-        Ok(self.text(member)?.filter(|text| !text.is_empty()))
-    }
-
-    fn required(self, member: &'static str) -> Result<&'d str, MemberFault> {
-        self.text(member)?.ok_or((member, Fault::Absent))
-    }
-
-    fn text(self, member: &'static str) -> Result<Option<&'d str>, MemberFault> {
-        let value = self.get(member);
-        value.map(|value| value.as_str().ok_or((member, Fault::Want("a string")))).transpose()
-    }
-
-    /// The `kid`. A number counts as it is written.
-    fn kid(self) -> Result<Option<&'d str>, MemberFault> {
-        match self.get("kid").and_then(Value::as_number) {
-            Some(number) => Ok(Some(number.as_str())),
-            None => match self.optional("kid") {
-                Err((member, _)) => Err((member, Fault::Want("a string or a number"))),
-                kid => kid,
-            },
-        }
-    }
-
-    fn bytes(self, member: &'static str) -> Result<Zeroizing<Vec<u8>>, MemberFault> {
-        member_bytes(self.required(member)?.as_bytes())
-            .map(Zeroizing::new)
-            .ok_or((member, Fault::Want("base64url")))
-    }
-
-    /// A coordinate, in the curve's length. Some libraries drop leading zeros, others write more.
-    fn coordinate(self, member: &'static str, curve: Curve) -> Result<Vec<u8>, MemberFault> {
-        let bytes = self.bytes(member)?;
-        let (digits, want) = (without_leading_zeros(&bytes), curve.coordinate_len());
-        if bytes.is_empty() || digits.len() > want {
-            let error = KeyError::Coordinate { curve: curve.name(), got: bytes.len(), want };
-            return Err((member, error.into()));
-        }
-        Ok([&vec![0; want - digits.len()], digits].concat())
-    }
-}
-
-/// Decodes a member's base64url. Padding and the letters of standard base64 are tolerated, as Cognito and
-/// WSO2 write them: they do not change which key it is.
-fn member_bytes(text: &[u8]) -> Option<Vec<u8>> {
-    let mut text = Cow::Borrowed(text);
-    if text.len().is_multiple_of(4) {
-        let unpadded = text.strip_suffix(b"==").or_else(|| text.strip_suffix(b"="));
-        if let Some(len) = unpadded.map(<[u8]>::len) {
-            text.to_mut().truncate(len);
-        }
-    }
-    if text.iter().any(|byte| matches!(byte, b'+' | b'/')) {
-        for byte in text.to_mut() {
-            *byte = match *byte {
-                b'+' => b'-',
-                b'/' => b'_',
-                other => other,
-            };
-        }
-    }
-    base64url::decode(&text)
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::{Value as Json, json};
 
     use super::*;
-    use crate::load_keys;
+    use crate::{base64url, load_keys};
 
     const RSA: &str = include_str!("../../tests/keys/rsa2048.jwk.json");
     const RSA_CERTIFICATE: &str = include_str!("../../tests/keys/rsa2048.crt.pem");

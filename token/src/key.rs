@@ -88,9 +88,9 @@ enum Material {
     Public(Vec<(Algorithm, ParsedPublicKey)>),
 }
 
-/// HMAC states that have already processed the key, which saves time at each verification. They are
-/// zeroised on drop.
-struct HmacKeys {
+/// HMAC states that have already processed the key, which saves time at each use. They are zeroised on
+/// drop.
+pub(crate) struct HmacKeys {
     sha256: Option<Hmac<Sha256>>,
     sha384: Option<Hmac<Sha384>>,
     sha512: Option<Hmac<Sha512>>,
@@ -104,12 +104,7 @@ impl Key {
         }
         let fitting = AlgorithmSet::of(|scheme| matches!(scheme, Scheme::Hmac(_)));
         let algorithms = narrow("oct", fitting, algorithms)?;
-        let has = |algorithm| algorithms.contains(algorithm);
-        let keys = HmacKeys {
-            sha256: has(Algorithm::HS256).then(|| Hmac::new_from_slice(secret).ok()).flatten(),
-            sha384: has(Algorithm::HS384).then(|| Hmac::new_from_slice(secret).ok()).flatten(),
-            sha512: has(Algorithm::HS512).then(|| Hmac::new_from_slice(secret).ok()).flatten(),
-        };
+        let keys = HmacKeys::new(secret, algorithms);
         Ok(Self::new(algorithms, Material::Hmac(Box::new(keys))))
     }
 
@@ -308,6 +303,28 @@ impl fmt::Debug for Key {
 }
 
 impl HmacKeys {
+    /// The states for those of `algorithms` that are HMACs.
+    pub(crate) fn new(secret: &[u8], algorithms: AlgorithmSet) -> Self {
+        let has = |algorithm| algorithms.contains(algorithm);
+        Self {
+            sha256: has(Algorithm::HS256).then(|| Hmac::new_from_slice(secret).ok()).flatten(),
+            sha384: has(Algorithm::HS384).then(|| Hmac::new_from_slice(secret).ok()).flatten(),
+            sha512: has(Algorithm::HS512).then(|| Hmac::new_from_slice(secret).ok()).flatten(),
+        }
+    }
+
+    /// The HMAC of `message`; `None` if there is no state for this hash.
+    pub(crate) fn sign(&self, hash: Hash, message: &[u8]) -> Option<Vec<u8>> {
+        fn tag<M: hmac::Mac + Clone>(key: Option<&M>, message: &[u8]) -> Option<Vec<u8>> {
+            Some(key?.clone().chain_update(message).finalize().into_bytes().to_vec())
+        }
+        match hash {
+            Hash::Sha256 => tag(self.sha256.as_ref(), message),
+            Hash::Sha384 => tag(self.sha384.as_ref(), message),
+            Hash::Sha512 => tag(self.sha512.as_ref(), message),
+        }
+    }
+
     fn verify(&self, hash: Hash, message: &[u8], tag: &[u8]) -> bool {
         fn matches<M: hmac::Mac + Clone>(key: Option<&M>, message: &[u8], tag: &[u8]) -> bool {
             key.is_some_and(|key| key.clone().chain_update(message).verify_slice(tag).is_ok())

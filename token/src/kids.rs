@@ -31,8 +31,7 @@ const LINK_SECRET: &str = "secure_token_secret";
 /// The first fault.
 pub fn load_kids(text: &[u8]) -> Result<Loaded, LoadError> {
     let text = without_byte_order_mark(text);
-    let document = Document::parse(text.to_vec()).map_err(|e| LoadError::json(text, &e))?;
-    let document = Zeroizing::new(document);
+    let document = Document::parse_secret(text).map_err(|e| LoadError::json(text, &e))?;
     let root = document.root();
     let mut loaded = Loaded::default();
     if root.get(LINK_SECRET).is_some() {

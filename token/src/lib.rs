@@ -1,5 +1,5 @@
-//! Verification of JSON Web Tokens and signed links, without I/O and without nginx. The time is always
-//! an argument.
+//! Verifies JSON Web Tokens and signed links, and signs tokens, without I/O and without nginx. The time
+//! is always an argument.
 //!
 //! The data flows through these modules, from top to bottom; each imports only modules above it:
 //!
@@ -8,13 +8,14 @@
 //!    `schedule` (when to fetch), `credential` (finds a token or a link's arguments in a request).
 //! 2. `json`: a parsed text.
 //! 3. Keys: `identity`, `key`, `keyset`; and their files: `loaded` (keys, warnings, errors), `published`
-//!    (limits), `pem`, `disclosed` (secrets that are public), `jwk`, `by_kid` (PEM by kid), `keyfile`
-//!    (any of the three), `kids` (secrets).
+//!    (limits), `pem`, `disclosed` (secrets that are public), `jwk::members`, `jwk`, `by_kid` (PEM by
+//!    kid), `keyfile` (any of the three), `kids` (secrets).
 //! 4. Content of a token: `refusal` (why it is refused), `header`, `claims`, `content`.
 //! 5. What it is judged by: `path` (to a claim), `rules`, `issuers`, `revoked`, `policy` (as
 //!    configured), `effective` (the policy for one token), `providers` (one policy for each issuer).
 //! 6. The judgement: `cache`, `trust`. For links: `signed_url`.
 //! 7. `challenge`: the refusal as a header. `thumbprint`: that of a client's certificate.
+//! 8. `sign`: keys that sign, and what they sign. It uses the basics, `json` and the keys.
 #![forbid(unsafe_code)]
 
 mod alg;
@@ -61,13 +62,14 @@ mod trust;
 pub mod challenge;
 mod thumbprint;
 
+pub mod sign;
+
 pub use alg::{Algorithm, AlgorithmSet, Curve, SignatureCounts};
 pub use cache::{Cache, CacheCounts};
 pub use compact::MAX_TOKEN_LEN;
 pub use content::Content;
 pub use disclosed::public_form;
 pub use issuers::Issuers;
-pub use jwk::private_member;
 pub use key::{Key, KeyError, RSA_MAX_BITS, RSA_MIN_BITS};
 pub use keyfile::{fingerprint, load_keys, load_published_keys};
 pub use keyset::{KeySet, MAX_CANDIDATES, MAX_NAMELESS};

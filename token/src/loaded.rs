@@ -282,26 +282,30 @@ impl Loaded {
         Ok(self)
     }
 
-    /// Warns if a secret is shorter than the output of its hash (RFC 7518 section 3.2).
+    /// Warns of a [`short_secret`].
     pub(crate) fn warn_short_secret(
         &mut self,
         label: impl fmt::Display,
         secret: &[u8],
         algorithms: AlgorithmSet,
     ) {
-        // A secret without `alg` is most likely used for HS256.
-        let (name, want) = [(Algorithm::HS256, 32), (Algorithm::HS384, 48), (Algorithm::HS512, 64)]
-            .into_iter()
-            .find(|(algorithm, _)| algorithms.contains(*algorithm))
-            .unwrap_or((Algorithm::HS256, 32));
-        if secret.len() < want {
-            let got = secret.len();
-            self.warn(|| {
-                format!(
-                    "{label}: secret of {got} bytes is shorter than the {want} that {name} wants \
-                     (RFC 7518 section 3.2)"
-                )
-            });
+        if let Some(warning) = short_secret(secret, algorithms) {
+            self.warn(|| format!("{label}: {warning}"));
         }
     }
+}
+
+/// The warning of a secret that is shorter than the output of its hash (RFC 7518 section 3.2).
+pub(crate) fn short_secret(secret: &[u8], algorithms: AlgorithmSet) -> Option<String> {
+    // A secret without `alg` is most likely used for HS256.
+    let (name, want) = [(Algorithm::HS256, 32), (Algorithm::HS384, 48), (Algorithm::HS512, 64)]
+        .into_iter()
+        .find(|(algorithm, _)| algorithms.contains(*algorithm))
+        .unwrap_or((Algorithm::HS256, 32));
+    let got = secret.len();
+    (got < want).then(|| {
+        format!(
+            "secret of {got} bytes is shorter than the {want} that {name} wants (RFC 7518 section 3.2)"
+        )
+    })
 }

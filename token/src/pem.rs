@@ -13,12 +13,12 @@ use crate::loaded::{Fault, LoadError, Loaded};
 use crate::published::{MAX_PUBLISHED_PEM, Origin};
 
 // RFC 3279 section 2.3, RFC 5480 section 2.1, RFC 8410 section 3.
-const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
-const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
+pub(crate) const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
+pub(crate) const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
 const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
 const P521: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.35");
-const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
+pub(crate) const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 // RFC 9881 section 2.
 const ML_DSA_44: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.17");
 const ML_DSA_65: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.18");
@@ -71,15 +71,17 @@ pub(crate) fn blocks(text: &[u8]) -> Result<Vec<::pem::Pem>, Fault> {
         complete if complete == count => Ok(blocks),
         complete => Err(format!("PEM: {count} blocks begin, {complete} are complete")),
     });
-    whole.map_err(|fault| {
-        match text.windows(2).any(|two| two == b"\\n") {
-        true => Fault::Pem(
-            "PEM: has the two characters \\n where lines end: write real line breaks in their place"
-                .to_owned(),
-        ),
-        false => Fault::Pem(fault),
+    whole.map_err(|fault| Fault::Pem(explained(text, fault)))
+}
+
+/// What is wrong with PEM: `fault`, or what has most likely led to it.
+pub(crate) fn explained(text: &[u8], fault: String) -> String {
+    if text.windows(2).any(|two| two == b"\\n") {
+        "PEM: has the two characters \\n where lines end: write real line breaks in their place"
+            .to_owned()
+    } else {
+        fault
     }
-    })
 }
 
 /// The key of a block, and the thumbprints of the certificate if it is one.
@@ -121,7 +123,8 @@ pub(crate) fn identity_in(certificate: &[u8]) -> Option<Identity> {
     }
 }
 
-fn curve(info: &Spki) -> Option<Curve> {
+/// The curve of an EC key.
+pub(crate) fn curve(info: &Spki) -> Option<Curve> {
     match info.algorithm.parameters.as_ref().and_then(|p| p.decode_as().ok())? {
         P256 => Some(Curve::P256),
         P384 => Some(Curve::P384),
@@ -130,7 +133,8 @@ fn curve(info: &Spki) -> Option<Curve> {
     }
 }
 
-fn ml_dsa(oid: ObjectIdentifier) -> Option<Algorithm> {
+/// The ML-DSA algorithm of that identifier.
+pub(crate) fn ml_dsa(oid: ObjectIdentifier) -> Option<Algorithm> {
     match oid {
         ML_DSA_44 => Some(Algorithm::MlDsa44),
         ML_DSA_65 => Some(Algorithm::MlDsa65),

@@ -243,7 +243,7 @@ mod tests {
     fn the_form_is_judged_alike_with_a_key_and_without() {
         let key = Key::hmac(b"s", AlgorithmSet::ALL).unwrap();
         let policy = Policy { keys: vec![Arc::new(KeySet::new(vec![key]))], ..Policy::default() };
-        let secret = crate::private::Private::Secret(b"s".to_vec());
+        let secret = token::sign::PrivateKey::from_secret(b"s").unwrap();
         let is_form = |refusal: &Refusal| {
             refusal.reason == Reject::Malformed || refusal.detail.contains("no algorithm known")
         };

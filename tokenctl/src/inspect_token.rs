@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use token::sign::{Json, Members};
 use token::{Policy, Refusal, Reject, Revocation};
 
 use crate::explain;
 use crate::form;
 use crate::keyring::Keys;
-use crate::members::{Json, Members};
 use crate::output;
 use crate::rules::Rule;
 use crate::sections::{Section, Sections};

@@ -7,12 +7,12 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 use token::Algorithm;
 use token::json::Document;
+use token::sign::{Jwk, public_jwk, thumbprint};
 
 use crate::files;
 use crate::options::algorithm;
 use crate::output;
 use crate::pem_file;
-use crate::public::{self, Jwk, thumbprint};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -143,5 +143,5 @@ fn finish(key: &Jwk, args: &Args) -> Result<Value> {
     if !members.contains_key("use") {
         members.insert("use".to_owned(), "sig".into());
     }
-    public::of_jwk(&members).map(Value::Object)
+    Ok(Value::Object(public_jwk(&members)?))
 }

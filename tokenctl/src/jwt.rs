@@ -5,14 +5,13 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 use token::json::Document;
+use token::sign::{Json, KeyFile, Members, PrivateKey};
 use token::{Algorithm, base64url};
 
 use crate::files;
 use crate::key_file;
-use crate::members::{Json, Members};
 use crate::options::algorithm;
 use crate::output;
-use crate::private::{KeyFile, Private};
 use crate::secret::SecretArgs;
 use crate::time::{self, Moment};
 
@@ -108,7 +107,7 @@ fn key_file(args: &Args) -> Result<KeyFile> {
     let Some(secret) = args.secret.bytes()? else {
         bail!("what signs? Give --secret, --secret-file or --key");
     };
-    Ok(KeyFile { key: Private::Secret(secret), kid: None, algorithm: None })
+    Ok(KeyFile { key: PrivateKey::from_secret(&secret)?, kid: None, algorithm: None })
 }
 
 fn mint(args: &Args, file: &KeyFile, now: i64) -> Result<String> {
@@ -186,7 +185,7 @@ fn claims(args: &Args, now: i64) -> Result<Members> {
         None => at("exp", asked),
     }
     set_once(&mut claims, "--claim", &args.claim)?;
-    if args.exp.is_none() && !claims.has("exp") {
+    if args.exp.is_none() && claims.get("exp").is_none() {
         claims.set("exp", Json::integer(now.saturating_add(DEFAULT_LIFETIME)));
     }
     Ok(claims)
@@ -210,7 +209,7 @@ fn read_claims(text: Vec<u8>) -> Result<Members> {
 
 fn member(text: &str) -> Result<(String, Json), String> {
     let (name, value) = text.split_once('=').ok_or("want NAME=VALUE")?;
-    Ok((name.to_owned(), Json::read(value)?))
+    Ok((name.to_owned(), Json::read(value).map_err(|error| error.to_string())?))
 }
 
 fn expiry(text: &str) -> Result<Expiry, String> {

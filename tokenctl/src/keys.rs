@@ -6,15 +6,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
-use aws_lc_rs::rsa::KeySize;
 use serde_json::{Value, json};
 use token::Algorithm;
+use token::sign::{Jwk, KeySize, PrivateKey, thumbprint};
 
 use crate::files;
 use crate::options::algorithm;
 use crate::output;
-use crate::private::Private;
-use crate::public::{Jwk, thumbprint};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -80,7 +78,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     if let Some(exists) = planned.filter(|_| !args.force).find(|path| path.exists()) {
         bail!("{} exists; --force overwrites it", exists.display());
     }
-    let key = Private::generate(args.alg, args.bits.unwrap_or(KeySize::Rsa2048))?;
+    let key = PrivateKey::generate(args.alg, args.bits.unwrap_or(KeySize::Rsa2048))?;
     let kid = match &args.kid {
         Some(kid) => kid.clone(),
         None => thumbprint(&key.jwk()?)?,
@@ -111,7 +109,7 @@ fn names(algorithm: Algorithm) -> impl Iterator<Item = &'static str> {
     names.iter().copied()
 }
 
-fn outputs(args: &Args, key: &Private, kid: &str) -> Result<Vec<Output>> {
+fn outputs(args: &Args, key: &PrivateKey, kid: &str) -> Result<Vec<Output>> {
     let file = |suffix, contents, secret, what| Output {
         path: path(&args.out, suffix),
         contents,
@@ -122,9 +120,9 @@ fn outputs(args: &Args, key: &Private, kid: &str) -> Result<Vec<Output>> {
         "jwk.json",
         output::pretty_json(&Value::Object(described(key.jwk()?, kid, args.alg))),
         true,
-        if matches!(key, Private::Secret(_)) { "secret, JWK" } else { "private key, JWK" },
+        if key.secret().is_some() { "secret, JWK" } else { "private key, JWK" },
     );
-    if let Private::Secret(secret) = key {
+    if let Some(secret) = key.secret() {
         // A generated secret is text.
         let text = String::from_utf8_lossy(secret);
         let kids = output::pretty_json(&json!({ kid: text }));
@@ -178,7 +176,7 @@ mod tests {
 
     #[test]
     fn what_is_said_of_a_key_stands_behind_its_type() {
-        let key = crate::public::jwk([("kty", "oct".to_owned()), ("k", "x".to_owned())]);
+        let key = json!({ "kty": "oct", "k": "x" }).as_object().unwrap().clone();
         let text = Value::Object(described(key, "a", Algorithm::HS256)).to_string();
         assert_eq!(text, r#"{"kty":"oct","kid":"a","alg":"HS256","use":"sig","k":"x"}"#);
     }

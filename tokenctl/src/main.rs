@@ -3,10 +3,9 @@
 //! Each module imports only modules above it:
 //!
 //! 1. Input and output: `stdout` (was it closed?), `output`, `files`, `time`, `secret`, `options`.
-//! 2. Content: `members` (JSON that keeps its numbers), `link` (a link taken apart), `sections` (a token
-//!    taken apart), `form` (faults of its form).
-//! 3. Keys: `public`, `private`, `private_pem`, `private_jwk`, `key_file` (the key that signs),
-//!    `pem_file` (public keys in PEM), `keyring` (the keys that verify).
+//! 2. Content: `link` (a link taken apart), `sections` (a token taken apart), `form` (faults of its form).
+//! 3. Keys: `key_file` (the key that signs), `pem_file` (public keys in PEM), `keyring` (the keys that
+//!    verify).
 //! 4. Verdicts: `rules`, `explain`, `inspect_token` (of a token), `inspect_link` (of a link).
 //! 5. One module for each subcommand: `jwt`, `url`, `keys`, `jwks`, `inspect`; and `manual` (completions,
 //!    pages for man).
@@ -25,14 +24,9 @@ mod keyring;
 mod keys;
 mod link;
 mod manual;
-mod members;
 mod options;
 mod output;
 mod pem_file;
-mod private;
-mod private_jwk;
-mod private_pem;
-mod public;
 mod rules;
 mod secret;
 mod sections;

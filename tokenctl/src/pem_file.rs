@@ -1,12 +1,7 @@
 //! Public keys in PEM.
 
-use anyhow::{Context as _, Result, bail};
-use x509_cert::Certificate;
-use x509_cert::der::Decode as _;
-use x509_cert::spki::SubjectPublicKeyInfo;
-
-use crate::private::Private;
-use crate::public::{Jwk, pkcs1, spki};
+use anyhow::{Context as _, Result};
+use token::sign::{Jwk, PemBlock, public_of_block};
 
 /// Every key of a PEM text: public keys, certificates, and the public halves of private keys.
 pub(crate) fn public_keys(text: &[u8]) -> Result<Vec<Jwk>> {
@@ -23,15 +18,7 @@ pub(crate) fn public_keys(text: &[u8]) -> Result<Vec<Jwk>> {
 }
 
 fn from_block(block: &pem::Pem) -> Result<Jwk> {
-    let der = block.contents();
-    match block.tag() {
-        "PUBLIC KEY" => spki(&SubjectPublicKeyInfo::from_der(der).context("not DER")?),
-        "CERTIFICATE" => {
-            let certificate = Certificate::from_der(der).context("not DER")?;
-            spki(certificate.tbs_certificate().subject_public_key_info())
-        }
-        "RSA PUBLIC KEY" => pkcs1(der),
-        tag if tag.ends_with("PRIVATE KEY") => Private::from_block(block)?.public(),
-        _ => bail!("holds no key"),
-    }
+    let has_proc_type = block.headers().get("Proc-Type").is_some();
+    let block = PemBlock { label: block.tag(), has_proc_type, der: block.contents() };
+    Ok(public_of_block(&block)?)
 }

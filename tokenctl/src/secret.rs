@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -50,14 +50,16 @@ impl Encoding {
 }
 
 /// Refuses a secret that is a public key or a certificate: whoever has it could sign tokens.
-pub(crate) fn refuse_public(secret: &[u8]) -> Result<()> {
-    match token::public_form(secret) {
-        Some(form) => bail!(
-            "the secret is {form}, which is no secret: whoever has it could sign tokens; to verify \
-             with a public key, give --keys FILE"
-        ),
-        None => Ok(()),
-    }
+fn refuse_public(secret: &[u8]) -> Result<()> {
+    token::public_form(secret).map_or(Ok(()), |form| Err(refused(form)))
+}
+
+/// The error of a secret that is `form`, which is public.
+pub(crate) fn refused(form: &str) -> anyhow::Error {
+    anyhow!(
+        "the secret is {form}, which is no secret: whoever has it could sign tokens; to verify with a \
+         public key, give --keys FILE"
+    )
 }
 
 fn hex(text: &[u8]) -> Option<Vec<u8>> {

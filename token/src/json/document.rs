@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::node::{Node, Span, digits};
 use super::tape;
@@ -43,11 +43,25 @@ impl Document {
         let text = String::from_utf8(text)
             .map_err(|e| JsonError::Utf8(e.utf8_error().valid_up_to()))?
             .into_boxed_str();
+        let (unescaped, nodes) = Self::nodes(&text, max_nodes)?;
+        Ok(Self { text, unescaped, nodes })
+    }
+
+    fn nodes(text: &str, max_nodes: usize) -> Result<(Box<str>, Vec<Node>), JsonError> {
         if u32::try_from(text.len()).is_err() {
             return Err(JsonError::TooLarge);
         }
-        let (unescaped, nodes) = tape::write(&text, max_nodes)?;
-        Ok(Self { text, unescaped, nodes })
+        Ok(tape::write(text, max_nodes)?)
+    }
+
+    /// As [`Document::parse`], for a text that holds secrets: it is wiped, also if it is not JSON.
+    /// What the parser unescapes is wiped only where it is kept, so a secret with escapes may leave
+    /// copies; base64url needs none.
+    pub(crate) fn parse_secret(text: &[u8]) -> Result<Zeroizing<Self>, JsonError> {
+        let text = std::str::from_utf8(text).map_err(|e| JsonError::Utf8(e.valid_up_to()))?;
+        let mut text = Zeroizing::new(Box::<str>::from(text));
+        let (unescaped, nodes) = Self::nodes(&text, usize::MAX)?;
+        Ok(Zeroizing::new(Self { text: std::mem::take(&mut *text), unescaped, nodes }))
     }
 
     /// The outermost value.

@@ -4,54 +4,62 @@
 use std::fmt;
 
 use serde::de::IgnoredAny;
-use token::json::{Document, Value};
+
+use crate::json::{Document, JsonError, Value};
 
 /// A value, as compact JSON.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Json(String);
+pub struct Json(String);
 
 impl Json {
     /// Reads a text as JSON if it is JSON, otherwise as a string.
     ///
     /// # Errors
     /// JSON that verifiers refuse, such as an object with the same name twice.
-    pub(crate) fn read(text: &str) -> Result<Self, String> {
+    pub fn read(text: &str) -> Result<Self, JsonError> {
         if serde_json::from_str::<IgnoredAny>(text).is_err() {
             return Ok(Self::string(text));
         }
-        let document = Document::parse(text.into()).map_err(|error| error.to_string())?;
-        Ok(Self::of(document.root()))
+        Ok(Self::of(Document::parse(text.into())?.root()))
     }
 
-    pub(crate) fn string(text: &str) -> Self {
+    /// A string.
+    pub fn string(text: &str) -> Self {
         Self(serde_json::Value::from(text).to_string())
     }
 
-    pub(crate) fn strings(texts: &[String]) -> Self {
+    /// An array of strings.
+    pub fn strings(texts: &[String]) -> Self {
         Self(serde_json::Value::from(texts).to_string())
     }
 
-    pub(crate) fn integer(value: i64) -> Self {
+    /// A number.
+    pub fn integer(value: i64) -> Self {
         Self(value.to_string())
     }
 
-    pub(crate) fn bool(value: bool) -> Self {
+    /// `true` or `false`.
+    pub fn bool(value: bool) -> Self {
         Self(value.to_string())
     }
 
-    pub(crate) fn null() -> Self {
+    /// `null`.
+    pub fn null() -> Self {
         Self("null".to_owned())
     }
 
-    pub(crate) fn is_string(&self) -> bool {
+    /// Whether it is a string.
+    pub fn is_string(&self) -> bool {
         self.0.starts_with('"')
     }
 
-    pub(crate) fn is_number(&self) -> bool {
+    /// Whether it is a number.
+    pub fn is_number(&self) -> bool {
         self.0.starts_with(|first: char| first == '-' || first.is_ascii_digit())
     }
 
-    pub(crate) fn of(value: Value<'_>) -> Self {
+    /// A value of a text, in the compact form.
+    pub fn of(value: Value<'_>) -> Self {
         let mut text = String::new();
         value.write_json(&mut text);
         Self(text)
@@ -66,28 +74,30 @@ impl fmt::Display for Json {
 
 /// The members of an object, in their order.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Members(Vec<(String, Json)>);
+pub struct Members(Vec<(String, Json)>);
 
 impl Members {
     /// The members of a value; `None` if it is not an object.
-    pub(crate) fn of(object: Value<'_>) -> Option<Self> {
+    pub fn of(object: Value<'_>) -> Option<Self> {
         let members = object.members()?;
         Some(Self(members.map(|(name, value)| (name.to_owned(), Json::of(value))).collect()))
     }
 
     /// Sets the value of a member. A member that exists keeps its position.
-    pub(crate) fn set(&mut self, name: &str, value: Json) {
+    pub fn set(&mut self, name: &str, value: Json) {
         match self.0.iter_mut().find(|(known, _)| known == name) {
             Some((_, old)) => *old = value,
             None => self.0.push((name.to_owned(), value)),
         }
     }
 
-    pub(crate) fn has(&self, name: &str) -> bool {
-        self.0.iter().any(|(known, _)| known == name)
+    /// The value of a member.
+    pub fn get(&self, name: &str) -> Option<&Json> {
+        self.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Json)> {
+    /// The members in their order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Json)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value))
     }
 }

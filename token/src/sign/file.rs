@@ -1,0 +1,34 @@
+//! The key of a file, as the file has it.
+
+use super::fault::KeyFileError;
+use super::private::PrivateKey;
+use super::{read_jwk, read_pem};
+use crate::alg::{Algorithm, AlgorithmSet};
+use crate::loaded::without_byte_order_mark;
+
+/// The key of a file, with the kid and the algorithm that the file names.
+#[derive(Debug)]
+pub struct KeyFile {
+    /// What signs.
+    pub key: PrivateKey,
+    /// The `kid` of a JWK (RFC 7517 section 4.5).
+    pub kid: Option<String>,
+    /// The `alg` of a JWK (RFC 7517 section 4.4).
+    pub algorithm: Option<Algorithm>,
+}
+
+impl KeyFile {
+    /// Reads a private key from PEM, or a private or secret JWK.
+    ///
+    /// # Errors
+    /// A text that is no such key, and a key that this crate would not verify with.
+    pub fn read(text: &[u8]) -> Result<Self, KeyFileError> {
+        let text = without_byte_order_mark(text);
+        let (key, kid, algorithm) = match text.trim_ascii_start() {
+            [b'{', ..] => read_jwk::from_jwk(text)?,
+            _ => (read_pem::from_pem(text)?, None, None),
+        };
+        key.verifying_key(AlgorithmSet::ALL)?;
+        Ok(Self { key, kid, algorithm })
+    }
+}
