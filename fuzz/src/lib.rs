@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod fetched;
+mod signing;
 
 use std::collections::HashSet;
 use std::sync::{Arc, LazyLock};
@@ -24,6 +25,7 @@ use token::{
 };
 
 pub use fetched::answer;
+pub use signing::{private, signing};
 
 const NOW: i64 = 1_800_000_000;
 const SECRET: &[u8] = b"a secret that fuzzing knows, long enough for HS256";

@@ -202,12 +202,13 @@ impl FromIterator<Algorithm> for AlgorithmSet {
     }
 }
 
-/// How many signatures were verified, of each algorithm: those that were wrong, too.
+/// How many signatures were made or verified, of each algorithm: those that were wrong, too.
 #[derive(Debug, Default)]
 pub struct SignatureCounts([Cell<u64>; Algorithm::ALL.len()]);
 
 impl SignatureCounts {
-    pub(crate) fn count(&self, algorithm: Algorithm) {
+    /// Counts one more.
+    pub fn count(&self, algorithm: Algorithm) {
         if let Some(count) = self.0.get(algorithm.index()) {
             count.set(count.get() + 1);
         }

@@ -12,8 +12,8 @@ mod document;
 mod node;
 mod tape;
 
-pub(crate) use document::NodeIndex;
 pub use document::{Document, JsonError, Value};
+pub(crate) use document::{NodeIndex, write_text};
 pub use node::MAX_DEPTH;
 
 pub use crate::number::Number;

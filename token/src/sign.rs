@@ -9,7 +9,9 @@
 //! 2. `der`: the structures that private keys are in. `public`: public halves.
 //! 3. `private`: the keys; `fault`: why one is refused; `read_jwk`, `read_pem`; `export`.
 //! 4. `file`: a key as a file has it. `key`: as it is configured.
+//! 5. `answer`: members of an answer become tokens.
 
+mod answer;
 mod der;
 mod export;
 mod fault;
@@ -21,6 +23,7 @@ mod public;
 mod read_jwk;
 mod read_pem;
 
+pub use answer::{AnswerError, AnswerSigner};
 pub use export::ExportError;
 pub use fault::KeyFileError;
 pub use file::KeyFile;

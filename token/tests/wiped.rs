@@ -110,7 +110,7 @@ fn keys_leave_nothing_behind() {
             texts.push((private.clone(), needles.into_iter().chain(in_pem).collect()));
         }
         for (text, needles) in texts {
-            let wanted = Wanted { algorithm: Some(algorithm), kid: Some("a") };
+            let wanted = Wanted { algorithm: Some(algorithm), kid: Some("a"), typ: None };
             let used = left(needles.clone(), || {
                 let (key, _) = SigningKey::load(text.as_bytes(), wanted).unwrap();
                 drop(key.sign(&Members::default()).unwrap());
@@ -122,7 +122,7 @@ fn keys_leave_nothing_behind() {
             assert_eq!(found, 0, "{algorithm}: {}", &text[..20]);
             let other = if algorithm == Algorithm::ES256 { "RS256" } else { "ES256" };
             let algorithm = Algorithm::from_name(other);
-            let wanted = Wanted { algorithm, kid: None };
+            let wanted = Wanted { algorithm, ..Wanted::default() };
             let refused = left(needles, || SigningKey::load(text.as_bytes(), wanted).unwrap_err());
             assert_eq!(refused, 0, "{other}: {}", &text[..20]);
         }

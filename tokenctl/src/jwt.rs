@@ -36,7 +36,8 @@ pub(crate) struct Args {
     alg: Option<Algorithm>,
     #[command(flatten)]
     secret: SecretArgs,
-    /// The private key: PEM (PRIVATE KEY, RSA PRIVATE KEY, EC PRIVATE KEY) or a JWK
+    /// The private key: PEM (PRIVATE KEY, RSA PRIVATE KEY, EC PRIVATE KEY), a JWK, or a JWK Set of which
+    /// --kid is taken
     #[arg(long, value_name = "FILE", conflicts_with_all = ["secret", "secret_file"])]
     key: Option<PathBuf>,
     /// The header's kid; default: that of the JWK, or none
@@ -102,7 +103,7 @@ pub(crate) fn run(args: &Args, now: i64) -> Result<ExitCode> {
 
 fn key_file(args: &Args) -> Result<KeyFile> {
     if let Some(path) = &args.key {
-        return key_file::load(path);
+        return key_file::load(path, args.kid.as_deref());
     }
     let Some(secret) = args.secret.bytes()? else {
         bail!("what signs? Give --secret, --secret-file or --key");

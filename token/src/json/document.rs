@@ -245,7 +245,9 @@ impl<'d> Value<'d> {
             Node::Integer { .. } | Node::Number(_) => {
                 out.push_str(self.as_number().map_or("0", Number::as_str));
             }
-            Node::Plain(_) | Node::Unescaped(_) => write_string(self.as_str(), out),
+            Node::Plain(_) | Node::Unescaped(_) => {
+                write_text(self.as_str().unwrap_or_default(), out);
+            }
             Node::Array { .. } => {
                 out.push('[');
                 for (i, item) in self.items().into_iter().flatten().enumerate() {
@@ -262,7 +264,7 @@ impl<'d> Value<'d> {
                     if i > 0 {
                         out.push(',');
                     }
-                    write_string(Some(name), out);
+                    write_text(name, out);
                     out.push(':');
                     value.write_json(out);
                 }
@@ -272,8 +274,17 @@ impl<'d> Value<'d> {
     }
 }
 
-fn write_string(text: Option<&str>, out: &mut String) {
-    let quoted = serde_json::Value::from(text.unwrap_or_default()).to_string();
+/// Appends a text as a JSON string, with every control character escaped.
+pub(crate) fn write_text(text: &str, out: &mut String) {
+    let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
+    // Without an early end the compiler looks at many bytes at once.
+    if text.bytes().fold(true, |plain, byte| plain & is_plain(byte)) {
+        out.push('"');
+        out.push_str(text);
+        out.push('"');
+        return;
+    }
+    let quoted = serde_json::Value::from(text).to_string();
     for char in quoted.chars() {
         // JSON allows DEL and the control characters beyond ASCII unescaped.
         if char.is_control() {

@@ -12,13 +12,25 @@ use crate::loaded::Fault;
 pub enum KeyFileError {
     #[error("is neither PEM nor a JWK")]
     NeitherPemNorJwk,
+    #[error("is empty")]
+    Empty,
+    #[error("is DER; convert it: openssl pkey -inform DER -in FILE -out FILE.pem")]
+    Der,
     #[error(transparent)]
     Key(#[from] KeyError),
 
     #[error("{0}")]
     Json(String),
-    #[error("is a JWK Set; give the one private JWK that signs")]
+    #[error(
+        "is a JWK Set of several keys; say which one by its kid, or give the one private JWK that signs"
+    )]
     Set,
+    #[error("is a JWK Set that has {1} keys of kid {0:?}")]
+    TwiceInSet(String, usize),
+    #[error("is a JWK Set without keys")]
+    EmptySet,
+    #[error("is a JWK Set that has no key of kid {0:?}")]
+    NotInSet(String),
     #[error("kty is missing: this is no JWK")]
     NoType,
     #[error("is a public JWK; signing needs the private one, with its member {0}")]
@@ -46,6 +58,8 @@ pub enum KeyFileError {
 
     #[error("{0}")]
     Pem(String),
+    #[error("holds several private keys; keep the one that signs")]
+    Several,
     #[error("holds a {0}; signing needs the private key")]
     NotPrivate(String),
     #[error("is encrypted; decrypt it first (openssl pkey -in FILE -out PLAIN)")]

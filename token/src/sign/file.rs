@@ -23,9 +23,20 @@ impl KeyFile {
     /// # Errors
     /// A text that is no such key, and a key that this crate would not verify with.
     pub fn read(text: &[u8]) -> Result<Self, KeyFileError> {
+        Self::read_of(text, None)
+    }
+
+    /// As [`KeyFile::read`]; of a JWK Set it reads the key with this kid. Without a kid it must have one key.
+    ///
+    /// # Errors
+    /// As [`KeyFile::read`], and a set that does not have exactly one such key.
+    pub fn read_of(text: &[u8], kid: Option<&str>) -> Result<Self, KeyFileError> {
         let text = without_byte_order_mark(text);
         let (key, kid, algorithm) = match text.trim_ascii_start() {
-            [b'{', ..] => read_jwk::from_jwk(text)?,
+            [] => return Err(KeyFileError::Empty),
+            // A sequence of ASN.1 (X.690 section 8.9).
+            [0x30, 0x81..=0x83, ..] => return Err(KeyFileError::Der),
+            [b'{', ..] => read_jwk::from_jwk(text, kid)?,
             _ => (read_pem::from_pem(text)?, None, None),
         };
         key.verifying_key(AlgorithmSet::ALL)?;

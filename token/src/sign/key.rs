@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use sha2::{Digest as _, Sha256};
+
 use super::fault::KeyFileError;
 use super::file::KeyFile;
 use super::members::{Json, Members};
@@ -28,6 +30,8 @@ pub struct Wanted<'a> {
     pub kid: Option<&'a str>,
     /// The algorithm; else the `alg` of a JWK, else what goes with the key by default.
     pub algorithm: Option<Algorithm>,
+    /// The `typ` of its tokens (RFC 7515 section 4.1.9); else `JWT`.
+    pub typ: Option<&'a str>,
 }
 
 /// Why a key cannot be one that signs tokens.
@@ -59,7 +63,7 @@ impl SigningKey {
     /// A text that is no private key, a key that this crate would not verify with, or an algorithm that
     /// is not the key's.
     pub fn load(text: &[u8], wanted: Wanted<'_>) -> Result<(Self, Vec<String>), SigningKeyError> {
-        let file = KeyFile::read(text)?;
+        let file = KeyFile::read_of(text, wanted.kid)?;
         let algorithm = algorithm(&file, wanted.algorithm)?;
         let KeyFile { key, kid: own, .. } = file;
         let public = match key.secret() {
@@ -76,7 +80,7 @@ impl SigningKey {
         let secret = key.secret();
         let warnings = secret.and_then(|it| short_secret(it, AlgorithmSet::from_iter([algorithm])));
         let published = public.map(|public| published(&public, kid.as_deref(), algorithm).into());
-        let header = encoded_header(algorithm, kid.as_deref()).into();
+        let header = encoded_header(algorithm, kid.as_deref(), wanted.typ.unwrap_or("JWT")).into();
         let kid = kid.map(Into::into);
         Ok((Self { key, kid, algorithm, header, published }, warnings.into_iter().collect()))
     }
@@ -102,14 +106,33 @@ impl SigningKey {
         self.key.is_same(&other.key)
     }
 
+    /// What tells the key, with its kid and algorithm, from all others: a hash of its public JWK or of the
+    /// secret.
+    pub fn identity(&self) -> [u8; 32] {
+        let hash = Sha256::new_with_prefix("ngx-token-auth signing key");
+        let name = [self.kid.as_deref().unwrap_or_default(), self.algorithm.name()].join("\0");
+        match (&self.published, self.key.secret()) {
+            (Some(published), _) => hash.chain_update(&**published),
+            (None, Some(secret)) => hash.chain_update(name).chain_update(secret),
+            (None, None) => hash,
+        }
+        .finalize()
+        .into()
+    }
+
     /// A token of these claims in the compact serialization (RFC 7515 section 3.1).
     ///
     /// # Errors
     /// [`SignError::Library`].
     pub fn sign(&self, claims: &Members) -> Result<String, SignError> {
+        self.sign_text(&claims.to_string())
+    }
+
+    /// [`SigningKey::sign`] of claims that are JSON text already.
+    pub(super) fn sign_text(&self, claims: &str) -> Result<String, SignError> {
         let (mut token, signature) = self.signed(claims)?;
         token.push('.');
-        token.push_str(&signature);
+        base64url::encode_to(signature, &mut token);
         Ok(token)
     }
 
@@ -118,20 +141,29 @@ impl SigningKey {
     /// # Errors
     /// [`SignError::Library`].
     pub fn sign_flattened(&self, claims: &Members) -> Result<String, SignError> {
+        self.flatten_text(&claims.to_string())
+    }
+
+    /// [`SigningKey::sign_flattened`] of claims that are JSON text already.
+    pub(super) fn flatten_text(&self, claims: &str) -> Result<String, SignError> {
         let (input, signature) = self.signed(claims)?;
         let (protected, payload) = input.split_once('.').unwrap_or_default();
         let mut flattened = Members::default();
         flattened.set("payload", Json::string(payload));
         flattened.set("protected", Json::string(protected));
-        flattened.set("signature", Json::string(&signature));
+        flattened.set("signature", Json::string(&base64url::encode(signature)));
         Ok(flattened.to_string())
     }
 
-    /// The signing input (RFC 7515 section 5.1) and its encoded signature.
-    fn signed(&self, claims: &Members) -> Result<(String, String), SignError> {
-        let input = format!("{}.{}", self.header, base64url::encode(claims.to_string()));
+    /// The signing input (RFC 7515 section 5.1) and its signature.
+    fn signed(&self, claims: &str) -> Result<(String, Vec<u8>), SignError> {
+        // Room for a signature of P-256, too.
+        let mut input = String::with_capacity(self.header.len() + claims.len() * 4 / 3 + 96);
+        input.push_str(&self.header);
+        input.push('.');
+        base64url::encode_to(claims, &mut input);
         let signature = self.key.sign(self.algorithm, input.as_bytes())?;
-        Ok((input, base64url::encode(signature)))
+        Ok((input, signature))
     }
 }
 
@@ -166,10 +198,10 @@ fn check_kid(kid: Option<&str>) -> Result<(), SigningKeyError> {
     }
 }
 
-fn encoded_header(algorithm: Algorithm, kid: Option<&str>) -> String {
+fn encoded_header(algorithm: Algorithm, kid: Option<&str>, typ: &str) -> String {
     let mut header = Members::default();
     header.set("alg", Json::string(algorithm.name()));
-    header.set("typ", Json::string("JWT"));
+    header.set("typ", Json::string(typ));
     if let Some(kid) = kid {
         header.set("kid", Json::string(kid));
     }

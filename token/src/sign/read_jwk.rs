@@ -9,7 +9,7 @@ use super::private::{Material, PrivateKey, ecdsa, ml_dsa};
 use crate::alg::{Algorithm, AlgorithmSet, Curve};
 use crate::disclosed::public_form;
 use crate::identity::without_leading_zeros;
-use crate::json::Document;
+use crate::json::{Document, Value};
 use crate::jwk::members::{JwkMembers, Position, private_member};
 use crate::key::Key;
 use crate::loaded::{Fault, LoadError, shortened};
@@ -17,14 +17,37 @@ use crate::loaded::{Fault, LoadError, shortened};
 /// The key of a secret or private JWK, with the kid and the algorithm that it names.
 pub(super) type Named = (PrivateKey, Option<String>, Option<Algorithm>);
 
-/// Reads a secret or private JWK.
-pub(super) fn from_jwk(text: &[u8]) -> Result<Named, KeyFileError> {
+/// Reads a secret or private JWK, or the one of a JWK Set that has this kid.
+pub(super) fn from_jwk(text: &[u8], kid: Option<&str>) -> Result<Named, KeyFileError> {
     let document = Document::parse_secret(text)
         .map_err(|error| KeyFileError::Json(LoadError::json(text, &error).to_string()))?;
-    let members = JwkMembers { jwk: document.root(), place: Position::Alone };
-    if members.get("keys").is_some() {
-        return Err(KeyFileError::Set);
+    let jwk = match document.root().get("keys").and_then(Value::items) {
+        Some(keys) => of_set(keys, kid)?,
+        None => document.root(),
+    };
+    from_members(JwkMembers { jwk, place: Position::Alone })
+}
+
+/// The JWK of a set that has this kid, or the only one.
+fn of_set<'d>(
+    keys: impl Iterator<Item = Value<'d>>,
+    kid: Option<&str>,
+) -> Result<Value<'d>, KeyFileError> {
+    let has_kid = |jwk: &Value<'_>| {
+        let members = JwkMembers { jwk: *jwk, place: Position::Alone };
+        kid.is_none() || members.kid().ok().flatten() == kid
+    };
+    let found: Vec<_> = keys.filter(has_kid).collect();
+    match (found.as_slice(), kid) {
+        ([one], _) => Ok(*one),
+        ([], Some(kid)) => Err(KeyFileError::NotInSet(shortened(kid))),
+        ([], None) => Err(KeyFileError::EmptySet),
+        (several, Some(kid)) => Err(KeyFileError::TwiceInSet(shortened(kid), several.len())),
+        (_, None) => Err(KeyFileError::Set),
     }
+}
+
+fn from_members(members: JwkMembers<'_>) -> Result<Named, KeyFileError> {
     let kty = members.optional("kty").ok().flatten().ok_or(KeyFileError::NoType)?;
     let private = private_member(kty);
     if kty != "oct" && members.get(private).is_none() {

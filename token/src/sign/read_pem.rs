@@ -54,7 +54,13 @@ fn is_private(label: &str) -> bool {
     label.ends_with("PRIVATE KEY")
 }
 
-/// Reads the first private key of a text. What else the text has is not decoded.
+/// Whether a private key begins in a text.
+fn has_private(text: &[u8]) -> bool {
+    let label_at = |at: usize| label(text.get(at + BEGIN.len()..).unwrap_or_default());
+    pem::begun(text).any(|at| label_at(at).is_some_and(|(label, _)| is_private(label)))
+}
+
+/// Reads the private key of a text, which must have but one. What else the text has is not decoded.
 pub(super) fn from_pem(text: &[u8]) -> Result<PrivateKey, KeyFileError> {
     let mut other = None;
     for at in pem::begun(text) {
@@ -62,6 +68,9 @@ pub(super) fn from_pem(text: &[u8]) -> Result<PrivateKey, KeyFileError> {
         let (label, rest) = label(begun)
             .ok_or_else(|| KeyFileError::Pem("PEM: a BEGIN line does not end".to_owned()))?;
         if is_private(label) {
+            if has_private(rest) {
+                return Err(KeyFileError::Several);
+            }
             return from_text(label, rest).map_err(|error| match error {
                 KeyFileError::Pem(fault) => KeyFileError::Pem(pem::explained(text, fault)),
                 error => error,

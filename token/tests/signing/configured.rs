@@ -92,7 +92,7 @@ fn the_kid_is_the_one_wanted_or_its_own_or_the_thumbprint() {
     let key = key(Algorithm::ES256);
     let own = jwk(&key, json!({ "kid": "own" }));
     let kid = |text: &str, kid| {
-        let signing = loaded(text, Wanted { kid, algorithm: None }).0;
+        let signing = loaded(text, Wanted { kid, ..Wanted::default() }).0;
         let token = signing.sign(&Members::default()).unwrap();
         let header = decoded(token.split('.').next().unwrap().as_bytes()).unwrap();
         let header: Value = serde_json::from_slice(&header).unwrap();
@@ -113,7 +113,7 @@ fn the_kid_is_the_one_wanted_or_its_own_or_the_thumbprint() {
     for (bad, part) in
         [("a\nb", "holds a control character"), ("\u{9b}", "holds a control"), ("", "is empty")]
     {
-        let said = error(&own, Wanted { kid: Some(bad), algorithm: None });
+        let said = error(&own, Wanted { kid: Some(bad), ..Wanted::default() });
         assert!(said.starts_with("the kid ") && said.contains(part), "{said}");
     }
     let said = error(&jwk(&key, json!({ "kid": "a\tb" })), Wanted::default());
@@ -151,7 +151,7 @@ fn a_short_secret_is_told() {
 #[test]
 fn what_is_published_is_public_and_has_one_order() {
     let (signing, _) =
-        loaded(&openssl_key("p256.pem"), Wanted { kid: Some("a\"b"), algorithm: None });
+        loaded(&openssl_key("p256.pem"), Wanted { kid: Some("a\"b"), ..Wanted::default() });
     let text = signing.published().unwrap();
     let start = r#"{"kty":"EC","kid":"a\"b","alg":"ES256","use":"sig","crv":"P-256","x":""#;
     assert!(text.starts_with(start), "{text}");
@@ -169,10 +169,10 @@ fn what_is_published_is_public_and_has_one_order() {
 #[test]
 fn a_key_is_the_same_under_another_name() {
     let rsa = openssl_key("rsa2048.pem");
-    let one = loaded(&rsa, Wanted { kid: Some("a"), algorithm: None }).0;
+    let one = loaded(&rsa, Wanted { kid: Some("a"), ..Wanted::default() }).0;
     let two = loaded(&rsa, with(Algorithm::PS256)).0;
     let other =
-        loaded(&openssl_key("rsa2048-other.pem"), Wanted { kid: Some("a"), algorithm: None }).0;
+        loaded(&openssl_key("rsa2048-other.pem"), Wanted { kid: Some("a"), ..Wanted::default() }).0;
     assert!(one.is_same(&two) && !one.is_same(&other));
     let secret = |byte| {
         loaded(&jwk(&PrivateKey::from_secret(&[byte; 32]).unwrap(), json!({})), Wanted::default()).0

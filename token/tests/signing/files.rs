@@ -146,7 +146,7 @@ fn errors_tell_what_is_wrong() {
     let encrypted = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: x\n\nMAA=\n\
                      -----END RSA PRIVATE KEY-----\n";
     for (text, part) in [
-        ("", "neither PEM nor a JWK"),
+        ("", "is empty"),
         ("hello", "neither PEM nor a JWK"),
         ("[]", "neither PEM nor a JWK"),
         (r#"{"keys":[]}"#, "JWK Set"),

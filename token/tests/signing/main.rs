@@ -3,6 +3,7 @@
 // The helpers below are test code, though outside a #[test] function.
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
+mod answer;
 mod configured;
 mod files;
 mod halves;
