@@ -23,8 +23,9 @@ WORKDIR /src
 COPY . .
 RUN ./build.sh build && DESTDIR=/out ./build.sh install
 
-# Everything that the final image gets is laid out under /out. The private key of the demo stays
-# in this stage; `docker build --target builder` gives an image that can mint with it.
+# Everything that the final image gets is laid out under /out. The private key of the demo's /jwks/ stays
+# in this stage; `docker build --target builder` gives an image that can mint with it. That of its login,
+# which gives everybody a token, is in the image: nginx signs with it.
 RUN mkdir -p /private "/out/etc/nginx" \
     && dist/tokenctl keys --alg RS256 --kid demo --out /private/demo \
     && prefix=$(nginx -V 2>&1 | sed -n 's/.*--prefix=\([^ ]*\).*/\1/p') \
@@ -33,7 +34,10 @@ RUN mkdir -p /private "/out/etc/nginx" \
     && cp -r nginx-conf/demo /out/etc/nginx/demo \
     && mv /out/etc/nginx/demo/html "/out$prefix/html" \
     && cp /private/demo.jwks.json /out/etc/nginx/demo/keys.json \
+    && dist/tokenctl keys --alg ES256 --out /private/login \
+    && cp /private/login.pem /out/etc/nginx/demo/login.pem \
     && chmod -R u=rwX,go=rX /out \
+    && chmod 600 /out/etc/nginx/demo/login.pem \
     && cp -r /out/. / \
     && nginx -t
 

@@ -4,6 +4,8 @@
 NEXTEST_VERSION=0.9.148
 DENY_VERSION=0.20.2
 OIDC_VERSION=0.3.4
+# Other implementations of JOSE, which verify what the module signs.
+JOSE_PACKAGES=(pyjwt==2.15.1 jwcrypto==1.6.1 joserfc==1.8.0)
 SUMMARIES=() # what each round of tests said last, repeated at the end
 TESTED=(-p token -p ngx-token-auth -p tokenctl -p bench-driver -p xtask -p module-tests)
 
@@ -18,6 +20,7 @@ verb_test() {
     setup_cargo_tool cargo-nextest $NEXTEST_VERSION
     setup_cargo_tool cargo-deny $DENY_VERSION
     setup_oidc
+    setup_jose
     setup_promtool
     setup_chromium
 
@@ -65,6 +68,7 @@ verb_test_named() { # NAME...
     setup_rust
     setup_cargo_tool cargo-nextest $NEXTEST_VERSION
     setup_oidc
+    setup_jose
     setup_promtool
     setup_chromium
     build_module
@@ -83,6 +87,16 @@ setup_oidc() {
     python_tool "$folder" "${NGX_TEST_OIDC##*/}" "oidc-provider-mock==$OIDC_VERSION" 'authlib<2' && return
     NGX_TEST_OIDC=""
     note "the OpenID Connect server cannot be installed here: the tests key_requests::oidc do nothing"
+}
+
+# A Python with other implementations of JOSE, which is NGX_TEST_JOSE. Empty where they cannot be installed;
+# their test then passes without them, and says so.
+setup_jose() {
+    local folder=$TARGET/jose
+    export NGX_TEST_JOSE=$folder/bin/python
+    python_tool "$folder" python "${JOSE_PACKAGES[@]}" && return
+    NGX_TEST_JOSE=""
+    note "PyJWT, jwcrypto and joserfc cannot be installed here: the test signing::interop does nothing"
 }
 
 # Prometheus's promtool, whose path is NGX_TEST_PROMTOOL: from Debian's package, without installing it,

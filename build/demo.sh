@@ -41,4 +41,6 @@ prepare_demo() { # FOLDER
     quietly "tokenctl keys" "$DIST/tokenctl" keys --alg RS256 --kid demo --out "$folder/private/demo" ||
         die "no keys for the demo; see above"
     cp "$folder/private/demo.jwks.json" "$folder/demo/keys.json"
+    quietly "tokenctl keys" "$DIST/tokenctl" keys --alg ES256 --out "$folder/demo/login" ||
+        die "no signing key for the demo; see above"
 }

@@ -62,7 +62,7 @@ check_image() {
     extra=$(LC_ALL=C comm -23 "$SCRATCH/ours" "$SCRATCH/plain" | grep -v '/$' || true)
     say "files that the image adds to $NGINX_IMAGE:"
     sed 's/^/  \//' <<<"$extra"
-    if grep -vE "(^|/)($MODULE_NAME|nginx\.conf|demo/azion-args\.json|demo/keys\.json|html/.*)$" <<<"$extra"; then
+    if grep -vE "(^|/)($MODULE_NAME|nginx\.conf|demo/azion-args\.json|demo/keys\.json|demo/login\.pem|html/.*)$" <<<"$extra"; then
         die "the image holds something that is neither module nor demo; see the line above"
     fi
 }

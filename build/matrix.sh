@@ -16,6 +16,7 @@ verb_matrix() { # VERSION or FOLDER...
     has_header openssl/ssl.h || { can_be_root && apt_install libssl-dev; } || die "OpenSSL's headers are missing"
     setup_cargo_tool cargo-nextest $NEXTEST_VERSION
     setup_oidc
+    setup_jose
     PROFILE=dev
     mkdir -p "$CACHE/matrix"
     for one in "$@"; do

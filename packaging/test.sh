@@ -148,6 +148,10 @@ cp -r /etc/nginx /tmp/kept/
 cp -r "/usr/share/doc/$MODULE/examples/." /etc/nginx/
 tokenctl keys --alg RS256 --kid demo --out /tmp/demo >/dev/null
 cp /tmp/demo.jwks.json /etc/nginx/demo/keys.json
+mkdir -p /etc/nginx/keys
+for key in demo/login keys/login keys/edge; do
+    tokenctl keys --alg ES256 --out "/etc/nginx/$key" >/dev/null
+done
 count=0
 for file in "/usr/share/doc/$MODULE/examples/"*.conf; do
     nginx -t -c "/etc/nginx/${file##*/}" 2>/tmp/t || { cat /tmp/t >&2; die "${file##*/} does not load"; }

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 
 use crate::check::{Case, Judging, NoVerdict};
+use crate::issue;
 use crate::jwt::{self, TokenCase};
 use crate::link::{self, LinkCase};
 use crate::location::{LocationConf, MainConf};
@@ -16,6 +17,7 @@ pub(crate) struct Context {
     time: Cell<Option<i64>>,
     jwt: jwt::Kept,
     link: link::Kept,
+    issue: issue::Kept,
 }
 
 /// A request, with what is kept with it.
@@ -46,6 +48,16 @@ impl<'r> Judged<'r> {
     pub(crate) fn link_case(self) -> LinkCase<'r> {
         LinkCase::new(self.case, &self.context.link)
     }
+}
+
+/// Calls `make` with what is kept of the tokens that a request was given. Fails if a variable that `make`
+/// reads has no verdict yet.
+pub(crate) fn attempt<'r, T>(
+    request: Request<'r>,
+    make: impl FnOnce(&'r issue::Kept) -> Result<T, NoVerdict>,
+) -> Result<T, NoVerdict> {
+    let judged = Judged::begin(request).ok_or(NoVerdict::Value)?;
+    judged.case.attempt(|| make(&judged.context.issue))
 }
 
 /// Calls `show` for a variable. `Ok(None)` if no check is `in_force` and none has judged the request

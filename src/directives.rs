@@ -6,11 +6,12 @@ use ngx::ffi::{
     NGX_HTTP_LOC_CONF, NGX_HTTP_MAIN_CONF, NGX_HTTP_SRV_CONF,
 };
 
+use crate::issue::directives::KeyContext;
 use crate::jwt::Connective;
 use crate::jwt::show::Shown;
-use crate::location::{LocationConf, MainConf, StatusPage};
+use crate::location::{LocationConf, MainConf, PublishedKeys, StatusPage};
 use crate::nginx::{Apply, IN_BLOCK, IN_RULES, Result, Row, Setting, Table};
-use crate::{jwt, link, status, variables};
+use crate::{issue, jwt, link, status, variables};
 
 /// http, server, location, `if` in location, limit_except.
 const ANYWHERE: u32 = NGX_HTTP_MAIN_CONF
@@ -25,6 +26,9 @@ const OR_PROVIDER: u32 = ANYWHERE | IN_BLOCK;
 /// [`OR_PROVIDER`], and in a block of rules.
 const A_RULE: u32 = OR_PROVIDER | IN_RULES;
 
+/// Where answers are signed: http, server, location, `if` in location.
+const SIGNED: u32 = NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF | NGX_HTTP_LIF_CONF;
+
 /// A block of rules: it may have an `error=`.
 const RULES: u32 = A_RULE | NGX_CONF_BLOCK | NGX_CONF_NOARGS | NGX_CONF_TAKE1;
 
@@ -36,6 +40,9 @@ macro_rules! apply {
     };
     (link $function:path) => {
         |location, _, setting| $function(&mut location.link.settings, setting)
+    };
+    (issue $function:path) => {
+        |location, _, setting| $function(&mut location.issue, setting)
     };
     (http $function:path) => {
         $function
@@ -84,6 +91,14 @@ directives! {
     c"jwt_claim_set", NGX_HTTP_MAIN_CONF | NGX_CONF_2MORE => http jwt_claim_set;
     c"jwt_claim_json", NGX_HTTP_MAIN_CONF | NGX_CONF_2MORE => http jwt_claim_json;
     c"jwt_header_set", NGX_HTTP_MAIN_CONF | NGX_CONF_2MORE => http jwt_header_set;
+
+    c"jwt_sign", SIGNED | NGX_CONF_1MORE => issue issue::directives::jwt_sign;
+    c"jwt_sign_key", SIGNED | NGX_CONF_1MORE => http jwt_sign_key;
+    c"jwt_sign_claim", SIGNED | NGX_CONF_TAKE2 | NGX_CONF_TAKE3 => http jwt_sign_claim;
+    c"jwt_sign_lifetime", SIGNED | NGX_CONF_TAKE1 => issue issue::directives::jwt_sign_lifetime;
+    c"jwt_sign_buffer", SIGNED | NGX_CONF_TAKE1 => issue issue::directives::jwt_sign_buffer;
+    c"jwks_publish", NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS | NGX_CONF_TAKE1 => issue issue::directives::jwks_publish::<PublishedKeys>;
+    c"jwt_mint", NGX_HTTP_MAIN_CONF | NGX_CONF_BLOCK | NGX_CONF_TAKE1 => http jwt_mint;
 
     c"secure_token", ANYWHERE | NGX_CONF_TAKE1 => link link::directives::secure_token;
     c"secure_token_secret", ANYWHERE | NGX_CONF_1MORE => link link::directives::secure_token_secret;
@@ -165,4 +180,51 @@ fn jwt_header_set(_: &mut LocationConf, _: &MainConf, setting: &mut Setting<'_>)
 fn define_variable(setting: &Setting<'_>, shown: Shown) -> Result {
     let (name, claim) = jwt::directives::named_claim(setting, shown)?;
     setting.define_variable(&name, variables::named_claim, claim)
+}
+
+fn jwt_sign_key(location: &mut LocationConf, main: &MainConf, setting: &mut Setting<'_>) -> Result {
+    issue::directives::jwt_sign_key(&mut location.issue, &key_context(main, setting), setting)
+}
+
+fn key_context<'c>(main: &'c MainConf, setting: &Setting<'c>) -> KeyContext<'c> {
+    let before = setting.main_before::<MainConf>().map(|before| &before.issue);
+    KeyContext { main: &main.issue, before, health: &main.jwt.health }
+}
+
+fn jwt_sign_claim(
+    location: &mut LocationConf,
+    main: &MainConf,
+    setting: &mut Setting<'_>,
+) -> Result {
+    let json_of = |setting: &Setting<'_>, value: &[u8]| claim_as_json(main, setting, value);
+    issue::directives::jwt_sign_claim(&mut location.issue, setting, &json_of)
+}
+
+fn jwt_mint(_: &mut LocationConf, main: &MainConf, setting: &mut Setting<'_>) -> Result {
+    let context = key_context(main, setting);
+    let json_of = |setting: &Setting<'_>, value: &[u8]| claim_as_json(main, setting, value);
+    let (name, mint) = issue::directives::jwt_mint(&context, setting, &json_of)?;
+    setting.define_variable(&name, variables::minted, mint)
+}
+
+/// A variable that shows the claim of `$jwt_claim_NAME` as JSON, for a value that is nothing else: the
+/// variable itself shows an array as text, joined by commas.
+fn claim_as_json(
+    main: &MainConf,
+    setting: &Setting<'_>,
+    value: &[u8],
+) -> Result<Option<Box<[u8]>>> {
+    // nginx reads names of variables in lower case.
+    let value = &*value.to_ascii_lowercase();
+    let braced = value.strip_prefix(b"${jwt_claim_").and_then(|rest| rest.strip_suffix(b"}"));
+    let Some(claim) = value.strip_prefix(b"$jwt_claim_").or(braced) else { return Ok(None) };
+    if !claim.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_') {
+        return Ok(None);
+    }
+    let name = [b"token_auth_json_of_claim_", claim].concat();
+    if main.issue.is_new_variable(&name) {
+        let claim = jwt::directives::claim_as_json(claim)?;
+        setting.define_variable(&name, variables::named_claim, claim)?;
+    }
+    Ok(Some([b"$", &*name].concat().into()))
 }

@@ -7,10 +7,12 @@
 //! - `live`: data that changes while requests flow;
 //! - `check`: what all kinds of check share;
 //! - `jwt`, `link`: the token check and the link check, which do not use each other;
+//! - `issue`: signing, which uses neither of them;
 //! - `status`: the counters of all checks, and the page that shows them;
 //! - `location`, `context`: the settings of a level, and what is kept with a request: one field for
 //!   each room;
 //! - `access`, `answer`: the decision, and the answer to nginx;
+//! - `signed`: the answers that are signed;
 //! - `directives`, `variables`: the tables.
 #![deny(unsafe_code)]
 
@@ -19,17 +21,23 @@ mod answer;
 mod check;
 mod context;
 mod directives;
+mod issue;
 mod jwt;
 mod link;
 mod live;
 mod location;
 #[allow(unsafe_code)]
 mod nginx;
+mod signed;
 mod status;
 mod variables;
 
+use context::Context;
 use location::{LocationConf, MainConf};
-use nginx::{Commands, Level, Module, Phase, Request, Servers, SharedMemory, Variable};
+use nginx::{
+    Commands, Head, Level, Module, Phase, Plan, Request, Rewriter, Servers, SharedMemory, Unsent,
+    Variable,
+};
 
 /// The parts of this module, for nginx.
 struct TokenAuth;
@@ -57,6 +65,7 @@ impl Module for TokenAuth {
     }
 
     fn sends_requests(main: &MainConf, servers: &Servers<'_>) -> Result<bool, String> {
+        main.issue.complete()?;
         main.jwt.sends_requests(servers)
     }
 
@@ -65,11 +74,12 @@ impl Module for TokenAuth {
             main.status.declare(&main.jwt.trials(), memory)?;
             main.jwt.health.declare(memory)?;
         }
-        Some(())
+        main.issue.declare(memory)
     }
 
     fn in_force(main: &MainConf) {
         main.jwt.in_force();
+        main.issue.in_force();
         main.status.in_force();
     }
 
@@ -84,5 +94,25 @@ impl Module for TokenAuth {
 
     fn access(request: Request<'_>) -> Phase {
         answer::access(request)
+    }
+}
+
+impl Rewriter for TokenAuth {
+    type Context = Context;
+
+    fn rewrites(request: Request<'_>) -> bool {
+        signed::is_signed(request)
+    }
+
+    fn answer_begins(request: Request<'_>, head: &Head<'_>) -> Plan {
+        signed::plan(request, head)
+    }
+
+    fn rewrite(request: Request<'_>, body: Vec<u8>) -> Option<Vec<u8>> {
+        signed::rewrite(request, body)
+    }
+
+    fn cannot_rewrite(request: Request<'_>, why: Unsent) {
+        signed::cannot_rewrite(request, why);
     }
 }

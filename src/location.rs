@@ -1,6 +1,7 @@
 //! The settings of a level: one field for each kind of check.
 
 use crate::check::{Configured, MergeError};
+use crate::issue::{IssueConf, IssueMain};
 use crate::jwt::{HttpLevel, JwtSettings};
 use crate::link::LinkSettings;
 use crate::nginx::{Content, Level, Reply, Request};
@@ -10,6 +11,7 @@ use crate::status::{self, CheckRows, Counters, StatusConf};
 #[derive(Default)]
 pub(crate) struct MainConf {
     pub(crate) jwt: HttpLevel,
+    pub(crate) issue: IssueMain,
     pub(crate) status: Counters,
 }
 
@@ -18,6 +20,7 @@ pub(crate) struct MainConf {
 pub(crate) struct LocationConf {
     pub(crate) jwt: Configured<JwtSettings>,
     pub(crate) link: Configured<LinkSettings>,
+    pub(crate) issue: IssueConf,
     pub(crate) status: StatusConf,
     /// Where the results of the checks are counted.
     pub(crate) rows: CheckRows,
@@ -33,6 +36,7 @@ impl LocationConf {
     ) -> Result<(), MergeError> {
         self.jwt.merge(&parent.jwt, &main.jwt, level)?;
         self.link.merge(&parent.link, &(), level)?;
+        self.issue.merge::<PublishedKeys>(&parent.issue, &main.issue, level)?;
         let (token, link) = (self.jwt.check().is_some(), self.link.check().is_some());
         self.rows = main.status.rows(level, token, link);
         let refuses = link || self.jwt.check().is_some_and(|check| check.refuses());
@@ -48,7 +52,20 @@ impl Content for StatusPage {
         let conf = (request.location::<LocationConf>(), request.main::<MainConf>());
         let (Some(location), Some(main)) = conf else { return Reply::failed() };
         status::answer(request, &location.status, &main.status, |loaded| {
-            main.jwt.source_states(request, loaded)
+            let mut states = main.jwt.source_states(request, loaded);
+            states.extend(main.issue.source_states(request, loaded));
+            states
         })
+    }
+}
+
+/// Answers the requests of locations with `jwks_publish`.
+pub(crate) struct PublishedKeys;
+
+impl Content for PublishedKeys {
+    fn answer(request: Request<'_>) -> Reply {
+        let conf = (request.location::<LocationConf>(), request.main::<MainConf>());
+        let (Some(location), Some(main)) = conf else { return Reply::failed() };
+        location.issue.published(request, &main.issue)
     }
 }

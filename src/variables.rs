@@ -6,9 +6,10 @@ use token::credential;
 
 use crate::check::NoVerdict;
 use crate::context;
+use crate::issue::Mint;
 use crate::jwt::{JwtCheck, TokenCase, show::NamedClaim};
 use crate::link::{EXPIRES, LinkCase, LinkCheck};
-use crate::location::LocationConf;
+use crate::location::{LocationConf, MainConf};
 use crate::nginx::{Request, Variable};
 
 pub(crate) static VARIABLES: [Variable; 12] = [
@@ -95,6 +96,18 @@ fn jwt_header(request: Request<'_>, name: &[u8]) -> Option<Vec<u8>> {
 /// A variable of `jwt_claim_set` or `jwt_header_set`.
 pub(crate) fn named_claim(request: Request<'_>, claim: &NamedClaim) -> Option<Vec<u8>> {
     of_token(request, |case, check| case.named_claim(check, claim)).ok()?
+}
+
+/// A variable of `jwt_mint`.
+pub(crate) fn minted(request: Request<'_>, mint: &Mint) -> Option<Vec<u8>> {
+    let main = request.main::<MainConf>()?;
+    // Without a verdict yet, a claim of the user's token would be left out.
+    let minted = context::attempt(request, |kept| {
+        mint.token(request, kept, |algorithm| {
+            main.status.count_signed(&main.jwt.meter, algorithm, 1);
+        })
+    });
+    minted.ok()?
 }
 
 fn secure_token_status(request: Request<'_>) -> Option<Vec<u8>> {

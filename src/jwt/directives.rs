@@ -280,6 +280,13 @@ pub(crate) fn named_claim(setting: &Setting<'_>, shown: Shown) -> Result<(Box<[u
     Ok((name.into(), NamedClaim { path, shown }))
 }
 
+/// What shows a claim as JSON.
+pub(crate) fn claim_as_json(name: &[u8]) -> Result<NamedClaim> {
+    let path = ClaimPath::new(text(name)?);
+    let path = path.ok_or_else(|| ConfError::value(name, "must name a claim"))?;
+    Ok(NamedClaim { path: vec![path], shown: Shown::ClaimAsJson })
+}
+
 /// `auth_jwt STRING [token=$variable] | off` sets the realm, the switch and the token's source.
 pub(crate) fn auth_jwt(conf: &mut JwtSettings, _: &HttpLevel, setting: &mut Setting<'_>) -> Result {
     let off = setting.first() == b"off";

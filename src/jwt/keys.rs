@@ -173,7 +173,7 @@ fn read_keys(
         return Ok(KeysOf::Fixed(set));
     };
     let health = http.health.add(&[b"file ", path].concat());
-    let parse = move |text: Text| {
+    let parse = move |text: Text, _: Option<&KeySet>| {
         let loaded = format.load(&text)?;
         Ok((KeySet::new(loaded.keys), loaded.warnings))
     };
@@ -448,7 +448,7 @@ fn read_revoked(
         http.sources.note(setting, path, Holder::List(Arc::clone(&list)));
         return Ok(RevokedOf::Fixed(list));
     };
-    let parse = move |text| Ok((parse(text)?, Vec::new()));
+    let parse = move |text, _: Option<&Revocation>| Ok((parse(text)?, Vec::new()));
     let health = http.health.add(&name);
     let opened = Watched::open(path, LARGEST_LIST, check, Box::new(parse), health);
     let (list, _) = opened.map_err(|why| bad_file(path, why))?;

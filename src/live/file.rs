@@ -28,6 +28,12 @@ pub(crate) fn read(path: &[u8], limit: usize) -> io::Result<Text> {
     read_with_stamp(path, limit).map(|(text, _)| text)
 }
 
+/// Whether every user of the machine may read the file: those that are neither its owner nor in its group.
+pub(crate) fn is_readable_by_all(path: &[u8]) -> bool {
+    let found = fs::metadata(Path::new(OsStr::from_bytes(path)));
+    found.is_ok_and(|file| file.mode() & 0o004 != 0)
+}
+
 /// The state of a file at the last check.
 #[derive(Default)]
 pub(super) struct FileState {

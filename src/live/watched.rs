@@ -11,8 +11,9 @@ use super::file::{Change, FileState, Text};
 use super::health::{Health, HealthReport, Repeats};
 use crate::nginx::LogLine;
 
-/// Parses the bytes of a file into a value, with warnings; or says what is wrong with them.
-pub(crate) type Parse<T> = Box<dyn Fn(Text) -> Result<(T, Vec<String>), String>>;
+/// Parses the bytes of a file into a value, with warnings; or says what is wrong with them. The second
+/// argument is the last good value, if there is one.
+pub(crate) type Parse<T> = Box<dyn Fn(Text, Option<&T>) -> Result<(T, Vec<String>), String>>;
 
 /// A file, and its last good content.
 pub(crate) struct Watched<T> {
@@ -27,6 +28,8 @@ pub(crate) struct Watched<T> {
     checked: Cell<u64>,
     /// Whether the content that was read last cannot be parsed.
     is_faulty: Cell<bool>,
+    /// Whether the last check has found good content.
+    is_good: Cell<bool>,
     health: Health,
 }
 
@@ -46,11 +49,13 @@ impl<T> Watched<T> {
             Change::Nothing => Text::default(), // nothing was read before
             Change::Gone(error) | Change::Unreadable(error) => return Err(error.to_string()),
         };
-        let (good, warnings) = parse(text)?;
+        let (good, warnings) = parse(text, None)?;
         let good = RefCell::new(Arc::new(good));
         let (path, state, checked) = (path.into(), RefCell::new(state), Cell::new(0));
-        let is_faulty = Cell::new(false);
-        Ok((Self { path, limit, check, parse, good, state, checked, is_faulty, health }, warnings))
+        let (is_faulty, is_good) = (Cell::new(false), Cell::new(true));
+        let watched =
+            Self { path, limit, check, parse, good, state, checked, is_faulty, is_good, health };
+        Ok((watched, warnings))
     }
 
     /// The content of the file at `now` (in milliseconds), and what to log. If the file cannot be read
@@ -61,6 +66,7 @@ impl<T> Watched<T> {
             self.checked.set(now);
             let path = self.path.escape_ascii();
             let updated = self.update();
+            self.is_good.set(updated.is_ok());
             match &updated {
                 Ok(_) => self.health.good(),
                 Err(Some(why)) => self.health.failed(why, Repeats::AreOne),
@@ -81,6 +87,16 @@ impl<T> Watched<T> {
         (Arc::clone(&self.good.borrow()), line)
     }
 
+    /// The last good content, without looking at the file.
+    pub(crate) fn held(&self) -> Arc<T> {
+        Arc::clone(&self.good.borrow())
+    }
+
+    /// Whether the last check has found good content.
+    pub(crate) fn is_good(&self) -> bool {
+        self.is_good.get()
+    }
+
     /// How the file is doing, and how long the last check counts from `now` on, in milliseconds.
     pub(crate) fn report(&self, now: u64) -> (HealthReport, u64) {
         let left = self.check.saturating_sub(now.saturating_sub(self.checked.get()));
@@ -99,7 +115,7 @@ impl<T> Watched<T> {
                 return Err(state.once(unreadable(&error)));
             }
         };
-        let parsed = (self.parse)(text);
+        let parsed = (self.parse)(text, Some(&self.good.borrow()));
         self.is_faulty.set(parsed.is_err());
         let (news, warnings) = parsed.map_err(Some)?;
         self.good.replace(Arc::new(news));

@@ -7,7 +7,8 @@ use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 use ngx::ffi::{
     ngx_conf_t, ngx_http_conf_ctx_t, ngx_http_core_loc_conf_t, ngx_http_core_main_conf_t,
-    ngx_http_core_module, ngx_http_core_srv_conf_t, ngx_http_request_t, ngx_module_t, ngx_pool_t,
+    ngx_http_core_module, ngx_http_core_srv_conf_t, ngx_http_module, ngx_http_request_t,
+    ngx_module_t, ngx_pool_t,
 };
 
 use super::pool::allocate;
@@ -95,6 +96,26 @@ pub(super) unsafe fn main_of<'c, T: 'static>(cf: *const ngx_conf_t) -> Option<&'
     unsafe {
         let context = (*cf).ctx.cast::<ngx_http_conf_ctx_t>();
         load(*(*context).main_conf.add(slot()))
+    }
+}
+
+/// The module's configuration of the `http` block of the configuration before the one that is being read.
+///
+/// # Safety
+/// As [`main_of`]; the result must not be used after the configuration has been read.
+pub(super) unsafe fn main_before<'c, T: 'static>(cf: *const ngx_conf_t) -> Option<&'c T> {
+    // SAFETY: nginx keeps the cycle before until the new one is in force. If that one had the module, its
+    // slots have what the module stored there; nginx gives a module the same slot in both.
+    unsafe {
+        let before = (*(*cf).cycle).old_cycle.as_ref()?;
+        if before.conf_ctx.is_null() || before.modules.is_null() {
+            return None;
+        }
+        let modules = core::slice::from_raw_parts(before.modules, before.modules_n);
+        modules.iter().find(|one| ptr::eq(one.cast_const(), module()))?;
+        let http = *before.conf_ctx.add((*ptr::addr_of!(ngx_http_module)).index);
+        let http = http.cast::<ngx_http_conf_ctx_t>().as_ref()?;
+        load(*http.main_conf.add(slot()))
     }
 }
 

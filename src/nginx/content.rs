@@ -38,13 +38,16 @@ pub(crate) struct Reply {
     pub(crate) content_type: &'static str,
     /// Names and values of further headers.
     pub(crate) headers: Vec<(&'static str, Cow<'static, str>)>,
+    /// The value of `ETag`, with its quotes: nginx then answers 304 where the client has the same.
+    pub(crate) etag: Option<String>,
     pub(crate) body: Vec<u8>,
 }
 
 impl Reply {
     /// 500, without a body.
     pub(crate) fn failed() -> Self {
-        Self { status: 500, content_type: "text/plain", headers: Vec::new(), body: Vec::new() }
+        let (headers, body) = (Vec::new(), Vec::new());
+        Self { status: 500, content_type: "text/plain", headers, etag: None, body }
     }
 }
 
@@ -101,7 +104,7 @@ unsafe extern "C" fn handler<C: Content>(r: *mut ngx_http_request_t) -> ngx_int_
 /// # Safety
 /// The request must be what nginx has passed to a content handler.
 unsafe fn send(request: Request<'_>, reply: Reply) -> Option<ngx_int_t> {
-    let Reply { status, content_type, headers, body } = reply;
+    let Reply { status, content_type, headers, etag, body } = reply;
     let r = request.raw();
     // SAFETY: the request and its pool are valid. The pool owns the body, which nginx only reads, and all
     // other texts are copied into it or are static.
@@ -115,11 +118,31 @@ unsafe fn send(request: Request<'_>, reply: Reply) -> Option<ngx_int_t> {
         for (name, value) in headers {
             add_header(r, string(name.as_bytes()), request.copy(value.as_bytes())?)?;
         }
+        if let Some(etag) = etag {
+            (*out).etag = add_header(r, string(b"ETag"), request.copy(etag.as_bytes())?)?;
+        }
         let sent = ngx_http_send_header(r);
         let done = sent == Status::NGX_ERROR.0 || sent > Status::NGX_OK.0;
         if done || flags::token_auth_header_only(r) != 0 {
             return Some(sent);
         }
+        let buffer = body_buffer(r, body)?;
+        let mut chain = ngx_chain_t { buf: buffer, next: ptr::null_mut() };
+        Some(ngx_http_output_filter(r, &raw mut chain))
+    }
+}
+
+/// The last buffer of an answer, with this body, which the request's pool owns from now on. `None` when out
+/// of memory.
+///
+/// # Safety
+/// `r` must be valid.
+pub(super) unsafe fn body_buffer(
+    r: *mut ngx_http_request_t,
+    body: Vec<u8>,
+) -> Option<*mut ngx_buf_t> {
+    // SAFETY: by the contract of this function. nginx's structure is zeroed, which is valid for it.
+    unsafe {
         let body = allocate((*r).pool, body).as_mut()?;
         let buffer = ngx_pcalloc((*r).pool, size_of::<ngx_buf_t>()).cast::<ngx_buf_t>().as_mut()?;
         let range = body.as_mut_ptr_range();
@@ -131,14 +154,17 @@ unsafe fn send(request: Request<'_>, reply: Reply) -> Option<ngx_int_t> {
         // nginx takes a buffer with nothing in it and no purpose for a mistake.
         buffer.set_sync(u32::from(body.is_empty() && !is_main));
         buffer.set_last_in_chain(1);
-        let mut chain = ngx_chain_t { buf: buffer, next: ptr::null_mut() };
-        Some(ngx_http_output_filter(r, &raw mut chain))
+        Some(buffer)
     }
 }
 
 /// # Safety
 /// `r` must be valid, and the strings must live as long as the request.
-unsafe fn add_header(r: *mut ngx_http_request_t, name: ngx_str_t, value: ngx_str_t) -> Option<()> {
+unsafe fn add_header(
+    r: *mut ngx_http_request_t,
+    name: ngx_str_t,
+    value: ngx_str_t,
+) -> Option<*mut ngx_table_elt_t> {
     // SAFETY: by the contract of this function. The new element is zeroed first, since `next` exists only
     // from nginx 1.23 on.
     unsafe {
@@ -151,6 +177,6 @@ unsafe fn add_header(r: *mut ngx_http_request_t, name: ngx_str_t, value: ngx_str
         (*line).hash = 1;
         (*line).key = name;
         (*line).value = value;
+        Some(line)
     }
-    Some(())
 }

@@ -14,7 +14,7 @@ use ngx::ffi::{
 };
 use ngx::ngx_conf_log_error;
 
-use super::conf::{load_mut, main_of};
+use super::conf::{self, load_mut, main_of};
 use super::guard::guard_conf;
 use super::names;
 use super::request::Request;
@@ -213,6 +213,13 @@ impl<'c> Setting<'c> {
         // SAFETY: nginx has passed the structure to the directive's hook.
         let defined = unsafe { variable::define(self.cf.as_ptr(), name, get, data) };
         defined.ok_or(ConfError::Logged)
+    }
+
+    /// The module's configuration of `http` in the configuration before this one, if there is one.
+    pub(crate) fn main_before<M: 'static>(&self) -> Option<&'c M> {
+        // SAFETY: nginx has passed the structure to the directive's hook, and the result ends before the
+        // configuration has been read.
+        unsafe { conf::main_before(self.cf.as_ptr()) }
     }
 
     /// Logs a warning, with file and line.

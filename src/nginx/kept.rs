@@ -6,10 +6,11 @@ use core::cell::{Cell, RefCell};
 use core::ffi::c_void;
 use std::collections::VecDeque;
 
-use ngx::ffi::{ngx_http_variable_value_t, ngx_str_t};
+use ngx::ffi::{ngx_http_request_t, ngx_http_variable_value_t, ngx_str_t};
 
 use super::conf::slot;
 use super::flags;
+use super::held::Held;
 use super::pool::{allocate_with, drop_in_place, find};
 use super::request::Request;
 
@@ -34,6 +35,22 @@ pub(super) struct Own {
     valued: RefCell<Option<Valued>>,
     /// Whether a variable could not be shown because memory ran out.
     pub(super) has_failed: Cell<bool>,
+    /// The answers that are held back: to the request and to its subrequests.
+    held: RefCell<Vec<Held>>,
+}
+
+impl Own {
+    /// Takes out what is held back of the answer to this request, if anything is.
+    pub(super) fn take_held(&self, r: *const ngx_http_request_t) -> Option<Held> {
+        let mut held = self.held.borrow_mut();
+        let at = held.iter().position(|one| one.is_of(r))?;
+        Some(held.swap_remove(at))
+    }
+
+    /// Holds an answer back.
+    pub(super) fn hold(&self, answer: Held) {
+        self.held.borrow_mut().push(answer);
+    }
 }
 
 /// Whether each variable had a value at a certain time.
@@ -54,6 +71,7 @@ impl<'r> Request<'r> {
             watchers: Cell::default(),
             valued: RefCell::default(),
             has_failed: Cell::default(),
+            held: RefCell::default(),
         };
         // SAFETY: the main request outlives its subrequests and shares its pool with them, and the
         // context slot is ours alone. Nothing frees the value before the request ends, and all

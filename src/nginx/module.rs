@@ -16,16 +16,17 @@ use ngx::http::HttpModuleConfExt as _;
 
 use super::conf::{self, load, load_mut, main_of, set_module};
 use super::directive::Commands;
+use super::filter::Rewriter;
 use super::guard::{guard, guard_conf};
 use super::level::Level;
 use super::request::Request;
 use super::server::Servers;
 use super::shared::SharedMemory;
 use super::variable::Variable;
-use super::{layout, loopback, names};
+use super::{filter, layout, loopback, names};
 
 /// The parts of a module.
-pub(crate) trait Module: 'static {
+pub(crate) trait Module: Rewriter {
     /// The configuration of the `http` block, and that of each level within.
     type Main: Default + 'static;
     type Location: Default + 'static;
@@ -122,6 +123,15 @@ macro_rules! module {
             #[unsafe(no_mangle)]
             pub(crate) static mut ngx_module_names: [*const core::ffi::c_char; 2] =
                 [concat!(stringify!($name), "\0").as_ptr().cast(), core::ptr::null()];
+
+            /// The module comes before this one, so its filters run after those that read bodies into
+            /// memory and answer conditional requests: the place of all third-party filters (auto/module).
+            #[unsafe(no_mangle)]
+            pub(crate) static mut ngx_module_order: [*const core::ffi::c_char; 3] = [
+                concat!(stringify!($name), "\0").as_ptr().cast(),
+                c"ngx_http_copy_filter_module".as_ptr(),
+                core::ptr::null(),
+            ];
         }
     };
 }
@@ -174,6 +184,8 @@ type PhaseHandler = unsafe extern "C" fn(*mut ngx_http_request_t) -> ngx_int_t;
 /// earlier phases for these.
 unsafe extern "C" fn postconfiguration<M: Module>(cf: *mut ngx_conf_t) -> ngx_int_t {
     guard_conf(cf, Status::NGX_ERROR.0, || {
+        // First of all: whatever fails later, the chains of this process have the filters.
+        filter::install::<M>();
         // SAFETY: `create_main_conf` made the module's configuration of this `http` block, and the core
         // module its own, with initialised phases. nginx calls this once for the block.
         let (main, mut core) = unsafe {
@@ -233,6 +245,7 @@ unsafe extern "C" fn init_module<M: Module>(cycle: *mut ngx_cycle_t) -> ngx_int_
     guard(unsafe { (*cycle).log }, Status::NGX_ERROR.0, || {
         // SAFETY: nginx has read the whole configuration.
         if let Some(main) = unsafe { main_of_cycle::<M>(cycle) } {
+            filter::in_force();
             M::in_force(main);
         }
         Status::NGX_OK.0
@@ -252,6 +265,7 @@ unsafe extern "C" fn init_process<M: Module>(cycle: *mut ngx_cycle_t) -> ngx_int
         let serves = [NGX_PROCESS_SINGLE, NGX_PROCESS_WORKER].contains(&(process as u32));
         // SAFETY: nginx has read the whole configuration.
         if let Some(main) = unsafe { main_of_cycle::<M>(cycle) }.filter(|_| serves) {
+            filter::worker_starts();
             M::worker_starts(main);
         }
         Status::NGX_OK.0

@@ -5,9 +5,9 @@ use core::ptr::NonNull;
 use core::{ptr, slice};
 
 use ngx::ffi::{
-    NGX_HTTP_SATISFY_ANY, NGX_LOG_ERR, NGX_LOG_INFO, NGX_LOG_WARN, ngx_http_core_loc_conf_t,
-    ngx_http_request_t, ngx_http_variable_value_t, ngx_list_push, ngx_log_t, ngx_pnalloc,
-    ngx_str_t, ngx_table_elt_t, ngx_time, ngx_uint_t,
+    NGX_HTTP_SATISFY_ANY, NGX_LOG_ERR, NGX_LOG_INFO, NGX_LOG_NOTICE, NGX_LOG_WARN,
+    ngx_http_core_loc_conf_t, ngx_http_request_t, ngx_http_variable_value_t, ngx_list_push,
+    ngx_log_t, ngx_pnalloc, ngx_str_t, ngx_table_elt_t, ngx_time, ngx_uint_t,
 };
 use token::credential::{self, Found, is_header_spelling};
 
@@ -185,6 +185,11 @@ impl<'r> Request<'r> {
     /// Writes a line to the error log at level `info`.
     pub(crate) fn log_info(self, message: core::fmt::Arguments<'_>) {
         self.write_log(NGX_LOG_INFO, message);
+    }
+
+    /// Writes a line to the error log at level `notice`.
+    pub(crate) fn log_notice(self, message: core::fmt::Arguments<'_>) {
+        self.write_log(NGX_LOG_NOTICE, message);
     }
 
     /// Writes a line to the error log at level `warn`.

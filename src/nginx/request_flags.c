@@ -51,3 +51,44 @@ token_auth_count(ngx_http_request_t *r)
 {
     return r->main->count;
 }
+
+HIDDEN void
+token_auth_need_in_memory(ngx_http_request_t *r)
+{
+    r->filter_need_in_memory = 1;
+}
+
+HIDDEN void
+token_auth_clear_ranges(ngx_http_request_t *r)
+{
+    ngx_http_clear_accept_ranges(r);
+}
+
+HIDDEN void
+token_auth_close_after(ngx_http_request_t *r)
+{
+    r->keepalive = 0;
+}
+
+/* nginx takes what has no status line for an answer of HTTP/0.9, and would then send no header itself. */
+HIDDEN void
+token_auth_answer_with_header(ngx_http_request_t *r)
+{
+    if (r->http_version < NGX_HTTP_VERSION_10) {
+        r->http_version = NGX_HTTP_VERSION_10;
+    }
+}
+
+/* The status of an upstream's answer whose header has not been sent yet; 0 if there is none. */
+HIDDEN ngx_uint_t
+token_auth_upstream_status(ngx_http_request_t *r)
+{
+    return r->upstream != NULL && !r->upstream->header_sent ? r->upstream->headers_in.status_n : 0;
+}
+
+/* Whether the upstream's answer is over: nginx then flushes what it has, also if an end is missing. */
+HIDDEN ngx_uint_t
+token_auth_upstream_ended(ngx_http_request_t *r)
+{
+    return r->upstream != NULL && r->upstream->header_sent && r->upstream->cleanup == NULL;
+}

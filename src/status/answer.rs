@@ -57,6 +57,7 @@ fn text(status: u16, text: &str) -> Reply {
             ("Vary", "Accept".into()),
             ("X-Content-Type-Options", "nosniff".into()),
         ],
+        etag: None,
         body: text.into(),
     }
 }

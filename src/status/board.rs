@@ -39,19 +39,32 @@ pub(super) struct Work {
     pub(super) evictions: u64,
     /// How many signatures were verified, in the order of [`Algorithm::ALL`].
     pub(super) signatures: [u64; ALGORITHMS],
+    /// How many tokens were signed, in the same order.
+    pub(super) signed: [u64; ALGORITHMS],
 }
 
 impl Default for Work {
     fn default() -> Self {
-        Self { hits: 0, misses: 0, evictions: 0, signatures: [0; ALGORITHMS] }
+        Self {
+            hits: 0,
+            misses: 0,
+            evictions: 0,
+            signatures: [0; ALGORITHMS],
+            signed: [0; ALGORITHMS],
+        }
     }
 }
 
 impl Work {
-    pub(super) fn new(cache: CacheCounts, signatures: impl Iterator<Item = u64>) -> Self {
+    pub(super) fn new(
+        cache: CacheCounts,
+        signatures: impl Iterator<Item = u64>,
+        signed: impl Iterator<Item = u64>,
+    ) -> Self {
         let CacheCounts { hits, misses, evictions } = cache;
         let mut work = Self { hits, misses, evictions, ..Self::default() };
         work.signatures.iter_mut().zip(signatures).for_each(|(to, from)| *to = from);
+        work.signed.iter_mut().zip(signed).for_each(|(to, from)| *to = from);
         work
     }
 
@@ -61,9 +74,14 @@ impl Work {
         add(&mut self.hits, now.hits, before.hits);
         add(&mut self.misses, now.misses, before.misses);
         add(&mut self.evictions, now.evictions, before.evictions);
-        let signatures = now.signatures.into_iter().zip(before.signatures);
-        for (sum, (now, before)) in self.signatures.iter_mut().zip(signatures) {
-            add(sum, now, before);
+        let by_algorithm = [
+            (&mut self.signatures, now.signatures, before.signatures),
+            (&mut self.signed, now.signed, before.signed),
+        ];
+        for (sums, now, before) in by_algorithm {
+            for (sum, (now, before)) in sums.iter_mut().zip(now.into_iter().zip(before)) {
+                add(sum, now, before);
+            }
         }
     }
 }

@@ -7,6 +7,8 @@ use std::rc::Rc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use token::{Algorithm, SignatureCounts};
+
 use super::board::{Board, Work, Worker};
 use super::labels::{CheckRows, Label, Labels};
 use super::tally::{Counts, Event, Tally};
@@ -48,6 +50,9 @@ struct Shared {
 struct Counting {
     shared: Rc<Shared>,
     meter: Rc<Meter>,
+    /// The tokens that this worker has signed, and whether there are some that were not added up.
+    signed: SignatureCounts,
+    has_signed: Cell<bool>,
     counted: RefCell<Counted>,
     /// What was told of the worker's work.
     told: Cell<Work>,
@@ -144,6 +149,17 @@ impl Counters {
         }
     }
 
+    /// Counts tokens that were signed.
+    pub(crate) fn count_signed(&self, meter: &Rc<Meter>, algorithm: Algorithm, tokens: usize) {
+        if !self.wanted.get() || tokens == 0 {
+            return;
+        }
+        let (counting, ticker) = self.worker(meter);
+        (0..tokens).for_each(|_| counting.signed.count(algorithm));
+        counting.has_signed.set(true);
+        ticker.start();
+    }
+
     fn count_event(&self, meter: &Rc<Meter>, row: usize, event: Event) {
         let (counting, ticker) = self.worker(meter);
         if counting.count(row, event) {
@@ -158,6 +174,8 @@ impl Counters {
             let counting = Rc::new(Counting {
                 shared: Rc::clone(&self.shared),
                 meter: Rc::clone(meter),
+                signed: SignatureCounts::default(),
+                has_signed: Cell::default(),
                 counted: RefCell::new(Counted { rows, changed }),
                 told: Cell::default(),
             });
@@ -231,7 +249,7 @@ impl Counting {
     fn add_up(&self) -> bool {
         let Ok(mut counted) = self.counted.try_borrow_mut() else { return true };
         let Counted { rows, changed } = &mut *counted;
-        if changed.is_empty() {
+        if changed.is_empty() && !self.has_signed.take() {
             return false;
         }
         let minute = now().unsigned_abs() / 60;
@@ -245,7 +263,7 @@ impl Counting {
             self.shared.labels.tallies.with(row, |tally| tally.add(minute, &counts));
         }
         let (cache, cached, used) = self.meter.cache_state();
-        let work = Work::new(cache, self.meter.signatures());
+        let work = Work::new(cache, self.meter.signatures(), self.signed.counts());
         let before = self.told.replace(work);
         let process = u64::from(std::process::id());
         self.shared.board.with(0, |board| {

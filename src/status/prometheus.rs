@@ -101,6 +101,11 @@ fn caches(text: &mut Text, report: &Report) {
     for (algorithm, count) in &report.signatures {
         text.sample("signatures_verified_total", &[("algorithm", algorithm)], &[], count);
     }
+    let help = "Tokens that were signed: members of answers (jwt_sign) and variables (jwt_mint).";
+    text.family("tokens_signed_total", "counter", help);
+    for (algorithm, count) in &report.signed {
+        text.sample("tokens_signed_total", &[("algorithm", algorithm)], &[], count);
+    }
 }
 
 /// A family of which each source may have a sample: name, kind, help, value.

@@ -52,6 +52,8 @@ pub(super) struct Report {
     pub(super) cache: CacheReport,
     /// How many signatures were verified, by algorithm; those of algorithms that have occurred.
     pub(super) signatures: BTreeMap<&'static str, u64>,
+    /// How many tokens were signed, in the same way.
+    pub(super) signed: BTreeMap<&'static str, u64>,
     /// All checks together, minute by minute; the minute that runs is the last one.
     pub(super) minutes: Vec<MinuteReport>,
 }
@@ -284,7 +286,8 @@ impl Report {
             trials,
             sources: sources.into_iter().map(Into::into).collect(),
             cache: CacheReport::of(&board),
-            signatures: signatures(&board),
+            signatures: by_algorithm(&board.work.signatures),
+            signed: by_algorithm(&board.work.signed),
             minutes: minutes(&board, minute),
         })
     }
@@ -311,9 +314,10 @@ impl CacheReport {
     }
 }
 
-fn signatures(board: &Board) -> BTreeMap<&'static str, u64> {
+/// The counts of algorithms that have occurred.
+fn by_algorithm(counts: &[u64]) -> BTreeMap<&'static str, u64> {
     let names = Algorithm::ALL.into_iter().map(Algorithm::name);
-    names.zip(board.work.signatures).filter(|(_, count)| *count > 0).collect()
+    names.zip(counts.iter().copied()).filter(|(_, count)| *count > 0).collect()
 }
 
 fn minutes(board: &Board, minute: u64) -> Vec<MinuteReport> {

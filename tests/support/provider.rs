@@ -38,6 +38,8 @@ pub enum Behaviour {
     HangMidway(String),
     /// 200, with the pieces of the body so long apart.
     Slow(Vec<String>, Duration),
+    /// The same without a length.
+    SlowUnsized(Vec<String>, Duration),
     /// The connection closes in the middle of this body.
     CloseMidway(String),
     /// The connection closes without an answer.
@@ -425,9 +427,10 @@ impl Behaviour {
                 stream.write_all(&head(200, json, None))?;
                 Ok(stream.write_all(body.as_bytes())?)
             }
-            Self::Slow(pieces, pause) => {
+            Self::Slow(pieces, pause) | Self::SlowUnsized(pieces, pause) => {
                 let length = pieces.iter().map(String::len).sum();
-                stream.write_all(&head(200, json, Some(length)))?;
+                let length = matches!(self, Self::Slow(..)).then_some(length);
+                stream.write_all(&head(200, json, length))?;
                 pieces.iter().try_for_each(|piece| {
                     thread::sleep(*pause);
                     Ok(stream.write_all(piece.as_bytes())?)

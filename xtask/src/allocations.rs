@@ -104,10 +104,15 @@ pub(crate) fn configuration(
     // nginx would take a relative path as one in its prefix.
     let module = args.module.canonicalize().context("the module")?;
     fs::write(&file, text(&module, folder, port, location))?;
+    Ok(words(args, folder, &file))
+}
+
+/// The words that start nginx in a folder with a configuration.
+pub(crate) fn words(args: &Args, folder: &Path, file: &Path) -> Vec<OsString> {
     let (nginx, folder) = (args.nginx.as_os_str(), folder.as_os_str());
     let words = [nginx, "-p".as_ref(), folder, "-c".as_ref(), file.as_os_str()];
     let words = words.into_iter().chain(["-e".as_ref(), "stderr".as_ref()]);
-    Ok(words.map(ToOwned::to_owned).collect())
+    words.map(ToOwned::to_owned).collect()
 }
 
 fn text(module: &Path, folder: &Path, port: u16, location: &str) -> String {

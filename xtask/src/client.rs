@@ -10,6 +10,7 @@ use ureq::http::HeaderMap;
 pub(crate) struct Answer {
     pub(crate) status: u16,
     headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
@@ -43,8 +44,8 @@ impl Client {
             request = request.header("Authorization", format!("Bearer {token}"));
         }
         let mut response = request.call().with_context(|| url.to_owned())?;
-        response.body_mut().read_to_vec().with_context(|| url.to_owned())?;
+        let body = response.body_mut().read_to_vec().with_context(|| url.to_owned())?;
         let (parts, _) = response.into_parts();
-        Ok(Answer { status: parts.status.as_u16(), headers: parts.headers })
+        Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body })
     }
 }

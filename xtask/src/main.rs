@@ -10,6 +10,7 @@ mod instructions;
 mod python;
 mod requests;
 mod server;
+mod signing;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -26,6 +27,8 @@ enum Task {
     Allocations(allocations::Args),
     /// Compares the instructions of a request where it is counted with those where it is not
     Counting(allocations::Args),
+    /// Measures what a signed answer and a minted token cost, beside the library's own signature
+    Signing(allocations::Args),
     /// Starts nginx with nginx-conf/demo.conf and shows what its locations answer
     Demo(demo::Args),
     /// Sends the demo's requests to an nginx that runs already
@@ -51,6 +54,7 @@ fn run(task: Task) -> Result<()> {
         Task::Instructions(args) => instructions::run(&args),
         Task::Allocations(args) => allocations::run(&args),
         Task::Counting(args) => counting::run(&args),
+        Task::Signing(args) => signing::run(&args),
         Task::Demo(args) => demo::run(&args),
         Task::Drive(args) => requests::run(&args),
         Task::CheckLog { file } => demo::check_log(&file),

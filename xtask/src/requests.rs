@@ -57,6 +57,8 @@ pub(crate) fn drive(base: &str, maker: &Maker) -> Result<()> {
     ask_with_keys(&mut asked, maker)?;
     println!("\n-- /video/: signed links (Azion's secure token)");
     ask_with_links(&mut asked, maker)?;
+    println!("\n-- /login and /own/: nginx signs what a login answers");
+    ask_with_login(&mut asked)?;
     if base.starts_with("http://127.0.0.1") && maker.inside.is_none() {
         println!("\n-- /status: what was refused and why");
         asked.ask(200, "the counters, for this machine only", "/status", None);
@@ -91,6 +93,25 @@ fn ask_with_keys(asked: &mut Asked<'_>, maker: &Maker) -> Result<()> {
     asked.ask(401, "no token", path, None);
     asked.ask(200, "signed with the private key, RS256", path, Some(&good));
     asked.ask(401, "HS256 under the kid of the public key", path, Some(&confused));
+    Ok(())
+}
+
+fn ask_with_login(asked: &mut Asked<'_>) -> Result<()> {
+    let path = "/own/hello.txt";
+    asked.ask(200, "a login, whose claims become a token", "/login", None);
+    asked.ask(200, "the public key", "/jwks.json", None);
+    let answer = asked.client.get(&format!("{}/login", asked.base), None)?;
+    let answer: serde_json::Value = serde_json::from_slice(&answer.body)?;
+    let token = answer.get("access_token").and_then(serde_json::Value::as_str);
+    let token = token.context("the answer of /login has no token")?.to_owned();
+    asked.ask(401, "no token", path, None);
+    asked.ask(200, "the token of the login", path, Some(&token));
+    asked.ask(
+        401,
+        "the same token, one character of its claims changed",
+        path,
+        Some(&tampered(&token)?),
+    );
     Ok(())
 }
 

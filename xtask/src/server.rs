@@ -74,6 +74,11 @@ impl Server {
         format!("http://127.0.0.1:{}", self.port)
     }
 
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Leaves it running, and tells its process.
     pub(crate) fn keep(mut self) -> u32 {
         self.kept = true;

@@ -3,6 +3,7 @@
 
 mod guides;
 mod platforms;
+mod signing;
 mod snippets;
 mod stock;
 
@@ -11,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use module_tests::{
-    Builder, Jwt, Nginx, OTHER_SECRET, RSA, Request, Response, base64url, link, now,
+    Builder, Jwt, Nginx, OTHER_SECRET, P256, RSA, Request, Response, base64url, link, now,
 };
 use serde_json::json;
 
@@ -22,7 +23,7 @@ fn folder() -> PathBuf {
 type Driver = fn() -> Result<()>;
 
 /// Each configuration file and the function that tests it.
-const DRIVERS: [(&str, Driver); 24] = [
+const DRIVERS: [(&str, Driver); 26] = [
     ("ant-media.conf", ant_media),
     ("aws-alb.conf", platforms::aws_alb),
     ("azion-jwt.conf", azion_jwt),
@@ -35,10 +36,12 @@ const DRIVERS: [(&str, Driver); 24] = [
     ("from-krakend.conf", guides::from_krakend),
     ("from-nginx-plus.conf", guides::from_nginx_plus),
     ("hls.conf", guides::hls),
+    ("internal-identity.conf", signing::internal_identity),
     ("json-errors.conf", guides::json_errors),
     ("jwks-file.conf", jwks_file),
     ("kubernetes.conf", platforms::kubernetes),
     ("login-redirect.conf", guides::login_redirect),
+    ("login.conf", signing::login),
     ("mcp.conf", platforms::mcp),
     ("monitoring.conf", platforms::monitoring),
     ("openid-connect.conf", guides::openid_connect),
@@ -75,7 +78,7 @@ fn every_configuration_has_a_driver_and_no_driver_lacks_its_configuration() -> R
 fn every_guide_quotes_its_configuration_as_it_is() -> Result<()> {
     let guides = folder().join("../docs/guides");
     let names = names(&guides, "md")?;
-    assert_eq!(names.len(), 17, "{names:?}");
+    assert_eq!(names.len(), 19, "{names:?}");
     for name in names {
         let configuration = fs::read_to_string(folder().join(&name).with_extension("conf"))
             .with_context(|| format!("the configuration of {name}"))?;
@@ -154,7 +157,13 @@ const AZION: (&str, &str) =
 
 fn demo() -> Result<()> {
     // The demonstration creates its keys when it runs, so the test brings its own key set.
-    let nginx = ready("demo.conf", &[])?.file("demo/keys.json", RSA.jwks("demo")?).start()?;
+    let nginx = ready("demo.conf", &[])?
+        .file("demo/keys.json", RSA.jwks("demo")?)
+        .file("demo/login.pem", P256.private)
+        .start()?;
+    let login: serde_json::Value = serde_json::from_slice(&ask(&nginx, "/login", None)?.body)?;
+    let own = login.get("access_token").and_then(serde_json::Value::as_str);
+    let own = own.context("a token")?.to_owned();
     let (kid, secret) = AZION;
     let good = Jwt::live().kid(kid).hs("HS256", secret)?;
     let bad = Jwt::live().kid(kid).hs("HS256", OTHER_SECRET)?;
@@ -171,6 +180,9 @@ fn demo() -> Result<()> {
             ("/jwks/hello.txt", None, 401),
             ("/jwks/hello.txt", Some(&good), 401),
             ("/jwks/hello.txt", Some(&signed), 200),
+            ("/own/hello.txt", None, 401),
+            ("/own/hello.txt", Some(&signed), 401),
+            ("/own/hello.txt", Some(&own), 200),
             ("/video/clip.txt", None, 403),
             (&video("mysecretkey", later), None, 200),
             (&video("mysecretkey", past), None, 410),
@@ -180,7 +192,7 @@ fn demo() -> Result<()> {
     assert_eq!(ask(&nginx, "/jwt/hello.txt", Some(&good))?.header("X-User"), Some("alice"));
     let gone = ask(&nginx, &video("mysecretkey", past), None)?;
     assert_eq!(gone.header("X-Secure-Token"), Some("expired"));
-    nginx.assert_no_secret(&["mysecretkey", secret, &good, &bad, &signed])?;
+    nginx.assert_no_secret(&["mysecretkey", secret, &good, &bad, &signed, &own])?;
     nginx.finish()
 }
 

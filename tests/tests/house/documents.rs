@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
-use module_tests::{Checked, Nginx, P256, RSA, nginx_configured};
+use module_tests::{Checked, Nginx, P256, P384, RSA, nginx_configured};
 use serde_json::{Value, json};
 
 use crate::root;
@@ -183,7 +183,7 @@ fn file_for(directive: &str) -> Option<String> {
         | "ssl_client_certificate"
         | "proxy_ssl_trusted_certificate"
         | "ssl_trusted_certificate" => P256.certificate.map(str::to_owned),
-        "ssl_certificate_key" => Some(P256.private.to_owned()),
+        "ssl_certificate_key" | "jwt_sign_key" => Some(P256.private.to_owned()),
         _ => None,
     }
 }
@@ -198,7 +198,10 @@ fn tried(text: &str) -> (String, Vec<(String, String)>) {
         let mut code = code.clone();
         for (at, word) in words.iter().enumerate() {
             let Some(mut holds) = file_for(word) else { continue };
-            if line.contains(" kid=") {
+            if *word == "jwt_sign_key" && files.len() % 2 == 1 {
+                holds = P384.private.to_owned();
+            }
+            if line.contains(" kid=") && *word != "jwt_sign_key" {
                 holds = P256.public.to_owned();
             }
             // The list's file comes after its claim.

@@ -19,12 +19,12 @@ const ROOMS: [&[&str]; 10] = [
     &["nginx"],
     &["live"],
     &["check"],
-    &["jwt", "link"],
+    &["issue", "jwt", "link"],
     &["status"],
     &["location"],
     &["context"],
     &["access"],
-    &["answer"],
+    &["answer", "signed"],
     &["variables"],
 ];
 

@@ -1,11 +1,11 @@
 //! The configurations as they stand, in the folders that the packages of Debian and of nginx.org have.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use module_tests::{RSA, checked_in, module};
+use module_tests::{P256, RSA, checked_in, module};
 
 use super::{DRIVERS, folder};
 
@@ -34,6 +34,13 @@ fn install(root: &Path, prefix: &str) -> Result<()> {
     fs::create_dir_all(&demo)?;
     fs::copy(folder().join("demo/azion-args.json"), demo.join("azion-args.json"))?;
     fs::write(demo.join("keys.json"), RSA.jwks("demo")?)?;
+    // And at the heads of those that sign.
+    let keys = root.join("etc/nginx/keys");
+    fs::create_dir_all(&keys)?;
+    for key in [demo.join("login.pem"), keys.join("login.pem"), keys.join("edge.pem")] {
+        fs::write(&key, P256.private)?;
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600))?;
+    }
     Ok(())
 }
 

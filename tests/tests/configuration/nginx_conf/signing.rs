@@ -1,0 +1,64 @@
+//! The tests of the configurations in which nginx signs.
+
+use anyhow::{Context as _, Result};
+use module_tests::{ED25519, Jwt, P256, RSA};
+use serde_json::{Value, json};
+
+use super::guides::body;
+use super::{ask, expect, ready, to_port_80};
+
+pub(crate) fn login() -> Result<()> {
+    let nginx = ready("login.conf", &[])?.file("keys/login.pem", P256.private).start()?;
+    let answer = ask(&nginx, "/token", None)?;
+    assert_eq!((answer.status, answer.header("Content-Type")), (200, Some("application/json")));
+    let answer: Value = serde_json::from_slice(&answer.body)?;
+    assert_eq!(answer.get("expires_in"), Some(&json!(900)));
+    let token = |name: &str| {
+        let token = answer.get(name).and_then(Value::as_str);
+        token.context("no token").map(str::to_owned)
+    };
+    let (access, refresh) = (token("access_token")?, token("refresh_token")?);
+    let other = Jwt::live().kid("other").sign("RS256", &RSA)?;
+    expect(
+        &nginx,
+        &[
+            ("/api/orders", None, 401),
+            ("/api/orders", Some(&other), 401),
+            ("/api/orders", Some(&access), 200),
+            ("/api/orders", Some(&refresh), 401),
+            ("/.well-known/jwks.json", None, 200),
+        ],
+    )?;
+    let request = to_port_80(&nginx, "/api/orders").bearer(&access).header("X-User", "root");
+    assert_eq!(body(request)?, "user=alice token=");
+    // What would be compressed or a part is whole and plain.
+    let request = to_port_80(&nginx, "/token").header("Accept-Encoding", "gzip");
+    assert!(body(request.header("Range", "bytes=0-5"))?.starts_with("{\"access_token\": \"ey"));
+    nginx.finish()
+}
+
+pub(crate) fn internal_identity() -> Result<()> {
+    let nginx = ready("internal-identity.conf", &[])?
+        .file("keys/edge.pem", ED25519.private)
+        .file("jwks.json", RSA.jwks("one")?)
+        .start()?;
+    let claims =
+        json!({ "iss": "https://login.example.com/", "email": "a@example.com", "roles": ["x"] });
+    let user = Jwt::live_with(&claims).kid("one").sign("RS256", &RSA)?;
+    expect(&nginx, &[("/", None, 401), ("/", Some(&user), 200)])?;
+    assert_eq!(ask(&nginx, "/", Some(&user))?.text(), "user=alice\n");
+    // Past nginx nobody gets in.
+    let past = |token: Option<&str>| {
+        let request = nginx.request().socket(nginx.socket("9000.sock")).target("/");
+        match token {
+            Some(token) => request.bearer(token),
+            None => request.header("X-User", "root"),
+        }
+        .send()
+    };
+    assert_eq!((past(None)?.status, past(Some(&user))?.status), (401, 401));
+    let set = nginx.request().socket(nginx.socket("8081.sock")).target("/.well-known/jwks.json");
+    let set: Value = serde_json::from_slice(&set.send()?.body)?;
+    assert_eq!(set.get("keys").and_then(Value::as_array).map(Vec::len), Some(1));
+    nginx.finish()
+}
