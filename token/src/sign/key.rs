@@ -3,6 +3,7 @@
 use std::fmt;
 
 use sha2::{Digest as _, Sha256};
+use zeroize::Zeroize as _;
 
 use super::fault::KeyFileError;
 use super::file::KeyFile;
@@ -21,6 +22,7 @@ pub struct SigningKey {
     /// The header of every token that it signs, encoded (RFC 7515 section 3.1).
     header: Box<str>,
     published: Option<Box<str>>,
+    identity: [u8; 32],
 }
 
 /// What is asked of a signing key beside its material.
@@ -81,8 +83,12 @@ impl SigningKey {
         let warnings = secret.and_then(|it| short_secret(it, AlgorithmSet::from_iter([algorithm])));
         let published = public.map(|public| published(&public, kid.as_deref(), algorithm).into());
         let header = encoded_header(algorithm, kid.as_deref(), wanted.typ.unwrap_or("JWT")).into();
-        let kid = kid.map(Into::into);
-        Ok((Self { key, kid, algorithm, header, published }, warnings.into_iter().collect()))
+        let kid: Option<Box<str>> = kid.map(Into::into);
+        let published: Option<Box<str>> = published;
+        let identity = identity(&key, kid.as_deref(), algorithm, published.as_deref());
+        wipe_stack();
+        let key = Self { key, kid, algorithm, header, published, identity };
+        Ok((key, warnings.into_iter().collect()))
     }
 
     /// The identifier in the header of its tokens (RFC 7515 section 4.1.4).
@@ -109,15 +115,7 @@ impl SigningKey {
     /// What tells the key, with its kid and algorithm, from all others: a hash of its public JWK or of the
     /// secret.
     pub fn identity(&self) -> [u8; 32] {
-        let hash = Sha256::new_with_prefix("ngx-token-auth signing key");
-        let name = [self.kid.as_deref().unwrap_or_default(), self.algorithm.name()].join("\0");
-        match (&self.published, self.key.secret()) {
-            (Some(published), _) => hash.chain_update(&**published),
-            (None, Some(secret)) => hash.chain_update(name).chain_update(secret),
-            (None, None) => hash,
-        }
-        .finalize()
-        .into()
+        self.identity
     }
 
     /// A token of these claims in the compact serialization (RFC 7515 section 3.1).
@@ -165,6 +163,33 @@ impl SigningKey {
         let signature = self.key.sign(self.algorithm, input.as_bytes())?;
         Ok((input, signature))
     }
+}
+
+fn identity(
+    key: &PrivateKey,
+    kid: Option<&str>,
+    algorithm: Algorithm,
+    published: Option<&str>,
+) -> [u8; 32] {
+    let hash = Sha256::new_with_prefix("ngx-token-auth signing key");
+    match (published, key.secret()) {
+        (Some(published), _) => hash.chain_update(published),
+        (None, Some(secret)) => {
+            let name = [kid.unwrap_or_default(), algorithm.name()].join("\0");
+            hash.chain_update(name).chain_update(secret)
+        }
+        (None, None) => hash,
+    }
+    .finalize()
+    .into()
+}
+
+/// Overwrites the stack below: what prepares an HMAC, and hashes, leave parts of a secret there.
+#[inline(never)]
+fn wipe_stack() {
+    let mut below = [0_u8; 16 << 10];
+    below.zeroize();
+    std::hint::black_box(&below);
 }
 
 impl fmt::Debug for SigningKey {
