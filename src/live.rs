@@ -9,7 +9,7 @@ mod source;
 mod wait;
 mod watched;
 
-pub(crate) use health::{Contents, Health, HealthReport, HealthTable, SourceKind, SourceState};
+pub(crate) use health::{Contents, Health, HealthTable, SourceKind, SourceState};
 pub(crate) use named::NamedFiles;
 pub(crate) use rows::{Row, Rows};
 pub(crate) use source::{Named, Source, Sources};

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use token::json::Document;
-use token::sign::Json;
+use token::sign::{Json, NUMBERS};
 
 use crate::nginx::{ComplexValue, ConfError, Request, Result, Setting};
 
@@ -27,9 +27,6 @@ impl fmt::Display for ClaimFault<'_> {
         write!(f, "claim \"{}\" {}", self.name.escape_debug(), self.why)
     }
 }
-
-/// The claims that are numbers (RFC 7519 section 4.1).
-pub(super) const NUMBERS: [&str; 3] = ["exp", "nbf", "iat"];
 
 impl ClaimSetting {
     /// Reads `NAME VALUE [json]`, the arguments from number `at` on. `json_of` gives the variable to be read

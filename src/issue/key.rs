@@ -12,7 +12,7 @@ use super::rotation::Rotation;
 use super::seen::Seen;
 use crate::live::file::Text;
 use crate::live::{SourceKind, SourceState, Watched};
-use crate::nginx::{Request, clock, now};
+use crate::nginx::{Request, clock};
 
 /// What a `jwt_sign_key` says. Directives that say the same share one key.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -185,11 +185,7 @@ impl LiveKey {
         };
         state.health.good = Some(loaded);
         if let Source::Watched(file) = &self.source {
-            let (health, left) = file.report(request.clock());
-            state.health.good = health.good.or(state.health.good);
-            let good = state.health.good;
-            state.health = crate::live::HealthReport { good, ..health };
-            state.refresh = Some(now().saturating_add_unsigned(left / 1000));
+            state.watched(file.report(request.clock()));
         }
         state
     }

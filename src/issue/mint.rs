@@ -7,9 +7,9 @@ use std::rc::Rc;
 use std::sync::{Arc, Weak};
 
 use token::Algorithm;
-use token::sign::{Json, Members, SigningKey};
+use token::sign::{Json, Members, NUMBERS, SigningKey};
 
-use super::claims::{ClaimSetting, NUMBERS};
+use super::claims::ClaimSetting;
 use super::key::LiveKey;
 use crate::check::NoVerdict;
 use crate::nginx::Request;

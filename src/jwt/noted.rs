@@ -7,8 +7,8 @@ use std::sync::Arc;
 use token::{KeySet, Revocation};
 
 use super::check::KeySource;
-use crate::live::{Contents, HealthReport, SourceKind, SourceState, Watched};
-use crate::nginx::{Request, Setting, now};
+use crate::live::{Contents, SourceKind, SourceState, Watched};
+use crate::nginx::{Request, Setting};
 
 /// The sources, in the order of the configuration. Those with a fixed URI are not among them
 /// (`HttpLevel::fixed_requests`).
@@ -96,9 +96,5 @@ fn watched<T: Contents>(
     };
     request.log_line(of, line);
     hold(state, kind, &*held);
-    let (health, left) = file.report(clock);
-    // If no check has been good yet, the file was when the configuration was read.
-    let good = health.good.or(state.health.good);
-    state.health = HealthReport { good, ..health };
-    state.refresh = Some(now().saturating_add_unsigned(left / 1000));
+    state.watched(file.report(clock));
 }

@@ -151,6 +151,16 @@ pub(crate) struct SourceState {
     pub(crate) health: HealthReport,
 }
 
+impl SourceState {
+    /// Takes what a watched file reports: how it is doing, and for how many milliseconds its last check counts.
+    /// If no check has been good yet, the last good content is the one that was known before.
+    pub(crate) fn watched(&mut self, (health, left): (HealthReport, u64)) {
+        let good = health.good.or(self.health.good);
+        self.health = HealthReport { good, ..health };
+        self.refresh = Some(now().saturating_add_unsigned(left / 1000));
+    }
+}
+
 /// What a source brings.
 #[derive(Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SourceKind {

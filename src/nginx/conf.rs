@@ -6,9 +6,9 @@ use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 use ngx::ffi::{
-    ngx_conf_t, ngx_http_conf_ctx_t, ngx_http_core_loc_conf_t, ngx_http_core_main_conf_t,
-    ngx_http_core_module, ngx_http_core_srv_conf_t, ngx_http_module, ngx_http_request_t,
-    ngx_module_t, ngx_pool_t,
+    ngx_conf_t, ngx_cycle_t, ngx_http_conf_ctx_t, ngx_http_core_loc_conf_t,
+    ngx_http_core_main_conf_t, ngx_http_core_module, ngx_http_core_srv_conf_t, ngx_http_module,
+    ngx_http_request_t, ngx_module_t, ngx_pool_t,
 };
 
 use super::pool::allocate;
@@ -113,7 +113,19 @@ pub(super) unsafe fn main_before<'c, T: 'static>(cf: *const ngx_conf_t) -> Optio
         }
         let modules = core::slice::from_raw_parts(before.modules, before.modules_n);
         modules.iter().find(|one| ptr::eq(one.cast_const(), module()))?;
-        let http = *before.conf_ctx.add((*ptr::addr_of!(ngx_http_module)).index);
+        main_of_cycle(before)
+    }
+}
+
+/// The module's configuration of the `http` block of a cycle, if there is such a block.
+///
+/// # Safety
+/// `cycle` must be a configuration that nginx has read, with the module.
+pub(super) unsafe fn main_of_cycle<'c, T: 'static>(cycle: *const ngx_cycle_t) -> Option<&'c T> {
+    // SAFETY: the configuration of `http`, if there is such a block, is a context. Its slot of this
+    // module has what the module stored there.
+    unsafe {
+        let http = *(*cycle).conf_ctx.add((*ptr::addr_of!(ngx_http_module)).index);
         let http = http.cast::<ngx_http_conf_ctx_t>().as_ref()?;
         load(*http.main_conf.add(slot()))
     }

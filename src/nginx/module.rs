@@ -6,15 +6,15 @@ use core::ptr;
 use ngx::core::{NGX_CONF_ERROR, Status};
 use ngx::ffi::{
     NGX_HTTP_MODULE, NGX_LOG_EMERG, NGX_PROCESS_SINGLE, NGX_PROCESS_WORKER, ngx_array_push,
-    ngx_conf_t, ngx_cycle_t, ngx_http_conf_ctx_t, ngx_http_core_main_conf_t, ngx_http_core_module,
-    ngx_http_handler_pt, ngx_http_module, ngx_http_module_t, ngx_http_phases_NGX_HTTP_ACCESS_PHASE,
+    ngx_conf_t, ngx_cycle_t, ngx_http_core_main_conf_t, ngx_http_core_module, ngx_http_handler_pt,
+    ngx_http_module_t, ngx_http_phases_NGX_HTTP_ACCESS_PHASE,
     ngx_http_phases_NGX_HTTP_POST_READ_PHASE, ngx_http_phases_NGX_HTTP_PREACCESS_PHASE,
     ngx_http_phases_NGX_HTTP_REWRITE_PHASE, ngx_http_phases_NGX_HTTP_SERVER_REWRITE_PHASE,
     ngx_http_request_t, ngx_int_t, ngx_module_t, ngx_process, ngx_uint_t,
 };
 use ngx::http::HttpModuleConfExt as _;
 
-use super::conf::{self, load, load_mut, main_of, set_module};
+use super::conf::{self, load, load_mut, main_of, main_of_cycle, set_module};
 use super::directive::Commands;
 use super::filter::Rewriter;
 use super::guard::{guard, guard_conf};
@@ -244,7 +244,7 @@ unsafe extern "C" fn init_module<M: Module>(cycle: *mut ngx_cycle_t) -> ngx_int_
     // SAFETY: nginx passes the new cycle, which has a log.
     guard(unsafe { (*cycle).log }, Status::NGX_ERROR.0, || {
         // SAFETY: nginx has read the whole configuration.
-        if let Some(main) = unsafe { main_of_cycle::<M>(cycle) } {
+        if let Some(main) = unsafe { main_of_cycle::<M::Main>(cycle) } {
             filter::in_force();
             M::in_force(main);
         }
@@ -264,7 +264,7 @@ unsafe extern "C" fn init_process<M: Module>(cycle: *mut ngx_cycle_t) -> ngx_int
         // Other processes, such as the cache manager, serve no requests.
         let serves = [NGX_PROCESS_SINGLE, NGX_PROCESS_WORKER].contains(&(process as u32));
         // SAFETY: nginx has read the whole configuration.
-        if let Some(main) = unsafe { main_of_cycle::<M>(cycle) }.filter(|_| serves) {
+        if let Some(main) = unsafe { main_of_cycle::<M::Main>(cycle) }.filter(|_| serves) {
             filter::worker_starts();
             M::worker_starts(main);
         }
@@ -278,24 +278,10 @@ unsafe extern "C" fn exit_process<M: Module>(cycle: *mut ngx_cycle_t) {
     // SAFETY: nginx passes the configuration of the process, which has a log.
     guard(unsafe { (*cycle).log }, (), || {
         // SAFETY: nginx has read the whole configuration.
-        if let Some(main) = unsafe { main_of_cycle::<M>(cycle) } {
+        if let Some(main) = unsafe { main_of_cycle::<M::Main>(cycle) } {
             M::worker_exits(main);
         }
     });
-}
-
-/// The module's configuration of the `http` block, if there is such a block.
-///
-/// # Safety
-/// `cycle` must be a configuration that nginx has read.
-unsafe fn main_of_cycle<'c, M: Module>(cycle: *mut ngx_cycle_t) -> Option<&'c M::Main> {
-    // SAFETY: the configuration of `http`, if there is such a block, is a context. Its slot of this
-    // module has what `create_main_conf` made.
-    unsafe {
-        let http = *(*cycle).conf_ctx.add((*ptr::addr_of!(ngx_http_module)).index);
-        let http = http.cast::<ngx_http_conf_ctx_t>();
-        http.as_ref().and_then(|http| load::<M::Main>(*http.main_conf.add(conf::slot())))
-    }
 }
 
 unsafe extern "C" fn create_main_conf<M: Module>(cf: *mut ngx_conf_t) -> *mut c_void {

@@ -249,7 +249,8 @@ impl Counting {
     fn add_up(&self) -> bool {
         let Ok(mut counted) = self.counted.try_borrow_mut() else { return true };
         let Counted { rows, changed } = &mut *counted;
-        if changed.is_empty() && !self.has_signed.take() {
+        let has_signed = self.has_signed.take();
+        if changed.is_empty() && !has_signed {
             return false;
         }
         let minute = now().unsigned_abs() / 60;

@@ -23,7 +23,7 @@ mod public;
 mod read_jwk;
 mod read_pem;
 
-pub use answer::{AnswerError, AnswerSigner};
+pub use answer::{AnswerError, AnswerSigner, NUMBERS};
 pub use export::ExportError;
 pub use fault::KeyFileError;
 pub use file::KeyFile;

@@ -60,7 +60,7 @@ pub enum AnswerError {
 }
 
 /// The claims that are numbers (RFC 7519 section 4.1).
-const NUMBERS: [&str; 3] = ["exp", "nbf", "iat"];
+pub const NUMBERS: [&str; 3] = ["exp", "nbf", "iat"];
 
 impl AnswerSigner<'_> {
     /// Signs the members of `answer`, a JSON text. Returns the new text, whose other bytes are unchanged,
@@ -110,9 +110,8 @@ impl AnswerSigner<'_> {
         // Null says nothing, but `exp` is too important to guess.
         let says =
             |name: &str| claims.get(name).is_some_and(|value| name == "exp" || !value.is_null());
-        let is_set_here = |name: &str| {
-            ["iat", "jti"].contains(&name) || self.claims.iter().any(|(own, _)| **own == *name)
-        };
+        let has_own = |name: &str| self.claims.iter().any(|(own, _)| **own == *name);
+        let is_set_here = |name: &str| ["iat", "jti"].contains(&name) || has_own(name);
         let mut text = String::with_capacity(256);
         text.push('{');
         for (name, value) in claims.members().into_iter().flatten() {
@@ -131,7 +130,6 @@ impl AnswerSigner<'_> {
             begin(name, &mut text);
             let _ = write!(text, "{value}"); // writing to a String cannot fail
         };
-        let has_own = |name: &str| self.claims.iter().any(|(own, _)| **own == *name);
         for (name, value) in self.claims.iter().filter(|(name, _)| !says(name)) {
             if let Some(claim) = NUMBERS.into_iter().find(|number| **number == **name)
                 && !value.is_number()
