@@ -18,6 +18,7 @@ mod hold;
 mod kept;
 mod layout;
 mod level;
+mod log;
 mod loopback;
 pub(crate) mod module;
 mod names;
@@ -35,19 +36,20 @@ pub(crate) use content::{ANSWERED, Content, Reply};
 pub(crate) use directive::{
     Apply, Commands, ConfError, Result, Row, Setting, Table, milliseconds, seconds, size,
 };
-pub(crate) use event::{Ticker, clock, is_alive, now, process_slot};
-pub(crate) use fetch::{Answer, Asker, LogLine, start as start_fetch};
+pub(crate) use event::{Ticker, clock, in_steps, is_alive, now, process_slot};
+pub(crate) use fetch::{Answer, Asker, Question, start as start_fetch};
 pub(crate) use filter::{Head, Plan, Rewriter, Unsent};
 pub(crate) use hold::Waker;
 pub(crate) use kept::Memory;
 pub(crate) use level::Level;
+pub(crate) use log::{Log, LogLine};
 pub(crate) use module::{FAILED, Module, Phase, module};
 pub(crate) use request::{Place, Request};
 pub(crate) use server::{Server, ServerNames, ServerRef, Servers};
 pub(crate) use shared::{SharedBytes, SharedMemory};
 pub(crate) use value::{ComplexValue, variables};
 pub(crate) use variable::Variable;
-pub(crate) use zone::Zone;
+pub(crate) use zone::{Block, Rank, Reserved, Zone, store_bytes};
 
 /// The version of nginx that the module is built for, such as `1.28.0`.
 pub(crate) const VERSION: &str = match ngx::ffi::NGINX_VERSION.to_str() {

@@ -20,6 +20,6 @@ impl<'r> TokenCase<'r> {
     /// After a judgement: holds the request if its verdict is `pending`, and resumes it if it was held.
     /// `None` if nginx cannot do so.
     pub(crate) fn settle(self, pending: bool) -> Option<()> {
-        self.kept.wait.settle(self.case.request, &self.http.key_requests, pending)
+        self.kept.wait.settle(self.case.request, &self.http.elsewhere, pending)
     }
 }

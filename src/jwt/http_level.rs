@@ -15,8 +15,10 @@ use super::noted::NotedSources;
 use super::provider::Providers;
 use super::rules::Trials;
 use crate::live::file::LARGEST_KEY_FILE;
-use crate::live::{HealthTable, Named, NamedFiles, Sources};
-use crate::nginx::{Level, Server, ServerRef, Servers, Zone, clock};
+use crate::live::{
+    FetchedElsewhere, FetchedKeys, HealthTable, NamedFiles, Source, SourceAt, Sources,
+};
+use crate::nginx::{Level, Rank, Server, ServerRef, Servers, Zone, clock};
 
 /// The settings of the `http` block for all token checks, and what a worker keeps for them.
 pub(crate) struct HttpLevel {
@@ -27,9 +29,11 @@ pub(crate) struct HttpLevel {
     /// The key files with variables in their names.
     pub(super) key_files: NamedFiles<KeySet>,
     /// The sources that keys are fetched from.
-    pub(super) key_requests: Sources<KeySet>,
+    pub(super) key_requests: Sources<FetchedKeys>,
     /// The sources that have the key of one kid each (`per=`).
-    pub(super) kid_requests: Sources<KeySet>,
+    pub(super) kid_requests: Sources<FetchedKeys>,
+    /// What other workers fetch for requests of this one.
+    pub(super) elsewhere: FetchedElsewhere,
     /// The keys of a kid that has none.
     pub(super) no_keys: Arc<KeySet>,
     /// The servers that directives name (`server=`).
@@ -62,11 +66,9 @@ impl Default for HttpLevel {
                 let loaded = token::load_keys(text, None).map_err(|error| error.to_string())?;
                 Ok((KeySet::new(loaded.keys), loaded.warnings))
             }),
-            key_requests: Sources::new(Named::ByOperator, published),
-            kid_requests: Sources::new(Named::ByKid, |answer| match answer {
-                [] => Ok((KeySet::new(Vec::new()), Vec::new())),
-                answer => published(answer),
-            }),
+            key_requests: Sources::new(Rank::Usual),
+            kid_requests: Sources::new(Rank::Rationed),
+            elsewhere: FetchedElsewhere::default(),
             no_keys: Arc::new(KeySet::new(Vec::new())),
             named_servers: RefCell::default(),
             noted: RefCell::default(),
@@ -88,12 +90,6 @@ struct AtStart {
     server: ServerRef,
     source: Rc<KeySource>,
     terms: Terms,
-}
-
-/// Keys that a provider publishes, and warnings about those that are not used.
-fn published(answer: &[u8]) -> Result<(KeySet, Vec<String>), String> {
-    let loaded = token::load_published_keys(answer).map_err(|error| error.to_string())?;
-    Ok((KeySet::new(loaded.keys), loaded.warnings))
 }
 
 impl HttpLevel {
@@ -121,9 +117,20 @@ impl HttpLevel {
     /// Fetches keys before the first token needs them. The workers agree on one that does.
     pub(crate) fn worker_starts(&self) {
         self.fixed_requests(|request, server, uri, terms| {
-            let source = self.key_requests.get(server, request.zone, uri, &request.health);
+            let source = self.keys_at(server, request, uri);
             source.get(server, terms, clock());
         });
+    }
+
+    /// The source of keys at `uri` of a server.
+    pub(super) fn keys_at(
+        &self,
+        server: Server<'_>,
+        request: &KeyRequest,
+        uri: &[u8],
+    ) -> Rc<Source<FetchedKeys>> {
+        let at = SourceAt::new(server, uri);
+        self.key_requests.get(at, request.zone, &request.health, FetchedKeys::published)
     }
 
     /// Calls `each` with the sources whose URI is the same for all requests of a server.
@@ -154,7 +161,7 @@ impl HttpLevel {
         self.kid_requests.describe(names.clone());
         self.key_requests.describe(names);
         self.fixed_requests(|_, server, uri, _| {
-            self.key_requests.watch_health(server, uri, &self.health);
+            self.key_requests.watch_health(SourceAt::new(server, uri), &self.health);
         });
         Ok(true)
     }

@@ -11,7 +11,7 @@ use super::case::TokenCase;
 use super::check::{JwtCheck, KeyFile, KeyRequest, KeySource, LocationLists, PolicySources};
 use super::found::{InForce, Sought};
 use crate::check::NoVerdict;
-use crate::live::{Fetching, Source, Watched};
+use crate::live::{Awaited as _, FetchedKeys, Fetching, Source, SourceAt, Watched};
 use crate::nginx::{ComplexValue, Request};
 
 /// Why no key was asked for where each kid has one of its own.
@@ -28,7 +28,7 @@ struct Lookup {
     /// Whether a source has no keys, although it should have some.
     lacking: Cell<bool>,
     /// The sources without keys that are being fetched.
-    under_way: RefCell<Vec<Fetching<KeySet>>>,
+    under_way: RefCell<Vec<Fetching>>,
     /// Why the key of the token's kid was not asked for.
     withheld: Cell<Option<&'static str>>,
     /// Whether the name of a source could not be evaluated.
@@ -141,12 +141,7 @@ impl TokenCase<'_> {
 
     /// Fetches again those sources of the policy that do not have the token's kid. Adds those that are
     /// worth waiting for to `needed`.
-    fn refresh_sources(
-        self,
-        check: &JwtCheck,
-        lookup: &Lookup,
-        needed: &mut Vec<Fetching<KeySet>>,
-    ) {
+    fn refresh_sources(self, check: &JwtCheck, lookup: &Lookup, needed: &mut Vec<Fetching>) {
         let policy = lookup.policy.get().and_then(|number| check.policies.get(number));
         let Some(policy) = policy else { return };
         let request = self.case.request;
@@ -154,7 +149,7 @@ impl TokenCase<'_> {
             if let KeySource::Request(key_request) = &**source
                 && key_request.per.is_none()
                 && let Some(source) = self.source(key_request, lookup)
-                && !needed.iter().any(|one| Rc::ptr_eq(&one.source, &source))
+                && !needed.iter().any(|one| one.is_of(&source))
                 && source.refresh_for_unknown_key(
                     key_request.server(request),
                     &key_request.terms(policy),
@@ -269,11 +264,10 @@ impl TokenCase<'_> {
         }
     }
 
-    fn source(self, key_request: &KeyRequest, lookup: &Lookup) -> Option<Rc<Source<KeySet>>> {
+    fn source(self, key_request: &KeyRequest, lookup: &Lookup) -> Option<Rc<Source<FetchedKeys>>> {
         let request = self.case.request;
         let uri = self.uri(key_request, lookup)?;
-        let KeyRequest { zone, health, .. } = key_request;
-        Some(self.http.key_requests.get(key_request.server(request), *zone, uri, health))
+        Some(self.http.keys_at(key_request.server(request), key_request, uri))
     }
 
     /// The source of one kid, which has this `part` of the URI.
@@ -282,11 +276,12 @@ impl TokenCase<'_> {
         key_request: &KeyRequest,
         part: &str,
         lookup: &Lookup,
-    ) -> Option<Rc<Source<KeySet>>> {
+    ) -> Option<Rc<Source<FetchedKeys>>> {
         let request = self.case.request;
         let uri = [self.uri(key_request, lookup)?, part.as_bytes()].concat();
         let KeyRequest { zone, health, .. } = key_request;
-        Some(self.http.kid_requests.get(key_request.server(request), *zone, &uri, health))
+        let at = SourceAt::new(key_request.server(request), &uri);
+        Some(self.http.kid_requests.get(at, *zone, health, FetchedKeys::of_a_kid))
     }
 
     /// The URI of a source for this request. A URI with a variable that depends on the check would lack

@@ -16,8 +16,7 @@ impl HttpLevel {
         let (clock, wall) = (request.clock(), now());
         let seconds = |ms: i64| wall.saturating_add(ms / 1000);
         self.fixed_requests(|key_request, server, uri, terms| {
-            let health = &key_request.health;
-            let source = self.key_requests.get(server, key_request.zone, uri, health);
+            let source = self.keys_at(server, key_request, uri);
             let report = source.report(terms, clock);
             let (directive, position) = &key_request.place;
             states.push(SourceState {

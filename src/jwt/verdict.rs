@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use token::{KeySet, Refusal, Verified};
+use token::{Refusal, Verified};
 
 use super::check::{JwtCheck, Provider};
 use super::found::FoundTokens;
@@ -66,7 +66,7 @@ pub(crate) struct Kept {
     pub(super) verdicts: Verdicts<JwtCheck, JwtVerdict>,
     pub(super) found: FoundTokens,
     /// The fetches that the request waits for.
-    pub(super) wait: Wait<KeySet>,
+    pub(super) wait: Wait,
     /// Whether the log has a line about a value with a control character.
     pub(super) control_logged: Cell<bool>,
     /// How many verdicts the request has had.

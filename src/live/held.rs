@@ -2,18 +2,16 @@
 
 use std::sync::Arc;
 
+use token::http::Validators;
 use token::schedule::{NOT_FOUND, Record, Terms};
-
-/// Parses an answer into a value, with warnings; or says why it cannot be used.
-pub(crate) type Parse<T> = fn(&[u8]) -> Result<(T, Vec<String>), String>;
 
 /// What a worker stores of a source.
 pub(super) struct Held<T> {
     pub(super) value: Option<Arc<T>>,
-    /// The hash of the answer that the value was parsed from: the same answer is not parsed again.
-    pub(super) digest: Option<[u8; 32]>,
+    /// What the value was made of.
+    pub(super) about: Option<About>,
     pub(super) record: Record,
-    /// The generation of the answer.
+    /// The number of the answer in the zone; 0 if it is not there.
     pub(super) generation: u64,
     /// The zone's `changes` when this worker last read it.
     pub(super) changes: u64,
@@ -29,7 +27,7 @@ impl<T> Default for Held<T> {
     fn default() -> Self {
         Self {
             value: None,
-            digest: None,
+            about: None,
             record: Record::default(),
             generation: 0,
             changes: 0,
@@ -49,22 +47,63 @@ impl<T> Held<T> {
         }
     }
 
-    /// Replaces the value by that of `answer`. Returns the warnings, or `None` if the answer has not
-    /// changed.
-    pub(super) fn take(
-        &mut self,
-        answer: &[u8],
-        parse: Parse<T>,
-    ) -> Result<Option<Vec<String>>, String> {
-        let digest = token::fingerprint(answer);
-        if self.digest == Some(digest) {
-            return Ok(None);
+    /// Whether the value was made of an answer with this hash.
+    pub(super) fn is_of(&self, digest: &[u8; 32]) -> bool {
+        self.about.as_ref().is_some_and(|about| about.digest == *digest)
+    }
+}
+
+/// What identifies an answer.
+#[derive(Clone)]
+pub(super) struct About {
+    pub(super) digest: [u8; 32],
+    pub(super) validators: Validators,
+}
+
+impl About {
+    /// The form in which it stands beside the answer in shared memory: the hash, the length of the `ETag`
+    /// in two bytes, the `ETag`, and the `Last-Modified`.
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        let Validators { etag, last_modified } = &self.validators;
+        let (etag, last_modified) = (bytes_of(etag), bytes_of(last_modified));
+        let len = u16::try_from(etag.len()).unwrap_or_default().to_ne_bytes();
+        [&self.digest[..], &len, etag, last_modified].concat()
+    }
+
+    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (digest, rest) = bytes.split_first_chunk::<32>()?;
+        let (len, rest) = rest.split_first_chunk::<2>()?;
+        let (etag, last_modified) = rest.split_at_checked(u16::from_ne_bytes(*len).into())?;
+        let some = |bytes: &[u8]| Some(bytes).filter(|bytes| !bytes.is_empty()).map(Into::into);
+        let validators = Validators { etag: some(etag), last_modified: some(last_modified) };
+        Some(Self { digest: *digest, validators })
+    }
+}
+
+fn bytes_of(value: &Option<Box<[u8]>>) -> &[u8] {
+    value.as_deref().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_identifies_an_answer_is_read_as_it_was_written() {
+        let some = |text: &str| Some(text.as_bytes().into());
+        for validators in [
+            Validators::default(),
+            Validators { etag: some("\"x\""), last_modified: None },
+            Validators { etag: None, last_modified: some("then") },
+            Validators { etag: some("W/\"y\""), last_modified: some("then") },
+        ] {
+            let about = About { digest: [7; 32], validators };
+            let again = About::from_bytes(&about.to_bytes()).unwrap();
+            assert_eq!((again.digest, again.validators), (about.digest, about.validators));
         }
-        let (value, warnings) =
-            parse(answer).map_err(|error| format!("the answer cannot be used: {error}"))?;
-        self.value = Some(Arc::new(value));
-        self.is_absent = answer.is_empty();
-        self.digest = Some(digest);
-        Ok(Some(warnings))
+        for len in 0..34 {
+            assert!(About::from_bytes(&vec![0; len]).is_none());
+        }
+        assert!(About::from_bytes(&[255; 40]).is_none());
     }
 }

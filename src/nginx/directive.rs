@@ -21,7 +21,7 @@ use super::request::Request;
 use super::string::{bytes, string};
 use super::value::{ComplexValue, variables};
 use super::variable;
-use super::zone::Zone;
+use super::zone::{self, Zone};
 
 /// The function of a directive. Its arguments: the configuration of the level, that of `http`, and the
 /// words.
@@ -254,7 +254,7 @@ impl<'c> Setting<'c> {
     /// The shared memory for fetched keys.
     pub(crate) fn zone(&self) -> Option<Zone> {
         // SAFETY: nginx has passed the structure to the directive's hook.
-        unsafe { Zone::declare(self.cf.as_ptr()) }
+        unsafe { Zone::declare(self.cf.as_ptr(), &zone::KEYS, zone::KEYS_SIZE) }
     }
 
     /// Compiles a value that may contain variables. nginx checks it for mistakes, and logs them.

@@ -1,4 +1,4 @@
-//! Time and events: nginx's clock, a repeated timer, and which processes are alive.
+//! Time and events: nginx's clock, a repeated timer, work in steps, and which processes are alive.
 
 use core::cell::UnsafeCell;
 use core::ffi::c_void;
@@ -6,10 +6,11 @@ use core::ptr;
 
 use ngx::ffi::{
     ngx_add_timer, ngx_current_msec, ngx_cycle, ngx_del_timer, ngx_event_t, ngx_int_t, ngx_log_t,
-    ngx_process_slot, ngx_time,
+    ngx_post_event, ngx_posted_next_events, ngx_process_slot, ngx_time,
 };
 
 use super::guard::guard;
+use super::log::Log;
 use super::server::Server;
 
 /// A timer that calls a function again and again, as long as the function wants it.
@@ -92,6 +93,43 @@ unsafe extern "C" fn on_tick(event: *mut ngx_event_t) {
                 ngx_add_timer(event, tick.pause);
             }
         });
+    }
+}
+
+/// Work that is done in steps, so that other events have their turn in between.
+struct Steps {
+    event: ngx_event_t,
+    log: Log,
+    /// Does a step, and returns whether there is more to do.
+    step: Box<dyn FnMut() -> bool>,
+}
+
+/// Calls `step` once in each round of nginx's events, as long as it returns true. A worker that exits does
+/// not wait for that.
+pub(crate) fn in_steps(log: Log, step: Box<dyn FnMut() -> bool>) {
+    // SAFETY: zero is a valid value of nginx's event.
+    let event = unsafe { core::mem::zeroed() };
+    let steps = Box::into_raw(Box::new(Steps { event, log, step }));
+    // SAFETY: the value stays where it is until `on_step` frees it, which only its own event calls.
+    unsafe {
+        (*steps).event.data = steps.cast();
+        (*steps).event.log = log.as_ptr();
+        (*steps).event.handler = Some(on_step);
+        ngx_post_event(&raw mut (*steps).event, &raw mut ngx_posted_next_events);
+    }
+}
+
+unsafe extern "C" fn on_step(event: *mut ngx_event_t) {
+    // SAFETY: `in_steps` has set the event's data, and made it with `Box::into_raw`. nginx has taken the
+    // event out of its queue.
+    unsafe {
+        let steps = (*event).data.cast::<Steps>();
+        let log = (*steps).log.as_ptr();
+        if guard(log, false, || ((*steps).step)()) {
+            ngx_post_event(event, &raw mut ngx_posted_next_events);
+        } else {
+            guard(log, (), || drop(Box::from_raw(steps)));
+        }
     }
 }
 

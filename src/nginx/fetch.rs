@@ -1,5 +1,5 @@
-//! Fetches keys: sends a GET to the location that the URI names, over a connection of the module's own
-//! to its own nginx ([`loopback`]). So nginx's proxy, TLS, upstreams and cache do the work.
+//! Fetches keys and lists: sends a GET to the location that the URI names, over a connection of the module's
+//! own to its own nginx ([`loopback`]). So nginx's proxy, TLS, upstreams and cache do the work.
 //!
 //! The two ends share only a socket and a [`RequestState`], so neither end uses freed memory of the
 //! other. To give up, this end closes its connection; nginx then ends and frees the request, as for a
@@ -14,23 +14,20 @@ use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 
 use ngx::ffi::{
-    NGX_LOG_ERR, NGX_LOG_INFO, NGX_LOG_WARN, ngx_add_timer, ngx_close_connection, ngx_connection_t,
-    ngx_event_t, ngx_exiting, ngx_get_connection, ngx_handle_read_event, ngx_int_t, ngx_io,
-    ngx_log_t, ngx_post_event, ngx_posted_next_events,
+    ngx_add_timer, ngx_close_connection, ngx_connection_t, ngx_event_t, ngx_exiting,
+    ngx_get_connection, ngx_handle_read_event, ngx_int_t, ngx_io, ngx_post_event,
+    ngx_posted_next_events,
 };
-use token::http::{self, AnswerError, AnswerReader};
-use zeroize::Zeroizing;
+use token::http::{self, AnswerError, AnswerReader, Validators};
 
 use super::event::clock;
 use super::guard::guard;
+use super::log::Log;
 use super::loopback::{self, RequestState};
 use super::server::Server;
 
 const AGAIN: isize = ngx::ffi::NGX_AGAIN as isize;
 const OK: ngx_int_t = ngx::ffi::NGX_OK as ngx_int_t;
-
-/// The largest key set that is accepted, in bytes.
-const MAX_ANSWER: usize = 1 << 20;
 
 /// The longest time between two checks of a running fetch, in milliseconds.
 const CHECK_MS: u64 = 500;
@@ -44,25 +41,46 @@ const PIECES: usize = 8;
 const WANTS_MORE: &str = "some providers want HTTP/1.1 and a User-Agent: does the location say \
                           \"proxy_http_version 1.1\" and \"proxy_set_header User-Agent ...\"?";
 
-/// What keys are fetched for.
+/// What is fetched for.
 pub(crate) trait Asker {
     /// The URI to fetch from.
     fn uri(&self) -> &[u8];
 
-    /// Whether a request waits for the keys.
+    /// How the answer is asked for.
+    fn question(&self) -> Question;
+
+    /// Whether a request waits for the answer.
     fn is_waited_for(&self) -> bool;
 
-    /// Receives the result of the fetch, and returns what to log.
-    fn done(&self, answer: Answer, now: u64) -> Option<LogLine>;
+    /// Receives the next bytes of the answer, at most [`PIECE`] at once. The error says why the rest is of
+    /// no use.
+    fn receive(&self, piece: &[u8]) -> Result<(), String>;
+
+    /// Receives the result of the fetch.
+    fn done(self: Rc<Self>, answer: Answer, now: u64, log: Log);
+}
+
+/// How an answer is asked for.
+#[derive(Default)]
+pub(crate) struct Question {
+    /// The largest answer that is accepted, in bytes.
+    pub(crate) limit: usize,
+    /// The value of `Accept`.
+    pub(crate) accept: Option<&'static str>,
+    /// The version that is there already, if there is one.
+    pub(crate) known: Validators,
 }
 
 /// The result of a fetch.
 pub(crate) enum Answer {
-    Keys {
-        body: Zeroizing<Vec<u8>>,
+    /// All of it was received.
+    Complete {
         /// How long the provider allows to keep it, in milliseconds.
         max_age: Option<u64>,
+        validators: Validators,
     },
+    /// The version that is there already is still the last one.
+    NotModified { max_age: Option<u64> },
     /// Nothing is at this URI (404, 410); the text says so.
     NotFound(String),
     /// Why there is no answer.
@@ -71,19 +89,12 @@ pub(crate) enum Answer {
     Unwanted,
 }
 
-/// A line for the error log.
-pub(crate) enum LogLine {
-    Info(String),
-    Warning(String),
-    Error(String),
-}
-
 /// A fetch, from [`start`] to [`end`].
 struct Fetch {
     asker: Rc<dyn Asker>,
     /// The core module's configuration of the server, which lives as long as the configuration.
     server: ptr::NonNull<ngx::ffi::ngx_http_core_srv_conf_t>,
-    log: *mut ngx_log_t,
+    log: Log,
     /// The time limit, and the time at which it ends, in milliseconds.
     timeout: u64,
     deadline: u64,
@@ -99,7 +110,8 @@ struct Fetch {
 /// Begins a fetch for `asker` from one of the server's locations. [`Asker::done`] receives the result,
 /// never before this call has returned.
 pub(crate) fn start(server: Server<'_>, asker: Rc<dyn Asker>, timeout: u64) {
-    let log = server.log();
+    // SAFETY: the log lives as long as the configuration, and so longer than the fetch.
+    let log = unsafe { Log::new(server.log()) };
     // SAFETY: zero is a valid value of nginx's event.
     let begin = unsafe { core::mem::zeroed() };
     let fetch = Box::into_raw(Box::new(Fetch {
@@ -109,7 +121,7 @@ pub(crate) fn start(server: Server<'_>, asker: Rc<dyn Asker>, timeout: u64) {
         timeout,
         deadline: clock().saturating_add(timeout),
         begin,
-        answer: AnswerReader::new(MAX_ANSWER),
+        answer: AnswerReader::new(0),
         request_state: Rc::default(),
         lingers: false,
         buffer: vec![0; PIECE].into(),
@@ -118,7 +130,7 @@ pub(crate) fn start(server: Server<'_>, asker: Rc<dyn Asker>, timeout: u64) {
     // `end`.
     unsafe {
         (*fetch).begin.data = fetch.cast();
-        (*fetch).begin.log = log;
+        (*fetch).begin.log = log.as_ptr();
         (*fetch).begin.handler = Some(on_begin);
         // Also where a process starts: nginx handles these events before it waits for others.
         ngx_post_event(&raw mut (*fetch).begin, &raw mut ngx_posted_next_events);
@@ -133,6 +145,12 @@ pub(crate) fn start(server: Server<'_>, asker: Rc<dyn Asker>, timeout: u64) {
 unsafe fn begin(fetch: *mut Fetch) -> Result<(), String> {
     // SAFETY: by the contract of this function; the server's configuration outlives the fetch.
     let (server, uri) = unsafe { ((*fetch).server.as_ref(), (*fetch).asker.uri()) };
+    // SAFETY: as above.
+    let Question { limit, accept, known } = unsafe { (*fetch).asker.question() };
+    let reader = AnswerReader::new(limit);
+    let reader = if known.is_empty() { reader } else { reader.conditional() };
+    // SAFETY: as above; nothing has been read yet.
+    unsafe { (*fetch).answer = reader };
     let server = Server { conf: server };
     let target = http::request_target(uri).ok_or(
         "the URI cannot be requested: it must be a path that begins with a slash, without \"..\" and NUL",
@@ -141,6 +159,7 @@ unsafe fn begin(fetch: *mut Fetch) -> Result<(), String> {
     let (mut ours, theirs) = UnixStream::pair().map_err(socket)?;
     ours.set_nonblocking(true).map_err(socket)?;
     theirs.set_nonblocking(true).map_err(socket)?;
+    let accept = accept.map(|accept| format!("\r\nAccept: {accept}")).unwrap_or_default();
     let request = [
         &b"GET "[..],
         &target,
@@ -148,7 +167,10 @@ unsafe fn begin(fetch: *mut Fetch) -> Result<(), String> {
         server.host(),
         b"\r\nUser-Agent: ",
         concat!("ngx-token-auth/", env!("CARGO_PKG_VERSION")).as_bytes(),
-        b"\r\nConnection: close\r\n\r\n",
+        accept.as_bytes(),
+        b"\r\nConnection: close\r\n",
+        &known.conditions(),
+        b"\r\n",
     ]
     .concat();
     ours.write_all(&request).map_err(|_| "the URI is too long")?;
@@ -156,7 +178,7 @@ unsafe fn begin(fetch: *mut Fetch) -> Result<(), String> {
     // SAFETY: the descriptor is open and owned here. nginx makes a connection of it, whose events lead
     // to the fetch; the fetch closes the connection before the fetch is freed.
     unsafe {
-        let connection = ngx_get_connection(fd, (*fetch).log);
+        let connection = ngx_get_connection(fd, (*fetch).log.as_ptr());
         if connection.is_null() {
             drop(OwnedFd::from_raw_fd(fd));
             return Err("no connection is left; see worker_connections".to_owned());
@@ -164,7 +186,7 @@ unsafe fn begin(fetch: *mut Fetch) -> Result<(), String> {
         (*connection).data = fetch.cast();
         (*connection).recv = ngx_io.recv;
         for event in [(*connection).read, (*connection).write] {
-            (*event).log = (*fetch).log;
+            (*event).log = (*fetch).log.as_ptr();
             (*event).handler = Some(on_event);
         }
         if ngx_handle_read_event((*connection).read, 0) != OK {
@@ -239,7 +261,7 @@ unsafe fn read(fetch: *mut Fetch, connection: *mut ngx_connection_t) {
             // An empty piece is the end of the connection; so is an error, which nginx has logged.
             let piece = usize::try_from(got).ok().and_then(|got| buffer.get(..got));
             let piece = piece.unwrap_or_default();
-            let read = (*fetch).answer.push(piece);
+            let read = take(fetch, piece);
             match read {
                 Ok(false) if !piece.is_empty() => {}
                 Err(_)
@@ -264,24 +286,52 @@ unsafe fn read(fetch: *mut Fetch, connection: *mut ngx_connection_t) {
     }
 }
 
+/// Why an answer is of no use.
+enum Fault {
+    Answer(AnswerError),
+    /// The asker says so.
+    Content(String),
+}
+
+/// Hands the next bytes to the asker; true when the answer is complete.
+///
+/// # Safety
+/// `fetch` must be valid.
+unsafe fn take(fetch: *mut Fetch, piece: &[u8]) -> Result<bool, Fault> {
+    // SAFETY: by the contract of this function.
+    let Fetch { answer, asker, .. } = unsafe { &mut *fetch };
+    let complete = answer.push(piece).map_err(Fault::Answer)?;
+    let body = answer.take_body();
+    if !body.is_empty() {
+        asker.receive(&body).map_err(Fault::Content)?;
+    }
+    Ok(complete)
+}
+
 /// The result of a fetch whose answer is complete or faulty.
 ///
 /// # Safety
 /// `fetch` must be valid.
-unsafe fn answer_of(fetch: *mut Fetch, read: Result<(), AnswerError>) -> Answer {
+unsafe fn answer_of(fetch: *mut Fetch, read: Result<(), Fault>) -> Answer {
     // SAFETY: by the contract of this function.
     unsafe {
         let reader = core::mem::replace(&mut (*fetch).answer, AnswerReader::new(0));
-        match read.and_then(|()| reader.finish()) {
+        match read.and_then(|()| reader.finish().map_err(Fault::Answer)) {
             _ if (*fetch).request_state.has_accel_redirect() => {
                 Answer::Failed("the answer has X-Accel-Redirect, which is not followed".to_owned())
             }
-            Ok(answer) => Answer::Keys { body: answer.body, max_age: answer.max_age },
-            Err(error @ AnswerError::Status(404 | 410)) => Answer::NotFound(error.to_string()),
-            Err(error @ AnswerError::Status(403 | 426)) => {
+            Ok(answer) if answer.is_not_modified => Answer::NotModified { max_age: answer.max_age },
+            Ok(answer) => {
+                Answer::Complete { max_age: answer.max_age, validators: answer.validators }
+            }
+            Err(Fault::Answer(error @ AnswerError::Status(404 | 410))) => {
+                Answer::NotFound(error.to_string())
+            }
+            Err(Fault::Answer(error @ AnswerError::Status(403 | 426))) => {
                 Answer::Failed(format!("{error}; {WANTS_MORE}"))
             }
-            Err(error) => Answer::Failed(error.to_string()),
+            Err(Fault::Answer(error)) => Answer::Failed(error.to_string()),
+            Err(Fault::Content(why)) => Answer::Failed(why),
         }
     }
 }
@@ -298,20 +348,9 @@ unsafe fn end(fetch: *mut Fetch, answer: Answer) {
     }
 }
 
-/// Gives the result to the asker, and logs what it returns.
+/// Gives the result to the asker.
 fn deliver(fetch: &Fetch, answer: Answer) {
-    match fetch.asker.done(answer, clock()) {
-        Some(LogLine::Error(text)) => {
-            ngx::ngx_log_error!(NGX_LOG_ERR, fetch.log, "{text}");
-        }
-        Some(LogLine::Warning(text)) => {
-            ngx::ngx_log_error!(NGX_LOG_WARN, fetch.log, "{text}");
-        }
-        Some(LogLine::Info(text)) => {
-            ngx::ngx_log_error!(NGX_LOG_INFO, fetch.log, "{text}");
-        }
-        None => {}
-    }
+    Rc::clone(&fetch.asker).done(answer, clock(), fetch.log);
 }
 
 /// The posted event that begins a fetch.
@@ -319,7 +358,7 @@ unsafe extern "C" fn on_begin(event: *mut ngx_event_t) {
     // SAFETY: `start` has set the event's data to the fetch, which is not freed yet.
     unsafe {
         let fetch = (*event).data.cast::<Fetch>();
-        guard((*fetch).log, (), || {
+        guard((*fetch).log.as_ptr(), (), || {
             if let Err(why) = begin(fetch) {
                 end(fetch, Answer::Failed(why));
             }
@@ -334,7 +373,7 @@ unsafe extern "C" fn on_event(event: *mut ngx_event_t) {
     unsafe {
         let connection = (*event).data.cast::<ngx_connection_t>();
         let fetch = (*connection).data.cast::<Fetch>();
-        guard((*fetch).log, (), || {
+        guard((*fetch).log.as_ptr(), (), || {
             if (*event).write() != 0 {
                 return; // nothing is sent any more
             }

@@ -13,9 +13,9 @@ use token::credential::{self, Found, is_header_spelling};
 
 use super::conf::{self, core_location, core_main, core_server};
 use super::event;
-use super::fetch::LogLine;
 use super::flags;
 use super::headers::header_list;
+use super::log::LogLine;
 use super::server::Server;
 use super::string::{bytes, string};
 

@@ -15,6 +15,7 @@ use super::conf::module;
 use super::guard::guard;
 use super::pool::allocate;
 use super::string::{bytes, string};
+use super::zone::{self, Zone};
 
 const OK: ngx_int_t = ngx::ffi::NGX_OK as ngx_int_t;
 const ERROR: ngx_int_t = ngx::ffi::NGX_ERROR as ngx_int_t;
@@ -63,6 +64,12 @@ impl SharedMemory<'_> {
             (*zone).init = Some(init);
             Some(SharedBytes(block))
         }
+    }
+
+    /// The zone for lists, of `size` bytes. `None` if nginx refuses it; nginx has then logged why.
+    pub(crate) fn lists(&self, size: usize) -> Option<Zone> {
+        // SAFETY: `cf` is valid, by the contract of `new`.
+        unsafe { Zone::declare(self.cf.as_ptr(), &zone::LISTS, size) }
     }
 
     /// Whether the configuration before this one has shared memory of that name.

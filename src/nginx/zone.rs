@@ -1,39 +1,59 @@
-//! What workers share about fetched keys: the answers as received, and which worker fetches. It is in
-//! shared memory, so one worker's fetch serves all of them, and the answers survive a reload.
+//! What workers share about fetched sources: the answers, and which worker fetches. It is in shared memory,
+//! so one worker's fetch serves all of them, and the answers survive a reload.
+//!
+//! An answer is written while nobody else knows it, and then put into force as a whole. It is read without
+//! a lock; whoever reads it finds out afterwards whether it was replaced meanwhile ([`Block::read`]).
+
+mod block;
+mod locked;
+mod reserved;
 
 use core::cell::Cell;
 use core::ffi::c_void;
 use core::ptr::{self, NonNull};
-use core::slice;
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 use ngx::ffi::{
-    ngx_conf_t, ngx_int_t, ngx_shared_memory_add, ngx_shm_zone_t, ngx_shmtx_lock, ngx_shmtx_unlock,
-    ngx_slab_alloc_locked, ngx_slab_free_locked, ngx_slab_pool_t,
+    ngx_conf_t, ngx_int_t, ngx_shared_memory_add, ngx_shm_zone_t, ngx_shmtx_lock,
+    ngx_slab_alloc_locked, ngx_slab_pool_t,
 };
-use token::schedule::{FetchDecision, FetchReason, NOT_FOUND, Ration, Record, Terms};
-use zeroize::{Zeroize as _, Zeroizing};
+use token::schedule::{FetchDecision, FetchReason, Record, Terms};
 
 use super::conf::module;
 use super::event::is_alive;
 use super::guard::guard;
 use super::pool::allocate;
 use super::string::string;
+use block::Head as AnswerHead;
+use locked::Locked;
+
+pub(crate) use block::{Block, store_bytes};
+pub(crate) use reserved::Reserved;
 
 const OK: ngx_int_t = ngx::ffi::NGX_OK as ngx_int_t;
 const ERROR: ngx_int_t = ngx::ffi::NGX_ERROR as ngx_int_t;
 
-/// The number is the version of the layout: memory survives a reload, which may load another version
-/// of the module.
-const NAME: &[u8] = b"token_auth_keys_3";
+/// A kind of zone.
+pub(crate) struct ZoneKind {
+    /// Its number is the version of the layout: memory survives a reload, which may load another version
+    /// of the module.
+    name: &'static [u8],
+    /// Whether what is replaced is overwritten at once, since it may hold secrets.
+    wipes: bool,
+}
 
-// The layout consists of these structures. Whoever has to change a size here must change the number,
-// too.
+/// For keys. [`KEYS_SIZE`] is enough for a thousand key sets of the usual size, or for seven of the
+/// largest.
+pub(crate) static KEYS: ZoneKind = ZoneKind { name: b"token_auth_keys_4", wipes: true };
+pub(super) const KEYS_SIZE: usize = 8 << 20;
+
+/// For lists of revoked tokens, which are large and no secrets.
+pub(crate) static LISTS: ZoneKind = ZoneKind { name: b"token_auth_lists_1", wipes: false };
+
+// The layout consists of these structures, and of that of an answer. Whoever has to change a size here
+// must change the numbers, too.
 const _: () = assert!(size_of::<Head>() == 32 && size_of::<Record>() == 56);
-const _: () = assert!(size_of::<Node>() == 88 && size_of::<Answer>() == 8);
-
-/// Enough for a thousand key sets of the usual size, or for seven of the largest.
-const SIZE: usize = 8 << 20;
+const _: () = assert!(size_of::<Node>() == 104);
 
 /// The zone of one configuration.
 #[derive(Clone, Copy)]
@@ -42,6 +62,7 @@ pub(crate) struct Zone(NonNull<ZoneData>);
 /// What a configuration stores about the zone: `data` of nginx's `ngx_shm_zone_t`.
 struct ZoneData {
     zone: *mut ngx_shm_zone_t,
+    kind: &'static ZoneKind,
     head: Cell<*mut Head>,
     /// The number of this configuration. Workers of an older configuration have another one.
     epoch: Cell<u64>,
@@ -61,45 +82,59 @@ struct Head {
     ration: AtomicU64,
 }
 
-/// One key source, followed by the bytes of its name. Used only under the lock.
+/// One source, followed by the bytes of its name. Used only under the lock.
 #[repr(C)]
 struct Node {
     next: *mut Node,
     record: Record,
-    /// The value of `changes` when the answer was stored.
+    /// The number of the answer: the value of `changes` when it was put into force.
     generation: u64,
-    answer: *mut Answer,
+    answer: *mut AnswerHead,
+    /// The answer that is being written, and the process that writes it.
+    unfinished: *mut AnswerHead,
+    writer: u32,
+    /// 1 if the source stays, even if the zone is full ([`Rank::Kept`]).
+    is_kept: u32,
     name_len: usize,
 }
 
-/// The answer of a source, followed by its bytes. One pointer leads to length and bytes, so a worker
-/// that is killed between two stores never leaves the length of another answer.
-#[repr(C)]
-struct Answer {
-    len: usize,
+/// What becomes of a source that the zone has no room for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rank {
+    /// It stays as long as the configuration.
+    Kept,
+    /// The oldest ones make room for others.
+    Usual,
+    /// [`Rank::Usual`]; and as clients name such sources as they like, only so many are fetched in a time.
+    Rationed,
 }
 
 /// What the zone has about a source.
 pub(crate) struct Entry {
     pub(crate) record: Record,
-    /// The generation of the answer; 0 if there is no answer yet.
+    /// The number of the answer; 0 if there is none.
     pub(crate) generation: u64,
-    /// The answer, if it is newer than the one that the caller has.
-    pub(crate) answer: Option<Zeroizing<Vec<u8>>>,
+    /// The answer, if it is newer than the one that the caller has, and what the worker that fetched it
+    /// has noted about it.
+    pub(crate) answer: Option<(Block, Vec<u8>)>,
 }
 
 impl Zone {
-    /// Declares the zone of the configuration that is being read.
+    /// Declares a zone of `size` bytes for the configuration that is being read.
     ///
     /// # Safety
-    /// `cf` must be the structure that nginx passes to a directive's hook.
-    pub(super) unsafe fn declare(cf: *mut ngx_conf_t) -> Option<Self> {
-        let mut name = string(NAME);
+    /// `cf` must be the structure that nginx passes to a directive's hook or to postconfiguration.
+    pub(super) unsafe fn declare(
+        cf: *mut ngx_conf_t,
+        kind: &'static ZoneKind,
+        size: usize,
+    ) -> Option<Self> {
+        let mut name = string(kind.name);
         let tag = module().cast_mut().cast();
         // SAFETY: `cf` is valid. nginx copies the name's pointer and length, and the bytes are
         // static. The pool lives longer than the zone's structure, since both belong to this cycle.
         unsafe {
-            let zone = ngx_shared_memory_add(cf, &raw mut name, SIZE, tag);
+            let zone = ngx_shared_memory_add(cf, &raw mut name, size, tag);
             if zone.is_null() {
                 return None;
             }
@@ -107,7 +142,7 @@ impl Zone {
                 return Some(Self(shared)); // declared by another directive
             }
             let head = Cell::new(ptr::null_mut());
-            let shared = ZoneData { zone, head, epoch: Cell::new(0) };
+            let shared = ZoneData { zone, kind, head, epoch: Cell::new(0) };
             let shared = NonNull::new(allocate((*cf).pool, shared))?;
             (*zone).data = shared.as_ptr().cast();
             (*zone).init = Some(init);
@@ -116,7 +151,7 @@ impl Zone {
     }
 
     /// Makes this configuration the owner of the zone when it comes into force. Workers of the old
-    /// configuration share nothing any more. Keys are refreshed at their next use, since the provider
+    /// configuration share nothing any more. Sources are refreshed at their next use, since the provider
     /// may be another.
     ///
     /// To be called by the master process, before it starts workers.
@@ -129,8 +164,12 @@ impl Zone {
         // SAFETY: as in `head`.
         unsafe { self.0.as_ref() }.epoch.set(epoch);
         for node in locked.nodes() {
-            // SAFETY: as in `nodes`; nothing else refers to the node while the lock is held.
-            unsafe { (*node).record.renew() };
+            // SAFETY: as in `nodes`; nothing else refers to the node while the lock is held. Which
+            // sources stay is for the new configuration to say.
+            unsafe {
+                (*node).record.renew();
+                (*node).is_kept = 0;
+            }
         }
     }
 
@@ -147,30 +186,37 @@ impl Zone {
     }
 
     /// What the zone has about the source `name`; with the answer only if it is newer than `seen`.
-    pub(crate) fn read(self, name: &[u8], seen: u64) -> Option<Entry> {
-        let locked = self.lock()?;
+    /// Workers of an older configuration find it only with `even_if_outdated`.
+    pub(crate) fn read(self, name: &[u8], seen: u64, even_if_outdated: bool) -> Option<Entry> {
+        let locked = match even_if_outdated {
+            // SAFETY: as in `lock`.
+            true => unsafe { self.lock_for(self.head()?) },
+            false => self.lock()?,
+        };
         let node = locked.find(name)?;
-        // SAFETY: `put` made the answer, and replaces it only under the lock.
-        let answer = unsafe { bytes_of(node.answer) }.filter(|_| node.generation > seen);
-        let answer = answer.map(|bytes| Zeroizing::new(bytes.to_vec()));
+        let answer = NonNull::new(node.answer).filter(|_| node.generation > seen);
+        // SAFETY: an answer of a node is in force, and the zone is locked.
+        let answer = answer.map(|head| unsafe {
+            (Block::new(head, node.generation), AnswerHead::about(head).to_vec())
+        });
         Some(Entry { record: node.record, generation: node.generation, answer })
     }
 
     /// Asks whether this worker should fetch, for all workers. `None` if workers share nothing: there
     /// is no memory, or a newer configuration has taken the zone over.
     ///
-    /// A fetch that is `rationed` counts, for all sources together: the zone has no entry for it as long
-    /// as it may not be made, so kids that nobody has ask for no memory.
+    /// A fetch that is [rationed](Rank::Rationed) counts, for all sources together: the zone has no entry
+    /// for it as long as it may not be made, so kids that nobody has ask for no memory.
     pub(crate) fn claim(
         self,
         name: &[u8],
+        rank: Rank,
         purpose: FetchReason,
         terms: &Terms,
         now: u64,
-        rationed: bool,
     ) -> Option<FetchDecision> {
         let mut locked = self.lock()?;
-        if rationed {
+        if rank == Rank::Rationed {
             let mut known = locked.find(name).map(|node| node.record).unwrap_or_default();
             let would = known.try_begin(purpose, terms, now);
             if would == FetchDecision::Fetch {
@@ -180,7 +226,11 @@ impl Zone {
                 locked.forget_absent(now);
             }
         }
-        let record = &mut locked.find_or_add(name)?.record;
+        let node = locked.find_or_add(name)?;
+        if rank == Rank::Kept {
+            node.is_kept = 1;
+        }
+        let record = &mut node.record;
         if record.fetcher().is_some_and(|worker| !is_alive(worker)) {
             record.given_up();
         }
@@ -191,29 +241,56 @@ impl Zone {
         Some(claim)
     }
 
-    /// Stores `answer` for all workers, and returns its generation.
-    pub(crate) fn put(self, name: &[u8], answer: &[u8], record: &Record) -> Option<u64> {
+    /// Memory for an answer of `len` bytes of the source `name`, with a note `about` it. `None` if there is
+    /// no room, or if another worker is writing an answer.
+    pub(crate) fn reserve(self, name: &[u8], len: usize, about: &[u8]) -> Option<Reserved> {
         let mut locked = self.lock()?;
         locked.find_or_add(name)?;
-        let size = size_of::<Answer>() + answer.len();
-        let memory = locked.allocate(size, Some(name))?.cast::<Answer>();
-        // SAFETY: the memory is fresh, of that size and aligned for it. The answer is complete before
-        // another process reads it: a worker that is killed in between leaves the old answer in place.
-        unsafe {
-            memory.write(Answer { len: answer.len() });
-            let bytes = memory.add(1).cast::<u8>();
-            ptr::copy_nonoverlapping(answer.as_ptr(), bytes.as_ptr(), answer.len());
-        }
-        let generation = locked.head.changes.load(Ordering::Relaxed) + 1;
+        locked.forget_unfinished(name)?;
+        let size = AnswerHead::size(len, about.len());
+        let answer = locked.allocate(size, Some(name))?.cast::<AnswerHead>();
+        // SAFETY: the memory is fresh and of that size. nginx aligns it to its size, up to a page.
+        unsafe { AnswerHead::write(answer, len, about) };
         let Some(node) = locked.find_mut(name) else {
-            locked.free(memory.as_ptr());
+            locked.free(answer.as_ptr());
             return None;
         };
-        let former = core::mem::replace(&mut node.answer, memory.as_ptr());
+        (node.unfinished, node.writer) = (answer.as_ptr(), std::process::id());
+        Some(Reserved { zone: self, name: name.into(), answer, len })
+    }
+
+    /// Puts an answer into force, in the place of the source's former one, and returns its number. Before
+    /// this nobody sees the new one, and the old one afterwards: also if the worker is killed.
+    pub(crate) fn put_into_force(self, reserved: Reserved, record: &Record) -> Option<u64> {
+        let mut locked = self.lock()?;
+        let generation = locked.head.changes.load(Ordering::Relaxed) + 1;
+        let node = locked.find_mut(&reserved.name)?;
+        if node.unfinished != reserved.answer.as_ptr() {
+            return None;
+        }
+        // SAFETY: `reserve` made the answer.
+        unsafe { AnswerHead::put_into_force(reserved.answer, generation) };
         (node.generation, node.record) = (generation, *record);
+        let former = core::mem::replace(&mut node.answer, reserved.answer.as_ptr());
+        node.unfinished = ptr::null_mut();
+        core::mem::forget(reserved);
         locked.free(former);
         locked.head.changes.store(generation, Ordering::Release);
         Some(generation)
+    }
+
+    /// Frees what [`Zone::reserve`] has reserved: also for a configuration that does not own the zone any
+    /// more.
+    fn give_back(self, reserved: &Reserved) {
+        let Some(head) = self.head() else { return };
+        // SAFETY: as in `lock`.
+        let mut locked = unsafe { self.lock_for(head) };
+        if let Some(node) = locked.find_mut(&reserved.name)
+            && node.unfinished == reserved.answer.as_ptr()
+        {
+            node.unfinished = ptr::null_mut();
+            locked.free(reserved.answer.as_ptr());
+        }
     }
 
     /// Tells the other workers that a fetch has failed, or that its answer is the one that they have.
@@ -251,154 +328,11 @@ impl Zone {
     unsafe fn lock_for(self, head: &'static Head) -> Locked {
         // SAFETY: by the contract of this function.
         unsafe {
-            let pool = (*self.0.as_ref().zone).shm.addr.cast::<ngx_slab_pool_t>();
+            let ZoneData { zone, kind, .. } = *self.0.as_ref();
+            let pool = (*zone).shm.addr.cast::<ngx_slab_pool_t>();
             ngx_shmtx_lock(&raw mut (*pool).mutex);
-            Locked { pool, head }
+            Locked { pool, head, wipes: kind.wipes }
         }
-    }
-}
-
-/// The zone while this process holds its lock.
-struct Locked {
-    pool: *mut ngx_slab_pool_t,
-    head: &'static Head,
-}
-
-impl Drop for Locked {
-    fn drop(&mut self) {
-        // SAFETY: `Zone::lock_for` has locked the mutex.
-        unsafe { ngx_shmtx_unlock(&raw mut (*self.pool).mutex) };
-    }
-}
-
-impl Locked {
-    /// Whether one more of the rationed fetches may be made now.
-    fn take_ration(&self, now: u64) -> bool {
-        let mut ration = Ration::from_bits(self.head.ration.load(Ordering::Relaxed));
-        let taken = ration.take(now);
-        self.head.ration.store(ration.to_bits(), Ordering::Relaxed);
-        taken
-    }
-
-    fn nodes(&self) -> impl Iterator<Item = *mut Node> {
-        // SAFETY: the list's nodes are valid while the lock is held; `next` of the last one is null.
-        let step = |node: &*mut Node| Some(unsafe { (**node).next }).filter(|next| !next.is_null());
-        let first = self.head.first.load(Ordering::Relaxed);
-        core::iter::successors(Some(first).filter(|first| !first.is_null()), step)
-    }
-
-    fn position(&self, name: &[u8]) -> Option<*mut Node> {
-        // SAFETY: as in `nodes`; the name follows its node in memory.
-        self.nodes().find(|node| unsafe {
-            slice::from_raw_parts(node.add(1).cast::<u8>(), (**node).name_len) == name
-        })
-    }
-
-    fn find(&self, name: &[u8]) -> Option<&Node> {
-        // SAFETY: as in `nodes`; the borrow of `self` keeps the lock.
-        self.position(name).map(|node| unsafe { &*node })
-    }
-
-    fn find_mut(&mut self, name: &[u8]) -> Option<&mut Node> {
-        // SAFETY: as in `nodes`; the borrow of `self` keeps the lock, and is the only one.
-        self.position(name).map(|node| unsafe { &mut *node })
-    }
-
-    fn find_or_add(&mut self, name: &[u8]) -> Option<&mut Node> {
-        if self.find(name).is_none() {
-            let node = self.allocate(size_of::<Node>() + name.len(), None)?.cast::<Node>();
-            // SAFETY: the memory is fresh, large enough for the node and the name behind it, and
-            // aligned.
-            unsafe {
-                node.write(Node {
-                    next: self.head.first.load(Ordering::Relaxed),
-                    record: Record::default(),
-                    generation: 0,
-                    answer: ptr::null_mut(),
-                    name_len: name.len(),
-                });
-                ptr::copy_nonoverlapping(name.as_ptr(), node.add(1).cast().as_ptr(), name.len());
-            }
-            self.head.first.store(node.as_ptr(), Ordering::Relaxed);
-        }
-        self.find_mut(name)
-    }
-
-    /// Allocates memory of the zone. If there is not enough, the sources with the oldest answers are
-    /// removed, except `keep`.
-    fn allocate(&mut self, len: usize, keep: Option<&[u8]>) -> Option<NonNull<c_void>> {
-        loop {
-            // SAFETY: the pool is valid and locked.
-            let memory = unsafe { ngx_slab_alloc_locked(self.pool, len.max(1)) };
-            if memory.is_null() && self.forget_oldest(keep) {
-                continue;
-            }
-            return NonNull::new(memory);
-        }
-    }
-
-    fn forget_oldest(&mut self, keep: Option<&[u8]>) -> bool {
-        let kept = keep.and_then(|name| self.position(name));
-        let others = self.nodes().filter(|node| Some(*node) != kept);
-        // SAFETY: as in `nodes`.
-        let Some(oldest) = others.min_by_key(|node| unsafe { (**node).generation }) else {
-            return false;
-        };
-        self.remove(oldest);
-        true
-    }
-
-    /// Removes the sources that have had no keys for a while: kids that were not found, and fetches that
-    /// have failed. Each search for a name passes all nodes, so clients must not fill the list.
-    fn forget_absent(&mut self, now: u64) {
-        let is_over = |node: &*mut Node| {
-            // SAFETY: as in `nodes`; `put` made the answer.
-            let (record, answer) = unsafe { ((**node).record, bytes_of((**node).answer)) };
-            answer.is_none_or(<[u8]>::is_empty) && record.is_over(NOT_FOUND, now)
-        };
-        loop {
-            let over = self.nodes().find(is_over);
-            let Some(node) = over else { return };
-            self.remove(node);
-        }
-    }
-
-    fn remove(&mut self, node: *mut Node) {
-        // SAFETY: as in `nodes`; the node leaves the list before it is freed.
-        unsafe {
-            let next = (*node).next;
-            let before = self.nodes().find(|other| (**other).next == node);
-            match before {
-                Some(before) => (*before).next = next,
-                None => self.head.first.store(next, Ordering::Relaxed),
-            }
-            self.free((*node).answer);
-            ngx_slab_free_locked(self.pool, node.cast());
-        }
-    }
-
-    /// Frees the memory of an answer, and overwrites it first: it may hold secrets.
-    fn free(&mut self, answer: *mut Answer) {
-        if !answer.is_null() {
-            // SAFETY: `put` made the answer, with its bytes behind it, and nothing points to it any
-            // more.
-            unsafe {
-                slice::from_raw_parts_mut(answer.add(1).cast::<u8>(), (*answer).len).zeroize();
-                ngx_slab_free_locked(self.pool, answer.cast());
-            }
-        }
-    }
-}
-
-/// The bytes of an answer; `None` if there is no answer.
-///
-/// # Safety
-/// `answer` must be null or made by `put`, and must stay for `'a`.
-unsafe fn bytes_of<'a>(answer: *const Answer) -> Option<&'a [u8]> {
-    // SAFETY: by the contract of this function; `put` has written `len` bytes behind it.
-    unsafe {
-        let len = answer.as_ref()?.len;
-        Some(slice::from_raw_parts(answer.add(1).cast::<u8>(), len))
     }
 }
 

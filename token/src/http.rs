@@ -3,6 +3,8 @@
 
 mod answer;
 mod target;
+mod validators;
 
 pub use answer::{Answer, AnswerError, AnswerReader};
 pub use target::request_target;
+pub use validators::Validators;

@@ -2,6 +2,8 @@
 
 use zeroize::Zeroizing;
 
+use super::validators::Validators;
+
 /// The largest head of an answer, in bytes.
 const MAX_HEAD: usize = 64 << 10;
 
@@ -14,11 +16,15 @@ const MAX_CHUNK_LINE: usize = 256;
 /// The answer to a fetch.
 #[derive(Debug)]
 pub struct Answer {
-    /// The complete body.
+    /// The body, without what [`AnswerReader::take_body`] has taken.
     pub body: Zeroizing<Vec<u8>>,
     /// How long it may be kept according to its `Cache-Control` and `Age`, in milliseconds; `None` if it
     /// does not say.
     pub max_age: Option<u64>,
+    /// What a later request may ask with, whether the answer has changed.
+    pub validators: Validators,
+    /// Whether the status is 304: what was fetched with the [`Validators`] of the request is still good.
+    pub is_not_modified: bool,
 }
 
 /// Why an answer is refused.
@@ -46,16 +52,21 @@ pub enum AnswerError {
     Unmarked,
 }
 
-/// Reads one answer as it arrives. Only status 200 is accepted.
+/// Reads one answer as it arrives. Only status 200 is accepted, and 304 if the request was conditional.
 pub struct AnswerReader {
     limit: usize,
+    conditional: bool,
     /// An incomplete head, or an incomplete line of the chunked coding.
     pending: Vec<u8>,
     /// How many bytes of `pending` were searched for the end of the head without success.
     searched: usize,
     part: Part,
     body: Zeroizing<Vec<u8>>,
+    /// How many bytes of the body have arrived.
+    arrived: usize,
     max_age: Option<u64>,
+    validators: Validators,
+    is_not_modified: bool,
 }
 
 /// Which part of the answer comes next.
@@ -80,12 +91,29 @@ impl AnswerReader {
     pub fn new(limit: usize) -> Self {
         Self {
             limit,
+            conditional: false,
             pending: Vec::new(),
             searched: 0,
             part: Part::Head,
             body: Zeroizing::default(),
+            arrived: 0,
             max_age: None,
+            validators: Validators::default(),
+            is_not_modified: false,
         }
+    }
+
+    /// The request had [`Validators::conditions`]: 304 is an answer, too.
+    #[must_use]
+    pub fn conditional(mut self) -> Self {
+        self.conditional = true;
+        self
+    }
+
+    /// The bytes of the body that have arrived since the last call, for a caller that does not want to
+    /// hold the whole of it.
+    pub fn take_body(&mut self) -> Zeroizing<Vec<u8>> {
+        std::mem::take(&mut self.body)
     }
 
     /// Takes the next bytes; returns true when the answer is complete. Bytes after it are ignored.
@@ -126,7 +154,12 @@ impl AnswerReader {
     /// [`AnswerError::Incomplete`].
     pub fn finish(self) -> Result<Answer, AnswerError> {
         match self.part {
-            Part::Done => Ok(Answer { body: self.body, max_age: self.max_age }),
+            Part::Done => Ok(Answer {
+                body: self.body,
+                max_age: self.max_age,
+                validators: self.validators,
+                is_not_modified: self.is_not_modified,
+            }),
             _ => Err(AnswerError::Incomplete),
         }
     }
@@ -134,9 +167,10 @@ impl AnswerReader {
     /// Moves at most `left` bytes to the body and returns the rest.
     fn take<'b>(&mut self, bytes: &'b [u8], left: usize) -> Result<&'b [u8], AnswerError> {
         let (part, rest) = bytes.split_at(left.min(bytes.len()));
-        if self.body.len() + part.len() > self.limit {
+        if self.arrived + part.len() > self.limit {
             return Err(AnswerError::TooLarge(self.limit));
         }
+        self.arrived += part.len();
         self.body.extend_from_slice(part);
         Ok(rest)
     }
@@ -175,7 +209,8 @@ impl AnswerReader {
         if (100..200).contains(&status) && status != 101 {
             return Ok(Part::Head);
         }
-        if status != 200 {
+        self.is_not_modified = status == 304 && self.conditional;
+        if status != 200 && !self.is_not_modified {
             return Err(AnswerError::Status(status));
         }
         let header = |name: &str| {
@@ -189,6 +224,10 @@ impl AnswerReader {
         }
         let control = header("cache-control").unwrap_or_default();
         self.max_age = max_age(control, header("age").unwrap_or_default());
+        self.validators = Validators::new(header("etag"), header("last-modified"));
+        if self.is_not_modified {
+            return Ok(Part::Done); // such an answer has no body, whatever its head says of one
+        }
         if let Some(coding) = header("transfer-encoding") {
             return match coding.eq_ignore_ascii_case(b"chunked") {
                 true => Ok(Part::ChunkLine),
@@ -225,7 +264,7 @@ impl AnswerReader {
                 Ok(httparse::Status::Complete((_, 0))) => Part::Trailer,
                 Ok(httparse::Status::Complete((_, size))) => {
                     let size = usize::try_from(size).unwrap_or(usize::MAX);
-                    if size > self.limit.saturating_sub(self.body.len()) {
+                    if size > self.limit.saturating_sub(self.arrived) {
                         return Err(AnswerError::TooLarge(self.limit));
                     }
                     Part::Chunk(size)
@@ -367,6 +406,41 @@ mod tests {
         ] {
             assert!(matches!(read(text), Err(AnswerError::Malformed(_))), "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_conditional_request_may_be_answered_without_a_body() {
+        let text = "HTTP/1.1 304 Not Modified\r\nETag: \"b\"\r\nCache-Control: max-age=9\r\n\
+                    Content-Length: 77\r\n\r\n";
+        assert_eq!(read(text).unwrap_err(), AnswerError::Status(304));
+        let mut reader = AnswerReader::new(LIMIT).conditional();
+        assert_eq!(reader.push(text.as_bytes()), Ok(true));
+        let answer = reader.finish().unwrap();
+        assert!(answer.is_not_modified && answer.body.is_empty());
+        assert_eq!(answer.max_age, Some(9_000));
+        assert_eq!(answer.validators.conditions(), b"If-None-Match: \"b\"\r\n");
+        let mut reader = AnswerReader::new(LIMIT).conditional();
+        let text = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nLast-Modified: then\r\n\r\nx";
+        assert_eq!(reader.push(text.as_bytes()), Ok(true));
+        let answer = reader.finish().unwrap();
+        assert!(!answer.is_not_modified);
+        assert_eq!(answer.validators.conditions(), b"If-Modified-Since: then\r\n");
+        let long = "x".repeat(1_000);
+        let long = format!("HTTP/1.1 200 OK\r\nETag: {long}\r\nContent-Length: 0\r\n\r\n");
+        let validators = read_in(long.as_bytes(), long.len()).unwrap().validators;
+        assert!(validators.is_empty() && validators.conditions().is_empty());
+    }
+
+    #[test]
+    fn a_body_that_is_taken_in_pieces_counts_as_a_whole() {
+        let mut reader = AnswerReader::new(LIMIT);
+        let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        reader.push(head.as_bytes()).unwrap();
+        for _ in 0..10 {
+            assert_eq!(reader.push(b"a\r\n0123456789\r\n"), Ok(false));
+            assert_eq!(*reader.take_body(), b"0123456789");
+        }
+        assert_eq!(reader.push(b"1\r\nx\r\n"), Err(AnswerError::TooLarge(LIMIT)));
     }
 
     #[test]
