@@ -73,7 +73,7 @@ impl TokenCase<'_> {
             }
             Err(bad) => {
                 let status = match bad.reason {
-                    Reject::NoKeys => Status::UNAVAILABLE,
+                    Reject::NoKeys | Reject::NoList => Status::UNAVAILABLE,
                     _ => Status::UNAUTHORIZED,
                 };
                 (Why::Bad(bad.clone()), bad.reason, status)

@@ -27,18 +27,24 @@ pub enum Reject {
     BadType,
     /// `exp` is required and missing, or too far in the future.
     BadLifetime,
-    /// In a list of revoked tokens.
+    /// In a list of revoked tokens, or revoked by its status list.
     Revoked,
     /// The claims do not satisfy a rule.
     Denied,
     /// There is no key at all, or none yet.
     NoKeys,
+    /// A list that the token must be looked up in is not there, or not yet.
+    NoList,
+    /// Suspended by its status list.
+    Suspended,
+    /// Its status cannot be told, or is none that is accepted.
+    BadStatus,
 }
 
 impl Reject {
     /// Every reason, in the order of [`Reject::index`]. A new one comes last: counters that outlive a
     /// change of the module are numbered like this.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::Missing,
         Self::Malformed,
         Self::UnknownKey,
@@ -53,6 +59,9 @@ impl Reject {
         Self::Revoked,
         Self::Denied,
         Self::NoKeys,
+        Self::NoList,
+        Self::Suspended,
+        Self::BadStatus,
     ];
 
     /// Its place in [`Reject::ALL`].
@@ -77,6 +86,9 @@ impl Reject {
             Self::Revoked => "revoked",
             Self::Denied => "denied",
             Self::NoKeys => "no_keys",
+            Self::NoList => "no_list",
+            Self::Suspended => "suspended",
+            Self::BadStatus => "bad_status",
         }
     }
 
@@ -97,6 +109,9 @@ impl Reject {
             Self::Revoked => "The token was revoked",
             Self::Denied => "The token does not grant access",
             Self::NoKeys => "The token cannot be verified now",
+            Self::NoList => "The token cannot be checked now",
+            Self::Suspended => "The token is suspended",
+            Self::BadStatus => "The token's status is not accepted",
         }
     }
 }

@@ -49,9 +49,14 @@ pub(crate) fn why(
             of(&|requirements| other_value("typ", header.get("typ"), &requirements.types))
         }
         Reject::BadLifetime => vec![bad_lifetime(payload, policy, now)],
-        Reject::Missing | Reject::Malformed | Reject::Revoked | Reject::Denied | Reject::NoKeys => {
-            Vec::new()
-        }
+        Reject::Missing
+        | Reject::Malformed
+        | Reject::Revoked
+        | Reject::Denied
+        | Reject::NoKeys
+        | Reject::NoList
+        | Reject::Suspended
+        | Reject::BadStatus => Vec::new(),
     }
 }
 
