@@ -51,6 +51,11 @@ impl Claims {
         self.expires.map(Rounded::saturating_i64)
     }
 
+    /// The claim `iat`.
+    pub(crate) fn issued_at(&self) -> Option<Rounded> {
+        self.issued_at
+    }
+
     /// Refuses a token before `nbf` or from `exp` on, with `leeway` seconds of tolerance. The error
     /// has the seconds since `exp` or until `nbf`.
     pub(crate) fn check_time(&self, now: i64, leeway: i64) -> Result<(), Why> {
@@ -150,14 +155,14 @@ fn unless_empty(value: Value<'_>) -> Option<NodeIndex> {
 
 /// Whether `typ` is one of `accepted`. Case does not matter, and neither does a leading
 /// `application/` on either side (RFC 7515 section 4.1.9).
-pub(crate) fn is_typ(typ: &str, accepted: &[Box<str>]) -> bool {
+pub(crate) fn is_typ(typ: &str, accepted: &[impl AsRef<str>]) -> bool {
     fn short(typ: &str) -> &str {
         match typ.split_at_checked("application/".len()) {
             Some((prefix, rest)) if prefix.eq_ignore_ascii_case("application/") => rest,
             _ => typ,
         }
     }
-    accepted.iter().any(|one| short(one).eq_ignore_ascii_case(short(typ)))
+    accepted.iter().any(|one| short(one.as_ref()).eq_ignore_ascii_case(short(typ)))
 }
 
 /// The issuer of a payload that is not verified yet, to select whose keys to try. Nothing after it is

@@ -27,11 +27,16 @@ impl<'t> Compact<'t> {
     /// Splits a token into its three sections. None may be empty: a token with an empty signature is
     /// unsecured, one with an empty payload has detached content. Five sections are a JWE.
     pub(crate) fn split(token: &'t [u8]) -> Result<Self, Why> {
-        Self::try_split(token).ok_or_else(|| Why::malformed(fault(token)))
+        Self::split_within(token, MAX_TOKEN_LEN)
     }
 
-    fn try_split(token: &'t [u8]) -> Option<Self> {
-        if token.len() > MAX_TOKEN_LEN {
+    /// As [`Compact::split`], for a token of up to `limit` bytes.
+    pub(crate) fn split_within(token: &'t [u8], limit: usize) -> Result<Self, Why> {
+        Self::try_split(token, limit).ok_or_else(|| Why::malformed(fault(token, limit)))
+    }
+
+    fn try_split(token: &'t [u8], limit: usize) -> Option<Self> {
+        if token.len() > limit {
             return None;
         }
         let dot = |part: &[u8]| part.iter().position(|byte| *byte == b'.');
@@ -57,9 +62,9 @@ impl<'t> Compact<'t> {
 }
 
 /// Why a token cannot be split.
-fn fault(token: &[u8]) -> String {
-    if token.len() > MAX_TOKEN_LEN {
-        return format!("longer than {MAX_TOKEN_LEN} bytes");
+fn fault(token: &[u8], limit: usize) -> String {
+    if token.len() > limit {
+        return format!("longer than {limit} bytes");
     }
     if token.starts_with(b"{") {
         return "JSON; a token is three sections, separated by dots".to_owned();
@@ -129,5 +134,8 @@ mod tests {
         assert!(Compact::split(&token(MAX_HEADER_LEN + 1, 1)).is_err());
         assert!(Compact::split(&token(1, MAX_TOKEN_LEN - 4)).is_ok());
         assert!(Compact::split(&token(1, MAX_TOKEN_LEN - 3)).is_err());
+        assert!(Compact::split_within(&token(1, MAX_TOKEN_LEN - 3), MAX_TOKEN_LEN + 1).is_ok());
+        let why = Compact::split_within(&token(1, 8), 11).unwrap_err();
+        assert_eq!(why, Why::malformed("longer than 11 bytes"));
     }
 }

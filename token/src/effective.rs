@@ -90,6 +90,11 @@ pub(crate) struct EffectivePolicy<'p> {
 }
 
 impl<'p> EffectivePolicy<'p> {
+    /// The clock skew that is allowed.
+    pub(crate) fn leeway(self) -> i64 {
+        self.location.and_then(|location| location.leeway).unwrap_or(self.policy.leeway)
+    }
+
     /// The policy's own key sets, then those that change at run time.
     fn sets(self) -> impl Iterator<Item = &'p KeySet> + Clone {
         let live = self.live.policy.as_ref().map(|live| &*live.keys).unwrap_or_default();
@@ -206,9 +211,7 @@ impl<'p> EffectivePolicy<'p> {
 
     /// Judges the content of a token whose signature `key` has verified.
     pub(crate) fn check_content(self, content: &Content, key: &Key, now: i64) -> Result<(), Why> {
-        let leeway =
-            self.location.and_then(|location| location.leeway).unwrap_or(self.policy.leeway);
-        content.claims.check_time(now, leeway)?;
+        content.claims.check_time(now, self.leeway())?;
         for requirements in &self.policy.requirements {
             requirements.check(content, now)?;
         }

@@ -14,8 +14,9 @@
 //! 5. What it is judged by: `path` (to a claim), `rules`, `issuers`, `revoked`, `policy` (as
 //!    configured), `effective` (the policy for one token), `providers` (one policy for each issuer).
 //! 6. The judgement: `cache`, `trust`. For links: `signed_url`.
-//! 7. `challenge`: the refusal as a header. `thumbprint`: that of a client's certificate.
-//! 8. `sign`: keys that sign, and what they sign. It uses the basics, `json` and the keys.
+//! 7. `status`: what a token's status list says of it.
+//! 8. `challenge`: the refusal as a header. `thumbprint`: that of a client's certificate.
+//! 9. `sign`: keys that sign, and what they sign. It uses the basics, `json` and the keys.
 #![forbid(unsafe_code)]
 
 mod alg;
@@ -58,6 +59,8 @@ mod rules;
 mod cache;
 mod signed_url;
 mod trust;
+
+pub mod status;
 
 pub mod challenge;
 mod thumbprint;

@@ -97,6 +97,16 @@ impl<'t> Number<'t> {
         }
     }
 
+    /// The value, if it is an integer from 0 to what a `u64` holds, however it is written.
+    pub fn as_u64(self) -> Option<u64> {
+        // Digits alone, the usual way, may have all 64 bits. No JSON number begins with a plus.
+        self.0.parse().ok().or_else(|| {
+            let Rounded { whole, rest } = self.rounded();
+            // One that an `i64` does not hold is limited to its largest value, with a rest.
+            u64::try_from(whole).ok().filter(|_| rest == Ordering::Equal)
+        })
+    }
+
     /// Feeds the value to `hasher`; the same for every way of writing it.
     pub(crate) fn hash_value(self, hasher: &mut impl Hasher) {
         let decimal = Decimal::of(self.0);
@@ -391,6 +401,20 @@ mod tests {
         ] {
             assert_eq!(number(text).saturating_i64(), whole, "{text}");
             assert_eq!(number(text).cmp_int(whole), sides, "{text}");
+        }
+        for (text, value) in [
+            ("0", Some(0)),
+            ("-0", Some(0)),
+            ("1.0", Some(1)),
+            ("12e2", Some(1200)),
+            ("18446744073709551615", Some(u64::MAX)),
+            ("18446744073709551616", None),
+            ("1e300", None),
+            ("1.5", None),
+            ("-1", None),
+            ("-0.5", None),
+        ] {
+            assert_eq!(number(text).as_u64(), value, "{text}");
         }
         assert_eq!(number("1.5").cmp_int(2), Ordering::Less);
         assert_eq!(number("-1.5").cmp_int(-2), Ordering::Greater);

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use crate::json::{Document, Value};
+use crate::json::{Document, Value, write_text};
 use crate::reject::Reject;
 
 /// Why a token was refused, and what the log may say of it.
@@ -144,6 +144,17 @@ pub(crate) fn kind(value: Value<'_>) -> &'static str {
 pub(crate) fn shown(value: Value<'_>) -> String {
     let mut json = String::new();
     value.write_json(&mut json);
+    shortened(&json)
+}
+
+/// As [`shown`], for a text.
+pub(crate) fn shown_text(text: &str) -> String {
+    let mut json = String::new();
+    write_text(text, &mut json);
+    shortened(&json)
+}
+
+fn shortened(json: &str) -> String {
     let mut out = String::new();
     for char in json.chars().take(VALUE_SHOWN) {
         match char {
@@ -168,6 +179,8 @@ mod tests {
         assert_eq!(shown(document.root()), r#"["a\n\u{2028}\u{202e}\"b","x"]"#);
         let long = Document::parse(format!("{:?}", "a".repeat(200)).into()).unwrap();
         assert_eq!(shown(long.root()), format!("\"{}...\"", "a".repeat(159)));
+        assert_eq!(shown_text(&"a".repeat(200)), shown(long.root()));
+        assert_eq!(shown_text("a\n\u{202e}'"), r#""a\n\u{202e}'"#.to_owned() + "\"");
     }
 
     #[test]

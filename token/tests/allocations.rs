@@ -8,9 +8,13 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::Arc;
 
+#[path = "common/zeros.rs"]
+mod zeros;
+
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use token::base64url::encode;
+use token::status::{MAX_INFLATED, StatusList, StatusListError};
 use token::{
     AlgorithmSet, Cache, ClaimPath, ClaimRule, Key, KeySet, Link, LinkAlgorithm, LinkPolicy,
     LinkSecret, LiveInputs, LocationPolicy, Operator, Policy, Providers, Requirements, Revocation,
@@ -24,25 +28,36 @@ const A_HANDFUL: usize = 10;
 
 thread_local! {
     static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+    /// The bytes that are allocated now, and the most since the last reset.
+    static BYTES: Cell<isize> = const { Cell::new(0) };
+    static MOST: Cell<isize> = const { Cell::new(0) };
 }
 
 struct Counting;
 
+fn count(bytes: isize) {
+    BYTES.set(BYTES.get() + bytes);
+    MOST.set(MOST.get().max(BYTES.get()));
+}
+
 // SAFETY: every call goes on to the system's allocator, which keeps the contract. Counting uses only
-// a thread-local that needs no allocation.
+// thread-locals that need no allocation.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size() as isize);
         ALLOCATIONS.set(ALLOCATIONS.get() + 1);
         // SAFETY: by the contract of this function.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        count(-(layout.size() as isize));
         // SAFETY: by the contract of this function.
         unsafe { System.dealloc(memory, layout) }
     }
 
     unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count(size as isize - layout.size() as isize);
         ALLOCATIONS.set(ALLOCATIONS.get() + 1);
         // SAFETY: by the contract of this function.
         unsafe { System.realloc(memory, layout, size) }
@@ -57,6 +72,14 @@ fn allocations<T>(what: impl FnOnce() -> T) -> (usize, T) {
     let before = ALLOCATIONS.get();
     let result = what();
     (ALLOCATIONS.get() - before, result)
+}
+
+/// The most memory that `what` has at once.
+fn most_bytes<T>(what: impl FnOnce() -> T) -> (isize, T) {
+    let before = BYTES.get();
+    MOST.set(before);
+    let result = what();
+    (MOST.get() - before, result)
 }
 
 fn token(n: usize) -> Vec<u8> {
@@ -181,4 +204,31 @@ fn rules_and_links_allocate_nothing() {
         let judge = || policy.check(Link::new(st.as_bytes(), b"1800000060")?, b"/video", NOW);
         assert_eq!(allocations(judge), (0, Ok(())), "{algorithm:?}");
     }
+}
+
+/// A list may take what it may inflate to, and a bomb no more.
+#[test]
+fn a_status_list_that_is_a_bomb_takes_no_more_memory_than_a_good_one() {
+    let lst = encode(zeros::mebibytes(1024));
+    let payload = format!(r#"{{"sub":"u","iat":1,"status_list":{{"bits":1,"lst":"{lst}"}}}}"#);
+    let header = r#"{"alg":"HS256","typ":"statuslist+jwt"}"#;
+    let message = format!("{}.{}", encode(header), encode(payload));
+    let mac = Hmac::<Sha256>::new_from_slice(b"s0").unwrap().chain_update(&message);
+    let token = format!("{message}.{}", encode(mac.finalize().into_bytes()));
+    let key = Key::hmac(b"s0", AlgorithmSet::ALL).unwrap();
+    let policy = Policy { keys: vec![Arc::new(KeySet::new(vec![key]))], ..Policy::default() };
+    let (most, refused) = most_bytes(|| {
+        let live = LiveInputs::default();
+        let mut list = StatusList::open(token.as_bytes(), "u", &policy, None, &live, NOW).unwrap();
+        loop {
+            match list.inflate() {
+                Ok(more) => assert!(more),
+                Err(error) => return error,
+            }
+        }
+    });
+    assert_eq!(refused, StatusListError::TooLarge(MAX_INFLATED));
+    // The compressed data, and something for the decompressor.
+    let allowed = MAX_INFLATED + lst.len() + 512 * 1024;
+    assert!(most < allowed as isize, "{most} bytes, {allowed} allowed");
 }
