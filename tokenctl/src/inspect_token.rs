@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use token::sign::{Json, Members};
+use token::status::StatusRef;
 use token::{Policy, Refusal, Reject, Revocation};
 
 use crate::explain;
@@ -33,6 +34,8 @@ pub(crate) struct Judged {
     /// Sentences for the person who tests.
     why: Vec<String>,
     times: String,
+    /// What the token says of its status; empty if nothing.
+    status: String,
 }
 
 impl Judged {
@@ -63,7 +66,8 @@ impl Judged {
         }
         let signed = policy.verify_jws(token.as_bytes(), now).is_ok();
         let times = sections.times(now);
-        Self { sections, verdict, signed, keyed, why, times }
+        let status = status(&sections);
+        Self { sections, verdict, signed, keyed, why, times, status }
     }
 
     /// Whether it was accepted, or only shown.
@@ -87,6 +91,9 @@ impl Judged {
         }
         if !self.times.is_empty() {
             text.push_str(&format!("Times\n{}\n", self.times));
+        }
+        if !self.status.is_empty() {
+            text.push_str(&format!("Status\n  {}\n\n", self.status));
         }
         match &self.verdict {
             None => {
@@ -128,6 +135,18 @@ impl Judged {
         let why: Vec<_> = self.why.iter().map(|line| output::one_line(line)).collect();
         members.set("why", Json::strings(&why));
         output::printable_json(&format!("{members}\n"))
+    }
+}
+
+/// What the token says of its status. No list is fetched here.
+fn status(sections: &Sections) -> String {
+    let Ok(claims) = &sections.payload.json else { return String::new() };
+    match StatusRef::of_claims(claims) {
+        Ok(None) => String::new(),
+        Ok(Some(StatusRef { uri, index })) => {
+            format!("index {index} in the status list {uri}, which is not looked up here")
+        }
+        Err(refusal) => refusal.to_string(),
     }
 }
 

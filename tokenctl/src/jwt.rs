@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
+use token::Algorithm;
 use token::json::Document;
-use token::sign::{Json, KeyFile, Members, PrivateKey};
-use token::{Algorithm, base64url};
+use token::sign::{Json, KeyFile, Members};
 
 use crate::files;
 use crate::key_file;
@@ -102,22 +102,11 @@ pub(crate) fn run(args: &Args, now: i64) -> Result<ExitCode> {
 }
 
 fn key_file(args: &Args) -> Result<KeyFile> {
-    if let Some(path) = &args.key {
-        return key_file::load(path, args.kid.as_deref());
-    }
-    let Some(secret) = args.secret.bytes()? else {
-        bail!("what signs? Give --secret, --secret-file or --key");
-    };
-    Ok(KeyFile { key: PrivateKey::from_secret(&secret)?, kid: None, algorithm: None })
+    key_file::signing(args.key.as_deref(), &args.secret, args.kid.as_deref())
 }
 
 fn mint(args: &Args, file: &KeyFile, now: i64) -> Result<String> {
-    let algorithm = args.alg.or(file.algorithm).unwrap_or_else(|| file.key.default_algorithm());
-    if let Some(of_key) = file.algorithm.filter(|of_key| *of_key != algorithm) {
-        output::warn(&format!(
-            "the key is for {of_key}; a verifier may refuse {algorithm} with it"
-        ));
-    }
+    let algorithm = key_file::algorithm(file, args.alg);
     let header = header(args, file, algorithm)?;
     let claims = claims(args, now)?;
     for (name, value) in claims.iter() {
@@ -134,13 +123,7 @@ fn mint(args: &Args, file: &KeyFile, now: i64) -> Result<String> {
             ));
         }
     }
-    let signed = format!(
-        "{}.{}",
-        base64url::encode(header.to_string()),
-        base64url::encode(claims.to_string())
-    );
-    let signature = file.key.sign(algorithm, signed.as_bytes())?;
-    Ok(format!("{signed}.{}", base64url::encode(signature)))
+    key_file::sign(file, algorithm, &header, &claims)
 }
 
 fn header(args: &Args, file: &KeyFile, algorithm: Algorithm) -> Result<Members> {
@@ -221,6 +204,7 @@ fn expiry(text: &str) -> Result<Expiry, String> {
 mod tests {
     use clap::Parser;
     use serde_json::Value;
+    use token::base64url;
 
     use super::*;
 

@@ -7,7 +7,8 @@
 //! 3. Keys: `key_file` (the key that signs), `pem_file` (public keys in PEM), `keyring` (the keys that
 //!    verify).
 //! 4. Verdicts: `rules`, `explain`, `inspect_token` (of a token), `inspect_link` (of a link).
-//! 5. One module for each subcommand: `jwt`, `url`, `keys`, `jwks`, `inspect`; and `manual` (completions,
+//! 5. One module for each subcommand: `jwt`, `status_list`, `url`, `keys`, `jwks`,
+//!    `inspect`; and `manual` (completions,
 //!    pages for man).
 #![deny(unsafe_code)]
 
@@ -30,6 +31,7 @@ mod pem_file;
 mod rules;
 mod secret;
 mod sections;
+mod status_list;
 mod stdout;
 mod time;
 mod url;
@@ -62,6 +64,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Jwt(jwt::Args),
+    StatusList(status_list::Args),
     Url(url::Args),
     Keys(keys::Args),
     Jwks(jwks::Args),
@@ -78,6 +81,7 @@ fn main() -> ExitCode {
     };
     let done = match cli.command {
         Command::Jwt(args) => jwt::run(&args, now),
+        Command::StatusList(args) => status_list::run(&args, now),
         Command::Url(args) => url::run(&args, now),
         Command::Keys(args) => keys::run(&args),
         Command::Jwks(args) => jwks::run(&args),

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::table::StatusTable;
 use crate::content::Content;
-use crate::json::{Number, Value};
+use crate::json::{Document, Number, Value};
 use crate::refusal::{Refusal, Why, kind, shown_text};
 use crate::reject::Reject;
 
@@ -29,7 +29,14 @@ impl<'t> StatusRef<'t> {
         Self::read(content.payload.root()).map_err(|why| Refusal::of(&content.header, why))
     }
 
-    /// As [`StatusRef::of`], of a payload.
+    /// As [`StatusRef::of`], of claims that need not be verified.
+    ///
+    /// # Errors
+    /// As [`StatusRef::of`], without the kid.
+    pub fn of_claims(claims: &'t Document) -> Result<Option<Self>, Refusal> {
+        Self::read(claims.root()).map_err(Refusal::from)
+    }
+
     fn read(payload: Value<'t>) -> Result<Option<Self>, Why> {
         let present = |value: &Value<'t>| !value.is_null();
         let Some(status) = payload.get("status").filter(present) else { return Ok(None) };

@@ -258,3 +258,18 @@ fn json_is_for_programs() {
     assert_eq!((&broken["verdict"], &broken["header"]), (&json!("malformed"), &json!(null)));
     assert!(failed(&["inspect", "/a?st=x&e=1", "--json"]).contains("this is a link"));
 }
+
+#[test]
+fn the_status_list_of_a_token_is_named() {
+    let of = |status: &str| {
+        let claim = format!("status={status}");
+        let token = printed(&["jwt", "--secret=s", "--claim", &claim]);
+        tokenctl(&["inspect", &token, "--secret=s"]).out
+    };
+    let said = of(r#"{"status_list":{"uri":"https://a.example/1","idx":7}}"#);
+    let want = "Status\n  index 7 in the status list https://a.example/1, which is not looked up here\n\nVerdict";
+    assert!(said.contains(want), "{said}");
+    let said = of(r#"{"status_list":{"uri":"https://a.example/1","idx":"7"}}"#);
+    assert!(said.contains("Status\n  bad_status: status.status_list.idx is a string\n"), "{said}");
+    assert!(!of("{}").contains("Status"));
+}

@@ -7,6 +7,7 @@ mod inspect;
 mod jwt;
 mod keys;
 mod output;
+mod status_list;
 mod url;
 
 use std::io::Write as _;
