@@ -153,6 +153,9 @@ fn unless_empty(value: Value<'_>) -> Option<NodeIndex> {
     (!is_empty).then(|| value.index())
 }
 
+/// The `typ` of a Status List Token (draft-ietf-oauth-status-list section 5.1).
+pub(crate) const STATUS_LIST_TYP: &str = "statuslist+jwt";
+
 /// Whether `typ` is one of `accepted`. Case does not matter, and neither does a leading
 /// `application/` on either side (RFC 7515 section 4.1.9).
 pub(crate) fn is_typ(typ: &str, accepted: &[impl AsRef<str>]) -> bool {

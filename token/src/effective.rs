@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::alg::{Algorithm, AlgorithmSet, SignatureCounts};
 use crate::base64url;
-use crate::claims::Claims;
+use crate::claims::{Claims, STATUS_LIST_TYP, is_typ};
 use crate::compact::Compact;
 use crate::content::Content;
 use crate::header::{self, Header, KeyHint};
@@ -209,9 +209,25 @@ impl<'p> EffectivePolicy<'p> {
         })
     }
 
+    /// Refuses a Status List Token where no types are required: its issuer signs it with the same key, and
+    /// everybody can fetch it, so it must be no credential (RFC 8725 section 3.12).
+    fn check_no_list(self, content: &Content) -> Result<(), Why> {
+        let Some(typ) = content.head.typ(&content.header) else { return Ok(()) };
+        if !is_typ(typ.as_str().unwrap_or_default(), &[STATUS_LIST_TYP]) {
+            return Ok(());
+        }
+        let of_location = self.location.map(|location| &location.requirements);
+        let mut all = self.policy.requirements.iter().chain(of_location);
+        match all.any(|requirements| !requirements.types.is_empty()) {
+            true => Ok(()),
+            false => Err(Why::not_accepted(Reject::BadType, typ)),
+        }
+    }
+
     /// Judges the content of a token whose signature `key` has verified.
     pub(crate) fn check_content(self, content: &Content, key: &Key, now: i64) -> Result<(), Why> {
         content.claims.check_time(now, self.leeway())?;
+        self.check_no_list(content)?;
         for requirements in &self.policy.requirements {
             requirements.check(content, now)?;
         }

@@ -6,7 +6,7 @@ use super::fault::StatusListError;
 use super::inflate::{INFLATE_OUTPUT, Inflation};
 use super::table::{self, Facts};
 use crate::base64url;
-use crate::claims::{Claims, is_typ};
+use crate::claims::{Claims, STATUS_LIST_TYP, is_typ};
 use crate::compact::Compact;
 use crate::effective::{EffectivePolicy, payload_document, payload_text};
 use crate::header::{self, Header};
@@ -17,9 +17,6 @@ use crate::reject::Reject;
 
 /// The largest Status List Token that is read, in bytes.
 pub const MAX_LIST_LEN: usize = 8 * 1024 * 1024;
-
-/// The `typ` of a Status List Token.
-const TYP: &str = "statuslist+jwt";
 
 /// A Status List Token that was accepted. Its list is still compressed at first: it is decompressed and
 /// written in steps, so that a server can do something else in between.
@@ -161,7 +158,7 @@ fn verified(
     effective.verify(&compact, &head, &document, now).map_err(signature)?;
     match head.typ(&document) {
         None => return Err(StatusListError::Type("missing".to_owned())),
-        Some(typ) if !is_typ(typ.as_str().unwrap_or_default(), &[TYP]) => {
+        Some(typ) if !is_typ(typ.as_str().unwrap_or_default(), &[STATUS_LIST_TYP]) => {
             return Err(StatusListError::Type(shown(typ)));
         }
         Some(_) => {}

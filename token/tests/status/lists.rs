@@ -122,6 +122,21 @@ fn a_token_is_not_its_own_list() {
 }
 
 #[test]
+fn a_list_is_no_credential_unless_its_type_is_asked_for() {
+    let token = signed(&header(), &claims(1, b"").to_string());
+    let refusal = policy().check(token.as_bytes(), NOW).unwrap_err();
+    assert_eq!(refusal.to_string(), "bad_type: \"statuslist+jwt\" is not accepted, kid \"k\"");
+    let mut other = header();
+    other["typ"] = "Application/StatusList+JWT".into();
+    let media_type = signed(&other, "{}");
+    assert!(policy().check(media_type.as_bytes(), NOW).is_err());
+    let of = |typ: &str| Requirements { types: [typ.into()].into(), ..Requirements::default() };
+    let with = |typ| Policy { requirements: vec![of(typ)], ..policy() };
+    assert!(with("statuslist+jwt").check(token.as_bytes(), NOW).is_ok());
+    assert!(with("JWT").check(token.as_bytes(), NOW).is_err());
+}
+
+#[test]
 fn the_form_and_the_signature_come_first() {
     let good = signed(&header(), &claims(1, b"").to_string());
     for (token, want) in [
