@@ -2,7 +2,6 @@
 //! changes at run time. It selects keys, verifies the signature and judges the content.
 
 use std::mem::discriminant;
-use std::sync::Arc;
 
 use crate::alg::{Algorithm, AlgorithmSet, SignatureCounts};
 use crate::base64url;
@@ -16,7 +15,7 @@ use crate::keyset::{KeyIndex, KeySet, MAX_CANDIDATES, MAX_NAMELESS};
 use crate::policy::{LiveInputs, LocationPolicy, Policy};
 use crate::refusal::{Refusal, Why};
 use crate::reject::Reject;
-use crate::revoked::Revocation;
+use crate::revoked::{Case, Finding, Revocation, Times};
 
 impl Policy {
     /// Verifies only the signature of a JWS (RFC 7515 section 5.2) and returns its decoded payload,
@@ -234,14 +233,36 @@ impl<'p> EffectivePolicy<'p> {
         if let Some(location) = self.location {
             location.requirements.check(content, now)?;
         }
-        let revokes =
-            |it: &Arc<Revocation>| it.revokes(&content.header, &content.payload, key.kid());
-        let any = |lists: &[Arc<Revocation>]| lists.iter().any(revokes);
-        let revoked = any(&self.policy.revoked)
-            || self.location.is_some_and(|location| any(&location.revoked))
-            || self.live.policy.as_ref().is_some_and(|live| any(&live.revoked))
-            || self.live.revoked.as_deref().is_some_and(any);
-        if revoked { Err(Reject::Revoked.into()) } else { Ok(()) }
+        let case = Case {
+            header: &content.header,
+            payload: &content.payload,
+            key_kid: key.kid(),
+            times: Times::at(now, content.claims.issued_at()),
+        };
+        self.check_lists(case)
+    }
+
+    /// Refuses a token that is in a list. One that is in none of those that are there is refused if another
+    /// one is missing.
+    fn check_lists(self, case: Case<'_>) -> Result<(), Why> {
+        let mut missing = None;
+        for list in self.lists() {
+            match list.revokes(case) {
+                Finding::Clean => {}
+                Finding::Revoked => return Err(Reject::Revoked.into()),
+                Finding::Missing => missing = missing.or(Some(list)),
+            }
+        }
+        missing.map_or(Ok(()), |list| Err(Why::new(Reject::NoList, list.what_is_missing())))
+    }
+
+    /// All lists of revoked tokens.
+    fn lists(self) -> impl Iterator<Item = &'p Revocation> {
+        let location = self.location.map(|location| &*location.revoked).unwrap_or_default();
+        let live = self.live.policy.as_ref().map(|live| &*live.revoked).unwrap_or_default();
+        let live_too = self.live.revoked.as_deref().unwrap_or_default();
+        let all = self.policy.revoked.iter().chain(location).chain(live).chain(live_too);
+        all.map(AsRef::as_ref)
     }
 }
 

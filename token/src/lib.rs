@@ -85,7 +85,9 @@ pub use providers::Providers;
 pub use published::MAX_PUBLISHED_KEYS;
 pub use refusal::Refusal;
 pub use reject::Reject;
-pub use revoked::{ListError, Revocation, RevokedList};
+pub use revoked::{
+    Finding, ListError, ListReader, ListRecords, Revocation, RevokedList, Times, Words,
+};
 pub use rules::{ClaimRule, Operator, RuleError};
 pub use signed_url::{Link, LinkAlgorithm, LinkPolicy, LinkSecret};
 pub use thumbprint::certificate_thumbprint;

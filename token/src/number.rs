@@ -50,6 +50,19 @@ impl<'t> Number<'t> {
         (at == unsigned.len() && (is_small || fits())).then_some(number)
     }
 
+    /// Whether it is written as whole numbers usually are. There is one such spelling of each whole
+    /// number, and none of other numbers.
+    pub(crate) fn is_canonical(self) -> bool {
+        is_whole(self.0) && self.0 != "-0"
+    }
+
+    /// Parses a number in its canonical spelling.
+    pub(crate) fn parse_canonical(text: &'t str) -> Option<Self> {
+        // Most texts are seen to be none at their first characters.
+        let number = is_whole(text).then(|| Self::parse(text.as_bytes())).flatten();
+        number.filter(|number| number.is_canonical())
+    }
+
     /// Takes a number that a JSON parser has accepted.
     pub(crate) fn of_literal(literal: &'t str) -> Self {
         Self(literal)
@@ -107,7 +120,8 @@ impl<'t> Number<'t> {
         })
     }
 
-    /// Feeds the value to `hasher`; the same for every way of writing it.
+    /// Feeds the value to `hasher`; the same for every way of writing it, and something else for every
+    /// other value.
     pub(crate) fn hash_value(self, hasher: &mut impl Hasher) {
         let decimal = Decimal::of(self.0);
         hasher.write_u8(u8::from(decimal.negative));
@@ -139,6 +153,11 @@ impl<'t> Number<'t> {
         }
         Some(if unsigned.len() < self.0.len() { -value } else { value })
     }
+}
+
+/// Whether there are only digits, but for a sign.
+fn is_whole(text: &str) -> bool {
+    text.strip_prefix('-').unwrap_or(text).bytes().all(|byte| byte.is_ascii_digit())
 }
 
 impl fmt::Display for Number<'_> {
@@ -374,6 +393,21 @@ mod tests {
         let others = ["7", "-7", "70", "0.7", "0", &long, &long[..49], "1e40", "11", "111"];
         for (i, a) in others.iter().enumerate() {
             assert!(others.iter().skip(i + 1).all(|b| hash(a) != hash(b)), "{a}");
+        }
+    }
+
+    #[test]
+    fn whole_numbers_have_one_canonical_spelling() {
+        for yes in ["0", "7", "-7", "10", "12345678901234567890123"] {
+            assert!(number(yes).is_canonical(), "{yes}");
+            assert_eq!(Number::parse_canonical(yes).map(Number::as_str), Some(yes));
+        }
+        for no in ["-0", "7.0", "7e0", "0.5", "1E2", "-7.5", "0e1"] {
+            assert!(!number(no).is_canonical(), "{no}");
+        }
+        let long = "9".repeat(400);
+        for no in ["-0", "7.0", "7e0", "", "-", "01", "--1", "a", &long] {
+            assert!(Number::parse_canonical(no).is_none(), "{no}");
         }
     }
 

@@ -245,6 +245,55 @@ fn the_same_token_in_locations_of_the_same_providers() {
 }
 
 #[test]
+fn a_missing_list_refuses_unless_another_one_revokes() {
+    let (cache, own) = (Cache::new(ROOMY).unwrap(), set(vec![key("a")]));
+    let missing = || Arc::new(Revocation::missing(ClaimPath::new("jti").unwrap(), "/_revoked"));
+    let lists = |first, second| Policy {
+        keys: vec![own.clone()],
+        revoked: vec![first, second],
+        ..Policy::default()
+    };
+    let (good, stolen) = (token(r#"{"jti":"x"}"#), token(r#"{"jti":"t"}"#));
+    // At the second time the cache knows the token.
+    for trust in [of_keys(vec![own.clone()]), Trust::Keys(lists(revoked("t"), revoked("u")))] {
+        assert_eq!(judge(&trust, &cache, &good, NOW), Ok(0));
+        for (first, second) in [(revoked("t"), missing()), (missing(), revoked("t"))] {
+            let trust = Trust::Keys(lists(first, second));
+            assert_eq!(judge(&trust, &cache, &stolen, NOW), Err(Reject::Revoked));
+            assert_eq!(judge(&trust, &cache, &good, NOW), Err(Reject::NoList));
+            let refusal = trust.check(&good, NOW, |_| LiveInputs::default()).unwrap_err();
+            assert_eq!(refusal.detail, r#"the list "/_revoked" is not there"#);
+        }
+        let live = LiveInputs { policy: None, revoked: Some(Rc::new([missing()])) };
+        assert_eq!(judge_live(&trust, &cache, &good, NOW, |_| live.clone()), Err(Reject::NoList));
+        assert_eq!(judge(&trust, &cache, &good, NOW), Ok(0));
+    }
+}
+
+#[test]
+fn a_list_with_times_judges_known_tokens_too() {
+    let cache = Cache::new(ROOMY).unwrap();
+    let policy = |list| Policy {
+        keys: vec![set(vec![key("a")])],
+        revoked: vec![revoked(list)],
+        ..Policy::default()
+    };
+    let list = format!("t before={NOW} until={}", NOW + 10);
+    let (none, list) = (Trust::Keys(policy("x")), Trust::Keys(policy(&list)));
+    let token = |iat: &str| token(&format!(r#"{{"jti":"t"{iat}}}"#));
+    let old = format!(r#","iat":{}.5"#, NOW - 1);
+    let new = format!(r#","iat":{NOW}"#);
+    for (iat, want) in [("", Err(Reject::Revoked)), (&old, Err(Reject::Revoked)), (&new, Ok(0))] {
+        let token = token(iat);
+        for trust in [&list, &none, &list] {
+            let want = if std::ptr::eq(trust, &none) { Ok(0) } else { want };
+            assert_eq!(judge(trust, &cache, &token, NOW + 9), want, "{iat}");
+        }
+        assert_eq!(judge(&list, &cache, &token, NOW + 10), Ok(0), "{iat}");
+    }
+}
+
+#[test]
 fn after_its_key_is_removed() {
     let cache = Cache::new(ROOMY).unwrap();
     let trust = Trust::Keys(Policy::default());

@@ -12,5 +12,6 @@ mod credentials;
 mod files;
 mod json;
 mod links;
+mod lists;
 #[path = "../common/property.rs"]
 mod property;

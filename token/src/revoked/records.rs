@@ -1,0 +1,155 @@
+//! The records of a list that was read, on their way into a table.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::hash::HashKey;
+use super::table::{DATED, PLAIN, Size, Table};
+
+/// Records of one block. One call of [`ListRecords::write`] writes so many.
+const BLOCK: usize = 4_096;
+
+/// Words that one call of [`ListRecords::write`] clears.
+const CLEARED: usize = 64 << 10;
+
+/// Blocks that one call of [`Blocks::release`] frees.
+const RELEASED: usize = 16;
+
+/// Records of `N` words, in blocks: nothing is copied when there are more, and they can be freed one
+/// after the other.
+pub(super) struct Blocks<const N: usize> {
+    blocks: Vec<Vec<[u64; N]>>,
+    len: usize,
+}
+
+impl<const N: usize> Blocks<N> {
+    pub(super) fn new() -> Self {
+        Self { blocks: Vec::new(), len: 0 }
+    }
+
+    pub(super) fn push(&mut self, record: [u64; N]) {
+        self.len += 1;
+        match self.blocks.last_mut() {
+            Some(block) if block.len() < BLOCK => block.push(record),
+            _ => {
+                let mut block = Vec::with_capacity(BLOCK);
+                block.push(record);
+                self.blocks.push(block);
+            }
+        }
+    }
+
+    /// Frees some blocks. Returns whether there are more.
+    pub(super) fn release(&mut self) -> bool {
+        self.blocks.truncate(self.blocks.len().saturating_sub(RELEASED));
+        !self.blocks.is_empty()
+    }
+}
+
+/// A list that was read: the hashes of its values, not yet in a table.
+///
+/// They are freed while they are [written](ListRecords::write). What is given up before should be
+/// [released](ListRecords::release) piece by piece: freeing a large list at once takes a while.
+pub struct ListRecords {
+    key: HashKey,
+    lines: u64,
+    digest: [u8; 32],
+    size: Size,
+    plain: Blocks<PLAIN>,
+    dated: Blocks<DATED>,
+    /// How many words of the table are clear.
+    cleared: usize,
+    /// Whether there is nothing more to write.
+    done: bool,
+}
+
+impl ListRecords {
+    pub(super) fn new(
+        key: HashKey,
+        lines: u64,
+        digest: [u8; 32],
+        plain: Blocks<PLAIN>,
+        dated: Blocks<DATED>,
+    ) -> Self {
+        let size = Size::of(plain.len, dated.len);
+        Self { key, lines, digest, size, plain, dated, cleared: 0, done: false }
+    }
+
+    /// How many values the list has; repeated ones count each time.
+    pub fn lines(&self) -> u64 {
+        self.lines
+    }
+
+    /// How many words its table needs.
+    pub fn words(&self) -> usize {
+        self.size.words()
+    }
+
+    /// The SHA-256 of the text, as [`fingerprint`](crate::fingerprint) gives it.
+    pub fn digest(&self) -> [u8; 32] {
+        self.digest
+    }
+
+    /// Does a bounded piece of writing the table into the first [`words`](ListRecords::words) of `table`,
+    /// which must be the same in each call, and may hold anything before. Returns whether more is left.
+    ///
+    /// Meanwhile, and if `table` is too short, the words hold no table, and whoever reads them has no
+    /// list. The records are gone when they are written.
+    pub fn write(&mut self, table: &[AtomicU64]) -> bool {
+        if self.done {
+            return false;
+        }
+        if self.clear(table) {
+            return true;
+        }
+        let made = Table::new(table, self.size, self.key, self.lines);
+        let written = made.is_some_and(|made| self.add_block(made));
+        if written && !self.is_empty() {
+            return true;
+        }
+        if let Some(made) = made.filter(|_| written) {
+            made.publish(table);
+        }
+        self.done = true;
+        false
+    }
+
+    /// Clears some words. Returns whether more of them are left.
+    fn clear(&mut self, table: &[AtomicU64]) -> bool {
+        let left = table.get(self.cleared..self.words()).unwrap_or_default();
+        let now = left.get(..CLEARED).unwrap_or(left);
+        for word in now {
+            word.store(0, Ordering::Relaxed);
+        }
+        self.cleared += now.len();
+        // A call does one of the two pieces of work; but a short list is done in one.
+        now.len() == CLEARED
+    }
+
+    /// Adds the records of a block to the table. Returns false if one has no place.
+    fn add_block(&mut self, table: Table<'_>) -> bool {
+        if let Some(block) = self.plain.blocks.pop() {
+            block.into_iter().all(|record| table.add_plain(record))
+        } else if let Some(block) = self.dated.blocks.pop() {
+            block.into_iter().all(|record| table.add_dated(record))
+        } else {
+            true
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.plain.blocks.is_empty() && self.dated.blocks.is_empty()
+    }
+
+    /// Frees a piece of records that are not wanted any more. Returns whether more is left.
+    pub fn release(&mut self) -> bool {
+        self.done = true;
+        self.plain.release() || self.dated.release()
+    }
+}
+
+impl fmt::Debug for ListRecords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ListRecords").field("lines", &self.lines).finish_non_exhaustive()
+    }
+}
