@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod fetched;
+mod lists;
 mod signing;
 
 use std::collections::HashSet;
@@ -25,6 +26,7 @@ use token::{
 };
 
 pub use fetched::answer;
+pub use lists::{revoked, table};
 pub use signing::{private, signing};
 
 const NOW: i64 = 1_800_000_000;
@@ -503,60 +505,5 @@ pub fn authorization(input: &[u8]) {
         if let Some(value) = credential::single_argument(query, name) {
             assert!(exact == [value] && any_case == [value]);
         }
-    }
-}
-
-// --- lists ------------------------------------------------------------------------------------
-
-/// The input is a list of revoked values, and one value to look up.
-pub fn revoked(input: &[u8]) {
-    let [text, payload] = parts(input);
-    let read = std::str::from_utf8(text).map_err(|_| ()).and_then(|text| {
-        let lines = text.split('\n').map(|line| line.trim_start_matches('\u{feff}').trim());
-        let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
-        let values = lines.map(|line| match line.starts_with('"') {
-            true => serde_json::from_str(line).map_err(|_| ()),
-            false => Ok(line.to_owned()),
-        });
-        values.collect::<Result<HashSet<String>, ()>>()
-    });
-    let list = RevokedList::parse(text.to_vec());
-    assert_eq!(list.is_ok(), read.is_ok());
-    let (Ok(list), Ok(lines)) = (list, read) else { return };
-    assert!(lines.len() <= list.len() && list.is_empty() == lines.is_empty());
-    for line in lines.iter().take(20) {
-        assert!(list.contains(line));
-    }
-    if let Some(number) = Number::parse(payload) {
-        let is_it = |line: &&String| {
-            Number::parse(line.as_bytes()).is_some_and(|it| it.compare(number).is_eq())
-        };
-        // The reverse need not hold: a quoted value in the list is not a number.
-        assert!(!list.contains_number(number) || lines.iter().any(|line| is_it(&line)));
-    }
-    let Ok(payload) = std::str::from_utf8(payload) else { return };
-    assert_eq!(list.contains(payload), lines.contains(payload));
-    // The same check through a policy, with a token whose jti is that text.
-    let key = || Key::hmac(SECRET, AlgorithmSet::ALL).expect("a key");
-    let claims = serde_json::json!({"jti": payload}).to_string();
-    let message = format!(
-        "{}.{}",
-        URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256"}"#),
-        URL_SAFE_NO_PAD.encode(claims)
-    );
-    let mac = Hmac::<Sha256>::new_from_slice(SECRET).expect("a key").chain_update(&message);
-    let token = format!("{message}.{}", URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()));
-    let path = ClaimPath::new("jti").expect("a path");
-    let policy = Policy {
-        keys: vec![Arc::new(KeySet::new(vec![key()]))],
-        revoked: vec![Arc::new(Revocation::new(path, list))],
-        ..Policy::default()
-    };
-    match policy.check(token.as_bytes(), NOW) {
-        Ok(_) => assert!(!lines.contains(payload)),
-        Err(refusal) => assert!(
-            refusal.reason == Reject::Revoked && lines.contains(payload)
-                || token.len() > MAX_TOKEN_LEN && refusal.reason == Reject::Malformed
-        ),
     }
 }
