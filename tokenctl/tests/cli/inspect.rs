@@ -199,6 +199,18 @@ fn rules_and_lists_are_applied_as_in_a_location() {
     let said = refused(&mint(&["--jti=stolen"]), &["--secret=s", "--revoked", &list]);
     assert!(said.contains("Verdict: revoked"), "{said}");
     assert!(said.contains(&format!("A value of it is in the list {list}.")), "{said}");
+    let dated = dir.path().join("dated.txt");
+    std::fs::write(&dated, "a before=1700000000\nb until=2023-11-14T22:13:20Z\n").unwrap();
+    let dated = format!("jti:{}", dated.display());
+    let judge = |jti: &str, iat: &str, at: &str| {
+        let token = mint(&[jti, iat]);
+        let call = tokenctl(&["inspect", &token, "--secret=s", "--at", at, "--revoked", &dated]);
+        (call.status, call.out.contains("Verdict: revoked"))
+    };
+    assert_eq!(judge("--jti=a", "--claim=iat=1699999999", NOW), (1, true));
+    assert_eq!(judge("--jti=a", "--claim=iat=1700000000", NOW), (0, false));
+    assert_eq!(judge("--jti=b", "--claim=iat=1", "1699999999"), (1, true));
+    assert_eq!(judge("--jti=b", "--claim=iat=1", NOW), (0, false));
     // What comes before the rules is told first.
     let said = refused(&token, &["--secret=other", "--claim=roles any admin"]);
     assert!(said.contains("Verdict: bad_signature") && !said.contains("The rule"), "{said}");
