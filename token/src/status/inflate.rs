@@ -14,8 +14,9 @@ pub const MAX_INFLATED: usize = 16 * 1024 * 1024;
 /// The most that one step inflates to, in bytes.
 pub const INFLATE_OUTPUT: usize = 64 * 1024;
 
-/// The most that one step reads, in bytes: empty blocks inflate to nothing, but take time.
-pub const INFLATE_INPUT: usize = 16 * 1024;
+/// The most that one step reads, in bytes: data of empty blocks inflates to nothing, but takes half a
+/// millisecond for so many bytes.
+pub const INFLATE_INPUT: usize = 4 * 1024;
 
 /// Data that is being decompressed. The output is kept in pieces, so that no step has to move it.
 pub(super) struct Inflation {

@@ -90,7 +90,8 @@ pub(super) fn write_bytes(table: &[AtomicU64], at: usize, bytes: &[u8]) {
 /// Writes what the list says beside its statuses: the table is complete.
 pub(super) fn end(table: &[AtomicU64], facts: Facts) {
     // The layout, which comes first in memory, is written last.
-    for (word, value) in table.iter().zip(facts.words()).rev() {
+    let head = table.get(..HEADER).unwrap_or_default();
+    for (word, value) in head.iter().zip(facts.words()).rev() {
         word.store(value, Relaxed);
     }
 }
