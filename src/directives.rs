@@ -85,7 +85,10 @@ directives! {
     c"jwt_any", RULES => http jwt_any;
     c"jwt_all", RULES => http jwt_all;
     c"jwt_not", RULES => http jwt_not;
-    c"jwt_revoked", OR_PROVIDER | NGX_CONF_TAKE2 | NGX_CONF_TAKE3 => jwt jwt::keys::jwt_revoked;
+    c"jwt_revoked", OR_PROVIDER | NGX_CONF_TAKE2 | NGX_CONF_TAKE3 => jwt jwt::lists::jwt_revoked;
+    c"jwt_revoked_request", OR_PROVIDER | NGX_CONF_2MORE => jwt jwt::lists::jwt_revoked_request;
+    c"jwt_revoked_zone", NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1 => jwt jwt::lists::jwt_revoked_zone;
+    c"jwt_status_list", OR_PROVIDER | NGX_CONF_2MORE => jwt jwt::lists::jwt_status_list;
     c"jwt_provider", NGX_HTTP_MAIN_CONF | NGX_CONF_BLOCK | NGX_CONF_TAKE1 => http jwt_provider;
     c"jwt_cache", NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1 => jwt jwt::directives::jwt_cache;
     c"jwt_claim_set", NGX_HTTP_MAIN_CONF | NGX_CONF_2MORE => http jwt_claim_set;

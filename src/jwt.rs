@@ -10,6 +10,8 @@ mod http_level;
 mod in_force;
 mod judge;
 pub(crate) mod keys;
+pub(crate) mod lists;
+mod lookup;
 mod meter;
 mod noted;
 mod policy;
@@ -19,6 +21,7 @@ mod rules;
 mod settings;
 pub(crate) mod show;
 mod sources;
+mod status;
 mod verdict;
 
 pub(crate) use case::TokenCase;

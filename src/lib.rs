@@ -6,6 +6,7 @@
 //! - `nginx`: the boundary, and all unsafe code;
 //! - `live`: data that changes while requests flow;
 //! - `check`: what all kinds of check share;
+//! - `revoke`: lists of revoked tokens that are fetched;
 //! - `jwt`, `link`: the token check and the link check, which do not use each other;
 //! - `issue`: signing, which uses neither of them;
 //! - `status`: the counters of all checks, and the page that shows them;
@@ -28,6 +29,7 @@ mod live;
 mod location;
 #[allow(unsafe_code)]
 mod nginx;
+mod revoke;
 mod signed;
 mod status;
 mod variables;
@@ -74,6 +76,7 @@ impl Module for TokenAuth {
             main.status.declare(&main.jwt.trials(), memory)?;
             main.jwt.health.declare(memory)?;
         }
+        main.jwt.lists.declare(memory)?;
         main.issue.declare(memory)
     }
 

@@ -1,6 +1,6 @@
 //! The token check of a location, as in force.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -11,8 +11,9 @@ use super::challenge::Challenge;
 use super::rules::Rule;
 use super::sources::{AskedSource, TokenSource};
 use crate::check::{Mode, SwitchValue};
-use crate::live::{Health, Watched};
-use crate::nginx::{ComplexValue, Level, Request, Server, ServerRef, Servers, Zone};
+use crate::live::{Health, NamedServer, Watched, warn_without_location};
+use crate::nginx::{ComplexValue, Level, Request, Server, Zone};
+use crate::revoke::{ListSource, StatusListRequest};
 
 pub(crate) struct JwtCheck {
     pub(super) switch: SwitchValue,
@@ -31,6 +32,8 @@ pub(crate) struct JwtCheck {
     pub(super) challenge: Option<Challenge>,
     /// Whether keys depend on variables.
     pub(super) keys_on_variables: bool,
+    /// The location's own `jwt_status_list`, in addition to those of its providers.
+    pub(super) status_lists: Rc<[Rc<StatusListRequest>]>,
 }
 
 impl JwtCheck {
@@ -60,6 +63,9 @@ pub(super) struct PolicySources {
     /// The provider of the policy; `None` for the location's own keys.
     pub(super) provider: Option<Rc<Provider>>,
     pub(super) live: LiveSources,
+    pub(super) status_lists: Rc<[Rc<StatusListRequest>]>,
+    /// Tells the status lists that its keys verify from those of other policies.
+    pub(super) identity: Box<[u8]>,
     /// How long fetched keys are valid if their directive does not say, in milliseconds.
     pub(super) valid: u64,
     /// The last keys and lists, reused as long as they are the same.
@@ -69,7 +75,7 @@ pub(super) struct PolicySources {
 /// A location's lists that change at run time.
 #[derive(Default)]
 pub(super) struct LocationLists {
-    pub(super) revoked: Box<[Rc<Watched<Revocation>>]>,
+    pub(super) revoked: Box<[ListSource]>,
     /// The last lists, reused as long as they are the same.
     pub(super) last: RefCell<Option<Rc<[Arc<Revocation>]>>>,
 }
@@ -78,7 +84,7 @@ pub(super) struct LocationLists {
 #[derive(Default, Clone)]
 pub(super) struct LiveSources {
     pub(super) keys: Vec<Rc<KeySource>>,
-    pub(super) revoked: Vec<Rc<Watched<Revocation>>>,
+    pub(super) revoked: Vec<ListSource>,
 }
 
 /// A source of keys that change at run time.
@@ -120,32 +126,6 @@ pub(super) struct KeyRequest {
     pub(super) health: Health,
 }
 
-/// A server that a directive names, which may come later in the configuration.
-pub(super) struct NamedServer {
-    pub(super) name: Box<[u8]>,
-    /// The file and line of the directive.
-    pub(super) position: Box<str>,
-    pub(super) found: OnceCell<ServerRef>,
-}
-
-impl NamedServer {
-    /// Finds it among all servers. `Err` if there is none of this name, or more than one.
-    pub(super) fn find(&self, servers: &Servers<'_>) -> Result<(), String> {
-        let (name, position) = (self.name.escape_ascii(), &self.position);
-        match *servers.named(&self.name) {
-            [server] => {
-                self.found.get_or_init(|| server);
-                Ok(())
-            }
-            [] => Err(format!("\"server={name}\" names no server_name of a server in {position}")),
-            _ => Err(format!(
-                "\"server={name}\" names several servers: give the one with the key location a \
-                 server_name of its own in {position}"
-            )),
-        }
-    }
-}
-
 impl KeyRequest {
     /// The server that has the location, for this request.
     pub(super) fn server<'s>(&'s self, request: Request<'s>) -> Server<'s> {
@@ -154,27 +134,16 @@ impl KeyRequest {
 
     /// The server of `server=`.
     pub(super) fn named_server(&self) -> Option<Server<'_>> {
-        self.server.as_ref()?.found.get().map(ServerRef::get)
+        self.server.as_ref()?.get()
     }
 
     /// Warns if `uri`, in the server of `level`, is a path that no location but `/` takes: its answer is
-    /// hardly a key set. A path that nginx would change first is not judged.
+    /// hardly a key set.
     pub(super) fn warn_without_location(&self, uri: &[u8], level: &Level<'_>) {
-        let path = uri.split(|byte| *byte == b'?').next().unwrap_or_default();
-        let as_written =
-            !path.contains(&b'%') && !path.windows(2).any(|two| matches!(two, b"//" | b"/."));
-        // A kid stands behind it.
-        let asked = [path, if self.per.is_some() { b"kid" } else { b"" }].concat();
-        if self.server.is_some() || !as_written || level.has_location_for(&asked) {
-            return;
+        if self.server.is_none() {
+            let behind: &[u8] = if self.per.is_some() { b"kid" } else { b"" };
+            warn_without_location(&self.place, uri, behind, "keys", level);
         }
-        let (directive, position) = &self.place;
-        let (path, like) = (path.escape_ascii(), if self.per.is_some() { "" } else { "= " });
-        level.warn(&format!(
-            "\"{directive}\": no location but perhaps \"/\" takes \"{path}\" in {}: add \"location \
-             {like}{path} {{ ... }}\", with a proxy_pass to the keys, in {position}",
-            level.shown_server(),
-        ));
     }
 
     pub(super) fn terms(&self, policy: &PolicySources) -> Terms {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use token::KeySet;
 use token::schedule::Terms;
 
-use super::check::{KeyRequest, KeySource, NamedServer, PolicySources};
+use super::check::{JwtCheck, KeyRequest, KeySource};
 use super::files::Files;
 use super::meter::Meter;
 use super::noted::NotedSources;
@@ -16,9 +16,10 @@ use super::provider::Providers;
 use super::rules::Trials;
 use crate::live::file::LARGEST_KEY_FILE;
 use crate::live::{
-    FetchedElsewhere, FetchedKeys, HealthTable, NamedFiles, Source, SourceAt, Sources,
+    FetchedElsewhere, FetchedKeys, HealthTable, NamedFiles, NamedServer, Source, SourceAt, Sources,
 };
-use crate::nginx::{Level, Rank, Server, ServerRef, Servers, Zone, clock};
+use crate::nginx::{Level, Rank, Server, ServerRef, Servers, Setting, Zone, clock};
+use crate::revoke::{ListSource, Lists};
 
 /// The settings of the `http` block for all token checks, and what a worker keeps for them.
 pub(crate) struct HttpLevel {
@@ -36,6 +37,8 @@ pub(crate) struct HttpLevel {
     pub(super) elsewhere: FetchedElsewhere,
     /// The keys of a kid that has none.
     pub(super) no_keys: Arc<KeySet>,
+    /// The lists of revoked tokens that are fetched.
+    pub(crate) lists: Lists,
     /// The servers that directives name (`server=`).
     pub(super) named_servers: RefCell<Vec<Rc<NamedServer>>>,
     /// The sources with a URI that is the same for all requests of a server, by the numbers of server and
@@ -70,6 +73,7 @@ impl Default for HttpLevel {
             kid_requests: Sources::new(Rank::Rationed),
             elsewhere: FetchedElsewhere::default(),
             no_keys: Arc::new(KeySet::new(Vec::new())),
+            lists: Lists::default(),
             named_servers: RefCell::default(),
             noted: RefCell::default(),
             at_start: RefCell::default(),
@@ -95,8 +99,17 @@ struct AtStart {
 impl HttpLevel {
     /// Notes the sources of a check of `level` whose URI is the same for all requests of the server, and
     /// warns of those that no location is made for.
-    pub(super) fn note_requests(&self, policies: &[PolicySources], level: &Level<'_>) {
+    pub(super) fn note_requests(&self, check: &JwtCheck, level: &Level<'_>) {
         let server = level.server();
+        let policies = &*check.policies;
+        let lists = policies.iter().flat_map(|policy| &policy.live.revoked);
+        for list in lists.chain(&*check.lists.revoked) {
+            if let ListSource::Requested(list) = list {
+                self.lists.note(list, level);
+            }
+        }
+        let statuses = policies.iter().flat_map(|policy| &*policy.status_lists);
+        statuses.chain(&*check.status_lists).for_each(|one| self.lists.note_status(one, level));
         for policy in policies {
             for source in &policy.live.keys {
                 let KeySource::Request(request) = &**source else { continue };
@@ -120,6 +133,14 @@ impl HttpLevel {
             let source = self.keys_at(server, request, uri);
             source.get(server, terms, clock());
         });
+        self.lists.worker_starts();
+    }
+
+    /// The server that the directive being read names with `server=`.
+    pub(super) fn named_server(&self, name: &[u8], setting: &Setting<'_>) -> Rc<NamedServer> {
+        let server = Rc::new(NamedServer::new(name, setting));
+        self.named_servers.borrow_mut().push(Rc::clone(&server));
+        server
     }
 
     /// The source of keys at `uri` of a server.
@@ -158,6 +179,7 @@ impl HttpLevel {
             server.find(servers)?;
         }
         let names = servers.describe();
+        self.lists.describe(&names, &self.health);
         self.kid_requests.describe(names.clone());
         self.key_requests.describe(names);
         self.fixed_requests(|_, server, uri, _| {
@@ -171,6 +193,7 @@ impl HttpLevel {
         if let Some(zone) = self.zone.get() {
             zone.take_over();
         }
+        self.lists.in_force();
         self.health.assign();
     }
 }

@@ -1,7 +1,7 @@
 //! The keys and lists in force: the policy's own, and those that change at run time.
 
 use std::borrow::Cow;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -10,39 +10,16 @@ use token::{KeySet, LiveInputs, LivePolicy, Refusal, Reject, Revocation, Verifie
 use super::case::TokenCase;
 use super::check::{JwtCheck, KeyFile, KeyRequest, KeySource, LocationLists, PolicySources};
 use super::found::{InForce, Sought};
+use super::lookup::Lookup;
 use crate::check::NoVerdict;
-use crate::live::{Awaited as _, FetchedKeys, Fetching, Source, SourceAt, Watched};
-use crate::nginx::{ComplexValue, Request};
+use crate::live::{Awaited as _, FetchedKeys, Fetching, Source, SourceAt};
+use crate::revoke::{CurrentList, ListSource};
 
 /// Why no key was asked for where each kid has one of its own.
 const NOT_ASKED_FOR: &str =
     "the token's kid is none that is asked for as it is (per=kid); per=kid-sha256 takes any";
 const RATIONED: &str =
     "the key of the token's kid is not asked for now: too many kids that are new";
-
-/// What was learned while looking up the keys for a token.
-#[derive(Default)]
-struct Lookup {
-    /// The policy whose keys were looked up.
-    policy: Cell<Option<usize>>,
-    /// Whether a source has no keys, although it should have some.
-    lacking: Cell<bool>,
-    /// The sources without keys that are being fetched.
-    under_way: RefCell<Vec<Fetching>>,
-    /// Why the key of the token's kid was not asked for.
-    withheld: Cell<Option<&'static str>>,
-    /// Whether the name of a source could not be evaluated.
-    failed: Cell<bool>,
-}
-
-impl Lookup {
-    /// The name of a source for this request.
-    fn evaluate<'r>(&self, request: Request<'r>, value: &ComplexValue) -> Option<&'r [u8]> {
-        let name = request.evaluate(value);
-        self.failed.set(self.failed.get() || name.is_none());
-        name
-    }
-}
 
 /// The result for one token.
 pub(super) struct Tried {
@@ -67,7 +44,11 @@ impl TokenCase<'_> {
         if lookup.failed.get() {
             return Err(NoVerdict::Value);
         }
-        let token = judged?;
+        let token = judged?.and_then(|token| {
+            self.check_status(check, &token, &lookup)?;
+            Ok(token)
+        });
+        self.for_want_of_lists(&token, &lookup)?;
         let is_foreign = lookup.policy.get().is_none() && token.is_err();
         Ok(Tried { token, is_foreign })
     }
@@ -105,6 +86,30 @@ impl TokenCase<'_> {
             refusal.detail = why.into();
         }
         Ok(judged)
+    }
+
+    /// What follows if a list is not there: the request waits for it, if it may come; otherwise a token
+    /// that passes without it is counted.
+    fn for_want_of_lists(
+        self,
+        judged: &Result<Verified, Refusal>,
+        lookup: &Lookup,
+    ) -> Result<(), NoVerdict> {
+        if matches!(judged, Err(refusal) if refusal.reason != Reject::NoList) {
+            return Ok(());
+        }
+        if self.kept.wait.needs(lookup.wanted_lists(), self.case.request.clock()) {
+            return Err(NoVerdict::Pending);
+        }
+        if judged.is_ok()
+            && let Some(list) = lookup.passed_without()
+            && self.http.meter.count_unchecked(self.case.request.now())
+        {
+            self.case.request.log_warning(format_args!(
+                "token_auth: the list \"{list}\" is not there; tokens pass without it (missing=pass)"
+            ));
+        }
+        Ok(())
     }
 
     /// Verifies a token with the keys that are there now, unless the request has this result already.
@@ -163,12 +168,17 @@ impl TokenCase<'_> {
 
     /// The keys and lists that change at run time: those of the policy that is wanted, and those of the
     /// location itself.
-    fn in_force(self, check: &JwtCheck, wanted: Wanted<'_>, lookup: &Lookup) -> LiveInputs {
+    pub(super) fn in_force(
+        self,
+        check: &JwtCheck,
+        wanted: Wanted<'_>,
+        lookup: &Lookup,
+    ) -> LiveInputs {
         lookup.policy.set(Some(wanted.policy));
         let policy = check.policies.get(wanted.policy);
         LiveInputs {
             policy: policy.and_then(|policy| self.of_policy(policy, wanted, lookup)),
-            revoked: self.of_location(&check.lists),
+            revoked: self.of_location(&check.lists, lookup),
         }
     }
 
@@ -185,7 +195,7 @@ impl TokenCase<'_> {
         }
         let keys_of = |source: &Rc<KeySource>| self.keys_of(policy, source, wanted, lookup);
         let keys = || live.keys.iter().filter_map(keys_of);
-        let revoked = || live.revoked.iter().map(|file| self.list_of(file));
+        let revoked = || live.revoked.iter().filter_map(|list| self.list_of(list, lookup));
         let last = policy.last.borrow().clone();
         if let Some(last) = last
             && unchanged(&last.keys, keys())
@@ -199,11 +209,11 @@ impl TokenCase<'_> {
     }
 
     /// As [`TokenCase::of_policy`].
-    fn of_location(self, lists: &LocationLists) -> Option<Rc<[Arc<Revocation>]>> {
+    fn of_location(self, lists: &LocationLists, lookup: &Lookup) -> Option<Rc<[Arc<Revocation>]>> {
         if lists.revoked.is_empty() {
             return None;
         }
-        let revoked = || lists.revoked.iter().map(|file| self.list_of(file));
+        let revoked = || lists.revoked.iter().filter_map(|list| self.list_of(list, lookup));
         let last = lists.last.borrow().clone();
         if let Some(last) = last
             && unchanged(&last, revoked())
@@ -307,11 +317,27 @@ impl TokenCase<'_> {
         keys
     }
 
-    fn list_of(self, file: &Watched<Revocation>) -> Arc<Revocation> {
+    /// A list as it is now; `None` if it is not there, and tokens pass without it.
+    fn list_of(self, list: &ListSource, lookup: &Lookup) -> Option<Arc<Revocation>> {
         let request = self.case.request;
-        let (list, line) = file.get(request.clock());
-        request.log_line("revocation list", line);
-        list
+        match list {
+            ListSource::Watched(file) => {
+                let (list, line) = file.get(request.clock());
+                request.log_line("revocation list", line);
+                Some(list)
+            }
+            ListSource::Requested(list) => {
+                let CurrentList { list: current, fetching } =
+                    self.http.lists.current(request, list);
+                if let Some(fetching) = fetching {
+                    lookup.wants_list(fetching);
+                }
+                if current.is_none() {
+                    lookup.passes_without(&list.at);
+                }
+                current
+            }
+        }
     }
 }
 

@@ -1,37 +1,34 @@
 //! The directives that bring keys and revocation lists.
 
-use std::cell::OnceCell;
 use std::fmt::Display;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use token::{
-    Algorithm, ClaimPath, KeySet, LoadError, Loaded, MAX_NAMELESS, PerKid, Revocation, RevokedList,
-};
+use token::{Algorithm, KeySet, LoadError, Loaded, MAX_NAMELESS, PerKid};
 
-use super::check::{KeyFile, KeyRequest, KeySource, NamedServer};
-use super::files::{KeyFormat, KeysOf, RevokedOf};
+use super::check::{KeyFile, KeyRequest, KeySource};
+use super::files::{KeyFormat, KeysOf};
 use super::http_level::HttpLevel;
 use super::noted::Holder;
 use super::policy::Keys;
 use super::rules::text;
 use super::settings::JwtSettings;
-use crate::check::{Severity, once};
-use crate::live::Watched;
-use crate::live::file::{self, LARGEST_KEY_FILE, LARGEST_LIST, Text};
+use crate::check::{Severity, milliseconds, once, option_once, positive};
+use crate::live::file::{self, LARGEST_KEY_FILE, Text};
+use crate::live::{NamedServer, Watched};
 use crate::nginx::{self, ConfError, Result, Setting, variables};
 
 /// The options of a directive that names a file.
 #[derive(Default)]
-struct Options<'s> {
+pub(super) struct Options<'s> {
     kid: Option<&'s str>,
     /// In milliseconds.
-    check: Option<u64>,
+    pub(super) check: Option<u64>,
 }
 
 impl<'s> Options<'s> {
     /// Reads the arguments from number `from` on; `kid=` is allowed if `takes_kid`.
-    fn read(setting: &'s Setting<'_>, from: usize, takes_kid: bool) -> Result<Self> {
+    pub(super) fn read(setting: &'s Setting<'_>, from: usize, takes_kid: bool) -> Result<Self> {
         let mut options = Self::default();
         for option in setting.values().skip(from - 1) {
             if let Some(kid) = option.strip_prefix(b"kid=").filter(|_| takes_kid) {
@@ -44,25 +41,6 @@ impl<'s> Options<'s> {
         }
         Ok(options)
     }
-}
-
-/// The time of an `option`, in milliseconds.
-fn milliseconds(option: &[u8], time: &[u8]) -> Result<u64> {
-    nginx::milliseconds(time)
-        .map_err(|_| ConfError::value(option, "must be a time, such as 30s, 5m or 1h"))
-}
-
-/// [`milliseconds`], which must not be 0.
-fn positive(option: &[u8], time: &[u8]) -> Result<u64> {
-    match milliseconds(option, time)? {
-        0 => Err(ConfError::value(option, "must be more than nothing")),
-        time => Ok(time),
-    }
-}
-
-/// Sets an option that may be given once.
-fn option_once<T>(slot: &mut Option<T>, option: &[u8], value: T) -> Result {
-    once(slot, value).map_err(|_| ConfError::value(option, "is a duplicate"))
 }
 
 pub(crate) fn jwt_kids(
@@ -113,13 +91,13 @@ fn failed(error: LoadError) -> ConfError {
 }
 
 /// The error about the file at `path`.
-fn bad_file(path: &[u8], why: impl Display) -> ConfError {
+pub(super) fn bad_file(path: &[u8], why: impl Display) -> ConfError {
     let path = String::from_utf8_lossy(path);
     ConfError::Failed(format!("\"{path}\": {why}"))
 }
 
 /// Reads a file that a directive names, up to `limit` bytes.
-fn read_file(path: &[u8], limit: usize) -> Result<Text> {
+pub(super) fn read_file(path: &[u8], limit: usize) -> Result<Text> {
     file::read(path, limit).map_err(|error| bad_file(path, error))
 }
 
@@ -224,6 +202,7 @@ fn keys_of<'k>(conf: &'k mut JwtSettings, setting: &Setting<'_>, switch_on: bool
     conf.base.asked.note("jwt_kids", setting, severity);
     let keys = conf.policy.keys.get_or_insert_default();
     keys.switch_on |= switch_on;
+    keys.positions.push(setting.position());
     keys
 }
 
@@ -299,11 +278,7 @@ pub(crate) fn jwks_request(
                 .ok_or_else(|| ConfError::value(option, "must be per=kid or per=kid-sha256"))?;
             option_once(&mut options.per, option, per)?;
         } else if let Some(name) = option.strip_prefix(b"server=").filter(|name| !name.is_empty()) {
-            let name = name.to_ascii_lowercase().into();
-            let position = setting.position().into();
-            let server = Rc::new(NamedServer { name, position, found: OnceCell::new() });
-            http.named_servers.borrow_mut().push(Rc::clone(&server));
-            option_once(&mut options.server, option, server)?;
+            option_once(&mut options.server, option, http.named_server(name, setting))?;
         } else {
             return Err(ConfError::parameter(option));
         }
@@ -405,54 +380,4 @@ pub(crate) fn auth_jwt_key_file(
     let source = add_source(conf, setting, KeySource::Named(file), false);
     http.sources.note(setting, name, Holder::Varying(source));
     Ok(())
-}
-
-/// `jwt_revoked CLAIM PATH [check=TIME]`.
-pub(crate) fn jwt_revoked(
-    conf: &mut JwtSettings,
-    http: &HttpLevel,
-    setting: &mut Setting<'_>,
-) -> Result {
-    let claim = ClaimPath::new(text(setting.first())?)
-        .ok_or_else(|| ConfError::value(setting.first(), "must name a claim"))?;
-    let options = Options::read(setting, 3, false)?;
-    let path = setting.file_path(setting.arg(2).unwrap_or_default())?;
-    let said = Box::from(claim.as_str());
-    let read = || read_revoked(http, setting, &path, claim, options.check);
-    let list = http.files.revoked.get_or_read(&path, said, options.check, read)?;
-    conf.base.asked.note("jwt_revoked", setting, Severity::Error);
-    let revoked = conf.policy.revoked.get_or_insert_default();
-    match list {
-        RevokedOf::Fixed(list) => revoked.lists.push(list),
-        RevokedOf::Watched(list) => revoked.watched.push(list),
-    }
-    Ok(())
-}
-
-fn read_revoked(
-    http: &HttpLevel,
-    setting: &Setting<'_>,
-    path: &[u8],
-    claim: ClaimPath,
-    check: Option<u64>,
-) -> Result<RevokedOf> {
-    let name = [b"list ", claim.as_str().as_bytes(), b" ", path].concat();
-    let parse = move |mut text: Text| {
-        RevokedList::parse(core::mem::take(&mut *text))
-            .map(|list| Revocation::new(claim.clone(), list))
-            .map_err(|error| error.to_string())
-    };
-    let Some(check) = check else {
-        let list = parse(read_file(path, LARGEST_LIST)?).map_err(|why| bad_file(path, why))?;
-        let list = Arc::new(list);
-        http.sources.note(setting, path, Holder::List(Arc::clone(&list)));
-        return Ok(RevokedOf::Fixed(list));
-    };
-    let parse = move |text, _: Option<&Revocation>| Ok((parse(text)?, Vec::new()));
-    let health = http.health.add(&name);
-    let opened = Watched::open(path, LARGEST_LIST, check, Box::new(parse), health);
-    let (list, _) = opened.map_err(|why| bad_file(path, why))?;
-    let list = Rc::new(list);
-    http.sources.note(setting, path, Holder::WatchedList(Rc::clone(&list)));
-    Ok(RevokedOf::Watched(list))
 }

@@ -16,6 +16,10 @@ pub(crate) struct Meter {
     /// made it, all workers would have copies with the same seed.
     cache: OnceCell<Option<Cache>>,
     pub(super) signatures: SignatureCounts,
+    /// How many tokens were let through although their list was not there (`missing=pass`).
+    unchecked: Cell<u64>,
+    /// The second in which the log was last told of that.
+    told: Cell<i64>,
 }
 
 impl Meter {
@@ -33,6 +37,18 @@ impl Meter {
     pub(crate) fn cache_state(&self) -> (CacheCounts, usize, usize) {
         let cache = self.cache.get().and_then(Option::as_ref);
         cache.map_or_else(Default::default, |it| (it.counts(), it.len(), it.used()))
+    }
+
+    /// A token is let through although a list is not there. True if the log has to be told of it: once a
+    /// second is enough.
+    pub(super) fn count_unchecked(&self, now: i64) -> bool {
+        self.unchecked.set(self.unchecked.get() + 1);
+        self.told.replace(now) != now
+    }
+
+    /// How many tokens were let through although a list was not there.
+    pub(crate) fn unchecked(&self) -> u64 {
+        self.unchecked.get()
     }
 
     /// How many signatures of each algorithm were verified, in the order of [`token::Algorithm::ALL`].

@@ -9,6 +9,7 @@ use token::{KeySet, Revocation};
 use super::check::KeySource;
 use crate::live::{Contents, SourceKind, SourceState, Watched};
 use crate::nginx::{Request, Setting};
+use crate::revoke::StatusListRequest;
 
 /// The sources, in the order of the configuration. Those with a fixed URI are not among them
 /// (`HttpLevel::fixed_requests`).
@@ -28,6 +29,8 @@ pub(super) enum Holder {
     WatchedKeys(Rc<Watched<KeySet>>),
     List(Arc<Revocation>),
     WatchedList(Rc<Watched<Revocation>>),
+    /// Status lists that tokens name.
+    StatusLists(Rc<StatusListRequest>),
     /// A file or URI with variables in its name, or one for each kid: many sources in one.
     Varying(Rc<KeySource>),
 }
@@ -64,6 +67,10 @@ impl Noted {
             Holder::List(list) => hold(&mut state, SourceKind::List, &**list),
             Holder::WatchedKeys(file) => watched(&mut state, SourceKind::Keys, file, request),
             Holder::WatchedList(file) => watched(&mut state, SourceKind::List, file, request),
+            Holder::StatusLists(lists) => {
+                state.kind = SourceKind::List;
+                state.health = lists.at.health();
+            }
             Holder::Varying(source) => {
                 state.health = match &**source {
                     KeySource::Named(file) => file.health.report(),

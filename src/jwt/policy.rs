@@ -10,7 +10,7 @@ use token::{AlgorithmSet, Issuers, KeySet, Policy, Requirements, Revocation};
 use super::check::{KeySource, LiveSources, PolicySources, Provider};
 use super::rules::Rule;
 use crate::check::inherit;
-use crate::live::Watched;
+use crate::revoke::{ListSource, StatusListRequest};
 
 /// The default of `valid=` if there is no `auth_jwt_key_cache` either, in milliseconds.
 const VALID: u64 = 10 * 60 * 1000;
@@ -30,6 +30,7 @@ pub(super) struct PolicySettings {
     pub(super) claims: Option<Vec<Rc<Rule>>>,
     pub(super) requires: Option<Vec<Rc<Rule>>>,
     pub(super) revoked: Option<Revoked>,
+    pub(super) status_lists: Option<Vec<Rc<StatusListRequest>>>,
     /// `auth_jwt_key_cache`, in milliseconds.
     pub(super) key_cache: Option<u64>,
 }
@@ -42,6 +43,8 @@ pub(super) struct Keys {
     /// Whether one of these directives switches the check on merely by being there. NGINX Plus's
     /// `auth_jwt_key_file` does not.
     pub(super) switch_on: bool,
+    /// The file and line of each of these directives.
+    pub(super) positions: Vec<String>,
 }
 
 impl Keys {
@@ -59,7 +62,7 @@ impl Keys {
 #[derive(Default, Clone)]
 pub(super) struct Revoked {
     pub(super) lists: Vec<Arc<Revocation>>,
-    pub(super) watched: Vec<Rc<Watched<Revocation>>>,
+    pub(super) live: Vec<ListSource>,
 }
 
 impl PolicySettings {
@@ -81,6 +84,7 @@ impl PolicySettings {
             claims,
             requires,
             revoked,
+            status_lists,
             key_cache,
         } = self;
         if let (Some(keys), Some(above)) = (&mut *keys, &parent.keys) {
@@ -100,6 +104,7 @@ impl PolicySettings {
             | inherit(claims, &parent.claims)
             | inherit(requires, &parent.requires)
             | inherit(revoked, &parent.revoked)
+            | inherit(status_lists, &parent.status_lists)
             | inherit(key_cache, &parent.key_cache)
     }
 
@@ -119,10 +124,17 @@ impl PolicySettings {
     pub(super) fn policy_sources(&self, provider: Option<Rc<Provider>>) -> PolicySources {
         let live = LiveSources {
             keys: self.keys.as_ref().map(|keys| keys.sources.clone()).unwrap_or_default(),
-            revoked: self.watched_lists(),
+            revoked: self.live_lists(),
         };
-        let valid = self.key_cache.unwrap_or(VALID);
-        PolicySources { provider, live, valid, last: RefCell::default() }
+        let keys = self.keys.as_ref().map(|keys| keys.positions.join("\n")).unwrap_or_default();
+        PolicySources {
+            live,
+            status_lists: self.status_lists(),
+            identity: keys.into_bytes().into(),
+            provider,
+            valid: self.key_cache.unwrap_or(VALID),
+            last: RefCell::default(),
+        }
     }
 
     /// What issuer, audience, type and lifetime of a token must be.
@@ -146,8 +158,13 @@ impl PolicySettings {
         self.revoked.as_ref().map(|one| one.lists.clone()).unwrap_or_default()
     }
 
-    /// The revocation lists that are read again when they change.
-    pub(super) fn watched_lists(&self) -> Vec<Rc<Watched<Revocation>>> {
-        self.revoked.as_ref().map(|one| one.watched.clone()).unwrap_or_default()
+    /// The revocation lists that change at run time.
+    pub(super) fn live_lists(&self) -> Vec<ListSource> {
+        self.revoked.as_ref().map(|one| one.live.clone()).unwrap_or_default()
+    }
+
+    /// The status lists that tokens may name.
+    pub(super) fn status_lists(&self) -> Rc<[Rc<StatusListRequest>]> {
+        self.status_lists.as_deref().unwrap_or_default().into()
     }
 }

@@ -30,8 +30,10 @@ impl HttpLevel {
                 refresh: report.times.map(|times| seconds(times.refresh_in)),
                 expires: report.times.map(|times| seconds(times.usable_for)),
                 health: report.health,
+                is_missing: false,
             });
         });
+        states.extend(self.lists.states());
         merged(states)
     }
 

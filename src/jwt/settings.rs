@@ -40,7 +40,7 @@ impl Settings for JwtSettings {
     }
 
     fn serves(check: &Rc<JwtCheck>, http: &HttpLevel, level: &Level<'_>) {
-        http.note_requests(&check.policies, level);
+        http.note_requests(check, level);
     }
 
     /// Refuses a level that has both keys and providers.
@@ -99,6 +99,7 @@ impl Settings for JwtSettings {
             keys_on_variables: policy.live.keys_depend_on_variables(),
             policies: Rc::new([policy]),
             lists: LocationLists::default(),
+            status_lists: Rc::default(),
             rules: self.policy.rules(),
             sources: sources::for_all(&self.sources()),
             next: self.next.unwrap_or(false),
@@ -147,12 +148,13 @@ impl JwtSettings {
             requirements: self.policy.requirements(),
             revoked: self.policy.lists(),
         };
-        let revoked = self.policy.watched_lists().into();
+        let revoked = self.policy.live_lists().into();
         Ok(JwtCheck {
             switch: switch.value,
             trust: Trust::Providers(Arc::clone(&listed.policies), location),
             policies: Rc::clone(&listed.live),
             lists: LocationLists { revoked, ..LocationLists::default() },
+            status_lists: self.policy.status_lists(),
             rules: self.policy.rules(),
             sources: sources::for_each(&listed.sources, &self.sources()),
             next: self.next.unwrap_or(false),

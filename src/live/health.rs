@@ -144,6 +144,8 @@ pub(crate) struct SourceState {
     /// How many keys or values there are now; `None` if that depends on requests.
     pub(crate) entries: Option<usize>,
     pub(crate) kids: Vec<String>,
+    /// Whether it is a list that is not there.
+    pub(crate) is_missing: bool,
     /// When the next use of the source reads it again, and when its keys will no longer be used if no
     /// refresh succeeds.
     pub(crate) refresh: Option<i64>,

@@ -7,14 +7,14 @@ use token::http::Validators;
 
 use super::held::{About, Held};
 use super::kind::{Burden, Kind, Step};
-use super::source::Origin;
+use super::origin::Origin;
 use crate::nginx::Reserved;
 
 /// An answer that has arrived as a whole, and is not in force yet.
 pub(super) struct Intake<K: Kind> {
     arrived: K::Arrived,
-    /// How long the provider allows to keep it, in milliseconds.
-    pub(super) max_age: Option<u64>,
+    /// How long its head allows to keep it, in milliseconds.
+    max_age: Option<u64>,
     about: About,
     /// Why the answer is empty: nothing is at the URI.
     pub(super) not_found: Option<String>,
@@ -59,6 +59,11 @@ impl<K: Kind> Intake<K> {
     pub(super) fn not_found(nothing: K::Arrived, why: String) -> Self {
         let not_found = Some(why);
         Self { not_found, ..Self::new(nothing, None, Validators::default()) }
+    }
+
+    /// How long the answer may be kept, by its head and by what it says itself, in milliseconds.
+    pub(super) fn max_age(&self, kind: &K) -> Option<u64> {
+        self.max_age.into_iter().chain(kind.max_age(&self.arrived)).min()
     }
 
     /// Does a step. After the last one, [`Intake::finish`] puts the answer into force.

@@ -5,7 +5,7 @@ use core::sync::atomic::AtomicU64;
 use token::KeySet;
 use zeroize::Zeroizing;
 
-use super::kind::{Burden, Kind, Shared, Step, Words};
+use super::kind::{Burden, Kind, Shared, Step, Wording};
 use crate::nginx::store_bytes;
 
 /// Parses an answer, and gives warnings about keys that are not used; or says why it cannot be used.
@@ -54,8 +54,8 @@ impl Kind for FetchedKeys {
     type Arriving = Zeroizing<Vec<u8>>;
     type Arrived = ArrivedKeys;
 
-    const WORDS: Words =
-        Words { what: "keys", stays: "the last good keys stay", lacks: "there are no keys" };
+    const WORDS: Wording =
+        Wording { what: "keys", stays: "the last good keys stay", lacks: "there are no keys" };
     const LIMIT: usize = 1 << 20;
     const IS_CONDITIONAL: bool = false;
     const IN_ZONE: bool = false;
@@ -69,8 +69,8 @@ impl Kind for FetchedKeys {
         Ok(())
     }
 
-    fn arrived(&self, arriving: Self::Arriving) -> Result<ArrivedKeys, String> {
-        Ok(ArrivedKeys { text: arriving, parsed: None })
+    fn arrived(&self, arriving: &mut Self::Arriving) -> Result<ArrivedKeys, String> {
+        Ok(ArrivedKeys { text: core::mem::take(arriving), parsed: None })
     }
 
     fn digest(&self, arrived: &ArrivedKeys) -> [u8; 32] {

@@ -14,7 +14,7 @@ pub(crate) trait Kind: Sized + 'static {
     type Arrived: Burden;
 
     /// The words of messages.
-    const WORDS: Words;
+    const WORDS: Wording;
     /// The largest answer, in bytes.
     const LIMIT: usize;
     /// The value of `Accept` in the request.
@@ -32,10 +32,15 @@ pub(crate) trait Kind: Sized + 'static {
     fn receive(&self, arriving: &mut Self::Arriving, piece: &[u8]) -> Result<(), String>;
 
     /// All of the answer has arrived.
-    fn arrived(&self, arriving: Self::Arriving) -> Result<Self::Arrived, String>;
+    fn arrived(&self, arriving: &mut Self::Arriving) -> Result<Self::Arrived, String>;
 
     /// A hash of the answer: the same answer is not read again.
     fn digest(&self, arrived: &Self::Arrived) -> [u8; 32];
+
+    /// How long the answer itself allows to use it, in milliseconds, once it was read.
+    fn max_age(&self, _: &Self::Arrived) -> Option<u64> {
+        None
+    }
 
     /// Does a step of reading the answer, until its size in shared memory is known. The error says why it
     /// cannot be used.
@@ -79,7 +84,7 @@ pub(crate) trait Burden: 'static {
 }
 
 /// How messages call what a kind of source brings.
-pub(crate) struct Words {
+pub(crate) struct Wording {
     /// `keys`, as in `keys from "/_jwks"`.
     pub(crate) what: &'static str,
     /// What happens after a failure, if the last answer is still used, and otherwise.

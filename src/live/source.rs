@@ -10,10 +10,11 @@ use std::sync::Arc;
 
 use token::schedule::{Age, FetchDecision, FetchReason, Record, Terms, Times};
 
-use super::health::{Health, HealthReport, Repeats};
+use super::health::{HealthReport, Repeats};
 use super::held::{About, Held};
 use super::intake::{Finished, Intake};
-use super::kind::{Burden, Kind, Shared, Step, Words};
+use super::kind::{Burden, Kind, Shared, Step, Wording};
+use super::origin::Origin;
 use super::wait::Awaited;
 use crate::nginx::{
     Answer, Asker, Log, LogLine, Question, Rank, Server, Waker, Zone, clock, in_steps, is_alive,
@@ -22,20 +23,6 @@ use crate::nginx::{
 
 /// How many bytes of a URI the log shows.
 const SHOWN: usize = 200;
-
-/// Where a source comes from, and where it is kept.
-pub(super) struct Origin {
-    pub(super) uri: Box<[u8]>,
-    /// The first name of the server, for messages; empty if it has none.
-    pub(super) server: Box<[u8]>,
-    /// Its name in the zone: the server and the URI.
-    pub(super) name: Box<[u8]>,
-    /// `None` if there is no memory for a zone.
-    pub(super) zone: Option<Zone>,
-    pub(super) health: Health,
-    /// Whether other sources do not share it.
-    pub(super) has_own_health: bool,
-}
 
 /// A URI that something is fetched from.
 pub(crate) struct Source<K: Kind> {
@@ -58,6 +45,8 @@ pub(crate) struct Current<T> {
     pub(crate) value: Option<Arc<T>>,
     /// Whether a fetch is running.
     pub(crate) under_way: bool,
+    /// How long ago the value should have been fetched again, in milliseconds.
+    pub(crate) overdue: u64,
 }
 
 /// What a source holds, for a report.
@@ -110,7 +99,9 @@ impl<K: Kind> Source<K> {
         let usable = !matches!(self.age(terms, now), Age::Never | Age::Expired);
         let mut held = self.held.borrow_mut();
         held.usable = usable;
+        let refresh_in = held.record.times(terms, now).map_or(0, |times| times.refresh_in);
         Current {
+            overdue: u64::try_from(refresh_in.saturating_neg()).unwrap_or(0),
             value: held.value.clone().filter(|_| usable),
             under_way: self.is_under_way_for(&held, now),
         }
@@ -253,7 +244,7 @@ impl<K: Kind> Source<K> {
     /// line for the log.
     fn taken_in(&self, intake: Intake<K>) -> Option<LogLine> {
         let mut held = self.held.borrow_mut();
-        held.record.succeeded(intake.max_age, clock());
+        held.record.succeeded(intake.max_age(&self.kind), clock());
         let not_found = intake.not_found.clone();
         let finished = intake.finish(&self.kind, &self.origin, &mut held);
         let record = held.record;
@@ -304,7 +295,7 @@ impl<K: Kind> Source<K> {
         let about = || format!("\"{}\": {why}", self.shown_uri());
         let reason = if self.origin.has_own_health { why.to_owned() } else { about() };
         self.origin.health.failed(&reason, Repeats::Count);
-        let Words { stays, lacks, .. } = K::WORDS;
+        let Wording { stays, lacks, .. } = K::WORDS;
         let consequence = if held.usable { stays } else { lacks };
         LogLine::Error(self.about(&format!("{why}; {consequence}")))
     }
@@ -423,30 +414,28 @@ impl<K: Kind> Asker for Source<K> {
     }
 
     fn done(self: Rc<Self>, answer: Answer, now: u64, log: Log) {
-        let Some(arriving) = self.arriving.take() else { return };
+        let Some(mut arriving) = self.arriving.take() else { return };
         let intake = match answer {
             Answer::Complete { max_age, validators } => {
-                let arrived = self.kind.arrived(arriving);
+                let arrived = self.kind.arrived(&mut arriving);
                 arrived.map(|arrived| Intake::new(arrived, max_age, validators))
             }
             Answer::NotFound(why) if self.rank == Rank::Rationed => {
-                let nothing = self.kind.arrived(self.kind.begin());
+                let nothing = self.kind.arrived(&mut self.kind.begin());
                 nothing.map(|nothing| Intake::not_found(nothing, why))
             }
             Answer::NotModified { max_age } => {
                 self.not_modified(max_age, now);
                 return self.ended(None, log);
             }
-            Answer::Failed(why) | Answer::NotFound(why) => {
-                release(arriving, log);
-                Err(why)
-            }
+            Answer::Failed(why) | Answer::NotFound(why) => Err(why),
             Answer::Unwanted => {
                 release(arriving, log);
                 self.given_up();
                 return self.ended(None, log);
             }
         };
+        release(arriving, log);
         match intake {
             Ok(intake) => self.take_in(intake, log),
             Err(why) => self.ended(Some(self.failed(&why, now)), log),

@@ -6,7 +6,8 @@ use std::rc::Rc;
 
 use super::health::{Health, HealthTable};
 use super::kind::Kind;
-use super::source::{Origin, Source};
+use super::origin::Origin;
+use super::source::Source;
 use crate::nginx::{Rank, Server, ServerNames, Zone};
 
 /// How many sources a worker holds. There must be a limit, since clients may influence a URI.

@@ -5,8 +5,8 @@
 //! a lock; whoever reads it finds out afterwards whether it was replaced meanwhile ([`Block::read`]).
 
 mod block;
+mod layout;
 mod locked;
-mod reserved;
 
 use core::cell::Cell;
 use core::ffi::c_void;
@@ -25,10 +25,10 @@ use super::guard::guard;
 use super::pool::allocate;
 use super::string::string;
 use block::Head as AnswerHead;
+use layout::Head;
 use locked::Locked;
 
 pub(crate) use block::{Block, store_bytes};
-pub(crate) use reserved::Reserved;
 
 const OK: ngx_int_t = ngx::ffi::NGX_OK as ngx_int_t;
 const ERROR: ngx_int_t = ngx::ffi::NGX_ERROR as ngx_int_t;
@@ -50,14 +50,15 @@ pub(super) const KEYS_SIZE: usize = 8 << 20;
 /// For lists of revoked tokens, which are large and no secrets.
 pub(crate) static LISTS: ZoneKind = ZoneKind { name: b"token_auth_lists_1", wipes: false };
 
-// The layout consists of these structures, and of that of an answer. Whoever has to change a size here
-// must change the numbers, too.
-const _: () = assert!(size_of::<Head>() == 32 && size_of::<Record>() == 56);
-const _: () = assert!(size_of::<Node>() == 104);
-
 /// The zone of one configuration.
 #[derive(Clone, Copy)]
 pub(crate) struct Zone(NonNull<ZoneData>);
+
+// SAFETY: nginx runs all of the module in one thread. What other processes share is behind the lock, or
+// atomic.
+unsafe impl Send for Zone {}
+// SAFETY: as above.
+unsafe impl Sync for Zone {}
 
 /// What a configuration stores about the zone: `data` of nginx's `ngx_shm_zone_t`.
 struct ZoneData {
@@ -66,36 +67,6 @@ struct ZoneData {
     head: Cell<*mut Head>,
     /// The number of this configuration. Workers of an older configuration have another one.
     epoch: Cell<u64>,
-}
-
-/// The beginning of the zone; `data` of the slab pool points to it. All processes refer to it at the
-/// same time, so each member changes through a shared reference.
-#[repr(C)]
-struct Head {
-    /// Grows each time that a fetch ends.
-    changes: AtomicU64,
-    /// Grows each time that a configuration comes into force.
-    epoch: AtomicU64,
-    /// The list of sources, read and written only under the lock.
-    first: AtomicPtr<Node>,
-    /// Limits the fetches that clients cause by naming kids. Used only under the lock.
-    ration: AtomicU64,
-}
-
-/// One source, followed by the bytes of its name. Used only under the lock.
-#[repr(C)]
-struct Node {
-    next: *mut Node,
-    record: Record,
-    /// The number of the answer: the value of `changes` when it was put into force.
-    generation: u64,
-    answer: *mut AnswerHead,
-    /// The answer that is being written, and the process that writes it.
-    unfinished: *mut AnswerHead,
-    writer: u32,
-    /// 1 if the source stays, even if the zone is full ([`Rank::Kept`]).
-    is_kept: u32,
-    name_len: usize,
 }
 
 /// What becomes of a source that the zone has no room for.
@@ -333,6 +304,31 @@ impl Zone {
             ngx_shmtx_lock(&raw mut (*pool).mutex);
             Locked { pool, head, wipes: kind.wipes }
         }
+    }
+}
+
+/// Memory of a zone that was [reserved](Zone::reserve) for an answer, and that nobody else knows.
+/// Dropping it gives it back. If the worker is killed, the next one that reserves memory for the source
+/// does so.
+pub(crate) struct Reserved {
+    zone: Zone,
+    name: Box<[u8]>,
+    answer: NonNull<AnswerHead>,
+    len: usize,
+}
+
+impl Reserved {
+    /// The words, for their first and only writer. They may hold anything before.
+    pub(crate) fn words(&self) -> &[AtomicU64] {
+        // SAFETY: `Zone::reserve` made the answer for this value alone, and its memory stays mapped as
+        // long as the configuration.
+        unsafe { AnswerHead::words(self.answer, self.len) }
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        self.zone.give_back(self);
     }
 }
 

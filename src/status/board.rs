@@ -37,6 +37,8 @@ pub(super) struct Work {
     pub(super) hits: u64,
     pub(super) misses: u64,
     pub(super) evictions: u64,
+    /// How many tokens were let through although a list was not there.
+    pub(super) unchecked: u64,
     /// How many signatures were verified, in the order of [`Algorithm::ALL`].
     pub(super) signatures: [u64; ALGORITHMS],
     /// How many tokens were signed, in the same order.
@@ -49,6 +51,7 @@ impl Default for Work {
             hits: 0,
             misses: 0,
             evictions: 0,
+            unchecked: 0,
             signatures: [0; ALGORITHMS],
             signed: [0; ALGORITHMS],
         }
@@ -58,11 +61,12 @@ impl Default for Work {
 impl Work {
     pub(super) fn new(
         cache: CacheCounts,
+        unchecked: u64,
         signatures: impl Iterator<Item = u64>,
         signed: impl Iterator<Item = u64>,
     ) -> Self {
         let CacheCounts { hits, misses, evictions } = cache;
-        let mut work = Self { hits, misses, evictions, ..Self::default() };
+        let mut work = Self { hits, misses, evictions, unchecked, ..Self::default() };
         work.signatures.iter_mut().zip(signatures).for_each(|(to, from)| *to = from);
         work.signed.iter_mut().zip(signed).for_each(|(to, from)| *to = from);
         work
@@ -74,6 +78,7 @@ impl Work {
         add(&mut self.hits, now.hits, before.hits);
         add(&mut self.misses, now.misses, before.misses);
         add(&mut self.evictions, now.evictions, before.evictions);
+        add(&mut self.unchecked, now.unchecked, before.unchecked);
         let by_algorithm = [
             (&mut self.signatures, now.signatures, before.signatures),
             (&mut self.signed, now.signed, before.signed),

@@ -106,6 +106,8 @@ fn caches(text: &mut Text, report: &Report) {
     for (algorithm, count) in &report.signed {
         text.sample("tokens_signed_total", &[("algorithm", algorithm)], &[], count);
     }
+    let help = "Tokens that were let through although a list was not there (missing=pass).";
+    text.one("tokens_unchecked_total", "counter", help, report.unchecked);
 }
 
 /// A family of which each source may have a sample: name, kind, help, value.

@@ -54,6 +54,8 @@ pub(super) struct Report {
     pub(super) signatures: BTreeMap<&'static str, u64>,
     /// How many tokens were signed, in the same way.
     pub(super) signed: BTreeMap<&'static str, u64>,
+    /// How many tokens were let through although a list was not there (`missing=pass`).
+    pub(super) unchecked: u64,
     /// All checks together, minute by minute; the minute that runs is the last one.
     pub(super) minutes: Vec<MinuteReport>,
 }
@@ -155,7 +157,7 @@ pub(super) struct SourceReport {
     pub(super) name: String,
     /// The server that has the URI.
     pub(super) server: String,
-    /// `ok`, `failing` (the last attempt has failed), `down` (and there are no keys), or `expired` (it was
+    /// `ok`, `failing` (the last attempt has failed), `down` (and there are no keys, or no list), or `expired` (it was
     /// not asked for so long that its keys are too old; the next request has to wait for new ones).
     pub(super) state: &'static str,
     /// How many keys or values there are; null if that depends on requests.
@@ -176,11 +178,13 @@ impl From<SourceState> for SourceReport {
     fn from(source: SourceState) -> Self {
         let SourceState { kind, directive, position, name, server, .. } = source;
         let health = source.health;
-        let is_over = source.expires.is_some_and(|time| time <= now()) && source.entries == Some(0);
+        let is_gone = source.is_missing || source.entries == Some(0);
+        let is_over = is_gone && source.expires.is_some_and(|time| time <= now());
         let state = match (health.is_failing, kind, source.entries) {
             (false, ..) if is_over => "expired",
             (false, ..) => "ok",
             (true, SourceKind::Keys, Some(0)) => "down",
+            (true, ..) if source.is_missing => "down",
             (true, ..) => "failing",
         };
         let (last_failure, reason) = health.failure.unzip();
@@ -288,6 +292,7 @@ impl Report {
             cache: CacheReport::of(&board),
             signatures: by_algorithm(&board.work.signatures),
             signed: by_algorithm(&board.work.signed),
+            unchecked: board.work.unchecked,
             minutes: minutes(&board, minute),
         })
     }

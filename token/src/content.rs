@@ -21,6 +21,11 @@ pub struct Content {
 }
 
 impl Content {
+    /// The kid in the header.
+    pub fn kid(&self) -> Option<&str> {
+        self.head.kid(&self.header)
+    }
+
     /// The claim `iss`; `Err` if it is not a string.
     pub(crate) fn issuer(&self) -> Result<Option<&str>, Why> {
         self.claims.issuer(&self.payload)

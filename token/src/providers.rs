@@ -54,6 +54,11 @@ impl Providers {
         Ok(())
     }
 
+    /// The policy of this number.
+    pub(crate) fn policy(&self, number: usize) -> Option<&Policy> {
+        self.policies.get(number)
+    }
+
     /// The policy of an issuer, and its number: exact names come before patterns.
     pub(crate) fn of_issuer(&self, issuer: &str) -> Option<(usize, &Policy)> {
         let by_name = self.by_issuer.get(issuer).copied();

@@ -88,6 +88,16 @@ impl Trust {
         self.check_cached(token, now, live, None)
     }
 
+    /// The policy of this number, and what the location adds to it.
+    pub fn policy(&self, number: usize) -> Option<(&Policy, Option<&LocationPolicy>)> {
+        match self {
+            Self::Keys(policy) => (number == 0).then_some((policy, None)),
+            Self::Providers(providers, location) => {
+                Some((providers.policy(number)?, Some(location)))
+            }
+        }
+    }
+
     /// As [`Trust::check`], with the same result, but cheaper if `cache` knows the token.
     ///
     /// # Errors

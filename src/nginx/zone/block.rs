@@ -100,6 +100,11 @@ pub(crate) struct Block {
     generation: u64,
 }
 
+// SAFETY: the words are shared by processes, and are read by atomic loads only; the rest does not change.
+unsafe impl Send for Block {}
+// SAFETY: as above.
+unsafe impl Sync for Block {}
+
 impl Block {
     /// # Safety
     /// `head` must be in force, and the zone locked. The block must not be used after the configuration

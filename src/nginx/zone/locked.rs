@@ -9,7 +9,7 @@ use ngx::ffi::{ngx_shmtx_unlock, ngx_slab_alloc_locked, ngx_slab_free_locked, ng
 use token::schedule::{NOT_FOUND, Ration, Record};
 
 use super::block::{Block, Head as AnswerHead};
-use super::{Head, Node};
+use super::layout::{Head, Node};
 use crate::nginx::event::is_alive;
 
 /// The zone while this process holds its lock.
