@@ -7,6 +7,7 @@
 mod fetched;
 mod lists;
 mod signing;
+mod status_list;
 
 use std::collections::HashSet;
 use std::sync::{Arc, LazyLock};
@@ -28,6 +29,7 @@ use token::{
 pub use fetched::answer;
 pub use lists::{revoked, table};
 pub use signing::{private, signing};
+pub use status_list::status_list;
 
 const NOW: i64 = 1_800_000_000;
 const SECRET: &[u8] = b"a secret that fuzzing knows, long enough for HS256";

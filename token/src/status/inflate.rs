@@ -3,8 +3,7 @@
 use std::{fmt, mem};
 
 use miniz_oxide::inflate::TINFLStatus;
-use miniz_oxide::inflate::stream::{InflateState, inflate};
-use miniz_oxide::{DataFormat, MZError, MZFlush, MZStatus};
+use miniz_oxide::inflate::core::{DecompressorOxide, decompress, inflate_flags as flags};
 
 use super::fault::StatusListError;
 
@@ -18,19 +17,21 @@ pub const INFLATE_OUTPUT: usize = 64 * 1024;
 /// millisecond for so many bytes.
 pub const INFLATE_INPUT: usize = 4 * 1024;
 
-/// Data that is being decompressed. The output is kept in pieces, so that no step has to move it.
+/// Data that is being decompressed.
 pub(super) struct Inflation {
     deflated: Vec<u8>,
     /// How much of it has been read.
     read: usize,
     state: State,
-    /// All but the last have [`INFLATE_OUTPUT`] bytes.
-    pieces: Vec<Vec<u8>>,
+    /// Room for the largest list and one byte more, so that it never moves. Zeroed memory of that size is
+    /// the system's to give when it is touched.
+    output: Vec<u8>,
+    /// How much of it is filled.
     len: usize,
 }
 
 enum State {
-    Working(Box<InflateState>),
+    Working(Box<DecompressorOxide>),
     Done,
     Failed(StatusListError),
 }
@@ -44,8 +45,8 @@ impl fmt::Debug for Inflation {
 
 impl Inflation {
     pub(super) fn new(deflated: Vec<u8>) -> Self {
-        let state = State::Working(InflateState::new_boxed(DataFormat::Zlib));
-        Self { deflated, read: 0, state, pieces: Vec::new(), len: 0 }
+        let state = State::Working(Box::default());
+        Self { deflated, read: 0, state, output: Vec::new(), len: 0 }
     }
 
     /// Decompresses at most [`INFLATE_OUTPUT`] bytes from at most [`INFLATE_INPUT`]. True if there is
@@ -59,7 +60,7 @@ impl Inflation {
         match stepped {
             Ok(state) => self.state = state,
             Err(error) => {
-                self.pieces = Vec::new();
+                self.output = Vec::new();
                 self.state = State::Failed(error.clone());
                 return Err(error);
             }
@@ -67,77 +68,50 @@ impl Inflation {
         Ok(matches!(self.state, State::Working(_)))
     }
 
-    fn work(&mut self, mut state: Box<InflateState>) -> Result<State, StatusListError> {
-        let (mut input, mut output) = (INFLATE_INPUT, INFLATE_OUTPUT);
-        while input > 0 && output > 0 {
-            let before = (self.read, self.len);
-            let result = self.advance(&mut state, input, output);
-            input -= self.read - before.0;
-            output -= self.len - before.1;
-            if self.len > MAX_INFLATED {
-                return Err(StatusListError::TooLarge(MAX_INFLATED));
-            }
-            match result {
-                Ok(MZStatus::StreamEnd) => return self.end().map(|()| State::Done),
-                // All input was read, and no call goes on without any.
-                Err(MZError::Buf) => return Err(StatusListError::Truncated),
-                Err(_) if state.last_status() == TINFLStatus::Adler32Mismatch => {
-                    return Err(StatusListError::Checksum);
-                }
-                Ok(MZStatus::NeedDict) | Err(_) => return Err(StatusListError::NoZlib),
-                Ok(MZStatus::Ok) if before == (self.read, self.len) => {
-                    return Err(StatusListError::Truncated);
-                }
-                Ok(MZStatus::Ok) => {}
-            }
+    fn work(&mut self, mut state: Box<DecompressorOxide>) -> Result<State, StatusListError> {
+        if self.output.is_empty() {
+            self.output = vec![0; MAX_INFLATED + 1];
         }
-        Ok(State::Working(state))
-    }
-
-    /// Decompresses into the last piece.
-    fn advance(
-        &mut self,
-        state: &mut InflateState,
-        input: usize,
-        output: usize,
-    ) -> Result<MZStatus, MZError> {
-        let filled = self.len % INFLATE_OUTPUT;
-        if filled == 0 && self.pieces.len() == self.len / INFLATE_OUTPUT {
-            self.pieces.push(vec![0; INFLATE_OUTPUT]);
-        }
-        let piece = self.pieces.last_mut().map(Vec::as_mut_slice).unwrap_or_default();
-        let room = piece.get_mut(filled..).unwrap_or_default();
-        let room = room.get_mut(..output.min(INFLATE_OUTPUT - filled)).unwrap_or_default();
         let rest = self.deflated.get(self.read..).unwrap_or_default();
-        let rest = rest.get(..input).unwrap_or(rest);
-        let result = inflate(state, rest, room, MZFlush::None);
-        self.read += result.bytes_consumed;
-        self.len += result.bytes_written;
-        result.status
+        let input = rest.get(..INFLATE_INPUT).unwrap_or(rest);
+        let end = (self.len + INFLATE_OUTPUT).min(self.output.len());
+        let output = self.output.get_mut(..end).unwrap_or_default();
+        // The output is one piece, not a window that begins anew: so a reference to before its beginning
+        // is an error, as it is for zlib.
+        let mut how = flags::TINFL_FLAG_PARSE_ZLIB_HEADER
+            | flags::TINFL_FLAG_COMPUTE_ADLER32
+            | flags::TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF;
+        if input.len() < rest.len() {
+            how |= flags::TINFL_FLAG_HAS_MORE_INPUT;
+        }
+        let (status, read, written) = decompress(&mut state, input, output, self.len, how);
+        self.read += read;
+        self.len += written;
+        if self.len > MAX_INFLATED {
+            return Err(StatusListError::TooLarge(MAX_INFLATED));
+        }
+        match status {
+            TINFLStatus::Done => self.end(),
+            TINFLStatus::NeedsMoreInput | TINFLStatus::HasMoreOutput => Ok(State::Working(state)),
+            TINFLStatus::FailedCannotMakeProgress => Err(StatusListError::Truncated),
+            TINFLStatus::Adler32Mismatch => Err(StatusListError::Checksum),
+            _ => Err(StatusListError::NoZlib),
+        }
     }
 
     /// The stream has ended: the data must end, too.
-    fn end(&mut self) -> Result<(), StatusListError> {
+    fn end(&mut self) -> Result<State, StatusListError> {
         let after = self.deflated.len().saturating_sub(self.read);
         if after > 0 {
             return Err(StatusListError::Trailing(after));
         }
         self.deflated = Vec::new();
-        let last = self.len % INFLATE_OUTPUT;
-        self.pieces.truncate(self.len.div_ceil(INFLATE_OUTPUT));
-        if let Some(piece) = self.pieces.last_mut().filter(|_| last > 0) {
-            piece.truncate(last);
-        }
-        Ok(())
+        self.output.truncate(self.len);
+        Ok(State::Done)
     }
 
-    /// How many bytes there are; `None` until all are decompressed.
-    pub(super) fn len(&self) -> Option<usize> {
-        matches!(self.state, State::Done).then_some(self.len)
-    }
-
-    /// A piece of the output, by its number.
-    pub(super) fn piece(&self, number: usize) -> Option<&[u8]> {
-        self.pieces.get(number).map(Vec::as_slice)
+    /// The output, once all is decompressed.
+    pub(super) fn output(&self) -> Option<&[u8]> {
+        matches!(self.state, State::Done).then_some(&*self.output)
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::AtomicU64;
 
 use super::fault::StatusListError;
-use super::inflate::{INFLATE_OUTPUT, Inflation};
+use super::inflate::Inflation;
 use super::table::{self, Facts};
 use crate::base64url;
 use crate::claims::{Claims, STATUS_LIST_TYP, is_typ};
@@ -18,6 +18,9 @@ use crate::reject::Reject;
 /// The largest Status List Token that is read, in bytes.
 pub const MAX_LIST_LEN: usize = 8 * 1024 * 1024;
 
+/// The most that one step writes, in bytes.
+const WRITE: usize = 64 * 1024;
+
 /// A Status List Token that was accepted. Its list is still compressed at first: it is decompressed and
 /// written in steps, so that a server can do something else in between.
 #[derive(Debug)]
@@ -27,7 +30,7 @@ pub struct StatusList {
     expires: Option<i64>,
     ttl: Option<i64>,
     inflation: Inflation,
-    /// How many pieces of the output were written.
+    /// How many bytes of the output were written.
     written: usize,
 }
 
@@ -84,7 +87,7 @@ impl StatusList {
 
     /// How many words of memory the list takes; 0 until all of it is decompressed.
     pub fn words(&self) -> usize {
-        self.inflation.len().map_or(0, table::words)
+        self.inflation.output().map_or(0, |bytes| table::words(bytes.len()))
     }
 
     /// Writes a piece of the list to memory, which may hold anything before. True if there is more: then
@@ -95,14 +98,13 @@ impl StatusList {
         if self.written == 0 {
             table::begin(table);
         }
-        let Some(facts) = self.facts().filter(|_| table.len() >= self.words()) else {
-            return false;
-        };
-        if let Some(piece) = self.inflation.piece(self.written) {
-            table::write_bytes(table, self.written * INFLATE_OUTPUT, piece);
-            self.written += 1;
-        }
-        if self.inflation.piece(self.written).is_some() {
+        let facts = self.facts().filter(|_| table.len() >= self.words());
+        let Some((facts, bytes)) = facts.zip(self.inflation.output()) else { return false };
+        let rest = bytes.get(self.written..).unwrap_or_default();
+        let piece = rest.get(..WRITE).unwrap_or(rest);
+        table::write_bytes(table, self.written, piece);
+        if piece.len() < rest.len() {
+            self.written += piece.len();
             return true;
         }
         table::end(table, facts);
@@ -120,7 +122,7 @@ impl StatusList {
     /// How many entries the list has; `None` until all of it is decompressed. Bits that fill up the last
     /// byte count as entries.
     pub fn entries(&self) -> Option<u64> {
-        let bytes = u64::try_from(self.inflation.len()?).ok()?;
+        let bytes = u64::try_from(self.inflation.output()?.len()).ok()?;
         Some(bytes * 8 / u64::from(self.bits))
     }
 

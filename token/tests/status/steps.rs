@@ -50,6 +50,10 @@ fn data_that_is_wrong_is_refused() {
     let mut changed = good.clone();
     *changed.last_mut().unwrap() ^= 1;
     assert_eq!(steps(&changed), Err(StatusListError::Checksum));
+    // A reference to before the beginning (fixed codes, length 3, distance 1), with a checksum that fits
+    // three zeros.
+    let before = [0x78, 0x9c, 0x03, 0x02, 0x00, 0x00, 0x03, 0x00, 0x01];
+    assert_eq!(steps(&before), Err(StatusListError::NoZlib));
     // gzip, DEFLATE without ZLIB's frame, a dictionary, a method that is none, a block that is none.
     let raw = &good[2..good.len() - 4];
     for bad in [
