@@ -23,8 +23,6 @@ pub(super) struct Inflation {
     /// How much of it has been read.
     read: usize,
     state: State,
-    /// Room for the largest list and one byte more, so that it never moves. Zeroed memory of that size is
-    /// the system's to give when it is touched.
     output: Vec<u8>,
     /// How much of it is filled.
     len: usize,
@@ -69,13 +67,9 @@ impl Inflation {
     }
 
     fn work(&mut self, mut state: Box<DecompressorOxide>) -> Result<State, StatusListError> {
-        if self.output.is_empty() {
-            self.output = vec![0; MAX_INFLATED + 1];
-        }
+        self.make_room();
         let rest = self.deflated.get(self.read..).unwrap_or_default();
         let input = rest.get(..INFLATE_INPUT).unwrap_or(rest);
-        let end = (self.len + INFLATE_OUTPUT).min(self.output.len());
-        let output = self.output.get_mut(..end).unwrap_or_default();
         // The output is one piece, not a window that begins anew: so a reference to before its beginning
         // is an error, as it is for zlib.
         let mut how = flags::TINFL_FLAG_PARSE_ZLIB_HEADER
@@ -84,7 +78,8 @@ impl Inflation {
         if input.len() < rest.len() {
             how |= flags::TINFL_FLAG_HAS_MORE_INPUT;
         }
-        let (status, read, written) = decompress(&mut state, input, output, self.len, how);
+        let (status, read, written) =
+            decompress(&mut state, input, &mut self.output, self.len, how);
         self.read += read;
         self.len += written;
         if self.len > MAX_INFLATED {
@@ -97,6 +92,17 @@ impl Inflation {
             TINFLStatus::Adler32Mismatch => Err(StatusListError::Checksum),
             _ => Err(StatusListError::NoZlib),
         }
+    }
+
+    /// Makes room for one step; one byte more than a list may have shows that it is too large.
+    fn make_room(&mut self) {
+        let end = (self.len + INFLATE_OUTPUT).min(MAX_INFLATED + 1);
+        if end > self.output.capacity() {
+            // Twice as much, so that it is seldom moved.
+            let capacity = (2 * self.len).clamp(end, MAX_INFLATED + 1);
+            self.output.reserve_exact(capacity.saturating_sub(self.output.len()));
+        }
+        self.output.resize(end, 0);
     }
 
     /// The stream has ended: the data must end, too.
