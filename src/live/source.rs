@@ -43,7 +43,7 @@ pub(crate) struct Source<K: Kind> {
 /// What a source gives to a request.
 pub(crate) struct Current<T> {
     pub(crate) value: Option<Arc<T>>,
-    /// Whether a fetch is running.
+    /// Whether a fetch is running, if the value is missing or due.
     pub(crate) under_way: bool,
     /// How long ago the value should have been fetched again, in milliseconds.
     pub(crate) overdue: u64,
@@ -100,10 +100,12 @@ impl<K: Kind> Source<K> {
         let mut held = self.held.borrow_mut();
         held.usable = usable;
         let refresh_in = held.record.times(terms, now).map_or(0, |times| times.refresh_in);
+        let overdue = u64::try_from(refresh_in.saturating_neg()).unwrap_or(0);
         Current {
-            overdue: u64::try_from(refresh_in.saturating_neg()).unwrap_or(0),
+            overdue,
             value: held.value.clone().filter(|_| usable),
-            under_way: self.is_under_way_for(&held, now),
+            // Nobody waits for a value that is fresh enough.
+            under_way: (!usable || overdue > 0) && self.is_under_way_for(&held, now),
         }
     }
 

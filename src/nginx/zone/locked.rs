@@ -12,6 +12,9 @@ use super::block::{Block, Head as AnswerHead};
 use super::layout::{Head, Node};
 use crate::nginx::event::is_alive;
 
+/// How many sources are kept, beside those that stay in any case.
+const MOST: usize = 2_048;
+
 /// The zone while this process holds its lock.
 pub(super) struct Locked {
     pub(super) pool: *mut ngx_slab_pool_t,
@@ -62,6 +65,10 @@ impl Locked {
 
     pub(super) fn find_or_add(&mut self, name: &[u8]) -> Option<&mut Node> {
         if self.find(name).is_none() {
+            // Each search passes all nodes, so there must not be too many of those that others name.
+            if self.nodes().count() >= MOST {
+                self.forget_oldest(None);
+            }
             let node = self.allocate(size_of::<Node>() + name.len(), None)?.cast::<Node>();
             // SAFETY: the memory is fresh, large enough for the node and the name behind it, and
             // aligned.
