@@ -46,7 +46,7 @@ pub(super) enum Finished {
 }
 
 /// What an answer that has no room must say.
-const NO_ROOM: &str = "there is no room for it in the shared memory: while it is replaced, a list needs twice \
+pub(super) const NO_ROOM: &str = "there is no room for it in the shared memory: while it is replaced, a list needs twice \
                        its size; see jwt_revoked_zone";
 
 impl<K: Kind> Intake<K> {

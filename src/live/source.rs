@@ -12,7 +12,7 @@ use token::schedule::{Age, FetchDecision, FetchReason, Record, Terms, Times};
 
 use super::health::{HealthReport, Repeats};
 use super::held::{About, Held};
-use super::intake::{Finished, Intake};
+use super::intake::{Finished, Intake, NO_ROOM};
 use super::kind::{Burden, Kind, Shared, Step, Wording};
 use super::origin::Origin;
 use super::wait::Awaited;
@@ -148,8 +148,12 @@ impl<K: Kind> Source<K> {
                 self.load_shared();
                 claim
             }
-            // Without the zone nothing counts for all workers, and what lives there has no place.
-            None if rank == Rank::Rationed || K::IN_ZONE => FetchDecision::NotNow,
+            // Without the zone nothing counts for all workers.
+            None if rank == Rank::Rationed => FetchDecision::NotNow,
+            None if K::IN_ZONE => {
+                self.has_no_place(server, &terms, now);
+                FetchDecision::NotNow
+            }
             None => {
                 let mut held = self.held.borrow_mut();
                 // What another worker fetches does not reach this one any more.
@@ -163,6 +167,17 @@ impl<K: Kind> Source<K> {
             start_fetch(server, Rc::clone(self) as Rc<dyn Asker>, terms.timeout);
         }
         claim != FetchDecision::NotNow
+    }
+
+    /// The zone has no room even for the name of the source: that is told as a fetch that has failed.
+    fn has_no_place(&self, server: Server<'_>, terms: &Terms, now: u64) {
+        let mut held = self.held.borrow_mut();
+        // Workers of an older configuration have no place, either, and need none.
+        let is_ours = self.origin.zone.is_some_and(Zone::is_current);
+        if is_ours && held.record.try_begin(FetchReason::Age, terms, now) == FetchDecision::Fetch {
+            drop(held);
+            server.log_line(self.failed(NO_ROOM, now));
+        }
     }
 
     /// Whether a fetch is running: of this worker, or of another one that is alive and shares its

@@ -9,6 +9,7 @@ use ngx::ffi::{
 };
 
 use super::conf::core_slot;
+use super::log::{Log, LogLine};
 use super::string::bytes;
 
 /// A server of the configuration.
@@ -44,6 +45,12 @@ impl<'r> Server<'r> {
     /// The log that the server writes to.
     pub(super) fn log(self) -> *mut ngx_log_t {
         self.location().error_log
+    }
+
+    /// Writes a line to that log.
+    pub(crate) fn log_line(self, line: LogLine) {
+        // SAFETY: the log lives as long as the configuration, and so at least as long as the server.
+        unsafe { Log::new(Self::log(self)) }.write(line);
     }
 
     /// What the core module keeps for the server where none of its locations matches.

@@ -136,6 +136,32 @@ fn one_list_does_not_take_the_room_of_another() -> Result<()> {
 }
 
 #[test]
+fn a_list_whose_name_has_no_room_is_told_of() -> Result<()> {
+    let store = Provider::start(list("t-1"))?;
+    let locations: String = (0..600)
+        .map(|at| {
+            format!(
+                "location /{at} {{ jwt_kids {{ k1 {SECRET}; }} jwt_revoked_request jti /_lists/{at}; {SERVE} }}"
+            )
+        })
+        .collect();
+    let nginx = Nginx::builder()
+        .http("jwt_revoked_zone 64k;")
+        .server(format!("location /_lists/ {{ internal; {} }} {locations}", store.pass_to("/list")))
+        .connections(4096)
+        .expect_log("there is no room")
+        .start()?;
+    let line = nginx.wait_log(|line| line.contains("there is no room"))?;
+    ensure!(line.contains("[error]") && line.contains("there is no list"), "{line}");
+    let verdicts = (0..600).map(|at| nginx.bearer(format!("/{at}"), &token("t-1")?));
+    let verdicts: Vec<_> = verdicts.collect::<Result<_>>()?;
+    let count = |wanted| verdicts.iter().filter(|one| one.verdict() == wanted).count();
+    ensure!(count(REVOKED) > 20 && count(NO_LIST) > 20, "{}, {}", count(REVOKED), count(NO_LIST));
+    assert_eq!(count(REVOKED) + count(NO_LIST), 600);
+    nginx.finish()
+}
+
+#[test]
 fn lists_that_change_all_the_time_are_looked_up_rightly() -> Result<()> {
     let store = Provider::start(list(format!("t-1\n{}", values(5_000))))?;
     let nginx = builder(&store, "valid=20ms").workers(2).start()?;
