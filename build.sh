@@ -2,8 +2,8 @@
 # Builds, demonstrates, tests and installs the nginx module. `./build.sh help` lists the verbs.
 #
 # Each verb is in a file of build/: module.sh (build, install), demo.sh (demo), check.sh (test),
-# fuzz.sh (fuzz), sanitize.sh (sanitize), soak.sh (soak), bench.sh (bench), docker.sh (docker-test),
-# package.sh (package, package-test), matrix.sh (matrix).
+# fuzz.sh (fuzz), sanitize.sh (sanitize), soak.sh (soak), bench.sh (bench), docker.sh (docker-test; its fleet
+# of machines is in fleet.sh), package.sh (package, package-test), matrix.sh (matrix).
 # They share common.sh (messages, packages) and nginx.sh (which nginx, its headers). self-test.sh, a part
 # of test, tests some of these files. xtask/ has what they need Rust for.
 set -euo pipefail
@@ -31,6 +31,8 @@ cd "$ROOT"
 . "$ROOT/build/bench.sh"
 # shellcheck source=build/docker.sh
 . "$ROOT/build/docker.sh"
+# shellcheck source=build/fleet.sh
+. "$ROOT/build/fleet.sh"
 # shellcheck source=build/matrix.sh
 . "$ROOT/build/matrix.sh"
 # shellcheck source=build/package.sh
@@ -55,7 +57,8 @@ verbs
   bench [SECONDS]  measure what requests cost, compared with HAProxy, Envoy, nginx with Lua and
                 secure_link, for this time (default: 900 seconds), and in large configurations;
                 write the tables of docs/benchmarks.md
-  docker-test   build the Docker image, start it and send requests to it
+  docker-test   build the Docker image, start it and send requests to it; then start three of it with a
+                store of revocation lists, and cut them off from it
   matrix [VERSION...]  run the integration tests with these versions of nginx, or source trees, each
                 built from source (default: one of each stable line)
   package       build Debian packages of the last commit, for the nginx of Debian and for that of
@@ -85,6 +88,7 @@ environment
                           build/nginx-releases.txt and its signature cannot be checked
   CI_ADVISORIES=required  test: fail if the list of known vulnerabilities cannot be fetched
   DOCKER_BUILD_NETWORK=host  docker-test: the network of "docker build", if the default has no way out
+  FLEET_NETWORK=host    docker-test: the network of the fleet (private or host; default: what works)
   DESTDIR=/path           install: put this in front of the installation path
 HELP
 }

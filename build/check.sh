@@ -151,7 +151,8 @@ check_shell() {
         apt_install shellcheck || true
     fi
     if have shellcheck; then
-        shellcheck -x build.sh build/self-test.sh bench/cpu-per-request.sh packaging/test.sh .ci/run .ci/base-images.sh
+        shellcheck -x build.sh build/self-test.sh bench/cpu-per-request.sh packaging/test.sh tests/fleet/store.sh .ci/run \
+            .ci/base-images.sh
     else
         note "shellcheck is not installed: the scripts were not checked"
     fi

@@ -33,6 +33,7 @@ verb_docker_test() {
     quiet_rm "$minter"
     quiet_rm "$server"
     ((status == 0)) || die "the image did not answer as it should; see above"
+    fleet_test
     step "docker-test passed in $(((SECONDS - started) / 60)) min $(((SECONDS - started) % 60)) s"
 }
 

@@ -32,12 +32,22 @@ struct Options {
     timeout: Option<u64>,
     missing: Option<Missing>,
     server: Option<Rc<NamedServer>>,
+    /// Of status lists.
     required: Option<bool>,
+    /// Of other lists.
+    first: Option<Box<[u8]>>,
+}
+
+/// Which of the two directives reads its options.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Of {
+    Lists,
+    StatusLists,
 }
 
 impl Options {
-    /// Reads the arguments from the third on; `required` is allowed if `may_require`.
-    fn read(setting: &Setting<'_>, find_server: FindServer<'_>, may_require: bool) -> Result<Self> {
+    /// Reads the arguments from the third on.
+    fn read(setting: &Setting<'_>, find_server: FindServer<'_>, of: Of) -> Result<Self> {
         let mut options = Self::default();
         for option in setting.values().skip(2) {
             if let Some(time) = option.strip_prefix(b"valid=") {
@@ -60,8 +70,15 @@ impl Options {
                 option.strip_prefix(b"server=").filter(|name| !name.is_empty())
             {
                 option_once(&mut options.server, option, find_server(name, setting))?;
-            } else if option == b"required" && may_require {
+            } else if option == b"required" && of == Of::StatusLists {
                 option_once(&mut options.required, option, true)?;
+            } else if let Some(line) = option.strip_prefix(b"first=").filter(|_| of == Of::Lists) {
+                if line.trim_ascii() != line || line.is_empty() || line.contains(&b'\n') {
+                    let why =
+                        "must be a line, without white space around it, such as first=#revoked";
+                    return Err(ConfError::value(option, why));
+                }
+                option_once(&mut options.first, option, line.into())?;
             } else {
                 return Err(ConfError::parameter(option));
             }
@@ -99,7 +116,7 @@ impl Options {
 }
 
 /// `jwt_revoked_request CLAIM URI [valid=TIME] [stale=TIME] [timeout=TIME] [missing=refuse|pass]
-/// [server=NAME]`.
+/// [first=LINE] [server=NAME]`.
 pub(crate) fn revoked_request(
     lists: &Lists,
     health: &HealthTable,
@@ -107,10 +124,11 @@ pub(crate) fn revoked_request(
     claim: ClaimPath,
     find_server: FindServer<'_>,
 ) -> Result<RevokedRequest> {
-    let options = Options::read(setting, find_server, false)?;
+    let mut options = Options::read(setting, find_server, Of::Lists)?;
+    let first = options.first.take();
     let at = options.place(setting, VALID, health)?;
     lists.are_wanted();
-    Ok(RevokedRequest::new(at, claim))
+    Ok(RevokedRequest::new(at, first, claim))
 }
 
 /// `jwt_status_list PREFIX URI [valid=TIME] [stale=TIME] [timeout=TIME] [missing=refuse|pass] [required]
@@ -131,7 +149,7 @@ pub(crate) fn status_list_request(
              https://login.example.com/statuslists/",
         ));
     }
-    let mut options = Options::read(setting, find_server, true)?;
+    let mut options = Options::read(setting, find_server, Of::StatusLists)?;
     let required = options.required.take().unwrap_or(false);
     let at = options.place(setting, STATUS_VALID, health)?;
     lists.are_wanted();

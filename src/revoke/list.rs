@@ -10,11 +10,21 @@ use crate::live::file::LARGEST_LIST;
 use crate::live::{Burden, Kind, Shared, SharedWords, Step, Wording};
 
 /// Lists that are fetched.
-pub(crate) struct FetchedList;
+pub(crate) struct FetchedList {
+    /// `first=`: the line that a list must begin with.
+    pub(super) first: Option<Box<[u8]>>,
+}
 
-impl Burden for ListReader {
+/// A list of which a part has arrived.
+pub(crate) struct ArrivingList {
+    reader: ListReader,
+    /// The beginning of the list, as long as it is not known whether it is the right one.
+    beginning: Option<Vec<u8>>,
+}
+
+impl Burden for ArrivingList {
     fn release(&mut self) -> Step {
-        step(self.release())
+        step(self.reader.release())
     }
 }
 
@@ -28,9 +38,39 @@ fn step(is_more: bool) -> Step {
     if is_more { Step::More } else { Step::Last }
 }
 
+impl FetchedList {
+    /// Whether a list that begins like this has the right first line; `None` if that is not known yet.
+    fn begins_well(&self, beginning: &[u8], is_all: bool) -> Option<bool> {
+        let Some(first) = &self.first else { return Some(true) };
+        let text = beginning.strip_prefix(b"\xef\xbb\xbf").unwrap_or(beginning);
+        match text.iter().position(|byte| *byte == b'\n') {
+            Some(end) => Some(text.get(..end).unwrap_or_default().trim_ascii() == &**first),
+            None if is_all => Some(text.trim_ascii() == &**first),
+            // White space around it may be long, but not as long as this.
+            None if text.len() > first.len() + 1024 => Some(false),
+            None => None,
+        }
+    }
+
+    fn check_beginning(&self, arriving: &mut ArrivingList, is_all: bool) -> Result<(), String> {
+        let Some(beginning) = &arriving.beginning else { return Ok(()) };
+        match self.begins_well(beginning, is_all) {
+            None => Ok(()),
+            Some(true) => {
+                arriving.beginning = None;
+                Ok(())
+            }
+            Some(false) => {
+                let first = self.first.as_deref().unwrap_or_default().escape_ascii();
+                Err(format!("the list does not begin with the line \"{first}\" (first=)"))
+            }
+        }
+    }
+}
+
 impl Kind for FetchedList {
     type Value = SharedWords;
-    type Arriving = ListReader;
+    type Arriving = ArrivingList;
     type Arrived = ListRecords;
 
     const WORDS: Wording = Wording {
@@ -42,16 +82,21 @@ impl Kind for FetchedList {
     const IS_CONDITIONAL: bool = true;
     const IN_ZONE: bool = true;
 
-    fn begin(&self) -> ListReader {
-        ListReader::new()
+    fn begin(&self) -> ArrivingList {
+        ArrivingList { reader: ListReader::new(), beginning: Some(Vec::new()) }
     }
 
-    fn receive(&self, arriving: &mut ListReader, piece: &[u8]) -> Result<(), String> {
-        arriving.push(piece).map_err(|error| unusable(&error))
+    fn receive(&self, arriving: &mut ArrivingList, piece: &[u8]) -> Result<(), String> {
+        if let Some(beginning) = &mut arriving.beginning {
+            beginning.extend_from_slice(piece);
+            self.check_beginning(arriving, false)?;
+        }
+        arriving.reader.push(piece).map_err(|error| unusable(&error))
     }
 
-    fn arrived(&self, arriving: &mut ListReader) -> Result<ListRecords, String> {
-        arriving.finish().map_err(|error| unusable(&error))
+    fn arrived(&self, arriving: &mut ArrivingList) -> Result<ListRecords, String> {
+        self.check_beginning(arriving, true)?;
+        arriving.reader.finish().map_err(|error| unusable(&error))
     }
 
     fn digest(&self, arrived: &ListRecords) -> [u8; 32] {

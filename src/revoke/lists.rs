@@ -70,6 +70,12 @@ impl Default for Lists {
     }
 }
 
+/// The source of a list. What one directive takes for a list, another may not.
+fn source_at<'s>(server: Server<'s>, list: &'s RevokedRequest) -> SourceAt<'s> {
+    let distinction = list.first.as_deref().unwrap_or_default();
+    SourceAt { server, uri: &list.at.uri, distinction }
+}
+
 /// What a list says now.
 pub(crate) struct CurrentList {
     /// `None` if the list is not there, and tokens pass without it.
@@ -110,7 +116,7 @@ impl Lists {
         self.revoked.describe(names.clone());
         self.statuses.describe(names.clone());
         for one in &*self.of_servers.borrow() {
-            self.revoked.watch_health(SourceAt::new(one.server(), &one.list.at.uri), health);
+            self.revoked.watch_health(source_at(one.server(), &one.list), health);
         }
     }
 
@@ -151,8 +157,8 @@ impl Lists {
     }
 
     fn source(&self, server: Server<'_>, list: &RevokedRequest) -> Rc<Source<FetchedList>> {
-        let at = SourceAt::new(server, &list.at.uri);
-        self.revoked.get(at, self.zone.get(), &list.at.health, || FetchedList)
+        let kind = || FetchedList { first: list.first.clone() };
+        self.revoked.get(source_at(server, list), self.zone.get(), &list.at.health, kind)
     }
 
     /// The list for a request.

@@ -65,6 +65,8 @@ impl ListPlace {
 /// `jwt_revoked_request`: a list that is fetched.
 pub(crate) struct RevokedRequest {
     pub(crate) at: ListPlace,
+    /// `first=`: the line that the list must begin with.
+    pub(super) first: Option<Box<[u8]>>,
     claim: ClaimPath,
     /// In place of the list while it is not there.
     absent: Arc<Revocation>,
@@ -73,9 +75,9 @@ pub(crate) struct RevokedRequest {
 }
 
 impl RevokedRequest {
-    pub(super) fn new(at: ListPlace, claim: ClaimPath) -> Self {
+    pub(super) fn new(at: ListPlace, first: Option<Box<[u8]>>, claim: ClaimPath) -> Self {
         let absent = Revocation::missing(claim.clone(), at.shown_uri());
-        Self { at, claim, absent: Arc::new(absent), last: RefCell::default() }
+        Self { at, first, claim, absent: Arc::new(absent), last: RefCell::default() }
     }
 
     /// The revocation by the list in these words.

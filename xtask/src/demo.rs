@@ -95,7 +95,8 @@ pub(crate) fn check_log(file: &Path) -> Result<()> {
     Ok(())
 }
 
-fn is_wrong(line: &str) -> bool {
+/// Whether a line alarms, or has something secret.
+pub(crate) fn is_wrong(line: &str) -> bool {
     let alarms = ["[alert]", "[emerg]", "[crit]", "panicked"];
     let secrets = ["eyJ", "st=", SECRET, LINK_SECRET];
     alarms.iter().chain(&secrets).any(|word| line.contains(word))

@@ -6,6 +6,7 @@ mod cargo;
 mod client;
 mod counting;
 mod demo;
+mod fleet;
 mod instructions;
 mod python;
 mod requests;
@@ -38,6 +39,8 @@ enum Task {
         /// The log
         file: PathBuf,
     },
+    /// Starts three nginx and a store of revocation lists in containers, and has store, ways and workers fail
+    Fleet(fleet::Args),
     /// Prints where the source of nginx is that --vendored builds
     VendoredSource,
     /// Prints where a build with --vendored has put nginx
@@ -58,6 +61,7 @@ fn run(task: Task) -> Result<()> {
         Task::Demo(args) => demo::run(&args),
         Task::Drive(args) => requests::run(&args),
         Task::CheckLog { file } => demo::check_log(&file),
+        Task::Fleet(args) => fleet::run(&args),
         Task::VendoredSource => cargo::print_vendored_source(),
         Task::VendoredNginx { messages } => cargo::print_vendored_nginx(&messages),
         Task::Python(args) => python::run(&args),

@@ -23,7 +23,7 @@ fn folder() -> PathBuf {
 type Driver = fn() -> Result<()>;
 
 /// Each configuration file and the function that tests it.
-const DRIVERS: [(&str, Driver); 26] = [
+const DRIVERS: [(&str, Driver); 29] = [
     ("ant-media.conf", ant_media),
     ("aws-alb.conf", platforms::aws_alb),
     ("azion-jwt.conf", azion_jwt),
@@ -46,6 +46,9 @@ const DRIVERS: [(&str, Driver); 26] = [
     ("monitoring.conf", platforms::monitoring),
     ("openid-connect.conf", guides::openid_connect),
     ("rate-limit.conf", guides::rate_limit),
+    ("revocation-object-store.conf", guides::revocation_object_store),
+    ("revocation-redis.conf", guides::revocation_redis),
+    ("revocation.conf", guides::revocation),
     ("roles.conf", guides::roles),
     ("routing-by-claim.conf", guides::routing_by_claim),
     ("secure-link.conf", secure_link),
@@ -78,7 +81,7 @@ fn every_configuration_has_a_driver_and_no_driver_lacks_its_configuration() -> R
 fn every_guide_quotes_its_configuration_as_it_is() -> Result<()> {
     let guides = folder().join("../docs/guides");
     let names = names(&guides, "md")?;
-    assert_eq!(names.len(), 19, "{names:?}");
+    assert_eq!(names.len(), 20, "{names:?}");
     for name in names {
         let configuration = fs::read_to_string(folder().join(&name).with_extension("conf"))
             .with_context(|| format!("the configuration of {name}"))?;

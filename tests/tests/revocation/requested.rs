@@ -337,3 +337,33 @@ fn a_remembered_token_is_revoked_as_any() -> Result<()> {
     until_verdict(&nginx, &token, GOOD)?;
     nginx.finish()
 }
+
+#[test]
+fn only_an_answer_that_begins_as_it_must_is_a_list() -> Result<()> {
+    let store = Provider::start(list("#revoked\nt-1\n"))?;
+    let nginx = builder(&store, "valid=200ms first=#revoked")
+        .expect_log("the last good list stays")
+        .start()?;
+    until_verdict(&nginx, &token("t-1")?, REVOKED)?;
+    for no_list in
+        ["", "-LOADING Redis is loading\n", "#revoke", "#revoked2\nx\n", "x\n#revoked\n", "\n"]
+    {
+        store.set(list(no_list));
+        let before = nginx.error_log().matches("does not begin with the line \"#revoked\"").count();
+        until("the failure", || {
+            let now =
+                nginx.error_log().matches("does not begin with the line \"#revoked\"").count();
+            Ok((now > before).then_some(()))
+        })?;
+        assert_eq!(nginx.bearer("/", &token("t-1")?)?.verdict(), REVOKED, "{no_list:?}");
+        assert_eq!(nginx.bearer("/", &token("x")?)?.verdict(), GOOD, "{no_list:?}");
+    }
+    for (at, good) in ["#revoked", "\u{feff}#revoked\r\n", " #revoked \n"].iter().enumerate() {
+        let listed = format!("g-{at}");
+        store.set(Behaviour::Chunked(format!("{good}\n{listed}"), 1));
+        until_verdict(&nginx, &token(&listed)?, REVOKED)?;
+    }
+    store.set(list("#revoked"));
+    until_verdict(&nginx, &token("g-2")?, GOOD)?;
+    nginx.finish()
+}
