@@ -8,5 +8,5 @@ mod status_list;
 
 pub(crate) use directives::{revoked_request, status_list_request, zone_size};
 pub(crate) use lists::{CurrentList, Lists};
-pub(crate) use request::{ListPlace, ListSource, Missing, StatusListRequest};
+pub(crate) use request::{ListSource, Missing, RevokedRequest, StatusListRequest};
 pub(crate) use status_list::Verify;

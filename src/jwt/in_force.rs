@@ -333,7 +333,7 @@ impl TokenCase<'_> {
                     lookup.wants_list(fetching);
                 }
                 if current.is_none() {
-                    lookup.passes_without(&list.at);
+                    lookup.passes_without(list.at.shown_uri());
                 }
                 current
             }

@@ -163,7 +163,7 @@ fn read_keys(
     Ok(KeysOf::Watched(watched))
 }
 
-fn warn(setting: &Setting<'_>, warnings: &[String], path: Option<&str>) {
+pub(super) fn warn(setting: &Setting<'_>, warnings: &[String], path: Option<&str>) {
     for warning in warnings {
         match path {
             Some(path) => setting.warn(&format!("{path}: {warning}")),

@@ -7,7 +7,7 @@ use token::{ClaimPath, Revocation, RevokedList};
 
 use super::files::RevokedOf;
 use super::http_level::HttpLevel;
-use super::keys::{Options, bad_file, read_file};
+use super::keys::{Options, bad_file, read_file, warn};
 use super::noted::Holder;
 use super::rules::text;
 use super::settings::JwtSettings;
@@ -15,12 +15,23 @@ use crate::check::Severity;
 use crate::live::Watched;
 use crate::live::file::{LARGEST_LIST, Text};
 use crate::nginx::{ConfError, Result, Setting};
-use crate::revoke::{self, ListSource};
+use crate::revoke;
 
 /// The claim whose values a list has: the first argument.
 fn listed_claim(setting: &Setting<'_>) -> Result<ClaimPath> {
-    ClaimPath::new(text(setting.first())?)
-        .ok_or_else(|| ConfError::value(setting.first(), "must name a claim"))
+    let name = setting.first();
+    let claim = ClaimPath::new(text(name)?).ok_or_else(|| {
+        ConfError::value(name, "must name a claim, with at most 16 dots and brackets")
+    })?;
+    if name.starts_with(b"$") || name.iter().any(|byte| matches!(byte, b',' | b' ')) {
+        let directive = setting.name();
+        setting.warn(&format!(
+            "\"{directive}\": \"{}\" is the name of one claim: no variable is taken here, and no list of \
+             names",
+            name.escape_ascii()
+        ));
+    }
+    Ok(claim)
 }
 
 /// `jwt_revoked CLAIM PATH [check=TIME]`.
@@ -39,7 +50,7 @@ pub(crate) fn jwt_revoked(
     let revoked = conf.policy.revoked.get_or_insert_default();
     match list {
         RevokedOf::Fixed(list) => revoked.lists.push(list),
-        RevokedOf::Watched(list) => revoked.live.push(ListSource::Watched(list)),
+        RevokedOf::Watched(list) => revoked.watched.push(list),
     }
     Ok(())
 }
@@ -52,21 +63,28 @@ fn read_revoked(
     check: Option<u64>,
 ) -> Result<RevokedOf> {
     let name = [b"list ", claim.as_str().as_bytes(), b" ", path].concat();
+    let file_name = Box::<str>::from(String::from_utf8_lossy(path));
     let parse = move |mut text: Text| {
-        RevokedList::parse(core::mem::take(&mut *text))
-            .map(|list| Revocation::new(claim.clone(), list))
+        RevokedList::parse_with_warnings(core::mem::take(&mut *text))
+            .map(|(list, warnings)| {
+                (Revocation::new(claim.clone(), list).named(file_name.clone()), warnings)
+            })
             .map_err(|error| error.to_string())
     };
+    let shown = String::from_utf8_lossy(path);
     let Some(check) = check else {
-        let list = parse(read_file(path, LARGEST_LIST)?).map_err(|why| bad_file(path, why))?;
+        let parsed = parse(read_file(path, LARGEST_LIST)?);
+        let (list, warnings) = parsed.map_err(|why| bad_file(path, why))?;
+        warn(setting, &warnings, Some(&shown));
         let list = Arc::new(list);
         http.sources.note(setting, path, Holder::List(Arc::clone(&list)));
         return Ok(RevokedOf::Fixed(list));
     };
-    let parse = move |text, _: Option<&Revocation>| Ok((parse(text)?, Vec::new()));
+    let parse = move |text, _: Option<&Revocation>| parse(text);
     let health = http.health.add(&name);
     let opened = Watched::open(path, LARGEST_LIST, check, Box::new(parse), health);
-    let (list, _) = opened.map_err(|why| bad_file(path, why))?;
+    let (list, warnings) = opened.map_err(|why| bad_file(path, why))?;
+    warn(setting, &warnings, Some(&shown));
     let list = Rc::new(list);
     http.sources.note(setting, path, Holder::WatchedList(Rc::clone(&list)));
     Ok(RevokedOf::Watched(list))
@@ -82,9 +100,8 @@ pub(crate) fn jwt_revoked_request(
     let find_server = |name: &[u8], setting: &Setting<'_>| http.named_server(name, setting);
     let list = revoke::revoked_request(&http.lists, &http.health, setting, claim, &find_server)?;
     http.has_requests.set(true);
-    conf.base.asked.note("jwt_revoked", setting, Severity::Error);
-    let revoked = conf.policy.revoked.get_or_insert_default();
-    revoked.live.push(ListSource::Requested(Rc::new(list)));
+    conf.base.asked.note("jwt_revoked_request", setting, Severity::Error);
+    conf.policy.requested.get_or_insert_default().push(Rc::new(list));
     Ok(())
 }
 

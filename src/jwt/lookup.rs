@@ -5,7 +5,6 @@ use std::rc::Rc;
 
 use crate::live::Fetching;
 use crate::nginx::{ComplexValue, Request};
-use crate::revoke::ListPlace;
 
 /// What was learned while looking up the keys and lists for a token.
 #[derive(Default)]
@@ -52,8 +51,8 @@ impl Lookup {
     }
 
     /// A list is not there, and tokens pass without it.
-    pub(super) fn passes_without(&self, list: &ListPlace) {
-        self.unchecked.replace(Some(list.shown_uri()));
+    pub(super) fn passes_without(&self, list: String) {
+        self.unchecked.replace(Some(list));
     }
 
     /// Such a list.

@@ -10,7 +10,8 @@ use token::{AlgorithmSet, Issuers, KeySet, Policy, Requirements, Revocation};
 use super::check::{KeySource, LiveSources, PolicySources, Provider};
 use super::rules::Rule;
 use crate::check::inherit;
-use crate::revoke::{ListSource, StatusListRequest};
+use crate::live::Watched;
+use crate::revoke::{ListSource, RevokedRequest, StatusListRequest};
 
 /// The default of `valid=` if there is no `auth_jwt_key_cache` either, in milliseconds.
 const VALID: u64 = 10 * 60 * 1000;
@@ -30,6 +31,7 @@ pub(super) struct PolicySettings {
     pub(super) claims: Option<Vec<Rc<Rule>>>,
     pub(super) requires: Option<Vec<Rc<Rule>>>,
     pub(super) revoked: Option<Revoked>,
+    pub(super) requested: Option<Vec<Rc<RevokedRequest>>>,
     pub(super) status_lists: Option<Vec<Rc<StatusListRequest>>>,
     /// `auth_jwt_key_cache`, in milliseconds.
     pub(super) key_cache: Option<u64>,
@@ -58,11 +60,11 @@ impl Keys {
     }
 }
 
-/// The revocation lists of one level.
+/// The revocation lists of one level that are files.
 #[derive(Default, Clone)]
 pub(super) struct Revoked {
     pub(super) lists: Vec<Arc<Revocation>>,
-    pub(super) live: Vec<ListSource>,
+    pub(super) watched: Vec<Rc<Watched<Revocation>>>,
 }
 
 impl PolicySettings {
@@ -84,6 +86,7 @@ impl PolicySettings {
             claims,
             requires,
             revoked,
+            requested,
             status_lists,
             key_cache,
         } = self;
@@ -104,6 +107,7 @@ impl PolicySettings {
             | inherit(claims, &parent.claims)
             | inherit(requires, &parent.requires)
             | inherit(revoked, &parent.revoked)
+            | inherit(requested, &parent.requested)
             | inherit(status_lists, &parent.status_lists)
             | inherit(key_cache, &parent.key_cache)
     }
@@ -160,7 +164,10 @@ impl PolicySettings {
 
     /// The revocation lists that change at run time.
     pub(super) fn live_lists(&self) -> Vec<ListSource> {
-        self.revoked.as_ref().map(|one| one.live.clone()).unwrap_or_default()
+        let files = self.revoked.iter().flat_map(|one| &one.watched);
+        let files = files.map(|file| ListSource::Watched(Rc::clone(file)));
+        let fetched = self.requested.iter().flatten();
+        files.chain(fetched.map(|list| ListSource::Requested(Rc::clone(list)))).collect()
     }
 
     /// The status lists that tokens may name.

@@ -72,7 +72,7 @@ impl TokenCase<'_> {
             (Some(found), _) => found,
             (None, Missing::Refuse) => Err(reference.without_list(token)),
             (None, Missing::Pass) => {
-                lookup.passes_without(&lists.at);
+                lookup.passes_without(reference.uri.to_owned());
                 Ok(())
             }
         }

@@ -58,25 +58,28 @@ impl<T> Held<T> {
 pub(super) struct About {
     pub(super) digest: [u8; 32],
     pub(super) validators: Validators,
+    /// How many values it has; 0 if that tells nothing.
+    pub(super) entries: u64,
 }
 
 impl About {
-    /// The form in which it stands beside the answer in shared memory: the hash, the length of the `ETag`
-    /// in two bytes, the `ETag`, and the `Last-Modified`.
+    /// The form in which it stands beside the answer in shared memory: the hash, the number of values, the
+    /// length of the `ETag` in two bytes, the `ETag`, and the `Last-Modified`.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         let Validators { etag, last_modified } = &self.validators;
         let (etag, last_modified) = (bytes_of(etag), bytes_of(last_modified));
         let len = u16::try_from(etag.len()).unwrap_or_default().to_ne_bytes();
-        [&self.digest[..], &len, etag, last_modified].concat()
+        [&self.digest[..], &self.entries.to_ne_bytes(), &len, etag, last_modified].concat()
     }
 
     pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (digest, rest) = bytes.split_first_chunk::<32>()?;
+        let (entries, rest) = rest.split_first_chunk::<8>()?;
         let (len, rest) = rest.split_first_chunk::<2>()?;
         let (etag, last_modified) = rest.split_at_checked(u16::from_ne_bytes(*len).into())?;
         let some = |bytes: &[u8]| Some(bytes).filter(|bytes| !bytes.is_empty()).map(Into::into);
         let validators = Validators { etag: some(etag), last_modified: some(last_modified) };
-        Some(Self { digest: *digest, validators })
+        Some(Self { digest: *digest, validators, entries: u64::from_ne_bytes(*entries) })
     }
 }
 
@@ -97,13 +100,14 @@ mod tests {
             Validators { etag: None, last_modified: some("then") },
             Validators { etag: some("W/\"y\""), last_modified: some("then") },
         ] {
-            let about = About { digest: [7; 32], validators };
+            let about = About { digest: [7; 32], validators, entries: 9 };
             let again = About::from_bytes(&about.to_bytes()).unwrap();
             assert_eq!((again.digest, again.validators), (about.digest, about.validators));
+            assert_eq!(again.entries, 9);
         }
-        for len in 0..34 {
+        for len in 0..42 {
             assert!(About::from_bytes(&vec![0; len]).is_none());
         }
-        assert!(About::from_bytes(&[255; 40]).is_none());
+        assert!(About::from_bytes(&[255; 60]).is_none());
     }
 }

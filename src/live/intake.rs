@@ -46,12 +46,12 @@ pub(super) enum Finished {
 }
 
 /// What an answer that has no room must say.
-pub(super) const NO_ROOM: &str = "there is no room for it in the shared memory: while it is replaced, a list needs twice \
-                       its size; see jwt_revoked_zone";
+pub(super) const NO_ROOM: &str = "there is no room for it in the shared memory: while it is replaced, a list needs three \
+                       times its size; see jwt_revoked_zone";
 
 impl<K: Kind> Intake<K> {
     pub(super) fn new(arrived: K::Arrived, max_age: Option<u64>, validators: Validators) -> Self {
-        let about = About { digest: [0; 32], validators };
+        let about = About { digest: [0; 32], validators, entries: 0 };
         Self { arrived, max_age, about, not_found: None, stage: Stage::Arrived }
     }
 
@@ -85,12 +85,25 @@ impl<K: Kind> Intake<K> {
             Stage::Reading => match kind.read(&mut self.arrived)? {
                 Step::More => Stage::Reading,
                 Step::Last => {
+                    self.about.entries = kind.entries(&self.arrived).unwrap_or(0);
                     let (len, about) = (kind.len(&self.arrived), self.about.to_bytes());
                     let reserve =
                         |zone: crate::nginx::Zone| zone.reserve(&origin.name, len, &about);
-                    match origin.zone.and_then(reserve) {
+                    let mut reserved = origin.zone.and_then(reserve);
+                    // An answer that is too old to be used gives its place to the new one.
+                    if let Some(zone) = origin.zone
+                        && reserved.is_none()
+                        && K::IN_ZONE
+                        && !held.borrow().usable
+                    {
+                        zone.drop_answer(&origin.name);
+                        reserved = reserve(zone);
+                    }
+                    match reserved {
                         Some(reserved) => Stage::Writing(reserved),
-                        None if K::IN_ZONE => return Err(NO_ROOM.to_owned()),
+                        None if K::IN_ZONE => {
+                            return Err(format!("it needs {} KiB: {NO_ROOM}", len.div_ceil(1024)));
+                        }
                         None => Stage::Written(None),
                     }
                 }
@@ -109,9 +122,14 @@ impl<K: Kind> Intake<K> {
 
     /// Puts the answer into force. `held` has its record already.
     pub(super) fn finish(self, kind: &K, origin: &Origin, held: &mut Held<K::Value>) -> Finished {
-        let Self { arrived, about, stage, .. } = self;
+        let Self { mut arrived, about, stage, .. } = self;
+        let mut warnings = kind.warnings(&mut arrived);
         let reserved = match stage {
-            Stage::Unchanged => return Finished::Unchanged,
+            Stage::Unchanged => {
+                // The same bytes may have come with another ETag, which is to be sent next time.
+                held.about = Some(about);
+                return Finished::Unchanged;
+            }
             Stage::Written(reserved) => reserved,
             _ => None,
         };
@@ -124,14 +142,15 @@ impl<K: Kind> Intake<K> {
             return Finished::Lost("a newer configuration has taken the shared memory over");
         }
         held.generation = if K::IN_ZONE { 0 } else { in_force.unwrap_or(0) };
-        let warnings = match value {
-            Some((value, warnings)) => {
-                held.value = Some(Arc::new(value));
-                (held.about, held.is_absent) = (Some(about), is_absent);
-                warnings
-            }
-            None => Vec::new(),
-        };
+        let before = held.about.as_ref().map_or(0, |about| about.entries);
+        if before > 2 * about.entries {
+            let now = about.entries;
+            warnings.push(format!("it has {now} values now, and had {before} before"));
+        }
+        if let Some(value) = value {
+            held.value = Some(Arc::new(value));
+            (held.about, held.is_absent) = (Some(about), is_absent);
+        }
         match in_force {
             Some(_) => Finished::InForce(warnings),
             None => Finished::Alone(warnings),

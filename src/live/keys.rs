@@ -92,8 +92,12 @@ impl Kind for FetchedKeys {
         Step::Last
     }
 
-    fn value(&self, arrived: ArrivedKeys) -> Option<(KeySet, Vec<String>)> {
-        arrived.parsed
+    fn warnings(&self, arrived: &mut ArrivedKeys) -> Vec<String> {
+        arrived.parsed.as_mut().map(|(_, warnings)| core::mem::take(warnings)).unwrap_or_default()
+    }
+
+    fn value(&self, arrived: ArrivedKeys) -> Option<KeySet> {
+        arrived.parsed.map(|(keys, _)| keys)
     }
 
     fn open(&self, shared: Shared<'_>) -> Option<KeySet> {

@@ -21,6 +21,8 @@ pub(crate) trait Kind: Sized + 'static {
     const ACCEPT: Option<&'static str> = None;
     /// Whether the request asks for an answer only if it has changed.
     const IS_CONDITIONAL: bool;
+    /// Whether an answer of which a part is missing may look like a whole one.
+    const NEEDS_END: bool = false;
     /// Whether answers are used in shared memory, and so must be there. Otherwise each worker has a value
     /// of its own.
     const IN_ZONE: bool;
@@ -52,9 +54,19 @@ pub(crate) trait Kind: Sized + 'static {
     /// Does a step of writing the answer. The memory may hold anything before.
     fn write(&self, arrived: &mut Self::Arrived, words: &[AtomicU64]) -> Step;
 
-    /// The value of an answer that was written, with warnings; `None` if [`Kind::open`] makes it of the
+    /// How many values the answer has, once it was read, if that tells something.
+    fn entries(&self, _: &Self::Arrived) -> Option<u64> {
+        None
+    }
+
+    /// Warnings about the answer, once it was read.
+    fn warnings(&self, _: &mut Self::Arrived) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// The value of an answer that was written; `None` if [`Kind::open`] makes it of the
     /// shared memory.
-    fn value(&self, arrived: Self::Arrived) -> Option<(Self::Value, Vec<String>)>;
+    fn value(&self, arrived: Self::Arrived) -> Option<Self::Value>;
 
     /// The value of an answer that is in shared memory; `None` if it cannot be used, or is no longer there.
     fn open(&self, shared: Shared<'_>) -> Option<Self::Value>;

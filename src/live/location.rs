@@ -51,7 +51,10 @@ pub(crate) fn warn_without_location(
     what: &str,
     level: &Level<'_>,
 ) {
-    let path = uri.split(|byte| *byte == b'?').next().unwrap_or_default();
+    let mut parts = uri.splitn(2, |byte| *byte == b'?');
+    let path = parts.next().unwrap_or_default();
+    // What is put behind a query changes no path.
+    let behind = if parts.next().is_some() { b"" } else { behind };
     let as_written =
         !path.contains(&b'%') && !path.windows(2).any(|two| matches!(two, b"//" | b"/."));
     if !as_written || level.has_location_for(&[path, behind].concat()) {

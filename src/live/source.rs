@@ -261,6 +261,7 @@ impl<K: Kind> Source<K> {
     /// line for the log.
     fn taken_in(&self, intake: Intake<K>) -> Option<LogLine> {
         let mut held = self.held.borrow_mut();
+        let had_failed = held.record.has_failed();
         held.record.succeeded(intake.max_age(&self.kind), clock());
         let not_found = intake.not_found.clone();
         let finished = intake.finish(&self.kind, &self.origin, &mut held);
@@ -286,16 +287,25 @@ impl<K: Kind> Source<K> {
         if let Some(why) = not_found {
             return Some(LogLine::Info(self.about(&why)));
         }
-        let warnings = Some(warnings).filter(|list| !list.is_empty())?;
-        Some(LogLine::Warning(self.about(&warnings.join("; "))))
+        match warnings.is_empty() {
+            true => self.good_again(had_failed),
+            false => Some(LogLine::Warning(self.about(&warnings.join("; ")))),
+        }
+    }
+
+    /// A line for the log if the fetch before has failed.
+    fn good_again(&self, had_failed: bool) -> Option<LogLine> {
+        had_failed.then(|| LogLine::Notice(self.about("good again")))
     }
 
     /// The fetch has brought that the answer is still the one that is there.
-    fn not_modified(&self, max_age: Option<u64>, now: u64) {
+    fn not_modified(&self, max_age: Option<u64>, now: u64) -> Option<LogLine> {
         let mut held = self.held.borrow_mut();
+        let had_failed = held.record.has_failed();
         held.record.succeeded(max_age, now);
         self.origin.health.good();
         self.note(&held.record);
+        self.good_again(had_failed)
     }
 
     fn given_up(&self) {
@@ -417,7 +427,7 @@ impl<K: Kind> Asker for Source<K> {
         let held = self.held.borrow();
         let known = held.about.as_ref().filter(|_| K::IS_CONDITIONAL && held.value.is_some());
         let known = known.map(|about| about.validators.clone()).unwrap_or_default();
-        Question { limit: K::LIMIT, accept: K::ACCEPT, known }
+        Question { limit: K::LIMIT, needs_end: K::NEEDS_END, accept: K::ACCEPT, known }
     }
 
     fn is_waited_for(&self) -> bool {
@@ -442,8 +452,8 @@ impl<K: Kind> Asker for Source<K> {
                 nothing.map(|nothing| Intake::not_found(nothing, why))
             }
             Answer::NotModified { max_age } => {
-                self.not_modified(max_age, now);
-                return self.ended(None, log);
+                let line = self.not_modified(max_age, now);
+                return self.ended(line, log);
             }
             Answer::Failed(why) | Answer::NotFound(why) => Err(why),
             Answer::Unwanted => {

@@ -41,6 +41,10 @@ const PIECES: usize = 8;
 const WANTS_MORE: &str = "some providers want HTTP/1.1 and a User-Agent: does the location say \
                           \"proxy_http_version 1.1\" and \"proxy_set_header User-Agent ...\"?";
 
+/// What nginx cannot tell from an answer that was cut off.
+const NO_END: &str = "nothing marks the end of the store's answer, so it may be cut off: it must have a \
+                      Content-Length, or chunks (proxy_http_version 1.1)";
+
 /// What is fetched for.
 pub(crate) trait Asker {
     /// The URI to fetch from.
@@ -65,6 +69,8 @@ pub(crate) trait Asker {
 pub(crate) struct Question {
     /// The largest answer that is accepted, in bytes.
     pub(crate) limit: usize,
+    /// Whether the answer of an upstream must say where it ends.
+    pub(crate) needs_end: bool,
     /// The value of `Accept`.
     pub(crate) accept: Option<&'static str>,
     /// The version that is there already, if there is one.
@@ -101,6 +107,7 @@ struct Fetch {
     /// Begins the fetch, after nginx has handled the current event.
     begin: ngx_event_t,
     answer: AnswerReader,
+    needs_end: bool,
     request_state: Rc<RequestState>,
     /// Whether the result was delivered, and the connection stays open only for nginx's other work.
     lingers: bool,
@@ -122,6 +129,7 @@ pub(crate) fn start(server: Server<'_>, asker: Rc<dyn Asker>, timeout: u64) {
         deadline: clock().saturating_add(timeout),
         begin,
         answer: AnswerReader::new(0),
+        needs_end: false,
         request_state: Rc::default(),
         lingers: false,
         buffer: vec![0; PIECE].into(),
@@ -146,11 +154,11 @@ unsafe fn begin(fetch: *mut Fetch) -> Result<(), String> {
     // SAFETY: by the contract of this function; the server's configuration outlives the fetch.
     let (server, uri) = unsafe { ((*fetch).server.as_ref(), (*fetch).asker.uri()) };
     // SAFETY: as above.
-    let Question { limit, accept, known } = unsafe { (*fetch).asker.question() };
+    let Question { limit, needs_end, accept, known } = unsafe { (*fetch).asker.question() };
     let reader = AnswerReader::new(limit);
     let reader = if known.is_empty() { reader } else { reader.conditional() };
     // SAFETY: as above; nothing has been read yet.
-    unsafe { (*fetch).answer = reader };
+    unsafe { ((*fetch).answer, (*fetch).needs_end) = (reader, needs_end) };
     let server = Server { conf: server };
     let target = http::request_target(uri).ok_or(
         "the URI cannot be requested: it must be a path that begins with a slash, without \"..\" and NUL",
@@ -299,8 +307,11 @@ enum Fault {
 /// `fetch` must be valid.
 unsafe fn take(fetch: *mut Fetch, piece: &[u8]) -> Result<bool, Fault> {
     // SAFETY: by the contract of this function.
-    let Fetch { answer, asker, .. } = unsafe { &mut *fetch };
+    let Fetch { answer, asker, needs_end, request_state, .. } = unsafe { &mut *fetch };
     let complete = answer.push(piece).map_err(Fault::Answer)?;
+    if complete && *needs_end && request_state.may_be_cut_off() {
+        return Err(Fault::Content(NO_END.to_owned()));
+    }
     let body = answer.take_body();
     if !body.is_empty() {
         asker.receive(&body).map_err(Fault::Content)?;

@@ -1,10 +1,11 @@
 //! Lines for the error log.
 
-use ngx::ffi::{NGX_LOG_ERR, NGX_LOG_INFO, NGX_LOG_WARN, ngx_log_t};
+use ngx::ffi::{NGX_LOG_ERR, NGX_LOG_INFO, NGX_LOG_NOTICE, NGX_LOG_WARN, ngx_log_t};
 
 /// A line for the error log.
 pub(crate) enum LogLine {
     Info(String),
+    Notice(String),
     Warning(String),
     Error(String),
 }
@@ -28,6 +29,7 @@ impl Log {
     pub(crate) fn write(self, line: LogLine) {
         let (level, text) = match line {
             LogLine::Info(text) => (NGX_LOG_INFO, text),
+            LogLine::Notice(text) => (NGX_LOG_NOTICE, text),
             LogLine::Warning(text) => (NGX_LOG_WARN, text),
             LogLine::Error(text) => (NGX_LOG_ERR, text),
         };

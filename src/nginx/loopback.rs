@@ -25,6 +25,7 @@ use super::conf::{core_location, core_main};
 use super::flags;
 use super::pool::allocate;
 use super::server::Server;
+use super::string::bytes;
 
 const ERROR: ngx_int_t = ngx::ffi::NGX_ERROR as ngx_int_t;
 const DECLINED: ngx_int_t = ngx::ffi::NGX_DECLINED as ngx_int_t;
@@ -49,13 +50,19 @@ struct Listener {
 pub(super) struct RequestState {
     /// Whether the upstream has sent an `X-Accel-Redirect` that nginx would follow.
     accel_redirect: Cell<bool>,
+    /// Whether the upstream has not said where its answer ends.
+    unmarked: Cell<bool>,
     /// The request; null before it begins and after it is freed.
     request: Cell<*mut ngx_http_request_t>,
 }
 
 impl Default for RequestState {
     fn default() -> Self {
-        Self { accel_redirect: Cell::new(false), request: Cell::new(ptr::null_mut()) }
+        Self {
+            accel_redirect: Cell::new(false),
+            unmarked: Cell::new(false),
+            request: Cell::new(ptr::null_mut()),
+        }
     }
 }
 
@@ -63,6 +70,28 @@ impl RequestState {
     /// Whether the upstream has sent an `X-Accel-Redirect` that nginx would follow.
     pub(super) fn has_accel_redirect(&self) -> bool {
         self.accel_redirect.get()
+    }
+
+    /// Whether the upstream's answer, which has begun, ends with its connection only. nginx takes such an
+    /// answer for complete, whatever has closed the connection, and sends it on in chunks.
+    pub(super) fn may_be_cut_off(&self) -> bool {
+        self.note_end();
+        self.unmarked.get()
+    }
+
+    /// Notes whether the upstream says where its answer ends, as long as the request is there.
+    fn note_end(&self) {
+        // SAFETY: the pointer is null after the request is gone; a request's upstream is as long there.
+        unsafe {
+            let Some(request) = self.request.get().as_ref() else { return };
+            let Some(upstream) = request.upstream.as_ref() else { return };
+            // Other protocols have marks of their own.
+            let is_http = bytes(upstream.schema).starts_with(b"http");
+            let headers = &upstream.headers_in;
+            let has_mark = headers.content_length_n >= 0 || headers.chunked() != 0;
+            let has_body = !matches!(headers.status_n, 204 | 304);
+            self.unmarked.set(is_http && !has_mark && has_body);
+        }
     }
 
     /// Whether nginx does more than answer the request, such as a cache update in the background.
@@ -79,6 +108,8 @@ struct ClearWhenFreed(Rc<RequestState>);
 
 impl Drop for ClearWhenFreed {
     fn drop(&mut self) {
+        // The request and its upstream are in the pool that is about to be freed.
+        self.0.note_end();
         self.0.request.set(ptr::null_mut());
     }
 }

@@ -206,6 +206,7 @@ impl<'r> Request<'r> {
     pub(crate) fn log_line(self, of: &str, line: Option<LogLine>) {
         match line {
             Some(LogLine::Info(text)) => self.log_info(format_args!("{of} {text}")),
+            Some(LogLine::Notice(text)) => self.log_notice(format_args!("{of} {text}")),
             Some(LogLine::Warning(text)) => self.log_warning(format_args!("{of} {text}")),
             Some(LogLine::Error(text)) => self.log_error(format_args!("{of} {text}")),
             None => {}

@@ -250,6 +250,17 @@ impl Zone {
         Some(generation)
     }
 
+    /// Frees the answer of a source that is not used any more.
+    pub(crate) fn drop_answer(self, name: &[u8]) {
+        if let Some(mut locked) = self.lock()
+            && let Some(node) = locked.find_mut(name)
+        {
+            node.generation = 0;
+            let former = core::mem::replace(&mut node.answer, ptr::null_mut());
+            locked.free(former);
+        }
+    }
+
     /// Frees what [`Zone::reserve`] has reserved: also for a configuration that does not own the zone any
     /// more.
     fn give_back(self, reserved: &Reserved) {

@@ -141,12 +141,24 @@ pub(crate) fn status_list_request(
     find_server: FindServer<'_>,
 ) -> Result<StatusListRequest> {
     // "https://a.example" would also begin "https://a.example.evil/".
-    let host = prefix.split_once("://").map(|(_, rest)| rest);
-    if !host.is_some_and(|host| host.contains('/')) {
+    let parts = prefix.split_once("://").and_then(|(scheme, rest)| {
+        let (host, _) = rest.split_once('/')?;
+        Some([scheme, host])
+    });
+    let is_written =
+        |part: &str| !part.is_empty() && !part.contains(|c: char| c.is_ascii_uppercase());
+    if !parts.is_some_and(|parts| parts.into_iter().all(is_written)) || prefix.contains('$') {
         return Err(ConfError::value(
             prefix.as_bytes(),
-            "must be the beginning of a URL, with all of its host and a slash, such as \
-             https://login.example.com/statuslists/",
+            "must be the beginning of a URL, with all of its host in lower case and a slash, and \
+             without variables, such as https://login.example.com/statuslists/",
+        ));
+    }
+    if !prefix.ends_with(['/', '=']) {
+        let directive = setting.name();
+        setting.warn(&format!(
+            "\"{directive}\": \"{prefix}\" does not end with a slash, so that it is also the beginning of \
+             longer names"
         ));
     }
     let mut options = Options::read(setting, find_server, Of::StatusLists)?;
@@ -158,7 +170,8 @@ pub(crate) fn status_list_request(
 
 /// `jwt_revoked_zone SIZE`.
 pub(crate) fn zone_size(lists: &Lists, setting: &Setting<'_>) -> Result {
-    let size = nginx::size(setting.first())?;
+    let size = nginx::size(setting.first())
+        .map_err(|_| ConfError::value(setting.first(), "must be a size, such as 512k or 64m"))?;
     if size < SMALLEST_ZONE {
         return Err(ConfError::value(setting.first(), "must be at least 64k"));
     }

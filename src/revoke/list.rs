@@ -15,6 +15,9 @@ pub(crate) struct FetchedList {
     pub(super) first: Option<Box<[u8]>>,
 }
 
+/// What no list begins with: the characters with which HTML and JSON do.
+const FOREIGN: &[u8] = b"<{[";
+
 /// A list of which a part has arrived.
 pub(crate) struct ArrivingList {
     reader: ListReader,
@@ -41,8 +44,13 @@ fn step(is_more: bool) -> Step {
 impl FetchedList {
     /// Whether a list that begins like this has the right first line; `None` if that is not known yet.
     fn begins_well(&self, beginning: &[u8], is_all: bool) -> Option<bool> {
-        let Some(first) = &self.first else { return Some(true) };
         let text = beginning.strip_prefix(b"\xef\xbb\xbf").unwrap_or(beginning);
+        let Some(first) = &self.first else {
+            let begins = text.trim_ascii_start().first();
+            // Nobody sends so much white space by accident.
+            let is_enough = is_all || text.len() > 4096;
+            return begins.map(|byte| !FOREIGN.contains(byte)).or(is_enough.then_some(true));
+        };
         match text.iter().position(|byte| *byte == b'\n') {
             Some(end) => Some(text.get(..end).unwrap_or_default().trim_ascii() == &**first),
             None if is_all => Some(text.trim_ascii() == &**first),
@@ -60,10 +68,17 @@ impl FetchedList {
                 arriving.beginning = None;
                 Ok(())
             }
-            Some(false) => {
-                let first = self.first.as_deref().unwrap_or_default().escape_ascii();
-                Err(format!("the list does not begin with the line \"{first}\" (first=)"))
-            }
+            Some(false) => Err(match &self.first {
+                Some(first) => {
+                    let first = first.escape_ascii();
+                    format!("the list does not begin with the line \"{first}\" (first=)")
+                }
+                None => {
+                    "this is HTML or JSON, no list: a value that begins so is written as a JSON \
+                         string, in double quotes"
+                        .to_owned()
+                }
+            }),
         }
     }
 }
@@ -80,6 +95,7 @@ impl Kind for FetchedList {
     };
     const LIMIT: usize = LARGEST_LIST;
     const IS_CONDITIONAL: bool = true;
+    const NEEDS_END: bool = true;
     const IN_ZONE: bool = true;
 
     fn begin(&self) -> ArrivingList {
@@ -115,7 +131,15 @@ impl Kind for FetchedList {
         step(arrived.write(words))
     }
 
-    fn value(&self, _: ListRecords) -> Option<(SharedWords, Vec<String>)> {
+    fn entries(&self, arrived: &ListRecords) -> Option<u64> {
+        Some(arrived.lines())
+    }
+
+    fn warnings(&self, arrived: &mut ListRecords) -> Vec<String> {
+        arrived.warnings().to_vec()
+    }
+
+    fn value(&self, _: ListRecords) -> Option<SharedWords> {
         None
     }
 

@@ -99,7 +99,7 @@ impl Kind for FetchedStatusList {
         }
     }
 
-    fn value(&self, _: ArrivedStatusList) -> Option<(SharedWords, Vec<String>)> {
+    fn value(&self, _: ArrivedStatusList) -> Option<SharedWords> {
         None
     }
 

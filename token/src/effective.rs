@@ -249,7 +249,9 @@ impl<'p> EffectivePolicy<'p> {
         for list in self.lists() {
             match list.revokes(case) {
                 Finding::Clean => {}
-                Finding::Revoked => return Err(Reject::Revoked.into()),
+                Finding::Revoked => {
+                    return Err(Why::new(Reject::Revoked, list.what_is_revoked()));
+                }
                 Finding::Missing => missing = missing.or(Some(list)),
             }
         }

@@ -53,7 +53,7 @@ impl Revocation {
         Self::new(claim, RevokedList::missing()).named(what)
     }
 
-    /// Says what messages call the list if it is not there.
+    /// Says what messages call the list.
     #[must_use]
     pub fn named(self, what: impl Into<Box<str>>) -> Self {
         Self { name: Some(what.into()), ..self }
@@ -76,6 +76,15 @@ impl Revocation {
             None => {
                 format!("the list of {} is not there", self.claim.as_str().escape_default())
             }
+        }
+    }
+
+    /// What is said of a token that is in the list.
+    pub(crate) fn what_is_revoked(&self) -> String {
+        let claim = self.claim.as_str().escape_default();
+        match &self.name {
+            Some(name) => format!("{claim} is in the list \"{}\"", name.escape_default()),
+            None => format!("{claim} is in a list"),
         }
     }
 

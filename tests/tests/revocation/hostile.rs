@@ -30,6 +30,8 @@ fn what_is_no_list_leaves_the_last_one() -> Result<()> {
             raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10000001\r\nx"),
             "the answer is",
         ),
+        (Behaviour::Unsized("t-2\nt-3".into()), "nothing marks the end of the store's answer"),
+        (Behaviour::Unsized(String::new()), "nothing marks the end of the store's answer"),
         // nginx hands it on in chunks.
         (Behaviour::Endless, "line 1 is longer than 64 KiB"),
         (list("x".repeat(70_000)), "line 1 is longer than 64 KiB"),

@@ -26,6 +26,9 @@ fn a_mistake_is_found_by_nginx_t() -> Result<()> {
         mistake("required", format!("{list} required;"), &["required"]),
         mistake("no prefix", "jwt_status_list https://login.example/;", &["number of arguments"]),
         mistake("half a host", "jwt_status_list https://login.example /x;", &["all of its host"]),
+        mistake("a variable", "jwt_status_list https://$host/ /x;", &["without variables"]),
+        mistake("no host", "jwt_status_list https:///x/ /x;", &["all of its host"]),
+        mistake("capitals", "jwt_status_list https://A.example/ /x;", &["lower case"]),
         mistake("no URL", "jwt_status_list login.example/ /x;", &["beginning of a URL"]),
         mistake("no slash", "jwt_status_list https://a/ x;", &["beginning with a slash"]),
         mistake("a word", format!("{status} perhaps;"), &["perhaps"]),
@@ -62,6 +65,29 @@ fn the_memory_for_lists_has_a_size() -> Result<()> {
         Nginx::builder().http(directive).check()?.refused_with(&["jwt_revoked_zone", error])?;
     }
     Nginx::builder().http("jwt_revoked_zone 64k;").check()?.accepted()
+}
+
+#[test]
+fn what_can_hardly_be_meant_is_warned_of() -> Result<()> {
+    for (directive, warning) in [
+        ("jwt_revoked_request $jwt_claim_jti /_list;", "no variable is taken here"),
+        ("jwt_revoked_request jti,sub /_list;", "no list of names"),
+        ("jwt_revoked $jwt_claim_jti list.txt;", "no variable is taken here"),
+        ("jwt_revoked jti list.txt;", "line 2: \"#\" in it is a part of the value"),
+        ("jwt_status_list https://a/lists /_list;", "does not end with a slash"),
+    ] {
+        let conf = Nginx::builder()
+            .server(format!(
+                "location /_list {{ internal; }}
+                location / {{ jwt_kids {{ k1 {SECRET}; }}\n{directive}\n{SERVE} }}"
+            ))
+            .file("list.txt", "a\nb # stolen\n");
+        conf.check()?.warned_with(&[warning, "nginx.conf:"])?;
+    }
+    let with_query = "location = /_list { internal; }
+        jwt_status_list https://a/?id= /_list?id=; jwks_file keys.json; jwt off;";
+    let conf = Nginx::builder().server(with_query).file("keys.json", module_tests::P256.jwks("e")?);
+    conf.check()?.accepted()
 }
 
 #[test]

@@ -100,6 +100,21 @@ fn the_store_is_asked_whether_the_list_has_changed() -> Result<()> {
 }
 
 #[test]
+fn the_etag_of_the_last_answer_counts_even_if_its_bytes_are_the_same() -> Result<()> {
+    let answer = |tag: &str| Behaviour::Headers(vec![("ETag", tag.to_owned())], "t-1\n".into());
+    let store = Provider::start(answer("\"one\""))?;
+    let nginx = builder(&store, "valid=200ms").start()?;
+    until_verdict(&nginx, &token("t-1")?, REVOKED)?;
+    store.set(answer("\"two\""));
+    until("the new ETag", || {
+        let last = store.received();
+        let last = last.last().and_then(|one| one.header("If-None-Match"));
+        Ok((last == Some("\"two\"")).then_some(()))
+    })?;
+    nginx.finish()
+}
+
+#[test]
 fn a_static_file_of_nginx_itself_is_a_store() -> Result<()> {
     let nginx = Nginx::builder()
         .server(format!(
@@ -365,5 +380,74 @@ fn only_an_answer_that_begins_as_it_must_is_a_list() -> Result<()> {
     }
     store.set(list("#revoked"));
     until_verdict(&nginx, &token("g-2")?, GOOD)?;
+    nginx.finish()
+}
+
+#[test]
+fn files_and_fetched_lists_are_inherited_separately() -> Result<()> {
+    let store = Provider::start(list("t-1\n"))?;
+    let nginx = Nginx::builder()
+        .server(format!(
+            "location = /_list {{ internal; jwt off; {} }}
+            jwt_kids {{ k1 {SECRET}; }}
+            jwt_revoked_request jti /_list;
+            jwt_revoked sub subs.txt;
+            location /both {{ {SERVE} }}
+            location /file {{ jwt_revoked sub others.txt; {SERVE} }}
+            location /fetched {{ jwt_revoked_request sub /_list; {SERVE} }}",
+            store.pass_to("/list")
+        ))
+        .file("subs.txt", "bob\n")
+        .file("others.txt", "carol\n")
+        .start()?;
+    for (sub, jti, verdicts) in [
+        ("alice", "t-1", [REVOKED, REVOKED, GOOD]),
+        ("bob", "t-2", [REVOKED, GOOD, REVOKED]),
+        ("carol", "t-2", [GOOD, REVOKED, GOOD]),
+        ("t-1", "t-2", [GOOD, GOOD, REVOKED]),
+    ] {
+        let token = token_with(&json!({ "sub": sub, "jti": jti }))?;
+        for (at, verdict) in ["/both", "/file", "/fetched"].into_iter().zip(verdicts) {
+            assert_eq!(nginx.bearer(at, &token)?.verdict(), verdict, "{at}: {sub} {jti}");
+        }
+    }
+    nginx.wait_log(|line| line.contains("jwt refused: revoked: jti is in the list \"/_list\""))?;
+    nginx.wait_log(|line| {
+        line.contains("revoked: sub is in the list \"") && line.contains("subs.txt")
+    })?;
+    nginx.finish()
+}
+
+#[test]
+fn a_page_in_html_or_json_is_no_list() -> Result<()> {
+    let store = Provider::start(list("t-1\n"))?;
+    let nginx = builder(&store, "valid=200ms").expect_log("the last good list stays").start()?;
+    until_verdict(&nginx, &token("t-1")?, REVOKED)?;
+    for page in ["<!DOCTYPE html><p>soon", "\u{feff}\n\n  {}", "[\"t-2\"]"] {
+        let told = |log: String| log.matches("this is HTML or JSON").count();
+        let before = told(nginx.error_log());
+        store.set(list(page));
+        until("the failure", || Ok((told(nginx.error_log()) > before).then_some(())))?;
+        assert_eq!(nginx.bearer("/", &token("t-1")?)?.verdict(), REVOKED, "{page}");
+    }
+    store.set(list("\"<x>\"\n"));
+    until_verdict(&nginx, &token("<x>")?, REVOKED)?;
+    nginx.wait_log(|line| line.contains("[notice]") && line.contains("good again"))?;
+    nginx.finish()
+}
+
+#[test]
+fn a_list_that_has_shrunk_or_has_doubtful_lines_is_told_of() -> Result<()> {
+    let values: String = (0..100).map(|at| format!("x-{at}\n")).collect();
+    let store = Provider::start(list(values))?;
+    let nginx = builder(&store, "valid=200ms").workers(2).start()?;
+    until_verdict(&nginx, &token("x-1")?, REVOKED)?;
+    store.set(list("x-1\n"));
+    let line = nginx.wait_log(|line| line.contains("it has 1 values now, and had 100 before"))?;
+    ensure!(line.contains("[warn]") && line.contains("revocation list from \"/_list\""), "{line}");
+    store.set(list("x-1 before=2026-11-26 09:30:00Z\nx-2 # stolen\n"));
+    let line =
+        nginx.wait_log(|line| line.contains("line 1: \"before\" in it is a part of the value"))?;
+    ensure!(line.contains("[warn]") && line.contains("line 2: \"#\" in it"), "{line}");
     nginx.finish()
 }

@@ -113,6 +113,24 @@ fn a_list_that_has_no_room_leaves_the_last_one_in_force() -> Result<()> {
 }
 
 #[test]
+fn a_list_that_is_too_old_gives_its_room_to_the_new_one() -> Result<()> {
+    let store = Provider::start(list(values(8_000)))?;
+    let nginx = builder(&store, "valid=200ms stale=1s")
+        .http("jwt_revoked_zone 300k;")
+        .expect_log("there is no room")
+        .start()?;
+    until_verdict(&nginx, &token("x-5")?, REVOKED)?;
+    store.set(list(format!("t-1\n{}", values(7_500))));
+    nginx
+        .wait_log(|line| line.contains("it needs") && line.contains("the last good list stays"))?;
+    // As soon as the old one may not be used any more, it makes way.
+    until_verdict(&nginx, &token("t-1")?, REVOKED)?;
+    assert_eq!(nginx.bearer("/", &token("x-5")?)?.verdict(), REVOKED);
+    assert_eq!(nginx.bearer("/", &token("t-2")?)?.verdict(), GOOD);
+    nginx.finish()
+}
+
+#[test]
 fn one_list_does_not_take_the_room_of_another() -> Result<()> {
     let store = Provider::start(list("t-1"))?;
     store.set_for("/other", list(values(100_000)));

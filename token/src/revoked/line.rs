@@ -26,6 +26,11 @@ pub enum ListError {
     )]
     Time { line: usize, option: &'static str },
     #[error(
+        "line {line} has {option} with a time after 2106: write seconds, not milliseconds, or leave \
+         it out"
+    )]
+    TooLate { line: usize, option: &'static str },
+    #[error(
         "line {line} has {option} twice: remove one; a value that ends so itself is written as a \
          JSON string, in double quotes"
     )]
@@ -69,6 +74,7 @@ pub(super) struct Options {
 pub(super) enum Fault {
     Quoted,
     Time(&'static str),
+    TooLate(&'static str),
     Twice(&'static str),
     NoValue,
 }
@@ -78,6 +84,7 @@ impl Fault {
         match self {
             Self::Quoted => ListError::Quoted(line),
             Self::Time(option) => ListError::Time { line, option },
+            Self::TooLate(option) => ListError::TooLate { line, option },
             Self::Twice(option) => ListError::Twice { line, option },
             Self::NoValue => ListError::NoValue(line),
         }
@@ -127,6 +134,22 @@ impl<'l> Line<'l> {
     }
 }
 
+/// What looks like an option or a comment in a value, but is a part of it; `None` in most lines.
+pub(super) fn doubtful(line: &Line<'_>) -> Option<&'static str> {
+    let value = &*line.value;
+    if line.is_quoted || !value.contains(char::is_whitespace) {
+        return None;
+    }
+    let has_word = |name: &str| {
+        value.split_whitespace().skip(1).any(|word| {
+            word.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name))
+        })
+    };
+    [("before", "before"), ("until", "until"), ("#", "#")]
+        .into_iter()
+        .find_map(|(name, shown)| has_word(name).then_some(shown))
+}
+
 /// Removes white space around a line, and a byte order mark before it: some editors write one at the
 /// beginning of a file, and concatenated files have it in the middle.
 fn trim(line: &str) -> &str {
@@ -169,6 +192,10 @@ impl Options {
 
     fn add(&mut self, name: &'static str, time: &str) -> Result<(), Fault> {
         let time = seconds(time).ok_or(Fault::Time(name))?;
+        // Milliseconds, most likely: a user would be locked out for ever.
+        if time > i64::from(u32::MAX) {
+            return Err(Fault::TooLate(name));
+        }
         // A program may write `until=0` for "no end". Such a line must not be one that never counts.
         if name == UNTIL && time <= 0 {
             return Err(Fault::Time(name));
@@ -180,8 +207,7 @@ impl Options {
         }
     }
 
-    /// The second from which on the line counts no more, or [`FOR_EVER`]. What ends after 2106 does not
-    /// end.
+    /// The second from which on the line counts no more, or [`FOR_EVER`].
     pub(super) fn until(self) -> u32 {
         self.until.and_then(|until| u32::try_from(until).ok()).unwrap_or(FOR_EVER)
     }
@@ -284,12 +310,41 @@ mod tests {
     }
 
     #[test]
+    fn a_value_with_something_like_an_option_or_a_comment_is_doubtful() {
+        let doubt = |line: &str| Line::read(line).ok().flatten().and_then(|line| doubtful(&line));
+        for (line, what) in [
+            ("a before=2026-11-26 09:30:00Z", "before"),
+            ("a Before=5", "before"),
+            ("a before = 5", "before"),
+            ("a UNTIL=5", "until"),
+            ("a before=5 x", "before"),
+            ("a # stolen", "#"),
+            ("a #1", "#"),
+        ] {
+            assert_eq!(doubt(line), Some(what), "{line}");
+        }
+        for line in
+            ["a", "a b", "before", "a#b", "a before=5", "\"a before = 5\"", "c d until=9", "# x"]
+        {
+            assert_eq!(doubt(line), None, "{line}");
+        }
+        let text = "a before=2026-11-26 09:30:00Z\nb\n".repeat(9);
+        let (list, warnings) = crate::RevokedList::parse_with_warnings(text.into_bytes()).unwrap();
+        assert_eq!((list.len(), warnings.len()), (18, 5));
+        assert!(warnings[1].starts_with("line 3: \"before\""), "{warnings:?}");
+    }
+
+    #[test]
     fn a_line_ends_in_the_bits_that_are_kept_or_never() {
         let until = |line: &str| Line::read(line).ok().flatten().unwrap().options.until();
         assert_eq!(until("a"), FOR_EVER);
         assert_eq!(until("a until=1"), 1);
         assert_eq!(until("a until=4294967295"), u32::MAX);
-        assert_eq!(until("a until=4294967296"), FOR_EVER);
-        assert_eq!(until("a until=9223372036854775807"), FOR_EVER);
+        for late in ["a until=4294967296", "a before=1795651200000", "a until=9223372036854775807"]
+        {
+            let error = read(late).unwrap_err();
+            assert!(matches!(error, ListError::TooLate { line: 3, .. }), "{error}");
+            assert!(error.to_string().contains("not milliseconds"), "{error}");
+        }
     }
 }

@@ -69,13 +69,23 @@ impl RevokedList {
     /// # Errors
     /// [`ListError`].
     pub fn parse(text: Vec<u8>) -> Result<Self, ListError> {
+        Self::parse_with_warnings(text).map(|(list, _)| list)
+    }
+
+    /// As [`RevokedList::parse`], with what the person who writes the list should know although it is no
+    /// error.
+    ///
+    /// # Errors
+    /// [`ListError`].
+    pub fn parse_with_warnings(text: Vec<u8>) -> Result<(Self, Vec<String>), ListError> {
         let mut reader = ListReader::new();
         reader.push(&text)?;
         drop(text);
         let mut records = reader.finish()?;
+        let warnings = records.warnings().to_vec();
         let own = OwnWords::new(records.words());
         while records.write(own.words()) {}
-        Ok(Self(Box::new(own)))
+        Ok((Self(Box::new(own)), warnings))
     }
 
     /// The list that is in `words` when something is looked up.

@@ -5,7 +5,7 @@ use std::fmt;
 use sha2::{Digest as _, Sha256};
 
 use super::hash::HashKey;
-use super::line::{Line, ListError};
+use super::line::{Line, ListError, doubtful};
 use super::records::{Blocks, ListRecords};
 use super::table::{DATED, PLAIN, dated_record, plain_record};
 
@@ -32,9 +32,14 @@ pub struct ListReader {
     lines: u64,
     plain: Blocks<PLAIN>,
     dated: Blocks<DATED>,
+    /// What the person who writes the list should know: the first [`MAX_WARNINGS`].
+    warnings: Vec<String>,
     /// Why the list is refused, once it is.
     failed: Option<ListError>,
 }
+
+/// How many warnings are kept of a list.
+const MAX_WARNINGS: usize = 5;
 
 impl Default for ListReader {
     fn default() -> Self {
@@ -55,6 +60,7 @@ impl ListReader {
             lines: 0,
             plain: Blocks::new(),
             dated: Blocks::new(),
+            warnings: Vec::new(),
         }
     }
 
@@ -82,8 +88,9 @@ impl ListReader {
         if let Some(failed) = &self.failed {
             return Err(failed.clone());
         }
-        let Self { key, digest, lines, plain, dated, .. } = std::mem::take(self);
-        Ok(ListRecords::new(key, lines, digest.finalize().into(), plain, dated))
+        let Self { key, digest, lines, plain, dated, warnings, .. } = std::mem::take(self);
+        let digest = digest.finalize().into();
+        Ok(ListRecords::new(key, lines, digest, plain, dated).with_warnings(warnings))
     }
 
     /// Frees a piece of what was read; nothing can be read afterwards. Returns whether more is left.
@@ -158,6 +165,15 @@ impl ListReader {
 
     fn add(&mut self, line: &Line<'_>) {
         self.lines += 1;
+        if let Some(word) = doubtful(line)
+            && self.warnings.len() < MAX_WARNINGS
+        {
+            self.warnings.push(format!(
+                "line {}: \"{word}\" in it is a part of the value: options are the last words, in lower \
+                 case and without white space in them, and a comment has a line of its own",
+                self.ended
+            ));
+        }
         let until = line.options.until();
         let (first, second) = self.key.of_line(line);
         for hash in [first].into_iter().chain(second) {

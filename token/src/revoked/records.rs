@@ -61,6 +61,7 @@ pub struct ListRecords {
     cleared: usize,
     /// Whether there is nothing more to write.
     done: bool,
+    warnings: Vec<String>,
 }
 
 impl ListRecords {
@@ -72,7 +73,26 @@ impl ListRecords {
         dated: Blocks<DATED>,
     ) -> Self {
         let size = Size::of(plain.len, dated.len);
-        Self { key, lines, digest, size, plain, dated, cleared: 0, done: false }
+        Self {
+            key,
+            lines,
+            digest,
+            size,
+            plain,
+            dated,
+            cleared: 0,
+            done: false,
+            warnings: Vec::new(),
+        }
+    }
+
+    pub(super) fn with_warnings(self, warnings: Vec<String>) -> Self {
+        Self { warnings, ..self }
+    }
+
+    /// What the person who writes the list should know although it is no error.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// How many values the list has; repeated ones count each time.
