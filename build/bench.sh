@@ -34,6 +34,9 @@ verb_bench() { # SECONDS
     fi
     "$driver" scale "${arguments[@]}" --out "$out" </dev/null ||
         die "bench failed; see above"
+    step "bench: fetched lists of revoked ids"
+    "$driver" lists "${arguments[@]}" --out "$out" </dev/null ||
+        die "bench failed; see above"
     if ((!QUICK)) && setup_perf; then
         build_with_symbols
         step "bench: where the time goes"

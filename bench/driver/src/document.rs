@@ -28,7 +28,7 @@ pub(crate) fn write(args: &Args) -> Result<()> {
         parts = report::parts(&results);
         fs::write(folder.join("table.md"), table(&parts))?;
     }
-    for (name, file) in [("scale", "scale.md"), ("profile", "profile.md")] {
+    for (name, file) in [("scale", "scale.md"), ("lists", "lists.md"), ("profile", "profile.md")] {
         if let Ok(text) = fs::read_to_string(folder.join(file)) {
             parts.insert(name, text);
         }

@@ -164,7 +164,8 @@ impl Connection {
     }
 }
 
-fn content_length(head: &[u8]) -> Result<usize> {
+/// How long the body is, by the head of an answer.
+pub(crate) fn content_length(head: &[u8]) -> Result<usize> {
     const NAME: &[u8] = b"\ncontent-length:";
     let at = head.windows(NAME.len()).position(|window| window.eq_ignore_ascii_case(NAME));
     let value = at.and_then(|at| head.get(at + NAME.len()..)).unwrap_or_default();

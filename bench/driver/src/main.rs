@@ -3,6 +3,7 @@
 
 mod chart;
 mod document;
+mod lists;
 mod load;
 mod machine;
 mod peers;
@@ -25,6 +26,8 @@ enum Bench {
     Run(run::Args),
     /// Measures large configurations
     Scale(scale::Args),
+    /// Measures fetched lists of revoked ids
+    Lists(lists::Args),
     /// Tells where the time of a request goes
     Profile(profile::Args),
     /// Writes tables and charts of what was measured
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
     let done = match Bench::parse() {
         Bench::Run(args) => run::run(&args),
         Bench::Scale(args) => scale::run(&args),
+        Bench::Lists(args) => lists::run(&args),
         Bench::Profile(args) => profile::run(&args),
         Bench::Write(args) => document::write(&args),
     };

@@ -82,10 +82,15 @@ pub(crate) struct Memory {
 
 impl Server {
     pub(crate) fn start(command: &[&str], place: Place) -> Result<Self> {
+        Self::start_on(&CORE.to_string(), command, place)
+    }
+
+    /// Starts it on these cores, as `taskset` has them.
+    pub(crate) fn start_on(cores: &str, command: &[&str], place: Place) -> Result<Self> {
         let began = Instant::now();
         let log = fs::File::create(place.path().join("output"))?;
         let child = Command::new("taskset")
-            .args(["-c", &CORE.to_string(), "setpriv", "--pdeathsig", "TERM", "--"])
+            .args(["-c", cores, "setpriv", "--pdeathsig", "TERM", "--"])
             .args(command)
             .env_remove("NGINX") // nginx reads it as a list of inherited sockets
             .stdin(Stdio::null())
