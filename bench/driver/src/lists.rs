@@ -162,7 +162,7 @@ fn row(args: &Args, size: Size) -> Result<Row> {
 
 /// The size of the zone, in KiB: for the list twice, and for nginx's notes of the pages.
 fn zone(size: Size) -> usize {
-    1024 + size.ids / 13
+    1024 + size.ids / 20
 }
 
 /// A server that has the list.
