@@ -219,7 +219,7 @@ impl Zone {
         locked.find_or_add(name)?;
         locked.forget_unfinished(name)?;
         let size = AnswerHead::size(len, about.len());
-        let answer = locked.allocate(size, Some(name))?.cast::<AnswerHead>();
+        let answer = locked.allocate_answer(size, name)?.cast::<AnswerHead>();
         // SAFETY: the memory is fresh and of that size. nginx aligns it to its size, up to a page.
         unsafe { AnswerHead::write(answer, len, about) };
         let Some(node) = locked.find_mut(name) else {
