@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use memmap2::MmapMut;
+
 use super::hash::HashKey;
 use super::table::{DATED, PLAIN, Size, Table};
 
@@ -18,8 +20,55 @@ const RELEASED: usize = 16;
 /// Records of `N` words, in blocks: nothing is copied when there are more, and they can be freed one
 /// after the other.
 pub(super) struct Blocks<const N: usize> {
-    blocks: Vec<Vec<[u64; N]>>,
+    blocks: Vec<Block<N>>,
     len: usize,
+}
+
+/// Up to [`BLOCK`] records.
+struct Block<const N: usize> {
+    memory: Memory,
+    len: usize,
+}
+
+/// Memory that goes back to the system when it is freed. An allocator would collect it, and give all of it
+/// back at once, which takes long.
+enum Memory {
+    Mapped(MmapMut),
+    /// If the system has no mapping.
+    Allocated(Box<[u8]>),
+}
+
+impl<const N: usize> Block<N> {
+    const RECORD: usize = N * size_of::<u64>();
+
+    fn new() -> Self {
+        let len = BLOCK * Self::RECORD;
+        let allocated = |_| Memory::Allocated(vec![0; len].into());
+        Self { memory: MmapMut::map_anon(len).map_or_else(allocated, Memory::Mapped), len: 0 }
+    }
+
+    /// Returns false if the block is full.
+    fn push(&mut self, record: [u64; N]) -> bool {
+        let memory = match &mut self.memory {
+            Memory::Mapped(memory) => &mut **memory,
+            Memory::Allocated(memory) => memory,
+        };
+        let (words, _) = memory.as_chunks_mut();
+        let Some(place) = words.get_mut(self.len * N..(self.len + 1) * N) else { return false };
+        place.iter_mut().zip(record).for_each(|(to, word)| *to = word.to_ne_bytes());
+        self.len += 1;
+        true
+    }
+
+    fn records(&self) -> impl Iterator<Item = [u64; N]> {
+        let memory = match &self.memory {
+            Memory::Mapped(memory) => &**memory,
+            Memory::Allocated(memory) => memory,
+        };
+        let (words, _) = memory.as_chunks();
+        let (records, _) = words.as_chunks::<N>();
+        records.iter().take(self.len).map(|record| record.map(u64::from_ne_bytes))
+    }
 }
 
 impl<const N: usize> Blocks<N> {
@@ -29,13 +78,10 @@ impl<const N: usize> Blocks<N> {
 
     pub(super) fn push(&mut self, record: [u64; N]) {
         self.len += 1;
-        match self.blocks.last_mut() {
-            Some(block) if block.len() < BLOCK => block.push(record),
-            _ => {
-                let mut block = Vec::with_capacity(BLOCK);
-                block.push(record);
-                self.blocks.push(block);
-            }
+        if !self.blocks.last_mut().is_some_and(|block| block.push(record)) {
+            let mut block = Block::new();
+            block.push(record);
+            self.blocks.push(block);
         }
     }
 
@@ -149,9 +195,9 @@ impl ListRecords {
     /// Adds the records of a block to the table. Returns false if one has no place.
     fn add_block(&mut self, table: Table<'_>) -> bool {
         if let Some(block) = self.plain.blocks.pop() {
-            block.into_iter().all(|record| table.add_plain(record))
+            block.records().all(|record| table.add_plain(record))
         } else if let Some(block) = self.dated.blocks.pop() {
-            block.into_iter().all(|record| table.add_dated(record))
+            block.records().all(|record| table.add_dated(record))
         } else {
             true
         }

@@ -35,7 +35,7 @@ const GROUP: usize = 4;
 pub(super) const PLAIN: usize = 2;
 pub(super) const DATED: usize = 3;
 
-/// How many groups are searched. In a table that is filled to two thirds a search never comes so far;
+/// How many groups are searched. In a table that is filled so far a search never comes so far;
 /// among words that are no table it ends here.
 const MOST_GROUPS: usize = 1_024;
 
@@ -47,9 +47,10 @@ pub(super) struct Size {
 }
 
 impl Size {
-    /// For so many records. At most two thirds of the places are taken, so that searches are short.
+    /// For so many records. At most 11 of 16 places are taken, so that searches are short. With what the
+    /// allocator of shared memory notes of each page, a record then needs less than 24 bytes.
     pub(super) fn of(plain: usize, dated: usize) -> Self {
-        let groups = |records: usize| records.saturating_mul(3).div_ceil(2 * GROUP);
+        let groups = |records: usize| records.saturating_mul(16).div_ceil(11 * GROUP);
         Self { plain_groups: groups(plain), dated_groups: groups(dated) }
     }
 
