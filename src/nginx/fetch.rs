@@ -32,9 +32,10 @@ const OK: ngx_int_t = ngx::ffi::NGX_OK as ngx_int_t;
 /// The longest time between two checks of a running fetch, in milliseconds.
 const CHECK_MS: u64 = 500;
 
-/// How many bytes are read at once, and how many times before other events have their turn.
+/// How many bytes are read at once, and how many times before other events have their turn: they may be
+/// thousands of lines of a list.
 const PIECE: usize = 16 << 10;
-const PIECES: usize = 8;
+const PIECES: usize = 2;
 
 /// What firewalls and Envoy refuse: nginx's proxy speaks HTTP/1.0 by default, and an example may keep the
 /// headers of the fetch back.
