@@ -46,8 +46,8 @@ pub(super) enum Finished {
 }
 
 /// What an answer that has no room must say.
-pub(super) const NO_ROOM: &str = "there is no room for it in the shared memory: while it is replaced, a list needs three \
-                       times its size; see jwt_revoked_zone";
+pub(super) const NO_ROOM: &str = "there is no room for it in the shared memory: while it is replaced, a list needs \
+                                  twice its size; see jwt_revoked_zone";
 
 impl<K: Kind> Intake<K> {
     pub(super) fn new(arrived: K::Arrived, max_age: Option<u64>, validators: Validators) -> Self {

@@ -90,6 +90,9 @@ impl<K: Kind> Source<K> {
     ) -> Current<K::Value> {
         self.used.set(now);
         self.catch_up();
+        if let Some(current) = self.fresh(terms, now) {
+            return current;
+        }
         match self.age(terms, now) {
             Age::Fresh => {}
             Age::Never | Age::Due | Age::Expired => {
@@ -107,6 +110,14 @@ impl<K: Kind> Source<K> {
             // Nobody waits for a value that is fresh enough.
             under_way: (!usable || overdue > 0) && self.is_under_way_for(&held, now),
         }
+    }
+
+    /// What most requests get: the value, if it need not be fetched yet.
+    fn fresh(&self, terms: &Terms, now: u64) -> Option<Current<K::Value>> {
+        let held = self.held.borrow();
+        let is_fresh = held.usable && held.record.age(&held.terms(terms), now) == Age::Fresh;
+        let value = held.value.as_ref().filter(|_| is_fresh)?;
+        Some(Current { value: Some(Arc::clone(value)), under_way: false, overdue: 0 })
     }
 
     /// Starts a fetch because a token names an unknown key. Returns whether to wait for it.

@@ -157,8 +157,17 @@ impl Lists {
     }
 
     fn source(&self, server: Server<'_>, list: &RevokedRequest) -> Rc<Source<FetchedList>> {
+        // Most lists are used by one server.
+        if let Some((id, source)) = &*list.source.borrow()
+            && *id == server.id()
+        {
+            return Rc::clone(source);
+        }
         let kind = || FetchedList { first: list.first.clone() };
-        self.revoked.get(source_at(server, list), self.zone.get(), &list.at.health, kind)
+        let at = source_at(server, list);
+        let source = self.revoked.get(at, self.zone.get(), &list.at.health, kind);
+        list.source.replace(Some((server.id(), Rc::clone(&source))));
+        source
     }
 
     /// The list for a request.

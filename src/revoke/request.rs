@@ -7,8 +7,10 @@ use std::sync::Arc;
 use token::schedule::Terms;
 use token::{ClaimPath, Revocation, RevokedList};
 
-use super::list::ListWords;
-use crate::live::{Health, HealthReport, NamedServer, SharedWords, Watched, warn_without_location};
+use super::list::{FetchedList, ListWords};
+use crate::live::{
+    Health, HealthReport, NamedServer, SharedWords, Source, Watched, warn_without_location,
+};
 use crate::nginx::{Level, Request, Server};
 
 /// A list of revoked values that changes at run time.
@@ -70,6 +72,8 @@ pub(crate) struct RevokedRequest {
     claim: ClaimPath,
     /// In place of the list while it is not there.
     absent: Arc<Revocation>,
+    /// The source that was used last, and the number of its server.
+    pub(super) source: RefCell<Option<(usize, Rc<Source<FetchedList>>)>>,
     /// The last list, reused as long as it is the same.
     last: RefCell<Option<(Arc<SharedWords>, Arc<Revocation>)>>,
 }
@@ -77,7 +81,8 @@ pub(crate) struct RevokedRequest {
 impl RevokedRequest {
     pub(super) fn new(at: ListPlace, first: Option<Box<[u8]>>, claim: ClaimPath) -> Self {
         let absent = Revocation::missing(claim.clone(), at.shown_uri());
-        Self { at, first, claim, absent: Arc::new(absent), last: RefCell::default() }
+        let (source, last) = (RefCell::default(), RefCell::default());
+        Self { at, first, claim, absent: Arc::new(absent), source, last }
     }
 
     /// The revocation by the list in these words.

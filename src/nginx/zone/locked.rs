@@ -15,6 +15,9 @@ use super::block::{Block, Head as AnswerHead};
 use super::layout::{Head, Node};
 use crate::nginx::event::is_alive;
 
+/// The size of an answer whose place matters, in bytes.
+const LARGE: usize = 64 << 10;
+
 /// How many sources are kept, beside those that stay in any case.
 const MOST: usize = 2_048;
 
@@ -110,6 +113,9 @@ impl Locked {
     /// one leaves is then joined with the rest of the memory. So a list that grows a little each time
     /// needs no more than twice its size, and not three times.
     pub(super) fn allocate_answer(&mut self, len: usize, name: &[u8]) -> Option<NonNull<c_void>> {
+        if len < LARGE {
+            return self.allocate(len, Some(name));
+        }
         // SAFETY: the pool is valid and locked.
         let (start, end) = unsafe { ((*self.pool).start as usize, (*self.pool).end as usize) };
         let middle = start.midpoint(end);
