@@ -8,8 +8,11 @@ use memmap2::MmapMut;
 use super::hash::HashKey;
 use super::table::{DATED, PLAIN, Size, Table};
 
-/// Records of one block. One call of [`ListRecords::write`] writes so many.
+/// Records of one block.
 const BLOCK: usize = 4_096;
+
+/// Records that one call of [`ListRecords::write`] writes: each may have to wait for memory.
+const WRITTEN: usize = 1_024;
 
 /// Words that one call of [`ListRecords::write`] clears.
 const CLEARED: usize = 64 << 10;
@@ -60,14 +63,18 @@ impl<const N: usize> Block<N> {
         true
     }
 
-    fn records(&self) -> impl Iterator<Item = [u64; N]> {
+    /// Takes the last [`WRITTEN`] records.
+    fn take(&mut self) -> impl Iterator<Item = [u64; N]> {
+        let end = self.len;
+        self.len = end.saturating_sub(WRITTEN);
         let memory = match &self.memory {
             Memory::Mapped(memory) => &**memory,
             Memory::Allocated(memory) => memory,
         };
         let (words, _) = memory.as_chunks();
         let (records, _) = words.as_chunks::<N>();
-        records.iter().take(self.len).map(|record| record.map(u64::from_ne_bytes))
+        let last = records.get(self.len..end).unwrap_or_default();
+        last.iter().map(|record| record.map(u64::from_ne_bytes))
     }
 }
 
@@ -169,7 +176,7 @@ impl ListRecords {
             return true;
         }
         let made = Table::new(table, self.size, self.key, self.lines);
-        let written = made.is_some_and(|made| self.add_block(made));
+        let written = made.is_some_and(|made| self.add_records(made));
         if written && !self.is_empty() {
             return true;
         }
@@ -192,15 +199,16 @@ impl ListRecords {
         now.len() == CLEARED
     }
 
-    /// Adds the records of a block to the table. Returns false if one has no place.
-    fn add_block(&mut self, table: Table<'_>) -> bool {
-        if let Some(block) = self.plain.blocks.pop() {
-            block.records().all(|record| table.add_plain(record))
-        } else if let Some(block) = self.dated.blocks.pop() {
-            block.records().all(|record| table.add_dated(record))
-        } else {
-            true
-        }
+    /// Adds some records to the table. Returns false if one has no place.
+    fn add_records(&mut self, table: Table<'_>) -> bool {
+        let added = match (self.plain.blocks.last_mut(), self.dated.blocks.last_mut()) {
+            (Some(block), _) => block.take().all(|record| table.add_plain(record)),
+            (None, Some(block)) => block.take().all(|record| table.add_dated(record)),
+            (None, None) => true,
+        };
+        self.plain.blocks.pop_if(|block| block.len == 0);
+        self.dated.blocks.pop_if(|block| block.len == 0);
+        added
     }
 
     fn is_empty(&self) -> bool {
