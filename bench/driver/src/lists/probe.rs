@@ -102,9 +102,4 @@ impl Holds {
         };
         [share(&self.held, 1000), share(&self.held, 999), share(&self.passed, 999)]
     }
-
-    pub(super) fn extend(&mut self, other: Self) {
-        self.passed.extend(other.passed);
-        self.held.extend(other.held);
-    }
 }

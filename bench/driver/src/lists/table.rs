@@ -81,7 +81,7 @@ fn changes(text: &mut String, rows: &[Row]) -> Result<()> {
             "ids",
             "from the change to the first refusal, s",
             "CPU of it and of the requests, s",
-            "requests meanwhile were held for: longest, 99.9 %, ms",
+            "requests meanwhile were held for, in the best of three changes: longest, 99.9 %, ms",
             "while nothing happens",
             "with what else the machine did, 99.9 %, ms",
             "while nothing happens",
