@@ -41,6 +41,10 @@ fn options<'w>(words: impl Iterator<Item = &'w str>) -> Result<[Option<i64>; 2],
             return Err(Naive::Unknown);
         }
         let time: i64 = time.parse().map_err(|_| Naive::Faulty)?;
+        // After 2106: milliseconds.
+        if time > u32::MAX.into() {
+            return Err(Naive::Faulty);
+        }
         if at == 1 && time <= 0 || found[at].replace(time).is_some() {
             return Err(Naive::Faulty);
         }
@@ -89,7 +93,7 @@ fn naive(text: &[u8]) -> Result<Vec<Line>, Naive> {
 fn revoke<'l>(lines: impl Iterator<Item = &'l Line>) -> bool {
     let mut lines = lines;
     // Without iat it makes no difference before which second tokens are revoked.
-    lines.any(|line| line.until.is_none_or(|until| NOW < until || until > u32::MAX.into()))
+    lines.any(|line| line.until.is_none_or(|until| NOW < until))
 }
 
 fn read<'p>(pieces: impl Iterator<Item = &'p [u8]>) -> Result<ListRecords, ListError> {
