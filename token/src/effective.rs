@@ -5,7 +5,7 @@ use std::mem::discriminant;
 
 use crate::alg::{Algorithm, AlgorithmSet, SignatureCounts};
 use crate::base64url;
-use crate::claims::{Claims, STATUS_LIST_TYP, is_typ};
+use crate::claims::Claims;
 use crate::compact::Compact;
 use crate::content::Content;
 use crate::header::{self, Header, KeyHint};
@@ -15,7 +15,7 @@ use crate::keyset::{KeyIndex, KeySet, MAX_CANDIDATES, MAX_NAMELESS};
 use crate::policy::{LiveInputs, LocationPolicy, Policy};
 use crate::refusal::{Refusal, Why};
 use crate::reject::Reject;
-use crate::revoked::{Case, Finding, Revocation, Times};
+use crate::revoked::{Case, Finding, Times};
 
 impl Policy {
     /// Verifies only the signature of a JWS (RFC 7515 section 5.2) and returns its decoded payload,
@@ -211,10 +211,10 @@ impl<'p> EffectivePolicy<'p> {
     /// Refuses a Status List Token where no types are required: its issuer signs it with the same key, and
     /// everybody can fetch it, so it must be no credential (RFC 8725 section 3.12).
     fn check_no_list(self, content: &Content) -> Result<(), Why> {
-        let Some(typ) = content.head.typ(&content.header) else { return Ok(()) };
-        if !is_typ(typ.as_str().unwrap_or_default(), &[STATUS_LIST_TYP]) {
+        if !content.head.is_status_list {
             return Ok(());
         }
+        let Some(typ) = content.head.typ(&content.header) else { return Ok(()) };
         let of_location = self.location.map(|location| &location.requirements);
         let mut all = self.policy.requirements.iter().chain(of_location);
         match all.any(|requirements| !requirements.types.is_empty()) {
@@ -245,8 +245,11 @@ impl<'p> EffectivePolicy<'p> {
     /// Refuses a token that is in a list. One that is in none of those that are there is refused if another
     /// one is missing.
     fn check_lists(self, case: Case<'_>) -> Result<(), Why> {
+        let location = self.location.map(|location| &*location.revoked).unwrap_or_default();
+        let live = self.live.policy.as_ref().map(|live| &*live.revoked).unwrap_or_default();
+        let live_too = self.live.revoked.as_deref().unwrap_or_default();
         let mut missing = None;
-        for list in self.lists() {
+        for list in [&*self.policy.revoked, location, live, live_too].into_iter().flatten() {
             match list.revokes(case) {
                 Finding::Clean => {}
                 Finding::Revoked => {
@@ -256,15 +259,6 @@ impl<'p> EffectivePolicy<'p> {
             }
         }
         missing.map_or(Ok(()), |list| Err(Why::new(Reject::NoList, list.what_is_missing())))
-    }
-
-    /// All lists of revoked tokens.
-    fn lists(self) -> impl Iterator<Item = &'p Revocation> {
-        let location = self.location.map(|location| &*location.revoked).unwrap_or_default();
-        let live = self.live.policy.as_ref().map(|live| &*live.revoked).unwrap_or_default();
-        let live_too = self.live.revoked.as_deref().unwrap_or_default();
-        let all = self.policy.revoked.iter().chain(location).chain(live).chain(live_too);
-        all.map(AsRef::as_ref)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::alg::Algorithm;
 use crate::base64url;
+use crate::claims::{STATUS_LIST_TYP, is_typ};
 use crate::json::{Document, NodeIndex, Number, Value};
 use crate::key::Thumbprint;
 use crate::refusal::Why;
@@ -20,6 +21,8 @@ pub(crate) struct Header {
     pub(crate) algorithm: Algorithm,
     kid: Option<NodeIndex>,
     typ: Option<NodeIndex>,
+    /// Whether the typ is that of a Status List Token, which is no credential.
+    pub(crate) is_status_list: bool,
 }
 
 /// What a header says of the key that has signed the token. It only chooses among the keys that there
@@ -30,6 +33,12 @@ pub(crate) enum KeyHint<'d> {
     /// `x5t#S256` or `x5t` (RFC 7515 sections 4.1.7 and 4.1.8), of a header without a kid.
     Thumbprint(Thumbprint),
     Nothing,
+}
+
+fn is_status_list(typ: Value<'_>) -> bool {
+    let typ = typ.as_str().unwrap_or_default();
+    // Most are much shorter.
+    typ.len() >= STATUS_LIST_TYP.len() && is_typ(typ, &[STATUS_LIST_TYP])
 }
 
 /// Decodes and parses the encoded header.
@@ -70,7 +79,9 @@ impl Header {
         let alg = alg.ok_or_else(|| Why::malformed("the header has no alg"))?;
         let algorithm = Algorithm::from_name(alg)
             .ok_or_else(|| Why::new(Reject::BadAlgorithm, "alg is no algorithm known here"))?;
-        Ok(Self { algorithm, kid, typ })
+        // Found once, and not for each request.
+        let is_status_list = typ.is_some_and(|at| is_status_list(document.at(at)));
+        Ok(Self { algorithm, kid, typ, is_status_list })
     }
 
     /// What the header says of the key; `document` must be the one that this was read from.

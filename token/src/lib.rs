@@ -10,7 +10,7 @@
 //! 3. Keys: `identity`, `key`, `keyset`; and their files: `loaded` (keys, warnings, errors), `published`
 //!    (limits), `pem`, `disclosed` (secrets that are public), `jwk::members`, `jwk`, `by_kid` (PEM by
 //!    kid), `keyfile` (any of the three), `kids` (secrets).
-//! 4. Content of a token: `refusal` (why it is refused), `header`, `claims`, `content`.
+//! 4. Content of a token: `refusal` (why it is refused), `claims`, `header`, `content`.
 //! 5. What it is judged by: `path` (to a claim), `rules`, `issuers`, `revoked`, `policy` (as
 //!    configured), `effective` (the policy for one token), `providers` (one policy for each issuer).
 //! 6. The judgement: `cache`, `trust`. For links: `signed_url`.
