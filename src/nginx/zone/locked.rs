@@ -120,13 +120,14 @@ impl Locked {
         let (start, end) = unsafe { ((*self.pool).start as usize, (*self.pool).end as usize) };
         let middle = start.midpoint(end);
         let is_low = |node: &Node| !node.answer.is_null() && (node.answer as usize) < middle;
-        let at_end = self.find(name).is_some_and(is_low).then(|| self.allocate_at_end(len));
+        let at_end = self.find(name).is_some_and(is_low).then(|| self.allocate_at_end(len, name));
         at_end.flatten().or_else(|| self.allocate(len, Some(name)))
     }
 
     /// Allocates the end of the largest piece of free memory: its beginning is taken meanwhile. `None` if
-    /// it is too small.
-    fn allocate_at_end(&mut self, len: usize) -> Option<NonNull<c_void>> {
+    /// it is too small. The beginning is noted as an unfinished answer of the source `name`: if the worker
+    /// is killed before it is free again, the next one frees it.
+    fn allocate_at_end(&mut self, len: usize, name: &[u8]) -> Option<NonNull<c_void>> {
         // SAFETY: nginx sets it before it reads a configuration.
         let page = unsafe { ngx_pagesize };
         // SAFETY: the pool is valid and locked. Its free pieces are a ring that begins and ends with its
@@ -139,7 +140,14 @@ impl Locked {
             let largest = pieces.map(|piece| (*piece).slab).max()?;
             let rest = largest.checked_sub(len.div_ceil(page)).filter(|rest| *rest > 0)?;
             let beginning = NonNull::new(ngx_slab_alloc_locked(self.pool, rest * page))?;
+            AnswerHead::write(beginning.cast(), 0, b"");
+            if let Some(node) = self.find_mut(name) {
+                (node.unfinished, node.writer) = (beginning.as_ptr().cast(), std::process::id());
+            }
             let memory = ngx_slab_alloc_locked(self.pool, len);
+            if let Some(node) = self.find_mut(name) {
+                node.unfinished = ptr::null_mut();
+            }
             ngx_slab_free_locked(self.pool, beginning.as_ptr());
             NonNull::new(memory)
         }

@@ -61,8 +61,12 @@ fn a_reload_that_leads_the_uri_elsewhere_brings_the_list_from_there() -> Result<
 #[test]
 fn workers_that_are_killed_while_they_fetch_and_store_leave_the_last_list() -> Result<()> {
     let store = Provider::start(list(format!("t-1\n{}", values(60_000))))?;
-    let nginx =
-        builder(&store, "valid=200ms").workers(2).expect_log("exited on signal 9").start()?;
+    let nginx = builder(&store, "valid=200ms")
+        .workers(2)
+        .expect_log("exited on signal 9")
+        // nginx says so when it unlocks the memory for a worker that it finds dead.
+        .expect_log("was locked by")
+        .start()?;
     until_verdict(&nginx, &token("t-1")?, REVOKED)?;
     let mut killed: Vec<u32> = Vec::new();
     for round in 0..24 {
