@@ -16,7 +16,7 @@ pub(crate) use case::Case;
 pub(crate) use judging::{Judging, NoVerdict};
 pub(crate) use mistake::MergeError;
 pub(crate) use opinion::{Opinion, Refusal, Status, Trial};
-pub(crate) use options::{milliseconds, option_once, positive};
+pub(crate) use options::{FetchTimes, option_once, positive};
 pub(crate) use settings::{Base, Configured, Settings, inherit, once};
 pub(crate) use switch::{Mode, Switch, SwitchValue, flag, switch};
 pub(crate) use verdicts::{Verdict, Verdicts, Want};

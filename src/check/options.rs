@@ -4,7 +4,7 @@ use super::settings::once;
 use crate::nginx::{self, ConfError, Result};
 
 /// The time of an `option`, in milliseconds.
-pub(crate) fn milliseconds(option: &[u8], time: &[u8]) -> Result<u64> {
+fn milliseconds(option: &[u8], time: &[u8]) -> Result<u64> {
     nginx::milliseconds(time)
         .map_err(|_| ConfError::value(option, "must be a time, such as 30s, 5m or 1h"))
 }
@@ -14,6 +14,30 @@ pub(crate) fn positive(option: &[u8], time: &[u8]) -> Result<u64> {
     match milliseconds(option, time)? {
         0 => Err(ConfError::value(option, "must be more than nothing")),
         time => Ok(time),
+    }
+}
+
+/// The times of a directive that has something fetched, in milliseconds.
+#[derive(Default)]
+pub(crate) struct FetchTimes {
+    pub(crate) valid: Option<u64>,
+    pub(crate) stale: Option<u64>,
+    pub(crate) timeout: Option<u64>,
+}
+
+impl FetchTimes {
+    /// Reads `valid=`, `stale=` or `timeout=`; false if the option is another one.
+    pub(crate) fn read(&mut self, option: &[u8]) -> Result<bool> {
+        if let Some(time) = option.strip_prefix(b"valid=") {
+            option_once(&mut self.valid, option, positive(option, time)?)?;
+        } else if let Some(time) = option.strip_prefix(b"stale=") {
+            option_once(&mut self.stale, option, milliseconds(option, time)?)?;
+        } else if let Some(time) = option.strip_prefix(b"timeout=") {
+            option_once(&mut self.timeout, option, positive(option, time)?)?;
+        } else {
+            return Ok(false);
+        }
+        Ok(true)
     }
 }
 

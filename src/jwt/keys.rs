@@ -13,7 +13,7 @@ use super::noted::Holder;
 use super::policy::Keys;
 use super::rules::text;
 use super::settings::JwtSettings;
-use crate::check::{Severity, milliseconds, once, option_once, positive};
+use crate::check::{FetchTimes, Severity, once, option_once, positive};
 use crate::live::file::{self, LARGEST_KEY_FILE, Text};
 use crate::live::{NamedServer, Watched};
 use crate::nginx::{self, ConfError, Result, Setting, variables};
@@ -250,10 +250,7 @@ fn duplicate_kid(kid: &str) -> ConfError {
 /// The options of `jwks_request`.
 #[derive(Default)]
 struct RequestOptions {
-    /// In milliseconds.
-    valid: Option<u64>,
-    stale: Option<u64>,
-    timeout: Option<u64>,
+    times: FetchTimes,
     per: Option<PerKid>,
     server: Option<Rc<NamedServer>>,
 }
@@ -267,13 +264,10 @@ pub(crate) fn jwks_request(
 ) -> Result {
     let mut options = RequestOptions::default();
     for option in setting.values().skip(1) {
-        if let Some(time) = option.strip_prefix(b"valid=") {
-            option_once(&mut options.valid, option, positive(option, time)?)?;
-        } else if let Some(time) = option.strip_prefix(b"stale=") {
-            option_once(&mut options.stale, option, milliseconds(option, time)?)?;
-        } else if let Some(time) = option.strip_prefix(b"timeout=") {
-            option_once(&mut options.timeout, option, positive(option, time)?)?;
-        } else if let Some(form) = option.strip_prefix(b"per=") {
+        if options.times.read(option)? {
+            continue;
+        }
+        if let Some(form) = option.strip_prefix(b"per=") {
             let per = PerKid::from_name(form)
                 .ok_or_else(|| ConfError::value(option, "must be per=kid or per=kid-sha256"))?;
             option_once(&mut options.per, option, per)?;
@@ -322,9 +316,9 @@ fn key_request(
         fixed: fixed.map(Into::into),
         per: options.per,
         server: options.server,
-        valid: options.valid,
-        stale: options.stale.unwrap_or(STALE),
-        timeout: options.timeout.unwrap_or(TIMEOUT),
+        valid: options.times.valid,
+        stale: options.times.stale.unwrap_or(STALE),
+        timeout: options.times.timeout.unwrap_or(TIMEOUT),
         zone: setting.zone(),
         health: http.health.add(&[setting.position().as_bytes(), b" ", uri].concat()),
     };

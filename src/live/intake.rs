@@ -8,7 +8,7 @@ use token::http::Validators;
 use super::held::{About, Held};
 use super::kind::{Burden, Kind, Step};
 use super::origin::Origin;
-use crate::nginx::Reserved;
+use crate::nginx::{Reserved, Zone};
 
 /// An answer that has arrived as a whole, and is not in force yet.
 pub(super) struct Intake<K: Kind> {
@@ -76,37 +76,13 @@ impl<K: Kind> Intake<K> {
         self.stage = match core::mem::replace(&mut self.stage, Stage::Arrived) {
             Stage::Arrived => {
                 self.about.digest = kind.digest(&self.arrived);
-                if held.borrow().is_of(&self.about.digest) && held.borrow().generation != 0 {
-                    Stage::Unchanged
-                } else {
-                    Stage::Reading
-                }
+                let held = held.borrow();
+                let is_same = held.is_of(&self.about.digest) && held.generation != 0;
+                if is_same && !K::DEPENDS_ON_TIME { Stage::Unchanged } else { Stage::Reading }
             }
             Stage::Reading => match kind.read(&mut self.arrived)? {
                 Step::More => Stage::Reading,
-                Step::Last => {
-                    self.about.entries = kind.entries(&self.arrived).unwrap_or(0);
-                    let (len, about) = (kind.len(&self.arrived), self.about.to_bytes());
-                    let reserve =
-                        |zone: crate::nginx::Zone| zone.reserve(&origin.name, len, &about);
-                    let mut reserved = origin.zone.and_then(reserve);
-                    // An answer that is too old to be used gives its place to the new one.
-                    if let Some(zone) = origin.zone
-                        && reserved.is_none()
-                        && K::IN_ZONE
-                        && !held.borrow().usable
-                    {
-                        zone.drop_answer(&origin.name);
-                        reserved = reserve(zone);
-                    }
-                    match reserved {
-                        Some(reserved) => Stage::Writing(reserved),
-                        None if K::IN_ZONE => {
-                            return Err(format!("it needs {} KiB: {NO_ROOM}", len.div_ceil(1024)));
-                        }
-                        None => Stage::Written(None),
-                    }
-                }
+                Step::Last => self.reserve(kind, origin, held.borrow().usable)?,
             },
             Stage::Writing(reserved) => match kind.write(&mut self.arrived, reserved.words()) {
                 Step::More => Stage::Writing(reserved),
@@ -118,6 +94,24 @@ impl<K: Kind> Intake<K> {
             Stage::Written(_) | Stage::Unchanged => Step::Last,
             _ => Step::More,
         })
+    }
+
+    /// The answer was read, and its size is known. `usable`: the one that is there may still be used.
+    fn reserve(&mut self, kind: &K, origin: &Origin, usable: bool) -> Result<Stage, String> {
+        self.about.entries = kind.entries(&self.arrived).unwrap_or(0);
+        let (len, about) = (kind.len(&self.arrived), self.about.to_bytes());
+        let reserve = |zone: Zone| zone.reserve(&origin.name, len, &about);
+        let mut reserved = origin.zone.and_then(reserve);
+        // An answer that is too old to be used gives its place to the new one.
+        if let Some(zone) = origin.zone.filter(|_| reserved.is_none() && K::IN_ZONE && !usable) {
+            zone.drop_answer(&origin.name);
+            reserved = reserve(zone);
+        }
+        match reserved {
+            Some(reserved) => Ok(Stage::Writing(reserved)),
+            None if K::IN_ZONE => Err(format!("it needs {} KiB: {NO_ROOM}", len.div_ceil(1024))),
+            None => Ok(Stage::Written(None)),
+        }
     }
 
     /// Puts the answer into force. `held` has its record already.

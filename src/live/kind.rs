@@ -23,6 +23,8 @@ pub(crate) trait Kind: Sized + 'static {
     const IS_CONDITIONAL: bool;
     /// Whether an answer of which a part is missing may look like a whole one.
     const NEEDS_END: bool = false;
+    /// Whether an answer must be read again although it is the same: what is made of it depends on the time.
+    const DEPENDS_ON_TIME: bool = false;
     /// Whether answers are used in shared memory, and so must be there. Otherwise each worker has a value
     /// of its own.
     const IN_ZONE: bool;
@@ -36,7 +38,7 @@ pub(crate) trait Kind: Sized + 'static {
     /// All of the answer has arrived.
     fn arrived(&self, arriving: &mut Self::Arriving) -> Result<Self::Arrived, String>;
 
-    /// A hash of the answer: the same answer is not read again.
+    /// A hash of the answer, by which the same one is known.
     fn digest(&self, arrived: &Self::Arrived) -> [u8; 32];
 
     /// How long the answer itself allows to use it, in milliseconds, once it was read.
@@ -85,6 +87,12 @@ pub(crate) struct Shared<'s> {
 pub(crate) enum Step {
     More,
     Last,
+}
+
+impl Step {
+    pub(crate) fn of(is_more: bool) -> Self {
+        if is_more { Self::More } else { Self::Last }
+    }
 }
 
 /// What may need so much memory that giving it back at once would hold up the worker.

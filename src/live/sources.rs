@@ -83,7 +83,7 @@ impl<K: Kind> Sources<K> {
         [server, b" ", &at.name()].concat().into()
     }
 
-    /// The source that is at, or a new one of the kind that `kind` gives. `health` is told how it is
+    /// The source that is there, or a new one of the kind that `kind` gives. `health` is told how it is
     /// doing, unless it has one of its own.
     pub(crate) fn get(
         &self,

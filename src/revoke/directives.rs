@@ -7,7 +7,7 @@ use token::schedule::Terms;
 
 use super::lists::Lists;
 use super::request::{ListPlace, Missing, RevokedRequest, StatusListRequest};
-use crate::check::{milliseconds, option_once, positive};
+use crate::check::{FetchTimes, option_once};
 use crate::live::{HealthTable, NamedServer};
 use crate::nginx::{self, ConfError, Result, Setting};
 
@@ -26,10 +26,7 @@ pub(crate) type FindServer<'f> = &'f dyn Fn(&[u8], &Setting<'_>) -> Rc<NamedServ
 /// The options of a directive that fetches a list.
 #[derive(Default)]
 struct Options {
-    /// In milliseconds.
-    valid: Option<u64>,
-    stale: Option<u64>,
-    timeout: Option<u64>,
+    times: FetchTimes,
     missing: Option<Missing>,
     server: Option<Rc<NamedServer>>,
     /// Of status lists.
@@ -50,13 +47,10 @@ impl Options {
     fn read(setting: &Setting<'_>, find_server: FindServer<'_>, of: Of) -> Result<Self> {
         let mut options = Self::default();
         for option in setting.values().skip(2) {
-            if let Some(time) = option.strip_prefix(b"valid=") {
-                option_once(&mut options.valid, option, positive(option, time)?)?;
-            } else if let Some(time) = option.strip_prefix(b"stale=") {
-                option_once(&mut options.stale, option, milliseconds(option, time)?)?;
-            } else if let Some(time) = option.strip_prefix(b"timeout=") {
-                option_once(&mut options.timeout, option, positive(option, time)?)?;
-            } else if let Some(word) = option.strip_prefix(b"missing=") {
+            if options.times.read(option)? {
+                continue;
+            }
+            if let Some(word) = option.strip_prefix(b"missing=") {
                 let missing = match word {
                     b"refuse" => Missing::Refuse,
                     b"pass" => Missing::Pass,
@@ -105,9 +99,9 @@ impl Options {
             uri: uri.into(),
             server: self.server,
             terms: Terms {
-                valid: self.valid.unwrap_or(valid),
-                stale: self.stale.unwrap_or(STALE),
-                timeout: self.timeout.unwrap_or(TIMEOUT),
+                valid: self.times.valid.unwrap_or(valid),
+                stale: self.times.stale.unwrap_or(STALE),
+                timeout: self.times.timeout.unwrap_or(TIMEOUT),
             },
             missing: self.missing.unwrap_or(Missing::Refuse),
             health: health.add(&[setting.position().as_bytes(), b" ", uri].concat()),

@@ -27,18 +27,14 @@ pub(crate) struct ArrivingList {
 
 impl Burden for ArrivingList {
     fn release(&mut self) -> Step {
-        step(self.reader.release())
+        Step::of(self.reader.release())
     }
 }
 
 impl Burden for ListRecords {
     fn release(&mut self) -> Step {
-        step(self.release())
+        Step::of(self.release())
     }
-}
-
-fn step(is_more: bool) -> Step {
-    if is_more { Step::More } else { Step::Last }
 }
 
 impl FetchedList {
@@ -128,7 +124,7 @@ impl Kind for FetchedList {
     }
 
     fn write(&self, arrived: &mut ListRecords, words: &[AtomicU64]) -> Step {
-        step(arrived.write(words))
+        Step::of(arrived.write(words))
     }
 
     fn entries(&self, arrived: &ListRecords) -> Option<u64> {

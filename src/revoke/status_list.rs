@@ -48,9 +48,13 @@ impl Kind for FetchedStatusList {
     const ACCEPT: Option<&'static str> = Some("application/statuslist+jwt");
     // A list that has not changed is sent again with new times, which count from then on.
     const IS_CONDITIONAL: bool = false;
+    // Its `ttl` and `exp` count from now on, and the keys may be others.
+    const DEPENDS_ON_TIME: bool = true;
     const IN_ZONE: bool = true;
 
     fn begin(&self) -> Vec<u8> {
+        // What a fetch has left that failed has keys of that time.
+        self.verify.take();
         Vec::new()
     }
 
@@ -81,11 +85,7 @@ impl Kind for FetchedStatusList {
             arrived.list = Some(verify(&arrived.text)?);
             return Ok(Step::More);
         };
-        match list.inflate() {
-            Ok(true) => Ok(Step::More),
-            Ok(false) => Ok(Step::Last),
-            Err(error) => Err(error.to_string()),
-        }
+        list.inflate().map(Step::of).map_err(|error| error.to_string())
     }
 
     fn len(&self, arrived: &ArrivedStatusList) -> usize {
@@ -93,10 +93,7 @@ impl Kind for FetchedStatusList {
     }
 
     fn write(&self, arrived: &mut ArrivedStatusList, words: &[AtomicU64]) -> Step {
-        match arrived.list.as_mut().is_some_and(|list| list.write(words)) {
-            true => Step::More,
-            false => Step::Last,
-        }
+        Step::of(arrived.list.as_mut().is_some_and(|list| list.write(words)))
     }
 
     fn value(&self, _: ArrivedStatusList) -> Option<SharedWords> {

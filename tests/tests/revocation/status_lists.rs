@@ -277,6 +277,39 @@ fn a_list_is_not_used_beyond_its_own_end() -> Result<()> {
 }
 
 #[test]
+fn the_ttl_counts_also_when_the_same_list_comes_again() -> Result<()> {
+    let mut claims = claims("1", &[0])?;
+    claims["ttl"] = json!(1);
+    let store = Provider::start(answer(signed(claims)?))?;
+    let nginx = start(&store, "valid=1h")?.start()?;
+    let token = token("1", 0)?;
+    until("a third fetch of the same list", || {
+        assert_eq!(nginx.bearer("/", &token)?.verdict(), GOOD);
+        Ok((store.count() >= 3).then_some(()))
+    })?;
+    nginx.finish()
+}
+
+#[test]
+fn a_list_that_ends_is_told_of_although_it_is_the_same() -> Result<()> {
+    let mut claims = claims("1", &[0])?;
+    claims["exp"] = json!(now() + 2);
+    let store = Provider::start(answer(signed(claims)?))?;
+    let nginx = start(&store, "valid=1s")?
+        .expect_log("the last good list stays")
+        .expect_log("there is no list")
+        .start()?;
+    let token = token("1", 0)?;
+    until_verdict(&nginx, &token, NO_LIST)?;
+    // It is fetched when somebody asks.
+    until("the end to be told of", || {
+        assert_eq!(nginx.bearer("/", &token)?.verdict(), NO_LIST);
+        Ok(nginx.error_log().contains("it expired").then_some(()))
+    })?;
+    nginx.finish()
+}
+
+#[test]
 fn lists_of_one_name_are_verified_by_the_keys_of_each_policy() -> Result<()> {
     let store = Provider::start(list("1", &[0, 1])?)?;
     let nginx = Nginx::builder()
