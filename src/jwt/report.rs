@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::http_level::HttpLevel;
 use super::rules::TriedRule;
 use crate::live::{Contents, SourceKind, SourceState};
-use crate::nginx::{Request, now};
+use crate::nginx::Request;
 
 impl HttpLevel {
     /// The state of all sources of keys and lists, as this worker knows it. Files that are watched are
@@ -13,24 +13,14 @@ impl HttpLevel {
     /// configuration came into force, in seconds since the epoch.
     pub(crate) fn source_states(&self, request: Request<'_>, loaded: i64) -> Vec<SourceState> {
         let mut states = self.sources.states(request, loaded);
-        let (clock, wall) = (request.clock(), now());
-        let seconds = |ms: i64| wall.saturating_add(ms / 1000);
         self.fixed_requests(|key_request, server, uri, terms| {
-            let source = self.keys_at(server, key_request, uri);
-            let report = source.report(terms, clock);
-            let (directive, position) = &key_request.place;
+            let (state, keys) =
+                self.keys_at(server, key_request, uri).report(&key_request.place, terms);
             states.push(SourceState {
                 kind: SourceKind::Keys,
-                directive: directive.to_string(),
-                position: position.to_string(),
-                name: String::from_utf8_lossy(uri).into_owned(),
-                server: String::from_utf8_lossy(source.server()).into_owned(),
-                entries: Some(report.value.as_ref().map_or(0, |keys| keys.len())),
-                kids: report.value.as_ref().map(|keys| Contents::kids(&**keys)).unwrap_or_default(),
-                refresh: report.times.map(|times| seconds(times.refresh_in)),
-                expires: report.times.map(|times| seconds(times.usable_for)),
-                health: report.health,
-                is_missing: false,
+                entries: Some(keys.as_ref().map_or(0, |keys| keys.len())),
+                kids: keys.map(|keys| Contents::kids(&*keys)).unwrap_or_default(),
+                ..state
             });
         });
         states.extend(self.lists.states());

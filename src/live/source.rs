@@ -8,9 +8,9 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use token::schedule::{Age, FetchDecision, FetchReason, Record, Terms, Times};
+use token::schedule::{Age, FetchDecision, FetchReason, Record, Terms};
 
-use super::health::{HealthReport, Repeats};
+use super::health::{Repeats, SourceState};
 use super::held::{About, Held};
 use super::intake::{Finished, Intake, NO_ROOM};
 use super::kind::{Burden, Kind, Shared, Step, Wording};
@@ -18,7 +18,7 @@ use super::origin::Origin;
 use super::wait::Awaited;
 use crate::nginx::{
     Answer, Asker, Log, LogLine, Question, Rank, Server, Waker, Zone, clock, in_steps, is_alive,
-    start_fetch,
+    now, start_fetch,
 };
 
 /// How many bytes of a URI the log shows.
@@ -47,15 +47,6 @@ pub(crate) struct Current<T> {
     pub(crate) under_way: bool,
     /// How long ago the value should have been fetched again, in milliseconds.
     pub(crate) overdue: u64,
-}
-
-/// What a source holds, for a report.
-pub(crate) struct SourceReport<T> {
-    /// The value, if it is usable.
-    pub(crate) value: Option<Arc<T>>,
-    /// `None` if it was never fetched.
-    pub(crate) times: Option<Times>,
-    pub(crate) health: HealthReport,
 }
 
 impl<K: Kind> Source<K> {
@@ -370,21 +361,30 @@ impl<K: Kind> Source<K> {
         }
     }
 
-    /// What the source holds now, for a report. Fetches nothing.
-    pub(crate) fn report(&self, terms: &Terms, now: u64) -> SourceReport<K::Value> {
+    /// The state of the source, for a report of the directive that is so named and stands there, and the
+    /// value, if it is usable. Fetches nothing.
+    pub(crate) fn report(
+        &self,
+        (directive, position): &(Box<str>, Box<str>),
+        terms: &Terms,
+    ) -> (SourceState, Option<Arc<K::Value>>) {
         self.catch_up();
+        let (clock, wall) = (clock(), now());
+        let seconds = |ms: i64| wall.saturating_add(ms / 1000);
         let held = self.held.borrow();
-        let usable = !matches!(held.record.age(terms, now), Age::Never | Age::Expired);
-        SourceReport {
-            value: held.value.clone().filter(|_| usable),
-            times: held.record.times(terms, now),
+        let usable = !matches!(held.record.age(terms, clock), Age::Never | Age::Expired);
+        let times = held.record.times(terms, clock);
+        let state = SourceState {
+            directive: directive.to_string(),
+            position: position.to_string(),
+            name: String::from_utf8_lossy(&self.origin.uri).into_owned(),
+            server: String::from_utf8_lossy(&self.origin.server).into_owned(),
+            refresh: times.map(|times| seconds(times.refresh_in)),
+            expires: times.map(|times| seconds(times.usable_for)),
             health: self.origin.health.report(),
-        }
-    }
-
-    /// The first name of the server; empty if it has none.
-    pub(crate) fn server(&self) -> &[u8] {
-        &self.origin.server
+            ..SourceState::default()
+        };
+        (state, held.value.clone().filter(|_| usable))
     }
 
     fn wake_all(&self) {

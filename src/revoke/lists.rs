@@ -15,8 +15,7 @@ use crate::live::{
     Awaited as _, Fetching, HealthTable, Source, SourceAt, SourceKind, SourceState, Sources,
 };
 use crate::nginx::{
-    Level, Rank, Request, Result, Server, ServerNames, ServerRef, SharedMemory, Ticker, Zone,
-    clock, now,
+    Level, Rank, Request, Result, Server, ServerNames, ServerRef, SharedMemory, Ticker, Zone, clock,
 };
 
 /// The default of `jwt_revoked_zone`, in bytes.
@@ -143,14 +142,13 @@ impl Lists {
             source.get(one.server(), &one.list.at.terms, clock());
             let (low, high) = CHECK_EVERY;
             let pause = (one.list.at.terms.valid / CHECKS).clamp(low, high);
-            let one = one.clone();
-            let log_of = one.server;
+            let pause = usize::try_from(pause).unwrap_or(usize::MAX);
+            let fetched = one.clone();
             let tick = move || {
-                source.get(one.server(), &one.list.at.terms, clock());
+                source.get(fetched.server(), &fetched.list.at.terms, clock());
                 true
             };
-            let pause = usize::try_from(pause).unwrap_or(usize::MAX);
-            let ticker = Ticker::new(pause, log_of.get(), Box::new(tick));
+            let ticker = Ticker::new(pause, one.server.get(), Box::new(tick));
             ticker.start();
             self.tickers.borrow_mut().push(ticker);
         }
@@ -205,26 +203,12 @@ impl Lists {
 
     /// The state of each list that is fetched from a URI of its own, as this worker knows it.
     pub(crate) fn states(&self) -> Vec<SourceState> {
-        let (clock, wall) = (clock(), now());
-        let seconds = |ms: i64| wall.saturating_add(ms / 1000);
         let state = |one: &OfServer| {
-            let source = self.source(one.server(), &one.list);
-            let report = source.report(&one.list.at.terms, clock);
-            let (directive, position) = &one.list.at.place;
-            let entries = report.value.as_ref().map(|words| one.list.revocation(words).len());
-            SourceState {
-                kind: SourceKind::List,
-                directive: directive.to_string(),
-                position: position.to_string(),
-                name: String::from_utf8_lossy(&one.list.at.uri).into_owned(),
-                server: String::from_utf8_lossy(source.server()).into_owned(),
-                is_missing: entries.is_none(),
-                entries,
-                refresh: report.times.map(|times| seconds(times.refresh_in)),
-                expires: report.times.map(|times| seconds(times.usable_for)),
-                health: report.health,
-                ..SourceState::default()
-            }
+            let place = &one.list.at;
+            let (state, words) =
+                self.source(one.server(), &one.list).report(&place.place, &place.terms);
+            let entries = words.map(|words| one.list.revocation(&words).len());
+            SourceState { kind: SourceKind::List, is_missing: entries.is_none(), entries, ..state }
         };
         self.of_servers.borrow().iter().map(state).collect()
     }

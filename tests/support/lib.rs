@@ -56,6 +56,6 @@ pub use link::{link, link_hmac, link_md5, md5};
 pub use log::problems;
 pub use memory::{open_files, processor_time, resident, resident_private};
 pub use mistake::{Mistake, mistake, mistake_in, refuse_all};
-pub use process::Nginx;
+pub use process::{Nginx, until_verdict};
 pub use provider::{Behaviour, Provider, Received};
 pub use wait::{at_once, until, until_within};

@@ -377,3 +377,17 @@ fn secret_parts(secret: &str) -> Vec<&str> {
     }
     parts
 }
+
+/// Asks `/` with this token again and again until the answer is `verdict`.
+///
+/// # Errors
+/// When it is not; the last answer is told.
+pub fn until_verdict(nginx: &Nginx, token: &str, verdict: (u16, &str)) -> Result<()> {
+    let mut last = String::new();
+    until(&format!("{verdict:?}"), || {
+        let response = nginx.bearer("/", token)?;
+        last = format!("{:?}", response.verdict());
+        Ok((response.verdict() == verdict).then_some(()))
+    })
+    .with_context(|| format!("the last answer was {last}"))
+}

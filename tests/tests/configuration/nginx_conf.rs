@@ -3,6 +3,7 @@
 
 mod guides;
 mod platforms;
+mod revocation;
 mod signing;
 mod snippets;
 mod stock;
@@ -46,9 +47,9 @@ const DRIVERS: [(&str, Driver); 29] = [
     ("monitoring.conf", platforms::monitoring),
     ("openid-connect.conf", guides::openid_connect),
     ("rate-limit.conf", guides::rate_limit),
-    ("revocation-object-store.conf", guides::revocation_object_store),
-    ("revocation-redis.conf", guides::revocation_redis),
-    ("revocation.conf", guides::revocation),
+    ("revocation-object-store.conf", revocation::object_store),
+    ("revocation-redis.conf", revocation::redis),
+    ("revocation.conf", revocation::files),
     ("roles.conf", guides::roles),
     ("routing-by-claim.conf", guides::routing_by_claim),
     ("secure-link.conf", secure_link),

@@ -4,12 +4,12 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use module_tests::{Behaviour, P256, Provider, jwk_set, until};
+use module_tests::{Behaviour, P256, Provider, jwk_set, until, until_verdict};
 use serde_json::json;
 
 use crate::{
     LARGEST, NEW, OLD, ask_until_count, at_once, builder, is_told, key_set, keys, padded, settled,
-    told, until_verdict,
+    told,
 };
 
 /// A fault, and the text that the log line must contain in addition to the URI.

@@ -4,11 +4,13 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use module_tests::{Behaviour, Builder, Nginx, Provider, SERVE, nginx_has, open_files, until};
+use module_tests::{
+    Behaviour, Builder, Nginx, Provider, SERVE, nginx_has, open_files, until, until_verdict,
+};
 
 use crate::{
     LARGEST, NEW, OLD, ask_all, ask_until_count, builder, framed, is_told, key_set, keys, told,
-    until_verdict, worker,
+    worker,
 };
 
 /// The key location with nginx's own cache in front of the provider.

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail, ensure};
 use module_tests::{
     Behaviour, End, Field, Http2, Nginx, Provider, SERVE, http2_request, open_files, until,
+    until_verdict,
 };
 use rustix::process::Signal;
 
 use crate::{
-    NEW, OLD, all_get, all_wait, ask_all, builder, framed, keys, server, settled, stray,
-    until_verdict, worker,
+    NEW, OLD, all_get, all_wait, ask_all, builder, framed, keys, server, settled, stray, worker,
 };
 
 #[test]

@@ -33,7 +33,7 @@ mod several;
 mod sharing;
 mod unknown_kid;
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Context as _, Result, ensure};
 use module_tests::{
     Behaviour, Builder, Connection, Jwt, Key, Nginx, P256, P256_OTHER, Provider, SERVE, at_once,
     jwk_set, raw_token, until,
@@ -142,17 +142,6 @@ fn all_get(waiting: Vec<Connection>, verdict: (u16, &str)) -> Result<()> {
         ensure!(response.verdict() == verdict, "request {at}: {:?}", response.verdict());
     }
     Ok(())
-}
-
-/// Asks `/` again and again until the answer is `verdict`.
-fn until_verdict(nginx: &Nginx, token: &str, verdict: (u16, &str)) -> Result<()> {
-    let mut last = String::new();
-    until(&format!("{verdict:?}"), || {
-        let response = nginx.bearer("/", token)?;
-        last = format!("{:?}", response.verdict());
-        Ok((response.verdict() == verdict).then_some(()))
-    })
-    .map_err(|error| anyhow!("{error:#}; the last answer was {last}"))
 }
 
 /// Asks `/` until the provider has been asked `count` times; every answer must be `verdict`.

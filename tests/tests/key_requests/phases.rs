@@ -1,12 +1,9 @@
 //! Variables read before there are keys, `satisfy`, the modes of the switch, redirects.
 
 use anyhow::{Result, ensure};
-use module_tests::{Behaviour, Nginx, Provider, SERVE};
+use module_tests::{Behaviour, Nginx, Provider, SERVE, until_verdict};
 
-use crate::{
-    NEW, OLD, all_get, all_wait, ask_all, at_once, framed, keys, server, settled, stray,
-    until_verdict,
-};
+use crate::{NEW, OLD, all_get, all_wait, ask_all, at_once, framed, keys, server, settled, stray};
 
 fn header(response: &module_tests::Response, name: &str) -> String {
     response.header(name).unwrap_or("none").to_owned()

@@ -6,12 +6,13 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use module_tests::{
     Behaviour, Jwt, P256, P256_OTHER, Provider, RSA, RSA_OTHER, SERVE, jwk_set, until,
+    until_verdict,
 };
 use serde_json::json;
 
 use crate::{
     NEW, OLD, Signer, all_get, ask_all, ask_until_count, at_once, builder, framed, key_set, keys,
-    settled, until_verdict,
+    settled,
 };
 
 #[test]

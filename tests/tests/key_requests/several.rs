@@ -105,11 +105,11 @@ fn keys_that_serve_no_longer_are_not_said_to_stay() -> Result<()> {
     let token = OLD.token()?;
     assert_eq!(nginx.bearer("/", &token)?.verdict(), (200, "ok"));
     provider.leave()?;
-    crate::until_verdict(&nginx, &token, (503, "no_keys"))?;
+    module_tests::until_verdict(&nginx, &token, (503, "no_keys"))?;
     nginx.wait_log(|line| line.contains("there are no keys"))?;
     assert!(!nginx.error_log().contains("the last good keys stay"));
     provider.come_back()?;
-    crate::until_verdict(&nginx, &token, (200, "ok"))?;
+    module_tests::until_verdict(&nginx, &token, (200, "ok"))?;
     nginx.finish()
 }
 

@@ -7,10 +7,12 @@ use anyhow::{Context as _, Result, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use miniz_oxide::deflate::compress_to_vec_zlib;
-use module_tests::{Behaviour, Jwt, Nginx, P256, Provider, SERVE, now, resident_private};
+use module_tests::{
+    Behaviour, Jwt, Nginx, P256, Provider, SERVE, now, resident_private, until_verdict,
+};
 use serde_json::json;
 
-use crate::{GOOD, NO_LIST, REVOKED, builder, list, server, token, until_verdict};
+use crate::{GOOD, NO_LIST, REVOKED, builder, list, server, token};
 
 /// The largest list, in bytes.
 const LARGEST: usize = 256 << 20;

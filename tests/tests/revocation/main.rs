@@ -20,7 +20,7 @@ mod shared;
 mod status_lists;
 
 use anyhow::{Context as _, Result};
-use module_tests::{Behaviour, Builder, Jwt, Nginx, Provider, SECRET, SERVE, until};
+use module_tests::{Behaviour, Builder, Jwt, Nginx, Provider, SECRET, SERVE};
 use serde_json::{Value, json};
 
 /// The answers for a token that is good, listed, and not checked for want of the list.
@@ -59,17 +59,6 @@ fn server(store: &Provider, options: &str) -> String {
 /// An nginx with [`server`].
 fn builder(store: &Provider, options: &str) -> Builder {
     Nginx::builder().server(server(store, options))
-}
-
-/// Asks `/` again and again until the answer is `verdict`.
-fn until_verdict(nginx: &Nginx, token: &str, verdict: (u16, &str)) -> Result<()> {
-    let mut last = String::new();
-    until(&format!("{verdict:?}"), || {
-        let response = nginx.bearer("/", token)?;
-        last = format!("{:?}", response.verdict());
-        Ok((response.verdict() == verdict).then_some(()))
-    })
-    .with_context(|| format!("the last answer was {last}"))
 }
 
 /// The status page as JSON.

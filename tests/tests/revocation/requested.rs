@@ -3,12 +3,10 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use module_tests::{Behaviour, Jwt, Nginx, Provider, SECRET, SERVE, now, until};
+use module_tests::{Behaviour, Jwt, Nginx, Provider, SECRET, SERVE, now, until, until_verdict};
 use serde_json::{Value, json};
 
-use crate::{
-    GOOD, NO_LIST, REVOKED, STATUS, builder, list, source, status, token, token_with, until_verdict,
-};
+use crate::{GOOD, NO_LIST, REVOKED, STATUS, builder, list, source, status, token, token_with};
 
 #[test]
 fn a_token_in_the_list_is_refused() -> Result<()> {

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use module_tests::{Behaviour, Nginx, Provider, SECRET, SERVE, until, until_within};
+use module_tests::{Behaviour, Nginx, Provider, SECRET, SERVE, until, until_verdict, until_within};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::{GOOD, NO_LIST, REVOKED, builder, list, server, source, token, until_verdict};
+use crate::{GOOD, NO_LIST, REVOKED, builder, list, server, source, token};
 
 /// A list of so many values `x-0`, `x-1`, ...
 fn values(count: usize) -> String {

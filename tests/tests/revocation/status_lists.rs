@@ -5,7 +5,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use module_tests::{Behaviour, Jwt, Nginx, P256, P256_OTHER, Provider, SECRET, SERVE, now, until};
+use module_tests::{
+    Behaviour, Jwt, Nginx, P256, P256_OTHER, Provider, SECRET, SERVE, now, until, until_verdict,
+};
 use serde_json::{Value, json};
 
 use crate::{GOOD, NO_LIST, REVOKED, STATUS, source, status};
@@ -81,10 +83,6 @@ fn server(store: &Provider, options: &str) -> Result<String> {
 
 fn start(store: &Provider, options: &str) -> Result<module_tests::Builder> {
     Ok(Nginx::builder().server(server(store, options)?).file("keys.json", P256.jwks("e1")?))
-}
-
-fn until_verdict(nginx: &Nginx, token: &str, verdict: (u16, &str)) -> Result<()> {
-    crate::until_verdict(nginx, token, verdict)
 }
 
 #[test]
