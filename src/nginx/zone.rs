@@ -227,12 +227,12 @@ impl Zone {
             return None;
         };
         (node.unfinished, node.writer) = (answer.as_ptr(), std::process::id());
-        Some(Reserved { zone: self, name: name.into(), answer, len })
+        Some(Reserved { zone: self, name: name.into(), answer, len, is_in_force: false })
     }
 
     /// Puts an answer into force, in the place of the source's former one, and returns its number. Before
     /// this nobody sees the new one, and the old one afterwards: also if the worker is killed.
-    pub(crate) fn put_into_force(self, reserved: Reserved, record: &Record) -> Option<u64> {
+    pub(crate) fn put_into_force(self, mut reserved: Reserved, record: &Record) -> Option<u64> {
         let mut locked = self.lock()?;
         let generation = locked.head.changes.load(Ordering::Relaxed) + 1;
         let node = locked.find_mut(&reserved.name)?;
@@ -242,10 +242,15 @@ impl Zone {
         // SAFETY: `reserve` made the answer.
         unsafe { AnswerHead::put_into_force(reserved.answer, generation) };
         (node.generation, node.record) = (generation, *record);
-        let former = core::mem::replace(&mut node.answer, reserved.answer.as_ptr());
-        node.unfinished = ptr::null_mut();
-        core::mem::forget(reserved);
+        reserved.is_in_force = true;
+        // The former one is what is unfinished now: if this worker is killed before it is freed, the next
+        // one frees it.
+        node.unfinished = core::mem::replace(&mut node.answer, reserved.answer.as_ptr());
+        let former = node.unfinished;
         locked.free(former);
+        if let Some(node) = locked.find_mut(&reserved.name) {
+            node.unfinished = ptr::null_mut();
+        }
         locked.head.changes.store(generation, Ordering::Release);
         Some(generation)
     }
@@ -326,6 +331,8 @@ pub(crate) struct Reserved {
     name: Box<[u8]>,
     answer: NonNull<AnswerHead>,
     len: usize,
+    /// Whether it is the source's by now.
+    is_in_force: bool,
 }
 
 impl Reserved {
@@ -339,7 +346,9 @@ impl Reserved {
 
 impl Drop for Reserved {
     fn drop(&mut self) {
-        self.zone.give_back(self);
+        if !self.is_in_force {
+            self.zone.give_back(self);
+        }
     }
 }
 

@@ -196,8 +196,8 @@ impl Locked {
                 Some(before) => (*before).next = next,
                 None => self.head.first.store(next, Ordering::Relaxed),
             }
+            self.free(take_unfinished(&mut *node));
             self.free((*node).answer);
-            self.free((*node).unfinished);
             ngx_slab_free_locked(self.pool, node.cast());
         }
     }
@@ -209,7 +209,7 @@ impl Locked {
         if is_being_written(node) {
             return None;
         }
-        let unfinished = core::mem::replace(&mut node.unfinished, ptr::null_mut());
+        let unfinished = take_unfinished(node);
         self.free(unfinished);
         Some(())
     }
@@ -230,6 +230,13 @@ impl Locked {
             ngx_slab_free_locked(self.pool, answer.as_ptr().cast());
         }
     }
+}
+
+/// The answer that a worker has not finished. If it was killed at the moment at which it put the answer
+/// into force, that is not unfinished.
+fn take_unfinished(node: &mut Node) -> *mut AnswerHead {
+    let unfinished = core::mem::replace(&mut node.unfinished, ptr::null_mut());
+    if unfinished == node.answer { ptr::null_mut() } else { unfinished }
 }
 
 /// Whether a living process writes an answer of the source.
