@@ -8,6 +8,7 @@ mod mistake;
 mod opinion;
 mod options;
 mod settings;
+mod source;
 mod switch;
 mod verdicts;
 
@@ -18,5 +19,6 @@ pub(crate) use mistake::MergeError;
 pub(crate) use opinion::{Opinion, Refusal, Status, Trial};
 pub(crate) use options::{FetchTimes, option_once, positive};
 pub(crate) use settings::{Base, Configured, Settings, inherit, once};
+pub(crate) use source::Source;
 pub(crate) use switch::{Mode, Switch, SwitchValue, flag, switch};
 pub(crate) use verdicts::{Verdict, Verdicts, Want};

@@ -45,19 +45,24 @@ impl<'r> Judged<'r> {
         TokenCase::new(self.case, &self.context.jwt, &main.jwt)
     }
 
+    /// What is kept of the tokens that the request was given.
+    pub(crate) fn minted(self) -> &'r issue::Kept {
+        &self.context.issue
+    }
+
     pub(crate) fn link_case(self) -> LinkCase<'r> {
         LinkCase::new(self.case, &self.context.link)
     }
 }
 
-/// Calls `make` with what is kept of the tokens that a request was given. Fails if a variable that `make`
+/// Calls `make` with a request and what is kept with it. Fails if a variable that `make`
 /// reads has no verdict yet.
 pub(crate) fn attempt<'r, T>(
     request: Request<'r>,
-    make: impl FnOnce(&'r issue::Kept) -> Result<T, NoVerdict>,
+    make: impl FnOnce(Judged<'r>) -> Result<T, NoVerdict>,
 ) -> Result<T, NoVerdict> {
     let judged = Judged::begin(request).ok_or(NoVerdict::Value)?;
-    judged.case.attempt(|| make(&judged.context.issue))
+    judged.case.attempt(|| make(judged))
 }
 
 /// Calls `show` for a variable. `Ok(None)` if no check is `in_force` and none has judged the request

@@ -105,10 +105,15 @@ directives! {
 
     c"secure_token", ANYWHERE | NGX_CONF_TAKE1 => link link::directives::secure_token;
     c"secure_token_secret", ANYWHERE | NGX_CONF_1MORE => link link::directives::secure_token_secret;
+    c"secure_token_format", ANYWHERE | NGX_CONF_1MORE => link link::directives::secure_token_format;
+    c"secure_token_source", ANYWHERE | NGX_CONF_1MORE => link link::directives::secure_token_source;
+    c"secure_token_hash", ANYWHERE | NGX_CONF_2MORE => link link::directives::secure_token_hash;
     c"secure_token_md5", ANYWHERE | NGX_CONF_TAKE1 => link link::directives::secure_token_md5;
     c"secure_token_algorithm", ANYWHERE | NGX_CONF_1MORE => link link::directives::secure_token_algorithm;
     c"secure_token_value", ANYWHERE | NGX_CONF_TAKE1 => link link::directives::secure_token_value;
     c"secure_token_args", ANYWHERE | NGX_CONF_TAKE2 => link link::directives::secure_token_args;
+
+    c"secure_token_mint", NGX_HTTP_MAIN_CONF | NGX_CONF_BLOCK | NGX_CONF_TAKE1 => http secure_token_mint;
 
     c"token_auth_status", NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS | NGX_CONF_TAKE1 => http token_auth_status;
 
@@ -208,6 +213,11 @@ fn jwt_mint(_: &mut LocationConf, main: &MainConf, setting: &mut Setting<'_>) ->
     let json_of = |setting: &Setting<'_>, value: &[u8]| claim_as_json(main, setting, value);
     let (name, mint) = issue::directives::jwt_mint(&context, setting, &json_of)?;
     setting.define_variable(&name, variables::minted, mint)
+}
+
+fn secure_token_mint(_: &mut LocationConf, _: &MainConf, setting: &mut Setting<'_>) -> Result {
+    let (name, mint) = link::secure_token_mint(setting)?;
+    setting.define_variable(&name, variables::minted_link, mint)
 }
 
 /// A variable that shows the claim of `$jwt_claim_NAME` as JSON, for a value that is nothing else: the

@@ -8,11 +8,11 @@ use crate::check::NoVerdict;
 use crate::context;
 use crate::issue::Mint;
 use crate::jwt::{JwtCheck, TokenCase, show::NamedClaim};
-use crate::link::{EXPIRES, LinkCase, LinkCheck};
+use crate::link::{EXPIRES, KEY, LinkCase, LinkCheck, LinkMint, Said, TIME};
 use crate::location::{LocationConf, MainConf};
 use crate::nginx::{Request, Variable};
 
-pub(crate) static VARIABLES: [Variable; 12] = [
+pub(crate) static VARIABLES: [Variable; 18] = [
     Variable::Named(c"jwt_status", jwt_status),
     Variable::Named(c"jwt_reason", jwt_reason),
     Variable::Named(c"jwt_payload", jwt_payload),
@@ -24,6 +24,12 @@ pub(crate) static VARIABLES: [Variable; 12] = [
     Variable::Prefix(c"jwt_header_", jwt_header),
     Variable::Named(c"secure_token_status", secure_token_status),
     Variable::Named(EXPIRES, secure_token_expires),
+    Variable::Named(TIME, secure_token_time),
+    Variable::Named(KEY, secure_token_key),
+    Variable::Named(c"secure_token_acl", secure_token_acl),
+    Variable::Named(c"secure_token_id", secure_token_id),
+    Variable::Named(c"secure_token_data", secure_token_data),
+    Variable::Named(c"secure_token_args", secure_token_args),
     Variable::Prefix(c"single_arg_", single_argument),
 ];
 
@@ -102,11 +108,18 @@ pub(crate) fn named_claim(request: Request<'_>, claim: &NamedClaim) -> Option<Ve
 pub(crate) fn minted(request: Request<'_>, mint: &Mint) -> Option<Vec<u8>> {
     let main = request.main::<MainConf>()?;
     // Without a verdict yet, a claim of the user's token would be left out.
-    let minted = context::attempt(request, |kept| {
-        mint.token(request, kept, |algorithm| {
+    let minted = context::attempt(request, |judged| {
+        mint.token(request, judged.minted(), |algorithm| {
             main.status.count_signed(&main.jwt.meter, algorithm, 1);
         })
     });
+    minted.ok()?
+}
+
+/// A variable of `secure_token_mint`.
+pub(crate) fn minted_link(request: Request<'_>, mint: &LinkMint) -> Option<Vec<u8>> {
+    // Without a verdict yet, a claim of the user's token would be empty.
+    let minted = context::attempt(request, |judged| Ok(mint.link(request, judged.case().time())));
     minted.ok()?
 }
 
@@ -115,7 +128,37 @@ fn secure_token_status(request: Request<'_>) -> Option<Vec<u8>> {
 }
 
 fn secure_token_expires(request: Request<'_>) -> Option<Vec<u8>> {
-    of_link(request, LinkCase::expires).ok()?.map(|digits| digits.to_vec())
+    of_link(request, LinkCase::expires).ok()?
+}
+
+fn secure_token_time(request: Request<'_>) -> Option<Vec<u8>> {
+    of_link(request, LinkCase::time).ok()?
+}
+
+fn secure_token_key(request: Request<'_>) -> Option<Vec<u8>> {
+    of_link(request, LinkCase::key).ok()?
+}
+
+/// What a link says beside its expiry.
+fn said(request: Request<'_>, text: Said) -> Option<Vec<u8>> {
+    of_link(request, |case, check| case.said(check, text)).ok()?
+}
+
+fn secure_token_acl(request: Request<'_>) -> Option<Vec<u8>> {
+    said(request, |granted| granted.acl.as_deref())
+}
+
+fn secure_token_id(request: Request<'_>) -> Option<Vec<u8>> {
+    said(request, |granted| granted.id.as_deref())
+}
+
+fn secure_token_data(request: Request<'_>) -> Option<Vec<u8>> {
+    said(request, |granted| granted.data.as_deref())
+}
+
+fn secure_token_args(request: Request<'_>) -> Option<Vec<u8>> {
+    let args = of_link(request, LinkCase::args).ok()?;
+    Some(args.unwrap_or_else(|| request.query().into()))
 }
 
 /// `$single_arg_NAME`: an argument of the query as it is there, if it is there exactly once. All

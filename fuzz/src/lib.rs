@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod fetched;
+mod link;
 mod lists;
 mod signing;
 mod status_list;
@@ -15,18 +16,18 @@ use std::sync::{Arc, LazyLock};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use md5::{Digest as _, Md5};
 use sha2::Sha256;
 use token::credential::{self, Found};
 use token::json::{Document, Number, Value};
 use token::{
-    AlgorithmSet, Cache, ClaimPath, ClaimRule, Issuers, Key, KeySet, Link, LinkAlgorithm,
-    LinkPolicy, LinkSecret, LiveInputs, Loaded, LocationPolicy, MAX_PUBLISHED_KEYS, MAX_TOKEN_LEN,
-    Operator, Policy, Providers, Refusal, Reject, Requirements, Revocation, RevokedList, Trust,
-    Verified, load_keys, load_kids, load_published_keys,
+    AlgorithmSet, Cache, ClaimPath, ClaimRule, Issuers, Key, KeySet, LiveInputs, Loaded,
+    LocationPolicy, MAX_PUBLISHED_KEYS, MAX_TOKEN_LEN, Operator, Policy, Providers, Refusal,
+    Reject, Requirements, Revocation, RevokedList, Trust, Verified, load_keys, load_kids,
+    load_published_keys,
 };
 
 pub use fetched::answer;
+pub use link::link;
 pub use lists::{revoked, table};
 pub use signing::{private, signing};
 pub use status_list::status_list;
@@ -360,68 +361,6 @@ pub fn rules(input: &[u8]) {
     if let Ok(rule) = ClaimRule::new(path, opposite, &texts) {
         assert!(!(found[0] && rule.holds(&document, &values)));
     }
-}
-
-// --- links ------------------------------------------------------------------------------------
-
-static LINKS: LazyLock<[LinkPolicy; 3]> = LazyLock::new(|| {
-    let secrets = || [&b"new"[..], b"mysecret"].map(|it| LinkSecret::new(it).expect("a secret"));
-    let policy = |accepted: &[LinkAlgorithm]| LinkPolicy::Secrets {
-        secrets: secrets().into(),
-        accepted: accepted.into(),
-    };
-    [policy(&[]), policy(&[LinkAlgorithm::HmacSha256]), LinkPolicy::Expression]
-});
-
-/// The input is a query and the signed value of its link. The naive check computes every valid
-/// signature and compares the text.
-pub fn link(input: &[u8]) {
-    let [query, value, resign] = parts(input);
-    let (found, expiry) = (credential::argument(query, b"st"), credential::argument(query, b"e"));
-    let (Found::One(given), Found::One(expires)) = (found, expiry) else { return };
-    let signed = match resign.first() {
-        // Without this, hardly any input would have a valid signature.
-        Some(b'm') => naive_md5(b"mysecret", value, expires),
-        Some(b'h') => naive_hmac(b"new", value, expires),
-        Some(b'x') => URL_SAFE_NO_PAD.encode(Md5::digest(value)),
-        _ => String::new(),
-    };
-    let signature = if signed.is_empty() { given } else { signed.as_bytes() };
-    let now = 1_500_000_000;
-    let digits = std::str::from_utf8(expires).ok().filter(|text| {
-        text.len() == 10 && text.bytes().all(|it| it.is_ascii_digit()) && !text.starts_with('0')
-    });
-    for (i, policy) in LINKS.iter().enumerate() {
-        let judged = Link::new(signature, expires).and_then(|it| policy.check(it, value, now));
-        let secrets = [&b"new"[..], b"mysecret"];
-        let good = match i {
-            0 => secrets.iter().any(|secret| {
-                naive_md5(secret, value, expires).as_bytes() == signature
-                    || naive_hmac(secret, value, expires).as_bytes() == signature
-            }),
-            1 => secrets.iter().any(|it| naive_hmac(it, value, expires).as_bytes() == signature),
-            _ => URL_SAFE_NO_PAD.encode(Md5::digest(value)).as_bytes() == signature,
-        };
-        let expected = match digits.map(|digits| digits.parse::<i64>().expect("digits")) {
-            Some(until) if good && now <= until => Ok(()),
-            Some(_) if good => Err(Reject::Expired),
-            _ => {
-                assert!(matches!(judged, Err(Reject::Malformed | Reject::BadSignature)));
-                continue;
-            }
-        };
-        assert_eq!(judged, expected);
-    }
-}
-
-fn naive_md5(secret: &[u8], value: &[u8], expires: &[u8]) -> String {
-    URL_SAFE_NO_PAD.encode(Md5::digest([secret, value, expires].concat()))
-}
-
-fn naive_hmac(secret: &[u8], value: &[u8], expires: &[u8]) -> String {
-    let message = [value, b"\n", expires].concat();
-    let mac = Hmac::<Sha256>::new_from_slice(secret).expect("a key").chain_update(message);
-    URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes())
 }
 
 // --- credentials ------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ use token::{KeySet, LivePolicy, PerKid, Revocation, Trust};
 use super::challenge::Challenge;
 use super::rules::Rule;
 use super::sources::{AskedSource, TokenSource};
-use crate::check::{Mode, SwitchValue};
+use crate::check::{Mode, Source, SwitchValue};
 use crate::live::{Health, NamedServer, Watched, warn_without_location};
 use crate::nginx::{ComplexValue, Level, Request, Server, Zone};
 use crate::revoke::{ListSource, StatusListRequest};
@@ -45,7 +45,10 @@ impl JwtCheck {
     /// Whether the verdict on a token, without rules, depends on variables.
     pub(super) fn depends_on_variables(&self) -> bool {
         self.switch.depends_on_variables()
-            || self.sources.iter().any(|one| matches!(*one.source, TokenSource::Value(_)))
+            || self
+                .sources
+                .iter()
+                .any(|one| matches!(*one.source, TokenSource::Named(Source::Value(_))))
             || self.keys_on_variables
     }
 }

@@ -6,8 +6,8 @@ use std::rc::Rc;
 use token::Reject;
 use token::credential::{self, Found, is_token};
 
-use crate::check::NoVerdict;
-use crate::nginx::{ComplexValue, ConfError, Request, Result, Setting, variables};
+use crate::check::{NoVerdict, Source};
+use crate::nginx::{ComplexValue, ConfError, Request, Result, Setting};
 
 /// A place where a token is looked for.
 #[derive(PartialEq)]
@@ -16,17 +16,10 @@ pub(super) enum TokenSource {
     Scheme(Box<[u8]>),
     /// The password of the `Authorization` header with the scheme `Basic`.
     Basic,
-    /// A header: with `scheme` what follows this word, otherwise its value, of which a leading
-    /// `Bearer ` is removed.
-    Header {
-        name: Box<[u8]>,
-        scheme: Option<Box<[u8]>>,
-    },
-    Cookie(Box<[u8]>),
-    /// An argument of the query.
-    Arg(Box<[u8]>),
-    /// A value with variables.
-    Value(ComplexValue),
+    /// What follows this word in a header.
+    AfterWord { name: Box<[u8]>, word: Box<[u8]> },
+    /// A place that is found by its name.
+    Named(Source),
 }
 
 /// The sources that one `jwt_token` names, in their order.
@@ -49,7 +42,7 @@ pub(super) fn bearer() -> Sources {
 
 /// One source for tokens of all providers, with variables (`auth_jwt ... token=`).
 pub(super) fn value(value: ComplexValue) -> Sources {
-    Rc::new([Rc::new(TokenSource::Value(value))])
+    Rc::new([Rc::new(TokenSource::Named(Source::Value(value)))])
 }
 
 /// Reads the arguments of `jwt_token`.
@@ -69,13 +62,16 @@ fn prefix(source: Option<&mut TokenSource>, word: &[u8]) -> Result {
     if !is_token(word) {
         return Err(ConfError::value(word, "must be a word, such as prefix=Token"));
     }
-    match source {
-        Some(TokenSource::Scheme(scheme)) if &**scheme == b"Bearer" => *scheme = word.into(),
-        Some(TokenSource::Header { scheme: scheme @ None, .. }) => *scheme = Some(word.into()),
-        _ => {
-            return Err(ConfError::mistake(
-                "has \"prefix=\" where no \"bearer\" or \"header:NAME\" stands before it",
-            ));
+    let misplaced = || {
+        ConfError::mistake(
+            "has \"prefix=\" where no \"bearer\" or \"header:NAME\" stands before it",
+        )
+    };
+    match source.ok_or_else(misplaced)? {
+        TokenSource::Scheme(scheme) if &**scheme == b"Bearer" => *scheme = word.into(),
+        source => {
+            let TokenSource::Named(Source::Header(name)) = source else { return Err(misplaced()) };
+            *source = TokenSource::AfterWord { name: core::mem::take(name), word: word.into() };
         }
     }
     Ok(())
@@ -83,37 +79,15 @@ fn prefix(source: Option<&mut TokenSource>, word: &[u8]) -> Result {
 
 impl TokenSource {
     fn read(setting: &Setting<'_>, word: &[u8]) -> Result<Self> {
-        let named = |prefix: &[u8]| word.strip_prefix(prefix).filter(|name| !name.is_empty());
-        // A name with one of these never occurs: they end a name, or part two of them.
-        let warn_of = |name: &[u8], part: &[u8]| {
-            if let Some(byte) = name.iter().find(|byte| part.contains(byte)) {
-                let (word, byte) = (word.escape_ascii(), byte.escape_ascii());
-                setting.warn(&format!("\"{word}\" never holds a token: no name has a \"{byte}\""));
-            } else if variables(name).any(|one| !one.is_empty()) {
-                let word = word.escape_ascii();
-                setting.warn(&format!("\"{word}\" is a text: variables have no meaning here"));
-            }
-        };
-        if word == b"bearer" {
-            Ok(Self::Scheme(b"Bearer".as_slice().into()))
-        } else if word == b"basic" {
-            Ok(Self::Basic)
-        } else if let Some(name) = named(b"header:") {
-            warn_of(name, b" \t:;,=\"/()<>@[]{}?\\");
-            Ok(Self::Header { name: name.to_ascii_lowercase().into(), scheme: None })
-        } else if let Some(name) = named(b"cookie:") {
-            warn_of(name, b" \t=;,\"");
-            Ok(Self::Cookie(name.into()))
-        } else if let Some(name) = named(b"arg:") {
-            warn_of(name, b" \t=&;#");
-            Ok(Self::Arg(name.into()))
-        } else if word.contains(&b'$') {
-            Ok(Self::Value(setting.compile(word)?))
-        } else {
-            Err(ConfError::value(
-                word,
-                "must be bearer, basic, header:NAME, cookie:NAME, arg:NAME, or hold a variable",
-            ))
+        match word {
+            b"bearer" => Ok(Self::Scheme(b"Bearer".as_slice().into())),
+            b"basic" => Ok(Self::Basic),
+            _ => Source::read(setting, word)?.map(Self::Named).ok_or_else(|| {
+                ConfError::value(
+                    word,
+                    "must be bearer, basic, header:NAME, cookie:NAME, arg:NAME, or hold a variable",
+                )
+            }),
         }
     }
 
@@ -123,14 +97,10 @@ impl TokenSource {
         Ok(candidate(match self {
             Self::Scheme(scheme) => credential::of_scheme(lines(), scheme),
             Self::Basic => return Ok(password(credential::basic(lines()))),
-            Self::Header { name, scheme } => {
-                credential::header(request.header_lines(name), name, scheme.as_deref())
+            Self::AfterWord { name, word } => {
+                credential::header(request.header_lines(name), name, Some(word))
             }
-            Self::Cookie(name) => credential::cookie(request.header_values(b"cookie"), name),
-            Self::Arg(name) => request.argument(name).or_absent(),
-            Self::Value(value) => {
-                Found::One(request.evaluate(value).ok_or(NoVerdict::Value)?).or_absent()
-            }
+            Self::Named(source) => source.find(request)?,
         }))
     }
 }
@@ -190,7 +160,7 @@ pub(super) fn without_tokens<'s>(
     sources: impl Iterator<Item = &'s AskedSource> + Clone,
 ) -> Option<Vec<u8>> {
     let names = sources.filter_map(|one| match &*one.source {
-        TokenSource::Arg(name) => Some(&**name),
+        TokenSource::Named(Source::Arg(name)) => Some(&**name),
         _ => None,
     });
     credential::without_arguments(query, names)

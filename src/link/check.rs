@@ -2,37 +2,66 @@
 
 use std::rc::Rc;
 
-use token::LinkPolicy;
+use token::link::{LinkFormat, Place};
 
-use crate::check::SwitchValue;
+use crate::check::{Source, SwitchValue};
 use crate::nginx::ComplexValue;
 
 pub(crate) struct LinkCheck {
     pub(super) switch: SwitchValue,
-    pub(super) policy: LinkPolicy,
-    pub(super) signed: Signed,
+    pub(super) format: Box<dyn LinkFormat>,
+    /// What links must cover, if it is not what the format says (`secure_token_value`).
+    pub(super) value: Option<ComplexValue>,
+    /// The text that is hashed (`secure_token_hash`).
+    pub(super) expression: Option<ComplexValue>,
+    /// The two values of the formats that have two.
     pub(super) args: Rc<LinkArgs>,
+    /// Where the text of a link is looked for; `None` if the format says it.
+    pub(super) sources: Option<Rc<[Source]>>,
 }
 
 impl LinkCheck {
     /// Whether the verdict on a link depends on variables.
     pub(super) fn depends_on_variables(&self) -> bool {
-        self.switch.depends_on_variables() || !matches!(self.signed, Signed::Uri)
+        self.switch.depends_on_variables()
+            || self.value.is_some()
+            || self.expression.is_some()
+            || matches!(*self.args, LinkArgs::Values { .. })
+            || self
+                .sources
+                .iter()
+                .flat_map(|all| all.iter())
+                .any(|one| matches!(one, Source::Value(_)))
+    }
+
+    /// The names of the arguments of the query that may belong to a link.
+    pub(super) fn arguments(&self) -> Vec<&[u8]> {
+        let mut names: Vec<&[u8]> =
+            self.format.arguments().iter().map(|name| name.as_bytes()).collect();
+        match &*self.args {
+            LinkArgs::Names { signature, expires } if self.format.is_pair() => {
+                names.extend([&**signature, &**expires]);
+            }
+            _ => {}
+        }
+        match &self.sources {
+            Some(sources) => names.extend(sources.iter().filter_map(|source| match source {
+                Source::Arg(name) => Some(&**name),
+                _ => None,
+            })),
+            None => names.extend(self.format.places().iter().filter_map(|place| match place {
+                Place::Argument(name) => Some(name.as_bytes()),
+                Place::Cookie(_) => None,
+            })),
+        }
+        names
     }
 }
 
-/// The text that the signature of a link covers.
-pub(super) enum Signed {
-    /// `$uri`, the default.
-    Uri,
-    /// `secure_token_value`.
-    Value(ComplexValue),
-    /// `secure_token_md5`, which contains the expiry itself.
-    Expression(ComplexValue),
-}
-
-/// The names of a link's two query arguments.
-pub(super) struct LinkArgs {
-    pub(super) signature: Box<[u8]>,
-    pub(super) expires: Box<[u8]>,
+/// The two values of a link.
+pub(super) enum LinkArgs {
+    /// The names of two arguments of the query.
+    Names { signature: Box<[u8]>, expires: Box<[u8]> },
+    /// Values with variables, such as captures.
+    Values { signature: ComplexValue, expires: ComplexValue },
 }

@@ -1,30 +1,35 @@
 //! The `secure_token*` directives of a level, and the check that results from them.
 
 use std::rc::Rc;
-use std::sync::Arc;
 
-use token::{LinkAlgorithm, LinkPolicy, LinkSecret};
+use token::link::LinkAlgorithm;
 
-use super::check::{LinkArgs, LinkCheck, Signed};
-use crate::check::{Base, Lack, MergeError, Mode, Settings, Switch, SwitchValue, inherit};
+use super::check::{LinkArgs, LinkCheck};
+use super::scheme::{At, Parts, Scheme, Secrets};
+use crate::check::{Base, Lack, MergeError, Mode, Settings, Source, Switch, SwitchValue, inherit};
 use crate::nginx::ComplexValue;
 
 /// The `secure_token*` directives of one level; `None` if the level does not have one.
 #[derive(Default)]
 pub(crate) struct LinkSettings {
     pub(super) base: Base,
-    pub(super) keys: Option<LinkKeys>,
-    pub(super) accepted: Option<Vec<LinkAlgorithm>>,
+    pub(super) secrets: Option<Secrets>,
+    pub(super) scheme: Option<Scheme>,
+    pub(super) accepted: Option<Rc<At<Vec<LinkAlgorithm>>>>,
     pub(super) value: Option<ComplexValue>,
     pub(super) args: Option<Rc<LinkArgs>>,
+    pub(super) sources: Option<Rc<At<Rc<[Source]>>>>,
 }
 
-/// What links are signed with: `secure_token_secret` or `secure_token_md5`. A level that has one of
-/// them inherits neither.
-#[derive(Clone)]
-pub(super) enum LinkKeys {
-    Secrets(Arc<[LinkSecret]>),
-    Expression(ComplexValue),
+/// What completes a message that there is nothing to verify links with.
+const ADD: &str = "name a secure_token_secret or secure_token_md5";
+
+impl LinkSettings {
+    /// The position of a directive that brings a secret, if one is in force.
+    fn vouched_for(&self) -> Option<&Rc<str>> {
+        let alone = self.scheme.as_ref().filter(|scheme| scheme.needs_no_secret());
+        alone.map(Scheme::position).or(self.secrets.as_ref().map(|secrets| &secrets.position))
+    }
 }
 
 impl Settings for LinkSettings {
@@ -35,51 +40,76 @@ impl Settings for LinkSettings {
         &self.base
     }
 
+    fn refuse_alone(&self) -> Result<(), MergeError> {
+        match (&self.scheme, &self.secrets) {
+            (Some(scheme), Some(secrets)) if scheme.needs_no_secret() => Err(MergeError {
+                what: "\"secure_token_secret\" is not used by the secure_token_md5 or secure_token_hash beside \
+                       it, which has its secret in its text: remove one of the two,"
+                    .to_owned(),
+                position: Rc::clone(&secrets.position),
+            }),
+            _ => Ok(()),
+        }
+    }
+
     fn inherit(&mut self, parent: &Self) -> bool {
         // No `..`, so the compiler demands each field.
-        let Self { base, keys, accepted, value, args } = self;
+        let Self { base, secrets, scheme, accepted, value, args, sources } = self;
+        // A secret takes the place of a text that has its own.
+        let replaced =
+            secrets.is_some() && parent.scheme.as_ref().is_some_and(Scheme::needs_no_secret);
+        let above = if replaced { &None } else { &parent.scheme };
         // `|` and not `||`: each line has to inherit.
         base.inherit(&parent.base)
-            | inherit(keys, &parent.keys)
+            | inherit(secrets, &parent.secrets)
+            | inherit(scheme, above)
             | inherit(accepted, &parent.accepted)
             | inherit(value, &parent.value)
             | inherit(args, &parent.args)
+            | inherit(sources, &parent.sources)
     }
 
     /// Secrets in force switch the check on, unless the switch is off.
     fn check(&self, (): &()) -> Result<Option<LinkCheck>, MergeError> {
-        let switch = match (&self.base.switch, &self.keys) {
+        let switch = match (&self.base.switch, self.vouched_for()) {
             (Some(Switch { value: SwitchValue::Fixed(Mode::Off), .. }), _) | (None, None) => {
                 return Ok(None);
             }
             (Some(Switch { position, .. }), None) => {
                 return Err(MergeError {
-                    what: "\"secure_token\" has no secret: name a secure_token_secret or \
-                           secure_token_md5, here or on a level above,"
-                        .to_owned(),
+                    what: format!(
+                        "\"secure_token\" has no secret: {ADD}, here or on a level above,"
+                    ),
                     position: Rc::clone(position),
                 });
             }
             (Some(switch), Some(_)) => switch.value,
             (None, Some(_)) => SwitchValue::Fixed(Mode::On),
         };
-        let (policy, signed) = match &self.keys {
-            None => return Ok(None),
-            Some(LinkKeys::Expression(expression)) => {
-                (LinkPolicy::Expression, Signed::Expression(*expression))
-            }
-            Some(LinkKeys::Secrets(secrets)) => (
-                LinkPolicy::Secrets {
-                    secrets: Arc::clone(secrets),
-                    accepted: self.accepted.clone().unwrap_or_default(),
-                },
-                self.value.map_or(Signed::Uri, Signed::Value),
-            ),
-        };
+        let Some(position) = self.vouched_for() else { return Ok(None) };
+        let (scheme, secrets, accepted) =
+            (self.scheme.as_ref(), self.secrets.as_ref(), self.accepted.as_ref());
+        let format = Parts { scheme, secrets, accepted }.format(position)?;
+        if let Some(sources) = self.sources.as_ref().filter(|_| format.is_pair()) {
+            return Err(MergeError {
+                what: "\"secure_token_source\" is for formats whose links are one text; this one has a \
+                       signature and a time: name them with secure_token_args,"
+                    .to_owned(),
+                position: Rc::clone(&sources.position),
+            });
+        }
         let args = self.args.clone().unwrap_or_else(|| {
-            Rc::new(LinkArgs { signature: b"st"[..].into(), expires: b"e"[..].into() })
+            let names = (b"st"[..].into(), b"e"[..].into());
+            Rc::new(LinkArgs::Names { signature: names.0, expires: names.1 })
         });
-        Ok(Some(LinkCheck { switch, policy, signed, args }))
+        Ok(Some(LinkCheck {
+            switch,
+            value: self.value,
+            expression: self.scheme.as_ref().and_then(Scheme::expression),
+            args,
+            sources: self.sources.as_ref().map(|sources| Rc::clone(&sources.value)),
+            format,
+        }))
     }
 
     fn lack(&self) -> Lack {

@@ -1,6 +1,7 @@
 //! The only reader of nginx's request: gives the checks and the variables what they need of it.
 
 use core::marker::PhantomData;
+use core::net::IpAddr;
 use core::ptr::NonNull;
 use core::{ptr, slice};
 
@@ -151,10 +152,10 @@ impl<'r> Request<'r> {
 
     /// The names and values of all header lines called `name`, in any spelling that some readers treat
     /// as the same name.
-    pub(crate) fn header_lines(
+    pub(crate) fn header_lines<'n>(
         self,
-        name: &'r [u8],
-    ) -> impl Iterator<Item = (&'r [u8], &'r [u8])> + Clone {
+        name: &'n [u8],
+    ) -> impl Iterator<Item = (&'r [u8], &'r [u8])> + Clone + use<'r, 'n> {
         // SAFETY: nginx has filled the list before the first phase, and does not change it.
         unsafe { header_list::<'r>(&raw const (*self.raw()).headers_in.headers) }.filter_map(
             move |line| {
@@ -168,6 +169,13 @@ impl<'r> Request<'r> {
                 is_header_spelling(found, name).then(|| (found, unsafe { bytes(line.value) }))
             },
         )
+    }
+
+    /// The client's address (`$remote_addr`), also as the realip module has set it; `None` for a unix socket.
+    pub(crate) fn client_address(self) -> Option<IpAddr> {
+        // SAFETY: a request always has a connection, whose address text lives as long as it.
+        let text = unsafe { bytes((*(*self.raw()).connection).addr_text) };
+        core::str::from_utf8(text).ok()?.parse().ok()
     }
 
     /// The values that nginx stores for the variables, one after the other.

@@ -13,7 +13,7 @@
 //! 4. Content of a token: `refusal` (why it is refused), `claims`, `header`, `content`.
 //! 5. What it is judged by: `path` (to a claim), `rules`, `issuers`, `revoked`, `policy` (as
 //!    configured), `effective` (the policy for one token), `providers` (one policy for each issuer).
-//! 6. The judgement: `cache`, `trust`. For links: `signed_url`.
+//! 6. The judgement: `cache`, `trust`. For links: `link`.
 //! 7. `status`: what a token's status list says of it.
 //! 8. `challenge`: the refusal as a header. `thumbprint`: that of a client's certificate.
 //! 9. `sign`: keys that sign, and what they sign. It uses the basics, `json` and the keys.
@@ -57,7 +57,7 @@ mod revoked;
 mod rules;
 
 mod cache;
-mod signed_url;
+pub mod link;
 mod trust;
 
 pub mod status;
@@ -89,6 +89,6 @@ pub use revoked::{
     Finding, ListError, ListReader, ListRecords, Revocation, RevokedList, Times, Words,
 };
 pub use rules::{ClaimRule, Operator, RuleError};
-pub use signed_url::{Link, LinkAlgorithm, LinkPolicy, LinkSecret};
+
 pub use thumbprint::certificate_thumbprint;
 pub use trust::{Trust, Verified, With};

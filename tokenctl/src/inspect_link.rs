@@ -2,7 +2,8 @@
 
 use anyhow::{Context as _, Result};
 use token::credential::{Found, argument};
-use token::{Link, LinkPolicy, LinkSecret, Reject, base64url};
+use token::link::{Link, LinkSecret, Plain};
+use token::{Reject, base64url};
 
 use crate::link::LinkText;
 use crate::options::{LinkNames, link_algorithm};
@@ -62,7 +63,7 @@ pub(crate) fn report(
         _ => Err(Reject::Missing),
     };
     let known = !secrets.is_empty();
-    let policy = LinkPolicy::Secrets { secrets: secrets.into(), accepted };
+    let policy = Plain::new(secrets, &accepted);
     let judged = match parsed {
         Ok(link) if known => Some(policy.check(link, &value, now)),
         Ok(_) => None,

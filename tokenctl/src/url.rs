@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 use token::credential::{Found, argument};
-use token::{Link, LinkAlgorithm, LinkSecret};
+use token::link::{Link, LinkAlgorithm, LinkSecret, Plain};
 
 use crate::link::LinkText;
 use crate::options::{LinkNames, link_algorithm};
@@ -61,6 +61,7 @@ pub(crate) fn run(args: &Args, now: i64) -> Result<ExitCode> {
 fn sign(args: &Args, now: i64) -> Result<String> {
     let secret = args.secret.bytes()?.context("what signs? Give --secret or --secret-file")?;
     let secret = LinkSecret::new(&secret).context("the secret is empty")?;
+    let signer = Plain::new([secret], &[]);
     let expires = match &args.expires {
         Some(text) => text.clone(),
         None => now.saturating_add(args.lifetime.unwrap_or(DEFAULT_LIFETIME)).to_string(),
@@ -83,7 +84,7 @@ fn sign(args: &Args, now: i64) -> Result<String> {
         Some(value) => value.clone().into_bytes(),
         None => link.uri()?,
     };
-    let signature = secret.sign(args.alg, &value, expires.as_bytes());
+    let signature = signer.sign(args.alg, &value, expires.as_bytes());
     let signed = link.with_arguments(&format!("{sig_arg}={signature}&{expires_arg}={expires}"));
     // As the module will read it: no other argument may have one of these names, in any spelling.
     let query = LinkText::parse(&signed)?.query.unwrap_or_default();

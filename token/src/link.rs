@@ -1,0 +1,36 @@
+//! Signed links ("secure token"): each format in a file of its own, behind one trait.
+//!
+//! A link says until when it is valid, and often what it covers; a signature over that, and a secret or key,
+//! vouch for it. The data flows through these modules, from top to bottom:
+//!
+//! 1. `address` (percent-encoding), `expiry` (times), `fields` (`name=value` in a text), `cover` (wildcards and
+//!    networks), `secret`, `mac` (hashes): what formats are made of.
+//! 2. `request` (what a format may ask of a request), `format` (the trait, and what comes of a judgement),
+//!    `order` (the trait of what makes links).
+//! 3. The formats. Nothing outside of a format's file depends on which format it is.
+//! 4. `formats`: the table of their names.
+
+pub mod address;
+mod algorithm;
+pub mod cover;
+mod expiry;
+pub mod fields;
+mod format;
+mod formats;
+mod hash;
+mod mac;
+mod order;
+mod plain;
+mod request;
+mod secret;
+
+pub use algorithm::LinkAlgorithm;
+pub use expiry::{Expiry, TimeFormat};
+pub use format::{Denied, FormatSettings, Granted, LinkFormat, Mistake, Place, Refused, Value};
+pub use formats::{FormatName, names};
+pub use hash::{HashSettings, Hashed, SignatureEncoding};
+pub use mac::HashAlgorithm;
+pub use order::{LinkSigner, Order, OrderError};
+pub use plain::{Link, Plain};
+pub use request::{Carrier, LinkRequest, Pair, Presented, Unavailable};
+pub use secret::{Encoding, LinkSecret, SecretText};

@@ -1,0 +1,223 @@
+//! What every format of links can do, and what comes of a judgement.
+
+use std::fmt;
+
+use super::algorithm::LinkAlgorithm;
+use super::request::{LinkRequest, Unavailable};
+use super::secret::{Encoding, LinkSecret, SecretText};
+use crate::reject::Reject;
+
+/// A format of signed links, with the secrets or keys that vouch for them.
+pub trait LinkFormat: fmt::Debug {
+    /// Where the text of a link is looked for if the configuration does not say it, in this order. Empty for
+    /// formats whose links are no single text.
+    fn places(&self) -> &[Place] {
+        &[]
+    }
+
+    /// The arguments of the query that belong to a link, beside those of [`LinkFormat::places`].
+    fn arguments(&self) -> &[&str] {
+        &[]
+    }
+
+    /// Whether a link is two values, a signature and a time ([`LinkRequest::pair`]).
+    fn is_pair(&self) -> bool {
+        false
+    }
+
+    /// What is covered if the configuration does not say it.
+    fn value(&self) -> Value {
+        Value::Path
+    }
+
+    /// Judges the link of a request at `now`, in seconds since the epoch. Whether it has expired, and what it
+    /// covers, is looked at only after the signature has held.
+    ///
+    /// # Errors
+    /// Why the request does not pass.
+    fn judge(&self, request: &dyn LinkRequest, now: i64) -> Result<Granted, Denied>;
+}
+
+/// A place where the text of a link is looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// An argument of the query.
+    Argument(&'static str),
+    /// A cookie.
+    Cookie(&'static str),
+}
+
+/// What a link covers by default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// nginx's `$uri`.
+    Path,
+    /// nginx's `$scheme://$host$uri`.
+    Address,
+}
+
+/// What a link says, after its signature has held.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Granted {
+    /// The last second in which it is valid, since the epoch.
+    pub expires: Option<i64>,
+    /// The paths or addresses that it covers, as it says it.
+    pub acl: Option<Box<[u8]>>,
+    /// Whom or what it names: a user, a session.
+    pub id: Option<Box<[u8]>>,
+    /// What its maker has put into it besides.
+    pub data: Option<Box<[u8]>>,
+}
+
+impl Granted {
+    /// What a link says that has nothing but an expiry.
+    pub fn until(expires: i64) -> Self {
+        Self { expires: Some(expires), ..Self::default() }
+    }
+
+    /// The link passes, unless it has expired. It is still valid in the second of its expiry.
+    ///
+    /// # Errors
+    /// [`Reject::Expired`].
+    pub fn unless_expired(self, now: i64) -> Result<Self, Denied> {
+        match self.expires {
+            Some(expires) if now > expires => Err(self.but(Reject::Expired, "")),
+            _ => Ok(self),
+        }
+    }
+
+    /// The link does not pass, although its signature has held.
+    pub fn but(self, reject: Reject, why: &'static str) -> Denied {
+        Denied::Refused(Box::new(Refused { reject, why, granted: Some(self) }))
+    }
+}
+
+/// Why a request does not pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Denied {
+    /// The link is refused.
+    Refused(Box<Refused>),
+    /// A value of the request could not be evaluated.
+    Unavailable,
+}
+
+/// Why a link is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The reason.
+    pub reject: Reject,
+    /// More about it, for the log; it may be empty. It is never a part of the link.
+    pub why: &'static str,
+    /// What the link says, if its signature has held.
+    pub granted: Option<Granted>,
+}
+
+impl Denied {
+    /// The link is refused; its signature has not held.
+    pub fn because(reject: Reject, why: &'static str) -> Self {
+        Self::Refused(Box::new(Refused { reject, why, granted: None }))
+    }
+
+    /// The link is not of the format.
+    pub fn malformed(why: &'static str) -> Self {
+        Self::because(Reject::Malformed, why)
+    }
+}
+
+impl From<Reject> for Denied {
+    fn from(reject: Reject) -> Self {
+        Self::because(reject, "")
+    }
+}
+
+impl From<Unavailable> for Denied {
+    fn from(_: Unavailable) -> Self {
+        Self::Unavailable
+    }
+}
+
+/// What a format is made from.
+#[derive(Clone, Copy, Default)]
+pub struct FormatSettings<'s> {
+    /// The secrets (`secure_token_secret`), newest first.
+    pub secrets: &'s [SecretText],
+    /// The accepted algorithms (`secure_token_algorithm`); if empty, those of the format.
+    pub accepted: &'s [LinkAlgorithm],
+    /// Whether there are public keys (`secure_token_keys`), which a request then brings.
+    pub has_keys: bool,
+    /// For making links: the text of a private key, and the name by which links refer to it.
+    pub private_key: Option<(&'s [u8], Option<&'s str>)>,
+    /// Options of the format: the words after its name, of the form `NAME=VALUE`.
+    pub options: &'s [(Box<str>, Box<str>)],
+}
+
+impl FormatSettings<'_> {
+    /// The secrets, which are in this encoding unless they say another one.
+    ///
+    /// # Errors
+    /// There is none, or one is empty or not in its encoding.
+    pub fn secrets(&self, encoding: Encoding) -> Result<Box<[LinkSecret]>, Mistake> {
+        let decode = |(at, secret): (usize, &SecretText)| {
+            let wrong = |why: String| {
+                Mistake::new("secure_token_secret", format!("number {}: {why}", at + 1))
+            };
+            LinkSecret::read(secret, encoding).map_err(wrong)
+        };
+        self.secrets.iter().enumerate().map(decode).collect()
+    }
+
+    /// The accepted algorithms, which must be among `known`; all of those if nothing is said.
+    ///
+    /// # Errors
+    /// One is not among them.
+    pub fn algorithms(&self, known: &[LinkAlgorithm]) -> Result<Vec<LinkAlgorithm>, Mistake> {
+        let names = || known.iter().map(|one| one.name()).collect::<Vec<_>>().join(" or ");
+        match self.accepted.iter().find(|one| !known.contains(one)) {
+            Some(other) => Err(Mistake::new(
+                "secure_token_algorithm",
+                format!("\"{}\" is not of this format: write {}", other.name(), names()),
+            )),
+            None if self.accepted.is_empty() => Ok(known.to_vec()),
+            None => Ok(self.accepted.to_vec()),
+        }
+    }
+
+    /// Refuses options that the format does not have.
+    ///
+    /// # Errors
+    /// There is one that is not among `known`, or one stands twice.
+    pub fn only_options(&self, known: &[&str]) -> Result<(), Mistake> {
+        let mistake = |text: String| Err(Mistake::new("secure_token_format", text));
+        for (at, (name, _)) in self.options.iter().enumerate() {
+            if !known.contains(&&**name) {
+                return mistake(format!("this format has no option \"{}\"", name.escape_debug()));
+            }
+            if self.options.iter().take(at).any(|(other, _)| other == name) {
+                return mistake(format!("\"{name}=\" stands twice"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The value of an option.
+    pub fn option(&self, name: &str) -> Option<&str> {
+        self.options.iter().find(|(one, _)| **one == *name).map(|(_, value)| &**value)
+    }
+}
+
+/// A mistake in the configuration of a format.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
+pub struct Mistake {
+    /// The directive that is to be changed.
+    pub directive: &'static str,
+    /// What is wrong. It shows no secret.
+    pub text: String,
+}
+
+impl Mistake {
+    /// A mistake in `directive`.
+    pub fn new(directive: &'static str, text: impl Into<String>) -> Self {
+        Self { directive, text: text.into() }
+    }
+}

@@ -1,0 +1,89 @@
+//! What a format asks of the request whose link it judges.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use crate::credential::Found;
+
+/// A value of the request cannot be evaluated, at least not now. Who implements [`LinkRequest`] knows why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unavailable;
+
+/// How the text of a link came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carrier {
+    /// As an argument of the query, where clients may percent-encode what was signed plain.
+    Query,
+    /// In any other way.
+    Other,
+}
+
+/// The text of a link that is one text: all its fields and the signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Presented<'r> {
+    /// The text as it came.
+    pub text: &'r [u8],
+    /// How it came.
+    pub carrier: Carrier,
+}
+
+/// The two values of a link that are arguments of the query, or variables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pair<'r> {
+    /// The signature, as it came.
+    pub signature: Found<'r>,
+    /// The expiry or the time, as it came.
+    pub time: Found<'r>,
+}
+
+/// A request, as far as formats of links are concerned. Nothing is decoded.
+pub trait LinkRequest {
+    /// The text of the link in the places where it is looked for: the first that holds something counts.
+    ///
+    /// # Errors
+    /// A variable cannot be evaluated.
+    fn text(&self) -> Result<Option<Found<'_>>, Unavailable> {
+        Ok(None)
+    }
+
+    /// How the text of the link came.
+    fn carrier(&self) -> Carrier {
+        Carrier::Other
+    }
+
+    /// The two values of a link of the formats that have two.
+    ///
+    /// # Errors
+    /// A variable cannot be evaluated.
+    fn pair(&self) -> Result<Pair<'_>, Unavailable>;
+
+    /// An argument of the query.
+    fn argument(&self, name: &[u8]) -> Found<'_>;
+
+    /// A cookie.
+    fn cookie(&self, name: &[u8]) -> Found<'_>;
+
+    /// The value of a header; `name` in lower case.
+    fn header(&self, name: &[u8]) -> Found<'_>;
+
+    /// The query as it came; `None` if programs may read another one.
+    fn query(&self) -> Option<&[u8]>;
+
+    /// What the link must cover (`secure_token_value`): the path, decoded and normalised, or the URL with such
+    /// a path, without a query. What it is if the configuration does not say it, the format says:
+    /// [`super::LinkFormat::value`].
+    ///
+    /// # Errors
+    /// It cannot be evaluated.
+    fn value(&self) -> Result<Cow<'_, [u8]>, Unavailable>;
+
+    /// The text that is hashed (`secure_token_hash`), while the variables for the time and the secret have
+    /// these values.
+    ///
+    /// # Errors
+    /// It cannot be evaluated.
+    fn expression(&self, time: &[u8], secret: &[u8]) -> Result<Cow<'_, [u8]>, Unavailable>;
+
+    /// The client's address; `None` if it has none that is an IP address.
+    fn client(&self) -> Option<IpAddr>;
+}
