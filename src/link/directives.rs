@@ -52,6 +52,9 @@ pub(super) fn format_words(setting: &Setting<'_>) -> Result<FormatWords> {
 
 /// Sets how links are signed: once on a level.
 fn scheme(conf: &mut LinkSettings, scheme: Scheme) -> Result {
+    if scheme.needs_no_secret() && conf.secrets.is_some() {
+        return Err(unused_secret());
+    }
     match conf.scheme.replace(scheme) {
         None => Ok(()),
         Some(_) => Err(ConfError::mistake(
@@ -103,8 +106,18 @@ pub(super) fn secrets(setting: &Setting<'_>) -> Result<Vec<SecretText>> {
     Ok(texts.into_iter().map(secret).collect())
 }
 
+fn unused_secret() -> ConfError {
+    ConfError::mistake(
+        "stands on one level with another one of secure_token_secret and secure_token_md5 (or a \
+         secure_token_hash without a key): that one has its secret in its text. Remove one of the two",
+    )
+}
+
 /// Adds secrets to those of the level. Only secrets with names may stand in several directives.
 fn add_secrets(conf: &mut LinkSettings, setting: &Setting<'_>, secrets: Vec<SecretText>) -> Result {
+    if conf.scheme.as_ref().is_some_and(Scheme::needs_no_secret) {
+        return Err(unused_secret());
+    }
     let Some(known) = &mut conf.secrets else {
         conf.secrets = Some(Rc::new(At { value: secrets, position: setting.position().into() }));
         return Ok(());

@@ -40,18 +40,6 @@ impl Settings for LinkSettings {
         &self.base
     }
 
-    fn refuse_alone(&self) -> Result<(), MergeError> {
-        match (&self.scheme, &self.secrets) {
-            (Some(scheme), Some(secrets)) if scheme.needs_no_secret() => Err(MergeError {
-                what: "\"secure_token_secret\" is not used by the secure_token_md5 or secure_token_hash beside \
-                       it, which has its secret in its text: remove one of the two,"
-                    .to_owned(),
-                position: Rc::clone(&secrets.position),
-            }),
-            _ => Ok(()),
-        }
-    }
-
     fn inherit(&mut self, parent: &Self) -> bool {
         // No `..`, so the compiler demands each field.
         let Self { base, secrets, scheme, accepted, value, args, sources } = self;

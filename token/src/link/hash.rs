@@ -17,7 +17,7 @@ use crate::reject::Reject;
 /// How a link writes the result of its hash.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SignatureEncoding {
-    /// base64url without padding (RFC 4648 section 5).
+    /// base64url, with or without padding (RFC 4648 section 5).
     #[default]
     Base64Url,
     /// base64, with or without padding (RFC 4648 section 4).
@@ -42,8 +42,9 @@ impl SignatureEncoding {
         const EITHER: GeneralPurposeConfig =
             GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
         const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, EITHER);
+        const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, EITHER);
         match self {
-            Self::Base64Url => crate::base64url::decode_exact(text, out),
+            Self::Base64Url => URL_SAFE.decode_slice(text, out) == Ok(out.len()),
             Self::Base64 => STANDARD.decode_slice(text, out) == Ok(out.len()),
             Self::Hex => hex::decode_to_slice(text, out).is_ok(),
         }
@@ -256,13 +257,16 @@ mod tests {
         assert_eq!(judge(&format, of(text, link), 2_147_483_648), Err(Reject::Expired));
         assert_eq!(judge(&format, of("x", link), 0), Err(Reject::BadSignature));
         let longer = crate::base64url::encode([0; 32]);
-        for malformed in ["", &link[1..], &format!("{link}=="), &longer] {
+        let padded = format!("{link}==");
+        let too_padded = format!("{link}===");
+        for malformed in ["", &link[1..], &too_padded, &longer] {
             assert_eq!(
                 judge(&format, of(text, malformed), 0),
                 Err(Reject::Malformed),
                 "{malformed}"
             );
         }
+        assert_eq!(judge(&format, of(text, &padded), 0), Ok(Some(2_147_483_647)));
         assert_eq!(format.sign(text.as_bytes()).as_deref(), Some(link));
     }
 
