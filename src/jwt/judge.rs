@@ -74,6 +74,8 @@ impl TokenCase<'_> {
             Err(bad) => {
                 let status = match bad.reason {
                     Reject::NoKeys | Reject::NoList => Status::UNAVAILABLE,
+                    // A good token, for something else: as with a rule, another login would not help.
+                    Reject::NotCovered | Reject::BadAddress => Status::FORBIDDEN,
                     _ => Status::UNAUTHORIZED,
                 };
                 (Why::Bad(bad.clone()), bad.reason, status)

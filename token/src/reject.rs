@@ -39,12 +39,16 @@ pub enum Reject {
     Suspended,
     /// Its status cannot be told, or is none that is accepted.
     BadStatus,
+    /// It is for another client address.
+    BadAddress,
+    /// It does not cover what is asked for.
+    NotCovered,
 }
 
 impl Reject {
     /// Every reason, in the order of [`Reject::index`]. A new one comes last: counters that outlive a
     /// change of the module are numbered like this.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::Missing,
         Self::Malformed,
         Self::UnknownKey,
@@ -62,6 +66,8 @@ impl Reject {
         Self::NoList,
         Self::Suspended,
         Self::BadStatus,
+        Self::BadAddress,
+        Self::NotCovered,
     ];
 
     /// Its place in [`Reject::ALL`].
@@ -89,6 +95,8 @@ impl Reject {
             Self::NoList => "no_list",
             Self::Suspended => "suspended",
             Self::BadStatus => "bad_status",
+            Self::BadAddress => "bad_address",
+            Self::NotCovered => "not_covered",
         }
     }
 
@@ -112,6 +120,8 @@ impl Reject {
             Self::NoList => "The token cannot be checked now",
             Self::Suspended => "The token is suspended",
             Self::BadStatus => "The token's status is not accepted",
+            Self::BadAddress => "The token is for another client address",
+            Self::NotCovered => "The token does not cover this address",
         }
     }
 }

@@ -56,7 +56,9 @@ pub(crate) fn why(
         | Reject::NoKeys
         | Reject::NoList
         | Reject::Suspended
-        | Reject::BadStatus => Vec::new(),
+        | Reject::BadStatus
+        | Reject::BadAddress
+        | Reject::NotCovered => Vec::new(),
     }
 }
 
