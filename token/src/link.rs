@@ -8,15 +8,18 @@
 //! 2. `request` (what a format may ask of a request), `format` (the trait, and what comes of a judgement),
 //!    `order` (the trait of what makes links).
 //! 3. The formats. Nothing outside of a format's file depends on which format it is.
-//! 4. `formats`: the table of their names.
+//! 4. `formats`: the table of their names. `given`: a request made from its parts.
 
 pub mod address;
+mod akamai;
 mod algorithm;
+mod bunny;
 pub mod cover;
 mod expiry;
 pub mod fields;
 mod format;
 mod formats;
+mod given;
 mod hash;
 mod mac;
 mod order;
@@ -28,6 +31,7 @@ pub use algorithm::LinkAlgorithm;
 pub use expiry::{Expiry, TimeFormat};
 pub use format::{Denied, FormatSettings, Granted, LinkFormat, Mistake, Place, Refused, Value};
 pub use formats::{FormatName, names};
+pub use given::Given;
 pub use hash::{HashSettings, Hashed, SignatureEncoding};
 pub use mac::HashAlgorithm;
 pub use order::{LinkSigner, Order, OrderError};

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use percent_encoding::{AsciiSet, CONTROLS, percent_decode, percent_encode};
+use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_decode, percent_encode};
 
 /// What a path must not hold plain: whatever is neither unreserved, nor a sub-delimiter, nor one of `:@/`.
 const PATH: &AsciiSet = &CONTROLS
@@ -21,6 +21,9 @@ const PATH: &AsciiSet = &CONTROLS
     .add(b'{')
     .add(b'|')
     .add(b'}');
+
+/// What a value within a query must not hold plain: whatever is not unreserved.
+const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// A path, decoded and normalised, in its one encoded form: upper-case digits, nothing encoded that need not be.
 pub fn encode_path(path: &[u8]) -> Cow<'_, [u8]> {
@@ -48,6 +51,27 @@ pub fn split_origin(address: &[u8]) -> (&[u8], &[u8]) {
     let host = address.get(at..).unwrap_or_default();
     let len = host.iter().position(|byte| *byte == b'/').unwrap_or(host.len());
     address.split_at_checked(at + len).unwrap_or((address, b""))
+}
+
+/// A text with everything encoded that is not unreserved (RFC 3986 section 2.3), as a value within a query.
+pub fn encode_component(text: &[u8]) -> String {
+    percent_encode(text, COMPONENT).to_string()
+}
+
+/// Whether nothing in a path, which is decoded and normalised already, leads elsewhere if another program
+/// normalises it again: no `.` or `..` between slashes, also where a backslash counts as one, escapes are
+/// decoded once more, or a segment ends at its first `;`, and no NUL.
+///
+/// What a wildcard or a prefix covers begins where it says only if this holds. nginx's `$uri` has nothing of
+/// all that unless a client encodes it twice.
+pub fn is_settled(path: &[u8]) -> bool {
+    let decoded = decode(path);
+    let mut segments = decoded.split(|byte| matches!(byte, b'/' | b'\\'));
+    let leads_elsewhere = |segment: &[u8]| {
+        let name = segment.split(|byte| *byte == b';').next().unwrap_or_default();
+        matches!(name, b"." | b"..")
+    };
+    !decoded.contains(&0) && !segments.any(leads_elsewhere)
 }
 
 /// Decodes escapes once. What is no escape stays as it is, a `+` too.
@@ -78,5 +102,30 @@ mod tests {
         assert_eq!(split_origin(b"/a://b"), (&b""[..], &b"/a://b"[..]));
         assert_eq!(split_origin(b"http://h"), (&b"http://h"[..], &b""[..]));
         assert_eq!(decode(b"%2f%2G%+"), &b"/%2G%+"[..]);
+        assert_eq!(encode_component("a-b._~/c=é+ ".as_bytes()), "a-b._~%2Fc%3D%C3%A9%2B%20");
+    }
+
+    #[test]
+    fn a_settled_path_leads_nowhere_else() {
+        for settled in ["/", "/a/b", "/a//b", "/a/...", "/a/.b", "/a/b.;c", "/a;b/c", "/a%/b%41"] {
+            assert!(is_settled(settled.as_bytes()), "{settled}");
+        }
+        for unsettled in [
+            "/a/../b",
+            "/a/..",
+            "/a/./b",
+            "/a/..;x/b",
+            "/a/.;/b",
+            "/a/%2e%2E/b",
+            "/a/.%2e/b",
+            "/a/..%2fb",
+            "/a%5c..%5Cb",
+            "/a\\..\\b",
+            "/a/..%3bx/b",
+            "/a\0",
+            "/a%00b",
+        ] {
+            assert!(!is_settled(unsettled.as_bytes()), "{unsettled}");
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! The formats by their names (`secure_token_format`). To add one, add a row here.
 
+use super::akamai::Akamai;
+use super::bunny::Bunny;
 use super::format::{FormatSettings, LinkFormat, Mistake};
 use super::order::LinkSigner;
 use super::plain::Plain;
@@ -13,11 +15,23 @@ pub struct FormatName {
 }
 
 /// The rows.
-static FORMATS: [FormatName; 1] = [FormatName {
-    name: "plain",
-    make: |settings| Ok(Box::new(Plain::configured(settings)?)),
-    sign: |settings| Ok(Box::new(Plain::configured(settings)?)),
-}];
+static FORMATS: [FormatName; 3] = [
+    FormatName {
+        name: "plain",
+        make: |settings| Ok(Box::new(Plain::configured(settings)?)),
+        sign: |settings| Ok(Box::new(Plain::configured(settings)?)),
+    },
+    FormatName {
+        name: "akamai",
+        make: |settings| Ok(Box::new(Akamai::configured(settings)?)),
+        sign: |settings| Ok(Box::new(Akamai::configured(settings)?)),
+    },
+    FormatName {
+        name: "bunny",
+        make: |settings| Ok(Box::new(Bunny::configured(settings)?)),
+        sign: |settings| Ok(Box::new(Bunny::configured(settings)?)),
+    },
+];
 
 impl FormatName {
     /// The format of that name.

@@ -1,0 +1,133 @@
+//! A request that is put together from its parts, for whoever has no request of a server: tests, fuzzing, the
+//! command line.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use super::format::Place;
+use super::request::{Carrier, LinkRequest, Pair, Unavailable};
+use crate::credential::{self, Found};
+
+/// The parts of a request. What a request does not have stays empty ([`Given::new`]).
+///
+/// ```
+/// use token::link::{FormatName, Given};
+/// # use token::link::{Encoding, FormatSettings, SecretText};
+/// # let secret = SecretText { text: b"1234".as_slice().to_vec().into_boxed_slice().into(),
+/// #     encoding: None, kid: None };
+/// # let settings = FormatSettings { secrets: &[secret], ..FormatSettings::default() };
+/// let format = FormatName::find(b"akamai").unwrap().make(&settings).unwrap();
+/// let request = Given {
+///     query: b"hdnts=exp=1622136497~acl=/*~hmac=\
+///         ec70c1b6fb2b2baa4dd58e3a4bc1b8e333b63288fdc2d13c5a9b5037d1bba5ea",
+///     places: format.places(),
+///     ..Given::new(b"/video.mp4")
+/// };
+/// let granted = format.judge(&request, 1_622_136_497).unwrap();
+/// assert_eq!(granted.expires, Some(1_622_136_497));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Given<'g> {
+    /// What the link must cover: the path, decoded and normalised as nginx's `$uri` is, or the URL with such a
+    /// path ([`super::LinkFormat::value`] says which of them a format wants).
+    pub value: Cow<'g, [u8]>,
+    /// The query as it came, without its question mark.
+    pub query: Cow<'g, [u8]>,
+    /// The values of the `Cookie` lines.
+    pub cookies: Vec<&'g [u8]>,
+    /// The other header lines: names in any case, and values.
+    pub headers: Vec<(&'g [u8], &'g [u8])>,
+    /// The client's address.
+    pub client: Option<IpAddr>,
+    /// Where the text of a link is looked for: [`super::LinkFormat::places`], unless a configuration says
+    /// something else.
+    pub places: &'g [Place],
+    /// The text of a link that a configured source holds, and how it came: then `places` do not count.
+    pub source: Option<(&'g [u8], Carrier)>,
+    /// The names of the arguments with the signature and the time, for formats of two values.
+    pub pair: [&'g str; 2],
+}
+
+impl<'g> Given<'g> {
+    /// A request that has nothing but what its link must cover.
+    pub fn new(value: &'g (impl AsRef<[u8]> + ?Sized)) -> Self {
+        Self {
+            value: value.as_ref().into(),
+            query: Cow::Borrowed(b""),
+            cookies: Vec::new(),
+            headers: Vec::new(),
+            client: None,
+            places: &[],
+            source: None,
+            pair: ["st", "e"],
+        }
+    }
+
+    /// The first place that holds something, and what is there.
+    fn place(&self) -> Option<(Place, Found<'_>)> {
+        let at = |place: &Place| match *place {
+            Place::Argument(name) => self.argument(name.as_bytes()).or_absent(),
+            Place::Cookie(name) => self.cookie(name.as_bytes()),
+        };
+        let mut found = self.places.iter().map(|place| (*place, at(place)));
+        found.find(|(_, found)| *found != Found::Absent)
+    }
+}
+
+impl LinkRequest for Given<'_> {
+    fn text(&self) -> Result<Option<Found<'_>>, Unavailable> {
+        Ok(match self.source {
+            Some((text, _)) => Some(Found::One(text).or_absent()),
+            None if self.places.is_empty() => None,
+            None => Some(self.place().map_or(Found::Absent, |(_, found)| found)),
+        })
+    }
+
+    fn carrier(&self) -> Carrier {
+        match (self.source, self.place()) {
+            (Some((_, carrier)), _) => carrier,
+            (None, Some((Place::Argument(_), _))) => Carrier::Query,
+            (None, _) => Carrier::Other,
+        }
+    }
+
+    fn pair(&self) -> Result<Pair<'_>, Unavailable> {
+        let [signature, time] = self.pair.map(|name| self.argument(name.as_bytes()));
+        Ok(Pair { signature, time })
+    }
+
+    fn argument(&self, name: &[u8]) -> Found<'_> {
+        credential::argument(&self.query, name)
+    }
+
+    fn cookie(&self, name: &[u8]) -> Found<'_> {
+        credential::cookie(self.cookies.iter().copied(), name)
+    }
+
+    fn header(&self, name: &[u8]) -> Found<'_> {
+        let lines = self.headers.iter();
+        let mut lines = lines.filter(|(found, _)| credential::is_header_spelling(found, name));
+        match (lines.next(), lines.next()) {
+            (None, _) => Found::Absent,
+            (Some((found, value)), None) if found.eq_ignore_ascii_case(name) => Found::One(value),
+            _ => Found::Unusable,
+        }
+    }
+
+    fn query(&self) -> Option<&[u8]> {
+        Some(&self.query)
+    }
+
+    fn value(&self) -> Result<Cow<'_, [u8]>, Unavailable> {
+        Ok(Cow::Borrowed(&self.value))
+    }
+
+    /// There is no configuration that has an expression.
+    fn expression(&self, _: &[u8], _: &[u8]) -> Result<Cow<'_, [u8]>, Unavailable> {
+        Err(Unavailable)
+    }
+
+    fn client(&self) -> Option<IpAddr> {
+        self.client
+    }
+}
