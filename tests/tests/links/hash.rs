@@ -4,10 +4,7 @@ use anyhow::Result;
 use module_tests::{Nginx, SERVE, hmac, md5, now};
 use sha1::Digest as _;
 
-/// Bytes in hexadecimal digits.
-fn hex(bytes: impl AsRef<[u8]>) -> String {
-    bytes.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
-}
+use super::made::hex;
 
 /// Alibaba's key in its documentation.
 const ALIBABA: &str = "aliyuncdnexp1234";

@@ -1,6 +1,10 @@
 //! Signed links of other formats than Azion's, and links that nginx makes.
 
+mod akamai;
+mod bunny;
+mod covers;
 mod hash;
+mod made;
 mod mint;
 mod mistakes;
 mod variables;
