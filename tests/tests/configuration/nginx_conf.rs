@@ -2,6 +2,7 @@
 //! check that every guide quotes its configuration.
 
 mod guides;
+mod links;
 mod platforms;
 mod revocation;
 mod signing;
@@ -24,7 +25,7 @@ fn folder() -> PathBuf {
 type Driver = fn() -> Result<()>;
 
 /// Each configuration file and the function that tests it.
-const DRIVERS: [(&str, Driver); 29] = [
+const DRIVERS: [(&str, Driver); 30] = [
     ("ant-media.conf", ant_media),
     ("aws-alb.conf", platforms::aws_alb),
     ("azion-jwt.conf", azion_jwt),
@@ -41,6 +42,7 @@ const DRIVERS: [(&str, Driver); 29] = [
     ("json-errors.conf", guides::json_errors),
     ("jwks-file.conf", jwks_file),
     ("kubernetes.conf", platforms::kubernetes),
+    ("links-expressions.conf", links::expressions),
     ("login-redirect.conf", guides::login_redirect),
     ("login.conf", signing::login),
     ("mcp.conf", platforms::mcp),
