@@ -30,9 +30,9 @@ use crate::credential::{self, Found};
 pub struct Given<'g> {
     /// What the link must cover: the path, decoded and normalised as nginx's `$uri` is, or the URL with such a
     /// path ([`super::LinkFormat::value`] says which of them a format wants).
-    pub value: Cow<'g, [u8]>,
+    pub value: &'g [u8],
     /// The query as it came, without its question mark.
-    pub query: Cow<'g, [u8]>,
+    pub query: &'g [u8],
     /// The values of the `Cookie` lines.
     pub cookies: Vec<&'g [u8]>,
     /// The other header lines: names in any case, and values.
@@ -52,8 +52,8 @@ impl<'g> Given<'g> {
     /// A request that has nothing but what its link must cover.
     pub fn new(value: &'g (impl AsRef<[u8]> + ?Sized)) -> Self {
         Self {
-            value: value.as_ref().into(),
-            query: Cow::Borrowed(b""),
+            value: value.as_ref(),
+            query: b"",
             cookies: Vec::new(),
             headers: Vec::new(),
             client: None,
@@ -97,7 +97,7 @@ impl LinkRequest for Given<'_> {
     }
 
     fn argument(&self, name: &[u8]) -> Found<'_> {
-        credential::argument(&self.query, name)
+        credential::argument(self.query, name)
     }
 
     fn cookie(&self, name: &[u8]) -> Found<'_> {
@@ -115,11 +115,11 @@ impl LinkRequest for Given<'_> {
     }
 
     fn query(&self) -> Option<&[u8]> {
-        Some(&self.query)
+        Some(self.query)
     }
 
     fn value(&self) -> Result<Cow<'_, [u8]>, Unavailable> {
-        Ok(Cow::Borrowed(&self.value))
+        Ok(Cow::Borrowed(self.value))
     }
 
     /// There is no configuration that has an expression.

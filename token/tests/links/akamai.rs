@@ -91,7 +91,7 @@ fn tokens_are_found_where_akamai_puts_them() {
     let token = made("exp=1893456000~acl=/*", "");
     for name in ["hdnts", "hdnea", "__token__"] {
         let query = format!("a=1&{name}={token}");
-        let query = query.as_bytes().into();
+        let query = query.as_bytes();
         let request = Given { query, places: format.places(), ..Given::new("/") };
         assert!(passes(judge(&*format, &request, 0)), "{name}");
     }
@@ -108,8 +108,7 @@ fn tokens_are_found_where_akamai_puts_them() {
         (format!("hdnts=x&hdnea={token}"), Malformed),
         (format!("HDNTS={token}"), Malformed),
     ] {
-        let request =
-            Given { query: query.as_bytes().into(), places: format.places(), ..Given::new("/") };
+        let request = Given { query: query.as_bytes(), places: format.places(), ..Given::new("/") };
         assert_eq!(judge(&*format, &request, 0), without(reject), "{query}");
     }
     assert_eq!(judge(&*format, &Given::new("/"), 0), without(Missing));

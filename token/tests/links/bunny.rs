@@ -29,7 +29,7 @@ fn plain(path: &str, params: &str) -> String {
 
 pub(crate) fn asked(made: &Made, value: &str, query: &str, client: &str) -> Judged {
     let client = client.parse().ok();
-    let request = Given { query: query.as_bytes().into(), client, ..Given::new(value) };
+    let request = Given { query: query.as_bytes(), client, ..Given::new(value) };
     judge(&*made.format("bunny"), &request, UNTIL)
 }
 
@@ -126,11 +126,8 @@ fn published_links_hold() {
         let (path, query) = url.split_once('?').unwrap();
         let judged = asked(&made, path, query, client);
         assert_eq!(is(&judged), verdict, "{url}");
-        let late = Given {
-            query: query.as_bytes().into(),
-            client: client.parse().ok(),
-            ..Given::new(path)
-        };
+        let late =
+            Given { query: query.as_bytes(), client: client.parse().ok(), ..Given::new(path) };
         assert_eq!(judge(&*format, &late, UNTIL + 1), with(Expired), "{url}");
         let wrong = without(BadSignature);
         assert_eq!(asked(&Made::with(&["other"]), path, query, client), wrong);
@@ -260,9 +257,31 @@ fn links_are_found_in_the_query_the_path_or_a_text() {
         let value = format!("/bcdn_token={token}&expires={EXPIRES}&token_path={path}");
         assert!(of(&value, "").is_ok(), "{path}");
     }
-    // So many ends of token_path are not tried.
-    let many = format!("/bcdn_token={good}&expires={EXPIRES}&token_path={}", "/a".repeat(2000));
-    assert_eq!(of(&many, ""), without(BadSignature));
+    // token_path is tried to end in 16 places.
+    for (names, verdict) in [(8, Ok(())), (9, Err((BadSignature, false)))] {
+        let path = "/a".repeat(names);
+        let value = path.repeat(100);
+        let token = plain(&path, &format!("token_path={path}"));
+        let value = format!("/bcdn_token={token}&expires={EXPIRES}&token_path={value}");
+        assert_eq!(is(&of(&value, "")), verdict, "{names}");
+    }
+    // A slash in the name of an argument is the end of another one, or of none.
+    let ignoring = plain("/f", "token_ignore_params=true");
+    let start = format!("/bcdn_token={ignoring}&expires={EXPIRES}&token_ignore_params=true");
+    for (rest, verdict) in
+        [("/f", Ok(())), ("&x=y/f", Ok(())), ("&x/y=1/f", Err((Malformed, false)))]
+    {
+        assert_eq!(is(&of(&format!("{start}{rest}"), "")), verdict, "{rest}");
+    }
+    let long = format!("/{}", "p".repeat(8191 - start.len()));
+    let token = plain(&long, "token_ignore_params=true");
+    let value = format!("{start}{long}").replace(&ignoring, &token);
+    assert_eq!((value.len(), is(&of(&value, ""))), (8192, Ok(())));
+    assert_eq!(of(&format!("{value}p"), ""), without(Malformed));
+    let query = format!("token={ignoring}&expires={EXPIRES}&token_ignore_params=true&x=");
+    let query = format!("{query}{}", "x".repeat(4096 - query.len()));
+    assert!(of("/f", &query).is_ok());
+    assert_eq!(of("/f", &format!("{query}x")), without(Malformed));
 
     let format = made.format("bunny");
     let line = format!("token={good}&expires={EXPIRES}&token_path=%2Fabc");
@@ -284,7 +303,7 @@ fn links_are_found_in_the_query_the_path_or_a_text() {
         (format!("{line}{}", "&".repeat(4096 - line.len())), Carrier::Other, Ok(())),
     ] {
         let source = Some((text.as_bytes(), carrier));
-        let request = Given { source, query: b"a=1".into(), ..Given::new("/abc/f") };
+        let request = Given { source, query: b"a=1", ..Given::new("/abc/f") };
         assert_eq!(is(&judge(&*format, &request, UNTIL)), verdict, "{text}");
     }
     assert!(format.places().is_empty());
@@ -373,6 +392,12 @@ fn what_is_signed_cannot_be_read_in_another_way() {
         let query = query(&token_of, &format!("expires={expires}"));
         assert_eq!(of(value, &query), without(Malformed));
     }
+    // Nor is the start of a hash taken for the flag of an address.
+    let paths = (0..).map(|at| format!("/{at}"));
+    let path = paths.into_iter().find(|path| plain(path, "").starts_with("HS256-1-")).unwrap();
+    assert!(of(&path, &query(&plain(&path, ""), "expires=1598024587")).is_ok());
+    let token_of = plain("/a", "=1");
+    assert_eq!(of("/a", &query(&token_of, "expires=1598024587&=1")), without(Malformed));
     // A restriction cannot hide in the value of another argument.
     let token_of = plain("/a", "limit=1&token_countries=US");
     for hidden in ["limit=1%26token_countries=US", "limit=1%26token_countries%3DUS"] {

@@ -8,7 +8,7 @@ fn the_first_place_that_holds_something_counts() {
     let places = [Place::Argument("a"), Place::Argument("b"), Place::Cookie("c")];
     let of = |query: &'static str, cookie: &'static str| {
         let given = Given {
-            query: query.as_bytes().into(),
+            query: query.as_bytes(),
             cookies: vec![cookie.as_bytes()],
             places: &places,
             ..Given::new("/")
@@ -37,7 +37,7 @@ fn the_first_place_that_holds_something_counts() {
 fn a_source_comes_before_all_places_and_without_either_there_is_no_text() {
     let places = [Place::Argument("a")];
     let given = Given {
-        query: b"a=1&st=2&e=3".into(),
+        query: b"a=1&st=2&e=3",
         headers: vec![(b"X-Link", b"Bearer 4"), (b"Two", b"5"), (b"two", b"6"), (b"x_y", b"7")],
         places: &places,
         source: Some((b"0", Carrier::Query)),

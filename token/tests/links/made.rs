@@ -67,11 +67,7 @@ fn akamai_tokens_that_are_made_hold() {
                 let query = [name.as_bytes(), b"=", token].concat();
                 let client = Some("2001:db8::1".parse().unwrap());
                 let places = format.places();
-                judge(
-                    &*format,
-                    &Given { query: query.into(), client, places, ..Given::new(value) },
-                    now,
-                )
+                judge(&*format, &Given { query: &query, client, places, ..Given::new(value) }, now)
             };
             let granted = judge_as(token.as_bytes(), &path, now).unwrap();
             assert_eq!(granted.expires, Some(akamai::EXP));
@@ -182,11 +178,7 @@ fn bunny_links_that_are_made_hold() {
         if query.starts_with("token_ignore") && (25..ignored).contains(&at) {
             return;
         }
-        let request = Given {
-            query: changed.clone().into(),
-            client: client.parse().ok(),
-            ..Given::new(&path)
-        };
+        let request = Given { query: &changed, client: client.parse().ok(), ..Given::new(&path) };
         let judged = judge(&*made.format("bunny"), &request, bunny::UNTIL);
         let means = |query: &[u8]| {
             let mut pairs: Vec<_> = query
