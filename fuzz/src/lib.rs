@@ -6,6 +6,7 @@
 
 mod fetched;
 mod link;
+mod links;
 mod lists;
 mod signing;
 mod status_list;
@@ -28,6 +29,7 @@ use token::{
 
 pub use fetched::answer;
 pub use link::link;
+pub use links::{akamai, bunny};
 pub use lists::{revoked, table};
 pub use signing::{private, signing};
 pub use status_list::status_list;
