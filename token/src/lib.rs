@@ -17,6 +17,7 @@
 //! 7. `status`: what a token's status list says of it.
 //! 8. `challenge`: the refusal as a header. `thumbprint`: that of a client's certificate.
 //! 9. `sign`: keys that sign, and what they sign. It uses the basics, `json` and the keys.
+//! 10. `playlist`: puts arguments into the URLs of a playlist. It uses `credential` only.
 #![forbid(unsafe_code)]
 
 mod alg;
@@ -66,6 +67,8 @@ pub mod challenge;
 mod thumbprint;
 
 pub mod sign;
+
+pub mod playlist;
 
 pub use alg::{Algorithm, AlgorithmSet, Curve, SignatureCounts};
 pub use cache::{Cache, CacheCounts};
