@@ -180,6 +180,7 @@ mod tests {
             // Absolute ones lead where they say.
             [FOREIGN, &period(&[&set(&["<SegmentTemplate media='https://h/$Number$~'/>"])])]
                 .concat(),
+            [FOREIGN, "<Period><BaseURL>//h/</BaseURL></Period>"].concat(),
             // What is no base of one reading.
             ["<BaseURL>a<!-- b --></BaseURL>", &period(&[&set(&[no])])].concat(),
             ["<BASEURL>//x/</BASEURL>", &period(&[&set(&[no])])].concat(),

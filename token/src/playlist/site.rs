@@ -24,9 +24,9 @@ pub(super) struct Site<'r> {
 /// Where a URL leads.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Reach {
-    /// To the host of the URL that it is relative to.
+    /// To the request's host, if the URL that it is relative to does.
     Relative,
-    /// To the request's host, which it names.
+    /// To the request's host, whatever it is relative to.
     Own,
     /// To the document itself: it is empty, or only a fragment.
     Itself,
@@ -103,7 +103,11 @@ impl<'r> Site<'r> {
             return Reach::Elsewhere;
         }
         if let Some(rest) = url.strip_prefix(b"//") {
-            return self.named(None, rest);
+            // It may get another scheme from the URL that it is relative to.
+            return match self.named(None, rest) {
+                Reach::Own => Reach::Relative,
+                other => other,
+            };
         }
         let ends = |byte: &u8| matches!(byte, b':' | b'/' | b'?' | b'#');
         let first = url.iter().position(ends).unwrap_or(url.len());
@@ -171,9 +175,9 @@ mod tests {
             ("a@b", Reach::Relative),
             ("vidéo/é.ts", Reach::Relative),
             ("./a:b", Reach::Relative),
-            ("//host.example", Reach::Own),
-            ("//HOST.EXAMPLE/a", Reach::Own),
-            ("//host.example:443?a", Reach::Own),
+            ("//host.example", Reach::Relative),
+            ("//HOST.EXAMPLE/a", Reach::Relative),
+            ("//host.example:443?a", Reach::Relative),
             ("https://host.example/a", Reach::Own),
             ("HTTPS://host.example:443/a", Reach::Own),
             ("https://host.example#a", Reach::Own),
@@ -249,7 +253,7 @@ mod tests {
     #[test]
     fn ports_are_compared_with_their_defaults() {
         let own = |scheme: &str, host: &str, url: &str| {
-            Site::new(scheme.as_bytes(), host.as_bytes()).reach(url.as_bytes()) == Reach::Own
+            Site::new(scheme.as_bytes(), host.as_bytes()).reach(url.as_bytes()) != Reach::Elsewhere
         };
         for (scheme, host, url) in [
             ("http", "h", "http://h/"),

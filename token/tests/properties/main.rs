@@ -1,5 +1,5 @@
 //! Properties of what reads untrusted text: JSON, claim paths and rules, signed links, credentials,
-//! key files and lists. Each is compared with a naive model of what its documentation says.
+//! key files, lists and playlists. Each is compared with a naive model of what its documentation says.
 //!
 //! `PROPTEST_CASES` sets how many cases there are of each property; a failure prints the smallest
 //! input that it was seen with.
@@ -13,5 +13,6 @@ mod files;
 mod json;
 mod links;
 mod lists;
+mod playlists;
 #[path = "../common/property.rs"]
 mod property;

@@ -83,7 +83,7 @@ mod tests {
             ("$Number$", Reach::Relative, false),
             ("a$$b", Reach::Relative, false),
             ("http://h/$Number$", Reach::Own, false),
-            ("//h/$RepresentationID$", Reach::Own, true),
+            ("//h/$RepresentationID$", Reach::Relative, true),
             ("a", Reach::Relative, false),
             ("", Reach::Itself, false),
         ] {
@@ -101,7 +101,7 @@ mod tests {
             "$Number%05$",
             "$Number%0999d$",
             "$Number%d%d$",
-            "/$Number$/h/a",
+            "/$Number$/x/a",
             "/$RepresentationID$/other/a",
             "$Number$//other/a",
             "$RepresentationID$:a",
