@@ -8,6 +8,7 @@ mod fetched;
 mod link;
 mod links;
 mod lists;
+mod playlist;
 mod signing;
 mod status_list;
 
@@ -31,6 +32,7 @@ pub use fetched::answer;
 pub use link::link;
 pub use links::{akamai, bunny};
 pub use lists::{revoked, table};
+pub use playlist::playlist;
 pub use signing::{private, signing};
 pub use status_list::status_list;
 

@@ -10,7 +10,8 @@ use token::{KeySet, Policy, load_keys};
 
 use crate::NOW;
 
-const SECRET: &str = r#"{"kty":"oct","kid":"k","k":"YSBzZWNyZXQgdGhhdCBmdXp6aW5nIGtub3dzLCBsb25nIGVub3VnaA"}"#;
+const SECRET: &str =
+    r#"{"kty":"oct","kid":"k","k":"YSBzZWNyZXQgdGhhdCBmdXp6aW5nIGtub3dzLCBsb25nIGVub3VnaA"}"#;
 
 static KEY: LazyLock<SigningKey> =
     LazyLock::new(|| SigningKey::load(SECRET.as_bytes(), Wanted::default()).expect("a key").0);
@@ -47,7 +48,8 @@ pub fn signing(input: &[u8]) {
     }
     let after = Document::parse(text.clone()).expect("JSON");
     let (old, new) = (before.root().members(), after.root().members());
-    let (old, new): (Vec<_>, Vec<_>) = (old.expect("an object").collect(), new.expect("an object").collect());
+    let (old, new): (Vec<_>, Vec<_>) =
+        (old.expect("an object").collect(), new.expect("an object").collect());
     assert_eq!(old.len(), new.len());
     let (mut rest, mut count) = (text.as_slice(), 0);
     for ((name, value), (same, other)) in old.into_iter().zip(new) {
@@ -73,7 +75,8 @@ pub fn signing(input: &[u8]) {
 /// A token must verify, and have the claims of its object.
 fn judge(token: &str, claims: Value<'_>) {
     let payload = token.split('.').nth(1).expect("a payload");
-    let payload = Document::parse(URL_SAFE_NO_PAD.decode(payload).expect("base64url")).expect("JSON");
+    let payload =
+        Document::parse(URL_SAFE_NO_PAD.decode(payload).expect("base64url")).expect("JSON");
     for name in ["iat", "exp", "jti"] {
         assert!(payload.root().get(name).is_some_and(|it| !it.is_null()), "{name}");
     }
