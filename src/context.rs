@@ -37,6 +37,11 @@ impl<'r> Judged<'r> {
         Some(Self::new(request, request.context()?))
     }
 
+    /// A request of which something is kept.
+    pub(crate) fn existing(request: Request<'r>) -> Option<Self> {
+        Some(Self::new(request, request.existing_context()?))
+    }
+
     pub(crate) fn case(self) -> Case<'r> {
         self.case
     }
@@ -79,8 +84,8 @@ pub(crate) fn show<'r, T>(
     let judged = if in_force(location) {
         Judged::begin(request).ok_or(NoVerdict::Value)?
     } else {
-        match request.existing_context() {
-            Some(kept) => Judged::new(request, kept),
+        match Judged::existing(request) {
+            Some(judged) => judged,
             None => return Ok(None),
         }
     };

@@ -11,7 +11,7 @@ use crate::jwt::Connective;
 use crate::jwt::show::Shown;
 use crate::location::{LocationConf, MainConf, PublishedKeys, StatusPage};
 use crate::nginx::{Apply, IN_BLOCK, IN_RULES, Result, Row, Setting, Table};
-use crate::{issue, jwt, link, status, variables};
+use crate::{issue, jwt, link, playlist, status, variables};
 
 /// http, server, location, `if` in location, limit_except.
 const ANYWHERE: u32 = NGX_HTTP_MAIN_CONF
@@ -26,8 +26,9 @@ const OR_PROVIDER: u32 = ANYWHERE | IN_BLOCK;
 /// [`OR_PROVIDER`], and in a block of rules.
 const A_RULE: u32 = OR_PROVIDER | IN_RULES;
 
-/// Where answers are signed: http, server, location, `if` in location.
-const SIGNED: u32 = NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF | NGX_HTTP_LIF_CONF;
+/// Where answers are rewritten: http, server, location, `if` in location.
+const REWRITTEN: u32 =
+    NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF | NGX_HTTP_LIF_CONF;
 
 /// A block of rules: it may have an `error=`.
 const RULES: u32 = A_RULE | NGX_CONF_BLOCK | NGX_CONF_NOARGS | NGX_CONF_TAKE1;
@@ -43,6 +44,9 @@ macro_rules! apply {
     };
     (issue $function:path) => {
         |location, _, setting| $function(&mut location.issue, setting)
+    };
+    (playlist $function:path) => {
+        |location, _, setting| $function(&mut location.playlist, setting)
     };
     (http $function:path) => {
         $function
@@ -95,11 +99,11 @@ directives! {
     c"jwt_claim_json", NGX_HTTP_MAIN_CONF | NGX_CONF_2MORE => http jwt_claim_json;
     c"jwt_header_set", NGX_HTTP_MAIN_CONF | NGX_CONF_2MORE => http jwt_header_set;
 
-    c"jwt_sign", SIGNED | NGX_CONF_1MORE => issue issue::directives::jwt_sign;
-    c"jwt_sign_key", SIGNED | NGX_CONF_1MORE => http jwt_sign_key;
-    c"jwt_sign_claim", SIGNED | NGX_CONF_TAKE2 | NGX_CONF_TAKE3 => http jwt_sign_claim;
-    c"jwt_sign_lifetime", SIGNED | NGX_CONF_TAKE1 => issue issue::directives::jwt_sign_lifetime;
-    c"jwt_sign_buffer", SIGNED | NGX_CONF_TAKE1 => issue issue::directives::jwt_sign_buffer;
+    c"jwt_sign", REWRITTEN | NGX_CONF_1MORE => issue issue::directives::jwt_sign;
+    c"jwt_sign_key", REWRITTEN | NGX_CONF_1MORE => http jwt_sign_key;
+    c"jwt_sign_claim", REWRITTEN | NGX_CONF_TAKE2 | NGX_CONF_TAKE3 => http jwt_sign_claim;
+    c"jwt_sign_lifetime", REWRITTEN | NGX_CONF_TAKE1 => issue issue::directives::jwt_sign_lifetime;
+    c"jwt_sign_buffer", REWRITTEN | NGX_CONF_TAKE1 => issue issue::directives::jwt_sign_buffer;
     c"jwks_publish", NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS | NGX_CONF_TAKE1 => issue issue::directives::jwks_publish::<PublishedKeys>;
     c"jwt_mint", NGX_HTTP_MAIN_CONF | NGX_CONF_BLOCK | NGX_CONF_TAKE1 => http jwt_mint;
 
@@ -112,6 +116,7 @@ directives! {
     c"secure_token_algorithm", ANYWHERE | NGX_CONF_1MORE => link link::directives::secure_token_algorithm;
     c"secure_token_value", ANYWHERE | NGX_CONF_TAKE1 => link link::directives::secure_token_value;
     c"secure_token_args", ANYWHERE | NGX_CONF_TAKE2 => link link::directives::secure_token_args;
+    c"secure_token_forward", REWRITTEN | NGX_CONF_TAKE1 => playlist playlist::directives::secure_token_forward;
 
     c"secure_token_mint", NGX_HTTP_MAIN_CONF | NGX_CONF_BLOCK | NGX_CONF_TAKE1 => http secure_token_mint;
 

@@ -9,11 +9,12 @@
 //! - `revoke`: lists of revoked tokens that are fetched;
 //! - `jwt`, `link`: the token check and the link check, which do not use each other;
 //! - `issue`: signing, which uses neither of them;
+//! - `playlist`: playlists that carry a token or link on;
 //! - `status`: the counters of all checks, and the page that shows them;
 //! - `location`, `context`: the settings of a level, and what is kept with a request: one field for
 //!   each room;
 //! - `access`, `answer`: the decision, and the answer to nginx;
-//! - `signed`: the answers that are signed;
+//! - `rewritten`: the answers that are signed, and the playlists;
 //! - `directives`, `variables`: the tables.
 #![deny(unsafe_code)]
 
@@ -29,16 +30,17 @@ mod live;
 mod location;
 #[allow(unsafe_code)]
 mod nginx;
+mod playlist;
 mod revoke;
-mod signed;
+mod rewritten;
 mod status;
 mod variables;
 
 use context::Context;
 use location::{LocationConf, MainConf};
 use nginx::{
-    Commands, Head, Level, Module, Phase, Plan, Request, Rewriter, Servers, SharedMemory, Unsent,
-    Variable,
+    Commands, Head, Instead, Level, Module, Phase, Plan, Request, Rewriter, Rewritten, Servers,
+    SharedMemory, Unsent, Variable,
 };
 
 /// The parts of this module, for nginx.
@@ -104,18 +106,18 @@ impl Rewriter for TokenAuth {
     type Context = Context;
 
     fn rewrites(request: Request<'_>) -> bool {
-        signed::is_signed(request)
+        rewritten::is_wanted(request)
     }
 
     fn answer_begins(request: Request<'_>, head: &Head<'_>) -> Plan {
-        signed::plan(request, head)
+        rewritten::plan(request, head)
     }
 
-    fn rewrite(request: Request<'_>, body: Vec<u8>) -> Option<Vec<u8>> {
-        signed::rewrite(request, body)
+    fn rewrite(request: Request<'_>, body: Vec<u8>) -> Rewritten {
+        rewritten::rewrite(request, body)
     }
 
-    fn cannot_rewrite(request: Request<'_>, why: Unsent) {
-        signed::cannot_rewrite(request, why);
+    fn cannot_rewrite(request: Request<'_>, why: Unsent) -> Instead {
+        rewritten::cannot_rewrite(request, why)
     }
 }

@@ -5,6 +5,7 @@ use crate::issue::{IssueConf, IssueMain};
 use crate::jwt::{HttpLevel, JwtSettings};
 use crate::link::LinkSettings;
 use crate::nginx::{Content, Level, Reply, Request};
+use crate::playlist::PlaylistConf;
 use crate::status::{self, CheckRows, Counters, StatusConf};
 
 /// The settings of the `http` block as a whole.
@@ -21,6 +22,7 @@ pub(crate) struct LocationConf {
     pub(crate) jwt: Configured<JwtSettings>,
     pub(crate) link: Configured<LinkSettings>,
     pub(crate) issue: IssueConf,
+    pub(crate) playlist: PlaylistConf,
     pub(crate) status: StatusConf,
     /// Where the results of the checks are counted.
     pub(crate) rows: CheckRows,
@@ -38,6 +40,7 @@ impl LocationConf {
         self.link.merge(&parent.link, &(), level)?;
         self.issue.merge::<PublishedKeys>(&parent.issue, &main.issue, level)?;
         let (token, link) = (self.jwt.check().is_some(), self.link.check().is_some());
+        self.playlist.merge(&parent.playlist, level, token || link);
         self.rows = main.status.rows(level, token, link);
         let refuses = link || self.jwt.check().is_some_and(|check| check.refuses());
         self.status.check::<StatusPage>(level, refuses)

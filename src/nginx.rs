@@ -2,6 +2,7 @@
 //! What it offers is safe to use; what it has to call is passed to it ([`Module`]).
 
 mod block;
+mod caching;
 mod captures;
 mod conf;
 mod content;
@@ -12,6 +13,7 @@ mod fetch;
 mod filter;
 mod flags;
 mod guard;
+mod head;
 mod headers;
 mod held;
 mod hold;
@@ -38,7 +40,8 @@ pub(crate) use directive::{
 };
 pub(crate) use event::{Ticker, clock, in_steps, is_alive, now, process_slot};
 pub(crate) use fetch::{Answer, Asker, Question, start as start_fetch};
-pub(crate) use filter::{Head, Plan, Rewriter, Unsent};
+pub(crate) use filter::{Instead, Plan, Rewriter, Rewritten, Unsent};
+pub(crate) use head::Head;
 pub(crate) use hold::Waker;
 pub(crate) use kept::Memory;
 pub(crate) use level::Level;

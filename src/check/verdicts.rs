@@ -158,7 +158,7 @@ impl<C, V: Verdict> Verdicts<C, V> {
 
     /// The verdict of `check` that the access phase decided by, if no redirect has come since. The path
     /// may have changed since then (`try_files`), which does not change the decision.
-    fn decided(&self, check: &Rc<C>, place: Place) -> Result<Option<V>, NoVerdict> {
+    pub(crate) fn decided(&self, check: &Rc<C>, place: Place) -> Result<Option<V>, NoVerdict> {
         let decided = self.decided.try_borrow().map_err(|_| NoVerdict::Circular)?;
         Ok(decided.as_ref().and_then(|(by, at, verdict)| {
             (Rc::ptr_eq(by, check) && at.changes == place.changes).then(|| verdict.clone())

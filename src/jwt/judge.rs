@@ -10,9 +10,9 @@ use super::challenge::challenge;
 use super::check::JwtCheck;
 use super::in_force::Tried;
 use super::rules::{Failing, Rule};
-use super::sources::AskedSource;
+use super::sources::{AskedSource, TokenSource};
 use super::verdict::{ByRules, JwtVerdict, Kept};
-use crate::check::{Mode, NoVerdict, Opinion, Refusal, Status, Trial, Want};
+use crate::check::{Mode, NoVerdict, Opinion, Refusal, Source, Status, Trial, Want};
 
 /// The modes that `jwt` accepts.
 const MODES: [Mode; 4] = [Mode::Off, Mode::On, Mode::Optional, Mode::Permissive];
@@ -48,6 +48,9 @@ impl Display for Why {
         }
     }
 }
+
+/// A token's verdict without rules, and the number of the source where it was.
+type Sourced = (Option<usize>, Result<Verified, BadToken>);
 
 impl TokenCase<'_> {
     /// The opinion of `check` on the request, in the access phase.
@@ -97,8 +100,8 @@ impl TokenCase<'_> {
         let (case, kept) = (self.case, self.kept);
         let judge = || {
             let mode = check.switch.mode(case.request, "jwt", &MODES)?;
-            let token = match mode {
-                Mode::Off => Err(Reject::Missing.into()),
+            let (found_in, token) = match mode {
+                Mode::Off => (None, Err(Reject::Missing.into())),
                 _ => self.judge_sources(check)?,
             };
             let policy = token.as_ref().ok().and_then(|token| check.policies.get(token.provider));
@@ -106,17 +109,30 @@ impl TokenCase<'_> {
             let rules = Rc::clone(&check.rules);
             let sources = Rc::clone(&check.sources);
             let (number, by_rules) = (kept.number(), ByRules::Unknown);
-            Ok(JwtVerdict { number, mode, token, provider, rules, sources, by_rules })
+            Ok(JwtVerdict { number, mode, token, provider, rules, sources, found_in, by_rules })
         };
         let judge = || case.attempt(judge);
         kept.verdicts.verdict(case.judging, check, case.place(), want, judge)
     }
 
-    /// Judges the token of the first source that has one. With `jwt_next`, one that is none of any
+    /// The name of the argument with the token by which `check` has let the request pass; `None` if it has not,
+    /// or if the token was elsewhere.
+    pub(crate) fn carried(self, check: &Rc<JwtCheck>) -> Option<&[u8]> {
+        let verdict = self.kept.verdicts.decided(check, self.case.place()).ok()??;
+        let passed = verdict.mode != Mode::Off
+            && verdict.token.is_ok()
+            && matches!(verdict.by_rules, ByRules::Hold);
+        match &*check.sources.get(verdict.found_in.filter(|_| passed)?)?.source {
+            TokenSource::Named(Source::Arg(name)) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// Judges the token of the first source that has one, and tells the source's number. With `jwt_next`, one that is none of any
     /// provider's leads to the next source; if no other source has a token, its refusal counts.
-    fn judge_sources(self, check: &Rc<JwtCheck>) -> Result<Result<Verified, BadToken>, NoVerdict> {
+    fn judge_sources(self, check: &Rc<JwtCheck>) -> Result<Sourced, NoVerdict> {
         let mut first = None;
-        for AskedSource { source, providers } in &*check.sources {
+        for (number, AskedSource { source, providers }) in check.sources.iter().enumerate() {
             let tried = match source.find(self.case.request)? {
                 None => continue,
                 Some(Err(reject)) => Tried { token: Err(unusable(reject)), is_foreign: true },
@@ -126,10 +142,10 @@ impl TokenCase<'_> {
                 Err(bad) if check.next && tried.is_foreign => {
                     first.get_or_insert(bad);
                 }
-                token => return Ok(token),
+                token => return Ok((Some(number), token)),
             }
         }
-        Ok(Err(first.unwrap_or_else(|| Reject::Missing.into())))
+        Ok((None, Err(first.unwrap_or_else(|| Reject::Missing.into()))))
     }
 
     /// Applies the rules to a verified token, the provider's before the location's. Returns the first

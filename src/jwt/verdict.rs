@@ -24,8 +24,9 @@ pub(super) struct JwtVerdict {
     pub(super) provider: Option<Rc<Provider>>,
     /// The rules of the check that gave the verdict. They apply after the provider's.
     pub(super) rules: Rc<[Rc<Rule>]>,
-    /// Where that check looks for tokens.
+    /// Where that check looks for tokens, and the number of the one where this token was.
     pub(super) sources: Rc<[AskedSource]>,
+    pub(super) found_in: Option<usize>,
     /// The result of the rules, after they were evaluated. This comes after the token is verified,
     /// since the rules' values may hold variables that show its claims.
     pub(super) by_rules: ByRules,

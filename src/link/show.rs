@@ -8,7 +8,7 @@ use token::{Reject, credential};
 use super::case::LinkCase;
 use super::check::LinkCheck;
 use super::verdict::LinkVerdict;
-use crate::check::{NoVerdict, Want};
+use crate::check::{Mode, NoVerdict, Want};
 
 /// A text that a link may have.
 pub(crate) type Said = fn(&Granted) -> Option<&[u8]>;
@@ -67,5 +67,13 @@ impl LinkCase<'_> {
         let Some(check) = check else { return Ok(None) };
         let names = check.arguments();
         Ok(credential::without_arguments(self.case.request.query(), names.into_iter()))
+    }
+
+    /// The names of the arguments of the link by which `check` has let the request pass; none if it has not.
+    pub(crate) fn carried(self, check: &Rc<LinkCheck>) -> Vec<&[u8]> {
+        match self.kept.verdicts.decided(check, self.case.place()) {
+            Ok(Some(LinkVerdict { mode: Mode::On, reject: None, .. })) => check.arguments(),
+            _ => Vec::new(),
+        }
     }
 }

@@ -126,20 +126,29 @@ unsafe fn send(request: Request<'_>, reply: Reply) -> Option<ngx_int_t> {
         if done || flags::token_auth_header_only(r) != 0 {
             return Some(sent);
         }
-        let buffer = body_buffer(r, body)?;
+        let buffer = body_buffer(r, body, Last::Yes)?;
         let mut chain = ngx_chain_t { buf: buffer, next: ptr::null_mut() };
         Some(ngx_http_output_filter(r, &raw mut chain))
     }
 }
 
-/// The last buffer of an answer, with this body, which the request's pool owns from now on. `None` when out
-/// of memory.
+/// Whether a buffer is the last one of an answer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Last {
+    Yes,
+    /// More may follow; what there is so far is sent at once.
+    No,
+}
+
+/// A buffer of an answer, with this body, which the request's pool owns from now on. `None` when out of
+/// memory.
 ///
 /// # Safety
 /// `r` must be valid.
 pub(super) unsafe fn body_buffer(
     r: *mut ngx_http_request_t,
     body: Vec<u8>,
+    last: Last,
 ) -> Option<*mut ngx_buf_t> {
     // SAFETY: by the contract of this function. nginx's structure is zeroed, which is valid for it.
     unsafe {
@@ -150,6 +159,10 @@ pub(super) unsafe fn body_buffer(
         (buffer.end, buffer.last) = (range.end, range.end);
         let is_main = ptr::eq(r, (*r).main);
         buffer.set_memory(u32::from(!body.is_empty()));
+        if last == Last::No {
+            buffer.set_flush(1);
+            return Some(buffer);
+        }
         buffer.set_last_buf(u32::from(is_main));
         // nginx takes a buffer with nothing in it and no purpose for a mistake.
         buffer.set_sync(u32::from(body.is_empty() && !is_main));
@@ -160,7 +173,7 @@ pub(super) unsafe fn body_buffer(
 
 /// # Safety
 /// `r` must be valid, and the strings must live as long as the request.
-unsafe fn add_header(
+pub(super) unsafe fn add_header(
     r: *mut ngx_http_request_t,
     name: ngx_str_t,
     value: ngx_str_t,

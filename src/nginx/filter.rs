@@ -1,6 +1,7 @@
 //! Answers that the module rewrites: nginx's header and body filters. An answer is held back until its body
-//! is complete, then sent with another body, or refused as a whole. nginx's own xslt filter
-//! (`ngx_http_xslt_filter_module.c`) does the same.
+//! is complete, then sent with another body or with the same, or refused as a whole. nginx's own xslt filter
+//! (`ngx_http_xslt_filter_module.c`) does the same. An answer that turns out to be none to be rewritten goes on
+//! as if it had not been held.
 //!
 //! While a body is still coming, nginx's modules need what they keep with the request. So an answer that is
 //! refused then gets a page of our own; only at its end nginx is asked for its error page.
@@ -10,20 +11,20 @@ use core::{ptr, slice};
 
 use ngx::core::Status;
 use ngx::ffi::{
-    NGX_HTTP_BAD_GATEWAY, NGX_HTTP_HEAD, ngx_buf_t, ngx_chain_t, ngx_http_clean_header,
+    NGX_HTTP_BAD_GATEWAY, ngx_buf_t, ngx_chain_t, ngx_http_clean_header,
     ngx_http_filter_finalize_request, ngx_http_output_body_filter_pt,
     ngx_http_output_header_filter_pt, ngx_http_request_t, ngx_http_top_body_filter,
-    ngx_http_top_header_filter, ngx_int_t, ngx_table_elt_t, ngx_uint_t, off_t,
+    ngx_http_top_header_filter, ngx_int_t, ngx_table_elt_t, off_t,
 };
 
-use super::content::body_buffer;
+use super::content::{Last, body_buffer};
 use super::flags;
 use super::guard::guard;
-use super::headers::header_list;
+use super::head::Head;
 use super::held::{Held, State};
 use super::kept::Own;
 use super::request::Request;
-use super::string::{bytes, string};
+use super::string::string;
 
 const OK: ngx_int_t = Status::NGX_OK.0;
 const ERROR: ngx_int_t = Status::NGX_ERROR.0;
@@ -44,11 +45,30 @@ pub(crate) trait Rewriter: 'static {
     /// What to do with an answer whose header is about to be sent.
     fn answer_begins(request: Request<'_>, head: &Head<'_>) -> Plan;
 
-    /// The body to be sent in place of one that was held back; `None` to answer 502.
-    fn rewrite(request: Request<'_>, body: Vec<u8>) -> Option<Vec<u8>>;
+    /// What is sent in place of a body that was held back.
+    fn rewrite(request: Request<'_>, body: Vec<u8>) -> Rewritten;
 
-    /// Called if a body that is held back cannot be rewritten. The answer is 502.
-    fn cannot_rewrite(request: Request<'_>, why: Unsent);
+    /// Called if a body that is held back cannot be rewritten. Says what is sent.
+    fn cannot_rewrite(request: Request<'_>, why: Unsent) -> Instead;
+}
+
+/// What is sent in place of a body that was held back.
+pub(crate) enum Rewritten {
+    /// Another body.
+    New(Vec<u8>),
+    /// The same body, with its header as it was.
+    Same(Vec<u8>),
+    /// The answer is 502.
+    Refused,
+}
+
+/// What is sent in place of an answer that cannot be rewritten.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Instead {
+    /// 502.
+    Error,
+    /// What has come of it, and what comes, as if it had not been held.
+    AsItIs,
 }
 
 /// What to do with an answer whose header is about to be sent.
@@ -65,7 +85,7 @@ pub(crate) enum Plan {
     Refuse,
 }
 
-/// Why an answer that is held back cannot be sent.
+/// Why an answer that is held back cannot be rewritten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unsent {
     /// Its body has more bytes than are held.
@@ -74,22 +94,6 @@ pub(crate) enum Unsent {
     CutOff,
     /// nginx has not read it into memory.
     NotInMemory,
-}
-
-/// What is known of an answer before its body.
-pub(crate) struct Head<'r> {
-    /// The status that nginx sends.
-    pub(crate) status: usize,
-    /// The status of the upstream's answer, if this is one: nginx sends another one with an error page.
-    pub(crate) upstream_status: usize,
-    /// Whether the answer before this one was refused here, so that this is the error page.
-    pub(crate) is_error_page: bool,
-    /// Whether the request wants no body.
-    pub(crate) is_for_head: bool,
-    /// The first `Content-Encoding` that is one; empty if there is none.
-    pub(crate) encoding: &'r [u8],
-    /// The length of the body, in bytes, if it is known.
-    pub(crate) length: Option<usize>,
 }
 
 /// The first filters of nginx's chains.
@@ -228,6 +232,8 @@ enum Step {
     Drop,
     /// Everything is there, and this is the new body.
     Send(Vec<u8>),
+    /// The header as it was, this body, and the rest of what has come; whether this is the end.
+    Release(Vec<u8>, *mut ngx_chain_t, Last),
     /// The answer is refused at its end.
     Refuse,
     /// The answer is refused, and more of it may come.
@@ -252,6 +258,7 @@ unsafe extern "C" fn body_filter<R: Rewriter>(
             // What was sent of a part of a page may still wait for the parts before it.
             Step::Drop => next_body(r, ptr::null_mut()),
             Step::Send(body) => send(request, body).unwrap_or(ERROR),
+            Step::Release(body, rest, last) => release(request, body, rest, last).unwrap_or(ERROR),
             Step::Refuse if is_main => {
                 ngx_http_filter_finalize_request(r, ptr::null_mut(), BAD_GATEWAY)
             }
@@ -284,74 +291,118 @@ unsafe fn step<R: Rewriter>(request: Request<'_>, chain: *mut ngx_chain_t) -> St
     let Some(mut held) = own.take_held(r) else { return Step::Pass };
     // SAFETY: by the contract of this function.
     let taken = unsafe { take(&mut held, r, chain) };
-    match (taken, held.state) {
-        (Ok(true), State::Refused) => Step::Drop,
-        (_, State::Refused) => {
+    let State::Holds(body) = held.state else {
+        if !matches!(taken, Taken::Everything) {
             own.hold(Held::refused(r));
-            Step::Drop
         }
-        (Ok(false), State::Holds(body)) => {
+        return Step::Drop;
+    };
+    let (why, rest) = match taken {
+        Taken::Part => {
             held.state = State::Holds(body);
             own.hold(held);
-            Step::Wait
+            return Step::Wait;
         }
-        (Ok(true), State::Holds(body)) => match R::rewrite(request, body) {
-            Some(body) => Step::Send(body),
-            None => {
-                // The header of the error page comes next.
-                own.hold(Held::refused(r));
-                Step::Refuse
-            }
-        },
-        (Err(why), State::Holds(_)) => {
-            R::cannot_rewrite(request, why);
-            own.hold(Held::refused(r));
-            if why == Unsent::CutOff { Step::Refuse } else { Step::RefuseMidway }
+        Taken::Everything => {
+            return match R::rewrite(request, body) {
+                Rewritten::New(body) => Step::Send(body),
+                Rewritten::Same(body) => Step::Release(body, ptr::null_mut(), Last::Yes),
+                Rewritten::Refused => {
+                    // The header of the error page comes next.
+                    own.hold(Held::refused(r));
+                    Step::Refuse
+                }
+            };
         }
+        Taken::Fault(why, rest) => (why, rest),
+    };
+    if R::cannot_rewrite(request, why) == Instead::AsItIs {
+        return Step::Release(body, rest, Last::No);
     }
+    // SAFETY: as above.
+    unsafe { drop_rest(rest) };
+    own.hold(Held::refused(r));
+    if why == Unsent::CutOff { Step::Refuse } else { Step::RefuseMidway }
 }
 
-/// Takes over the bytes of the buffers. Returns whether the body is complete.
+/// What was taken over of a part of a body.
+enum Taken {
+    /// All of it, and more is to come.
+    Part,
+    /// All of it, and it is the end.
+    Everything,
+    /// What is before this rest.
+    Fault(Unsent, *mut ngx_chain_t),
+}
+
+/// Takes over the bytes of the buffers, until one cannot be taken.
 ///
 /// # Safety
 /// `r` and `chain` must be what nginx passes to a body filter.
-unsafe fn take(
-    held: &mut Held,
-    r: *mut ngx_http_request_t,
-    mut chain: *mut ngx_chain_t,
-) -> Result<bool, Unsent> {
-    let (mut fault, mut is_complete) = (None, false);
+unsafe fn take(held: &mut Held, r: *mut ngx_http_request_t, mut chain: *mut ngx_chain_t) -> Taken {
+    let mut is_cut_off = false;
     // SAFETY: the links and buffers of the chain are valid, and nothing else uses them during the call. A
     // buffer in memory has its bytes between `pos` and `last`.
     unsafe {
-        while let Some(link) = chain.as_ref().filter(|_| !is_complete) {
+        while let Some(link) = chain.as_ref() {
             let Some(buffer) = link.buf.as_mut() else { break };
             let is_in_memory = buffer.temporary() | buffer.memory() | buffer.mmap() != 0;
             if is_in_memory {
                 let len = usize::try_from(buffer.last.offset_from(buffer.pos)).unwrap_or(0);
                 if len > 0 && held.append(slice::from_raw_parts(buffer.pos, len)).is_none() {
-                    fault = fault.or(Some(Unsent::TooLarge));
+                    return Taken::Fault(Unsent::TooLarge, chain);
                 }
             } else if buffer.in_file() != 0 && buffer.file_last > buffer.file_pos {
-                fault = fault.or(Some(Unsent::NotInMemory));
+                if matches!(held.state, State::Holds(_)) {
+                    return Taken::Fault(Unsent::NotInMemory, chain);
+                }
             } else if buffer.flush() != 0 && flags::token_auth_upstream_ended(r) != 0 {
-                fault = fault.or(Some(Unsent::CutOff));
+                is_cut_off = true;
             }
-            // All of it is taken, so that nginx uses the buffer again and goes on reading.
-            buffer.pos = buffer.last;
-            buffer.file_pos = buffer.file_last;
-            is_complete = match ptr::eq(r, (*r).main) {
-                true => buffer.last_buf() != 0,
-                false => buffer.last_buf() | buffer.last_in_chain() != 0,
-            };
+            take_buffer(buffer);
+            if is_last(r, buffer) {
+                return Taken::Everything;
+            }
             chain = link.next;
         }
     }
-    match fault {
-        // The end of an answer may be flushed, too.
-        Some(Unsent::CutOff) if is_complete => Ok(true),
-        Some(why) => Err(why),
-        None => Ok(is_complete),
+    match is_cut_off {
+        true => Taken::Fault(Unsent::CutOff, ptr::null_mut()),
+        false => Taken::Part,
+    }
+}
+
+/// Marks all bytes of a buffer as taken, so that nginx uses it again and goes on reading.
+fn take_buffer(buffer: &mut ngx_buf_t) {
+    buffer.pos = buffer.last;
+    buffer.file_pos = buffer.file_last;
+}
+
+/// Whether a buffer is the last one of the answer to this request.
+///
+/// # Safety
+/// `r` must be valid.
+unsafe fn is_last(r: *mut ngx_http_request_t, buffer: &ngx_buf_t) -> bool {
+    // SAFETY: by the contract of this function.
+    match unsafe { ptr::eq(r, (*r).main) } {
+        true => buffer.last_buf() != 0,
+        false => buffer.last_buf() | buffer.last_in_chain() != 0,
+    }
+}
+
+/// Takes the rest of a body that is not sent.
+///
+/// # Safety
+/// `chain` must be null or what nginx passes to a body filter.
+unsafe fn drop_rest(mut chain: *mut ngx_chain_t) {
+    // SAFETY: the links and buffers of the chain are valid, and nothing else uses them during the call.
+    unsafe {
+        while let Some(link) = chain.as_ref() {
+            if let Some(buffer) = link.buf.as_mut() {
+                take_buffer(buffer);
+            }
+            chain = link.next;
+        }
     }
 }
 
@@ -365,12 +416,29 @@ unsafe fn send(request: Request<'_>, body: Vec<u8>) -> Option<ngx_int_t> {
     unsafe {
         forget_body(r);
         (*r).headers_out.content_length_n = off_t::try_from(body.len()).ok()?;
-        let buffer: *mut ngx_buf_t = body_buffer(r, body)?;
+        release(request, body, ptr::null_mut(), Last::Yes)
+    }
+}
+
+/// Sends a header as it is, this body, and the rest of what has come. `None` when out of memory.
+///
+/// # Safety
+/// The request and the rest must be what nginx has passed to a filter.
+unsafe fn release(
+    request: Request<'_>,
+    body: Vec<u8>,
+    rest: *mut ngx_chain_t,
+    last: Last,
+) -> Option<ngx_int_t> {
+    let r = request.raw();
+    // SAFETY: the request is valid; the pool owns the body.
+    unsafe {
+        let buffer: *mut ngx_buf_t = body_buffer(r, body, last)?;
         let sent = next_header(r);
         if sent == ERROR || sent > OK || flags::token_auth_header_only(r) != 0 {
             return Some(sent);
         }
-        let mut chain = ngx_chain_t { buf: buffer, next: ptr::null_mut() };
+        let mut chain = ngx_chain_t { buf: buffer, next: rest };
         Some(next_body(r, &raw mut chain))
     }
 }
@@ -394,36 +462,5 @@ unsafe fn forget_body(r: *mut ngx_http_request_t) {
         }
         (*out).last_modified_time = -1;
         flags::token_auth_clear_ranges(r);
-    }
-}
-
-impl<'r> Request<'r> {
-    /// What is known of the answer before its body.
-    fn head(self, is_error_page: bool) -> Head<'r> {
-        // SAFETY: the request is valid; the bytes of a header live as long as it. A line with the hash 0 is
-        // not sent.
-        unsafe {
-            let r = self.raw();
-            let out = &raw const (*r).headers_out;
-            let mut encodings = header_list(&raw const (*out).headers)
-                .filter(|line| line.hash != 0)
-                .filter(|line| bytes(line.key).eq_ignore_ascii_case(b"Content-Encoding"))
-                .map(|line| bytes(line.value))
-                .filter(|value| !value.is_empty() && !value.eq_ignore_ascii_case(b"identity"));
-            Head {
-                status: (*out).status,
-                upstream_status: flags::token_auth_upstream_status(r),
-                is_error_page,
-                is_for_head: (*r).method & NGX_HTTP_HEAD as ngx_uint_t != 0,
-                encoding: encodings.next().unwrap_or_default(),
-                length: usize::try_from((*out).content_length_n).ok(),
-            }
-        }
-    }
-
-    /// The status of the answer, as far as it is known.
-    pub(crate) fn answer_status(self) -> usize {
-        // SAFETY: the request is valid.
-        unsafe { (*self.raw()).headers_out.status }
     }
 }

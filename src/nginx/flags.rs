@@ -12,6 +12,7 @@ unsafe extern "C" {
     pub(super) fn token_auth_header_only(r: *mut ngx_http_request_t) -> ngx_uint_t;
     pub(super) fn token_auth_need_in_memory(r: *mut ngx_http_request_t);
     pub(super) fn token_auth_clear_ranges(r: *mut ngx_http_request_t);
+    pub(super) fn token_auth_forget_caching(r: *mut ngx_http_request_t);
     pub(super) fn token_auth_close_after(r: *mut ngx_http_request_t);
     pub(super) fn token_auth_answer_with_header(r: *mut ngx_http_request_t);
     pub(super) fn token_auth_upstream_status(r: *mut ngx_http_request_t) -> ngx_uint_t;

@@ -138,6 +138,12 @@ impl<'r> Request<'r> {
         unsafe { bytes((*self.raw()).unparsed_uri) }
     }
 
+    /// The request that this one is a part of; itself, unless it is a subrequest.
+    pub(crate) fn main_request(self) -> Self {
+        // SAFETY: the main request outlives its subrequests.
+        unsafe { Self::new((*self.raw()).main) }.unwrap_or(self)
+    }
+
     /// The place of the request now.
     pub(crate) fn place(self) -> Place {
         // SAFETY: the request is valid.

@@ -64,6 +64,18 @@ token_auth_clear_ranges(ngx_http_request_t *r)
     ngx_http_clear_accept_ranges(r);
 }
 
+/* The lines that these point to are not sent any more. From 1.23.0 on Cache-Control is a list, not an array. */
+HIDDEN void
+token_auth_forget_caching(ngx_http_request_t *r)
+{
+    r->headers_out.expires = NULL;
+#if (nginx_version >= 1023000)
+    r->headers_out.cache_control = NULL;
+#else
+    ngx_memzero(&r->headers_out.cache_control, sizeof(ngx_array_t));
+#endif
+}
+
 HIDDEN void
 token_auth_close_after(ngx_http_request_t *r)
 {

@@ -20,12 +20,12 @@ const ROOMS: [&[&str]; 11] = [
     &["live"],
     &["check"],
     &["revoke"],
-    &["issue", "jwt", "link"],
+    &["issue", "jwt", "link", "playlist"],
     &["status"],
     &["location"],
     &["context"],
     &["access"],
-    &["answer", "signed"],
+    &["answer", "rewritten"],
     &["variables"],
 ];
 

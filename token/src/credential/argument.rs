@@ -63,6 +63,16 @@ pub fn without_arguments<'n>(
     removed.then_some(kept)
 }
 
+/// The arguments of a query that are spelt exactly as one of `names`, as they came and in their order.
+pub fn only_arguments(query: &[u8], names: &[&[u8]]) -> Vec<u8> {
+    let is_named = |pair: &&[u8]| {
+        let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default();
+        pair.contains(&b'=') && names.contains(&name)
+    };
+    let found: Vec<&[u8]> = query.split(|byte| *byte == b'&').filter(is_named).collect();
+    found.join(&b'&')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,6 +141,23 @@ mod tests {
             "+tenant=mine",
         ] {
             assert_eq!(of(none), None, "{none:?}");
+        }
+    }
+
+    #[test]
+    fn named_arguments_are_taken_out_as_they_came() {
+        let of = |query: &str| {
+            let only = only_arguments(query.as_bytes(), &[b"st", b"e"]);
+            String::from_utf8(only).unwrap()
+        };
+        for (query, only) in [
+            ("", ""),
+            ("a=1&b", ""),
+            ("e=2&a=1&st=x%2f=y", "e=2&st=x%2f=y"),
+            ("&st=x&&e=", "st=x&e="),
+            ("ST=x&est=1&st&st[]=2&%73t=3&e;st=4", ""),
+        ] {
+            assert_eq!(of(query), only, "{query:?}");
         }
     }
 
