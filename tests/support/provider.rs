@@ -57,6 +57,8 @@ pub enum Behaviour {
     Headers(Vec<(&'static str, String)>, String),
     /// Exactly these bytes, then the connection closes.
     Raw(Vec<u8>),
+    /// Exactly these pieces of bytes, so long apart, then the connection closes.
+    RawSlow(Vec<Vec<u8>>, Duration),
     /// 200 and a body without end.
     Endless,
 }
@@ -408,6 +410,10 @@ impl Behaviour {
             }
             Self::Headers(headers, body) => whole(200, headers, body.as_bytes()),
             Self::Raw(bytes) => Ok(stream.write_all(bytes)?),
+            Self::RawSlow(pieces, pause) => pieces.iter().try_for_each(|piece| {
+                thread::sleep(*pause);
+                Ok(stream.write_all(piece)?)
+            }),
             Self::Endless => {
                 stream.write_all(&head(200, json, None))?;
                 while !shared.lock().over {

@@ -1,0 +1,1 @@
+//! ffmpeg plays whole streams.
