@@ -14,7 +14,7 @@ mod header;
 mod pairs;
 mod spelling;
 
-pub use argument::{argument, only_arguments, single_argument, without_arguments};
+pub use argument::{argument, arguments, only_arguments, single_argument, without_arguments};
 pub use basic::{basic, password};
 pub use cookie::cookie;
 pub use found::Found;

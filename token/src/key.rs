@@ -278,6 +278,15 @@ impl Key {
         matches!(self.material, Material::Hmac(_))
     }
 
+    /// The bytes of a public key: of an RSA key its SubjectPublicKeyInfo in DER (RFC 5280 section 4.1). `None`
+    /// for a secret.
+    pub(crate) fn public_bytes(&self) -> Option<&[u8]> {
+        match &self.material {
+            Material::Public(keys) => keys.first().map(|(_, key)| key.as_ref()),
+            Material::Hmac(_) => None,
+        }
+    }
+
     /// Whether `signature` is this key's signature of `message` with `algorithm`. False if `algorithm`
     /// is not one of the key's. HMACs are compared in constant time.
     pub fn verify(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {

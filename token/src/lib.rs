@@ -13,7 +13,7 @@
 //! 4. Content of a token: `refusal` (why it is refused), `claims`, `header`, `content`.
 //! 5. What it is judged by: `path` (to a claim), `rules`, `issuers`, `revoked`, `policy` (as
 //!    configured), `effective` (the policy for one token), `providers` (one policy for each issuer).
-//! 6. The judgement: `cache`, `trust`. For links: `link`.
+//! 6. The judgement: `cache`, `trust`. For links: `link`, which makes them too, with keys of `sign`.
 //! 7. `status`: what a token's status list says of it.
 //! 8. `challenge`: the refusal as a header. `thumbprint`: that of a client's certificate.
 //! 9. `sign`: keys that sign, and what they sign. It uses the basics, `json` and the keys.

@@ -1,7 +1,7 @@
 //! Arguments of a query.
 
 use super::found::Found;
-use super::pairs::one_reading;
+use super::pairs::{one_reading, one_reading_of_each};
 use super::spelling::is_spelling;
 
 /// The value of argument `name` in a query string, not decoded. base64url and digits need no encoding,
@@ -9,6 +9,15 @@ use super::spelling::is_spelling;
 pub fn argument<'r>(query: &'r [u8], name: &[u8]) -> Found<'r> {
     let pairs = query.split(|byte| *byte == b'&');
     one_reading(pairs, b';', name)
+}
+
+/// As [`argument`] of each of the names. The query is read once.
+pub fn arguments<'r, const COUNT: usize>(
+    query: &'r [u8],
+    names: [&[u8]; COUNT],
+) -> [Found<'r>; COUNT] {
+    let pairs = query.split(|byte| *byte == b'&');
+    one_reading_of_each(pairs, b';', names)
 }
 
 /// The value of argument `name`, not decoded, as nginx's `$arg_name` has it, if all programs find the
@@ -111,6 +120,17 @@ mod tests {
         ] {
             assert_eq!(of(unusable), Found::Unusable, "{unusable:?}");
         }
+    }
+
+    #[test]
+    fn several_arguments_are_found_as_each_is() {
+        for query in ["", "a=1&st=2", "ST=1&e=2&e=3", "st=1;e=2", "st&e=&a", "%65=1&st[]=2", "st=1"]
+        {
+            let query = query.as_bytes();
+            let names = [&b"st"[..], b"e", b"a", b"st"];
+            assert_eq!(super::arguments(query, names), names.map(|name| argument(query, name)));
+        }
+        assert_eq!(super::arguments(b"a=1", []), []);
     }
 
     #[test]

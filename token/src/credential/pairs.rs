@@ -10,25 +10,53 @@ pub(super) fn one_reading<'r>(
     further: u8,
     name: &[u8],
 ) -> Found<'r> {
-    let (mut count, mut has_value, mut plain) = (0, false, None);
+    let [found] = one_reading_of_each(pairs, further, [name]);
+    found
+}
+
+/// As [`one_reading`] of each of the names. The pairs are read once.
+pub(super) fn one_reading_of_each<'r, const COUNT: usize>(
+    pairs: impl Iterator<Item = &'r [u8]>,
+    further: u8,
+    names: [&[u8]; COUNT],
+) -> [Found<'r>; COUNT] {
+    let mut readings = [Reading::default(); COUNT];
     for pair in pairs {
         for (place, part) in pair.split(|byte| *byte == further).enumerate() {
             let (found, value) = split_pair(part);
-            if !is_spelling(found, name) {
-                continue;
-            }
-            count += 1;
-            has_value |= value.is_some();
-            if place == 0 && found == name && !pair.contains(&further) {
-                plain = value;
+            for (reading, name) in readings.iter_mut().zip(names) {
+                if !is_spelling(found, name) {
+                    continue;
+                }
+                reading.count += 1;
+                reading.has_value |= value.is_some();
+                if place == 0 && found == name && !pair.contains(&further) {
+                    reading.plain = value;
+                }
             }
         }
     }
-    match (count, plain) {
-        (1, Some(value)) => Found::One(value),
-        // A name without `=` has no value for any program.
-        (0, _) | (1, None) if !has_value => Found::Absent,
-        _ => Found::Unusable,
+    readings.map(Reading::found)
+}
+
+/// What the pairs so far have of a name.
+#[derive(Clone, Copy, Default)]
+struct Reading<'r> {
+    /// How many have some spelling of it.
+    count: usize,
+    has_value: bool,
+    /// The value of the last one that is spelt exactly so.
+    plain: Option<&'r [u8]>,
+}
+
+impl<'r> Reading<'r> {
+    fn found(self) -> Found<'r> {
+        match (self.count, self.plain) {
+            (1, Some(value)) => Found::One(value),
+            // A name without `=` has no value for any program.
+            (0, _) | (1, None) if !self.has_value => Found::Absent,
+            _ => Found::Unusable,
+        }
     }
 }
 

@@ -42,6 +42,16 @@ pub fn encode_address(address: &[u8]) -> Cow<'_, [u8]> {
     }
 }
 
+/// The ways in which a signer may have written an address, or a path, that is decoded and normalised here: with
+/// the path encoded, and as it is. The latter only if it does not stand for another address when it is read as a
+/// URL: no `%`, `?` or `#` is in it.
+pub(super) fn spellings(address: &[u8]) -> impl Iterator<Item = Cow<'_, [u8]>> {
+    let encoded = encode_address(address);
+    let is_plain = !address.iter().any(|byte| matches!(byte, b'%' | b'?' | b'#'));
+    let as_it_is = (is_plain && *encoded != *address).then_some(Cow::Borrowed(address));
+    std::iter::once(encoded).chain(as_it_is)
+}
+
 /// `scheme://host` of a URL, and its path; the whole is the path if there is no scheme.
 pub fn split_origin(address: &[u8]) -> (&[u8], &[u8]) {
     let after_scheme = address.windows(3).position(|three| three == b"://").map(|at| at + 3);
@@ -98,6 +108,15 @@ mod tests {
                 format!("https://h:8{encoded}").as_bytes()
             );
             assert_eq!(encode_address(path.as_bytes()), encoded.as_bytes());
+        }
+        let spellings = |address: &str| -> Vec<_> {
+            let all = spellings(address.as_bytes());
+            all.map(|one| String::from_utf8(one.into_owned()).unwrap()).collect()
+        };
+        assert_eq!(spellings("https://h/a b"), ["https://h/a%20b", "https://h/a b"]);
+        assert_eq!(spellings("/a"), ["/a"]);
+        for (address, encoded) in [("/a%41", "/a%2541"), ("/a?b=1", "/a%3Fb=1"), ("/#", "/%23")] {
+            assert_eq!(spellings(address), [encoded]);
         }
         assert_eq!(split_origin(b"/a://b"), (&b""[..], &b"/a://b"[..]));
         assert_eq!(split_origin(b"http://h"), (&b"http://h"[..], &b""[..]));

@@ -2,6 +2,7 @@
 
 use super::akamai::Akamai;
 use super::bunny::Bunny;
+use super::cloudfront::{CloudFront, CloudFrontSigner};
 use super::format::{FormatSettings, LinkFormat, Mistake};
 use super::order::LinkSigner;
 use super::plain::Plain;
@@ -15,7 +16,7 @@ pub struct FormatName {
 }
 
 /// The rows.
-static FORMATS: [FormatName; 3] = [
+static FORMATS: [FormatName; 4] = [
     FormatName {
         name: "plain",
         make: |settings| Ok(Box::new(Plain::configured(settings)?)),
@@ -30,6 +31,11 @@ static FORMATS: [FormatName; 3] = [
         name: "bunny",
         make: |settings| Ok(Box::new(Bunny::configured(settings)?)),
         sign: |settings| Ok(Box::new(Bunny::configured(settings)?)),
+    },
+    FormatName {
+        name: "cloudfront",
+        make: |settings| Ok(Box::new(CloudFront::configured(settings)?)),
+        sign: |settings| Ok(Box::new(CloudFrontSigner::configured(settings)?)),
     },
 ];
 

@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 use super::format::Place;
+use super::keys::LinkKeys;
+use super::remembered::Remembered;
 use super::request::{Carrier, LinkRequest, Pair, Unavailable};
 use crate::credential::{self, Found};
 
@@ -39,6 +41,10 @@ pub struct Given<'g> {
     pub headers: Vec<(&'g [u8], &'g [u8])>,
     /// The client's address.
     pub client: Option<IpAddr>,
+    /// The public keys in force.
+    pub keys: Option<&'g LinkKeys>,
+    /// What remembers signatures that have held.
+    pub remembered: Option<&'g Remembered>,
     /// Where the text of a link is looked for: [`super::LinkFormat::places`], unless a configuration says
     /// something else.
     pub places: &'g [Place],
@@ -57,6 +63,8 @@ impl<'g> Given<'g> {
             cookies: Vec::new(),
             headers: Vec::new(),
             client: None,
+            keys: None,
+            remembered: None,
             places: &[],
             source: None,
             pair: ["st", "e"],
@@ -129,5 +137,12 @@ impl LinkRequest for Given<'_> {
 
     fn client(&self) -> Option<IpAddr> {
         self.client
+    }
+    fn keys(&self) -> Option<&LinkKeys> {
+        self.keys
+    }
+
+    fn remembered(&self) -> Option<&Remembered> {
+        self.remembered
     }
 }

@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use crate::credential::Found;
+use super::keys::LinkKeys;
+use super::remembered::Remembered;
+use crate::credential::{self, Found};
 
 /// A value of the request cannot be evaluated, at least not now. Who implements [`LinkRequest`] knows why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,4 +88,23 @@ pub trait LinkRequest {
 
     /// The client's address; `None` if it has none that is an IP address.
     fn client(&self) -> Option<IpAddr>;
+
+    /// The public keys in force now (`secure_token_keys`); `None` if there are none, or none yet.
+    fn keys(&self) -> Option<&LinkKeys> {
+        None
+    }
+
+    /// What remembers signatures of public keys that have held.
+    fn remembered(&self) -> Option<&Remembered> {
+        None
+    }
+}
+
+/// Several arguments of the query; unusable if programs may read another query.
+pub(super) fn arguments<'r, const COUNT: usize>(
+    request: &'r dyn LinkRequest,
+    names: [&str; COUNT],
+) -> [Found<'r>; COUNT] {
+    let names = names.map(str::as_bytes);
+    request.query().map_or([Found::Unusable; COUNT], |query| credential::arguments(query, names))
 }

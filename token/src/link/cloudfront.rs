@@ -1,0 +1,234 @@
+//! CloudFront's signed URLs and cookies, as its developer guide describes them ("Serve private content with signed
+//! URLs and signed cookies").
+//!
+//! What is signed is a policy, which is JSON. A *canned* policy has one URL and an expiry: the link has the expiry
+//! only, and the policy is written again from the request. A *custom* policy travels whole.
+//!
+//! The signature is RSA (PKCS #1 v1.5, RFC 8017 section 8.2) over SHA-1, unless the link says
+//! `Hash-Algorithm=SHA256`. Two texts with the same SHA-1 can be made by now, by one who has both of them signed or
+//! chooses parts of what is signed: `secure_token_algorithm rsa-sha256` accepts nothing else.
+//!
+//! Where CloudFront leaves something open, this is stricter:
+//! - A policy has exactly the members that the guide describes, each once, and one statement.
+//! - What a wildcard of a Resource may match: [`policy::Policy::covers`].
+//! - The URL of a canned policy must not hold what JSON has to escape: the policy could then be that of another
+//!   URL.
+//!
+//! One thing is CloudFront's and stays: the canned policy of a URL with `?` or `*` is, word for word, the custom
+//! policy of a pattern. Who has such a link can use it as one. So a signer should not make one for a URL with `*`,
+//! and what makes links here does not.
+
+mod policy;
+mod sign;
+mod text;
+
+use std::borrow::Cow;
+
+use super::address;
+use super::algorithm::LinkAlgorithm;
+use super::fields::{Fields, unix_time};
+use super::format::{Denied, FormatSettings, Granted, LinkFormat, Mistake, Value};
+use super::request::{Carrier, LinkRequest, arguments};
+use crate::credential::{Found, without_arguments};
+use crate::reject::Reject;
+use policy::Policy;
+use text::{ARGUMENTS, LONGEST, canned, decode, decode_to};
+
+pub use sign::CloudFrontSigner;
+
+/// The names of a link's cookies, in the order of its [`ARGUMENTS`].
+const COOKIES: [&str; 5] = [
+    "CloudFront-Expires",
+    "CloudFront-Policy",
+    "CloudFront-Signature",
+    "CloudFront-Key-Pair-Id",
+    "CloudFront-Hash-Algorithm",
+];
+
+/// The bytes of the largest signature: that of an RSA key of 8192 bits.
+const LONGEST_SIGNATURE: usize = crate::key::RSA_MAX_BITS / 8;
+
+/// Signed URLs and cookies of CloudFront.
+#[derive(Debug)]
+pub struct CloudFront {
+    accepted: Vec<LinkAlgorithm>,
+}
+
+/// A link as it came.
+struct Parts<'r> {
+    terms: Terms<'r>,
+    signature: Cow<'r, [u8]>,
+    key: Cow<'r, [u8]>,
+    algorithm: LinkAlgorithm,
+}
+
+/// What a link allows.
+enum Terms<'r> {
+    /// The one URL, until this time: its text and its value.
+    Canned(Cow<'r, [u8]>, i64),
+    /// What a policy says, which is encoded.
+    Custom(Cow<'r, [u8]>),
+}
+
+impl CloudFront {
+    /// The algorithms of this format.
+    pub const ALGORITHMS: [LinkAlgorithm; 2] = [LinkAlgorithm::RsaSha1, LinkAlgorithm::RsaSha256];
+
+    /// Takes what the directives say.
+    ///
+    /// # Errors
+    /// There are no keys, or an algorithm is not of this format.
+    pub(super) fn configured(settings: &FormatSettings<'_>) -> Result<Self, Mistake> {
+        settings.only_options(&[])?;
+        let accepted = settings.algorithms(&Self::ALGORITHMS)?;
+        if !settings.has_keys {
+            let text = "is missing: links of this format are verified with public RSA keys";
+            return Err(Mistake::new("secure_token_keys", text));
+        }
+        Ok(Self { accepted })
+    }
+
+    /// Judges a link. `query` is that of the URL, without the link.
+    fn judge_parts(
+        &self,
+        request: &dyn LinkRequest,
+        parts: &Parts<'_>,
+        query: &[u8],
+        now: i64,
+    ) -> Result<Granted, Denied> {
+        if !self.accepted.contains(&parts.algorithm) {
+            return Err(Denied::malformed("its hash algorithm is not accepted"));
+        }
+        let address = request.value()?;
+        match &parts.terms {
+            Terms::Canned(text, expires) => {
+                let policies = canned(&address, query, text);
+                if policies.is_empty() {
+                    return Err(Denied::malformed("the URL holds what a policy cannot"));
+                }
+                let policies: Vec<&[u8]> = policies.iter().map(Vec::as_slice).collect();
+                verify(request, parts, &policies)?;
+                // It is for times that are less than that.
+                Granted::until(expires.saturating_sub(1)).unless_expired(now)
+            }
+            Terms::Custom(encoded) => {
+                let policy =
+                    decode(encoded).ok_or(Denied::malformed("Policy is not its base64"))?;
+                verify(request, parts, &[&policy])?;
+                let policy = Policy::read(policy).map_err(Denied::malformed)?;
+                policy.judge(&address, query, request.client(), now)
+            }
+        }
+    }
+}
+
+impl LinkFormat for CloudFront {
+    fn arguments(&self) -> &[&str] {
+        &ARGUMENTS
+    }
+
+    fn value(&self) -> Value {
+        Value::Address
+    }
+
+    /// The arguments of the query count; if there are none, the cookies; if there are none, a text of such
+    /// arguments (`secure_token_source`). If the text is an argument itself, it is decoded once.
+    fn judge(&self, request: &dyn LinkRequest, now: i64) -> Result<Granted, Denied> {
+        let query = || request.query().ok_or(Denied::malformed("programs may read another query"));
+        if let Some(parts) = Parts::read(arguments(request, ARGUMENTS))? {
+            let query = query()?;
+            let own = without_arguments(query, ARGUMENTS.iter().map(|name| name.as_bytes()));
+            let own = own.map_or(Cow::Borrowed(query), Cow::Owned);
+            return self.judge_parts(request, &parts.decoded(), &own, now);
+        }
+        if let Some(parts) = Parts::read(COOKIES.map(|name| request.cookie(name.as_bytes())))? {
+            return self.judge_parts(request, &parts, query()?, now);
+        }
+        let text = match request.text()? {
+            None | Some(Found::Absent) => return Err(Reject::Missing.into()),
+            Some(Found::Unusable) => return Err(Denied::malformed("there are several links")),
+            Some(Found::One(text)) if text.len() > LONGEST => {
+                return Err(Denied::malformed("it is too long"));
+            }
+            Some(Found::One(text)) => match request.carrier() {
+                Carrier::Query => address::decode(text),
+                Carrier::Other => Cow::Borrowed(text),
+            },
+        };
+        let fields = Fields::read(&text, b'&').map_err(Denied::malformed)?;
+        if !fields.are_among(&ARGUMENTS) {
+            return Err(Denied::malformed("it has an unknown field"));
+        }
+        let parts = Parts::read(ARGUMENTS.map(|name| match fields.find(name) {
+            None => Found::Absent,
+            Some(value) => Found::One(value.unwrap_or_default()),
+        }))?;
+        let parts = parts.ok_or(Reject::Missing)?;
+        self.judge_parts(request, &parts, query()?, now)
+    }
+}
+
+impl<'r> Parts<'r> {
+    /// Takes what was found under each of the names; `None` if nothing was.
+    fn read(found: [Found<'r>; 5]) -> Result<Option<Self>, Denied> {
+        if found.contains(&Found::Unusable) {
+            return Err(Denied::malformed(
+                "a part of it is there twice, or not as all programs read it",
+            ));
+        }
+        let value = |found| match found {
+            Found::One(value) => Some(value),
+            Found::Absent | Found::Unusable => None,
+        };
+        let [expires, policy, signature, key, hash] = found.map(value);
+        if [expires, policy, signature, key, hash].iter().all(Option::is_none) {
+            return Ok(None);
+        }
+        let terms = match (expires, policy) {
+            (Some(text), None) => {
+                let expires = unix_time(text).ok_or(Denied::malformed("Expires is no time"))?;
+                Terms::Canned(text.into(), expires)
+            }
+            (None, Some(policy)) if policy.len() <= LONGEST => Terms::Custom(policy.into()),
+            (None, Some(_)) => return Err(Denied::malformed("Policy is too long")),
+            (Some(_), Some(_)) => return Err(Denied::malformed("it has both Expires and Policy")),
+            (None, None) => return Err(Denied::malformed("it has neither Expires nor Policy")),
+        };
+        let algorithm = match hash {
+            None | Some(b"SHA1") => LinkAlgorithm::RsaSha1,
+            Some(b"SHA256") => LinkAlgorithm::RsaSha256,
+            Some(_) => return Err(Denied::malformed("Hash-Algorithm is neither SHA1 nor SHA256")),
+        };
+        let signature = signature.ok_or(Denied::malformed("it has no Signature"))?.into();
+        let key = key.filter(|key| !key.is_empty());
+        let key = key.ok_or(Denied::malformed("it has no Key-Pair-Id"))?.into();
+        Ok(Some(Self { terms, signature, key, algorithm }))
+    }
+
+    /// With the escapes decoded that a client may have put in: none of these values needs one.
+    fn decoded(self) -> Self {
+        fn decoded(text: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
+            match text {
+                Cow::Borrowed(text) => address::decode(text),
+                owned => owned,
+            }
+        }
+        let terms = match self.terms {
+            Terms::Custom(policy) => Terms::Custom(decoded(policy)),
+            canned @ Terms::Canned(..) => canned,
+        };
+        Self { terms, signature: decoded(self.signature), key: decoded(self.key), ..self }
+    }
+}
+
+fn verify(request: &dyn LinkRequest, parts: &Parts<'_>, policies: &[&[u8]]) -> Result<(), Denied> {
+    let malformed = || Denied::malformed("Signature is not its base64");
+    let mut bytes = [0; LONGEST_SIGNATURE + 3];
+    let signature = decode_to(&parts.signature, &mut bytes).ok_or_else(malformed)?;
+    let keys = request.keys().ok_or(Reject::NoKeys)?;
+    let (key, algorithm, known) = (&*parts.key, parts.algorithm, request.remembered());
+    Ok(keys.verify(Some(key), algorithm, policies, signature, known)?)
+}
+
+#[cfg(test)]
+mod tests;

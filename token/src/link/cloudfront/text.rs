@@ -1,0 +1,66 @@
+//! How CloudFront writes policies and bytes.
+
+use base64::Engine as _;
+use base64::alphabet::Alphabet;
+use base64::engine::general_purpose::{GeneralPurpose, NO_PAD};
+
+use super::super::address;
+
+/// The names of a link's arguments.
+pub(super) const ARGUMENTS: [&str; 5] =
+    ["Expires", "Policy", "Signature", "Key-Pair-Id", "Hash-Algorithm"];
+
+/// The longest policy, and the longest text of a link, in bytes as they travel.
+pub(super) const LONGEST: usize = 4096;
+
+/// The canned policies of a URL, one for each way in which a signer may have written it. None if the URL holds what
+/// JSON has to escape: written as it is, the policy could be that of another URL.
+pub(super) fn canned(address: &[u8], query: &[u8], expires: &[u8]) -> Vec<Vec<u8>> {
+    let question_mark: &[u8] = if query.is_empty() { b"" } else { b"?" };
+    let urls = address::spellings(address).map(|url| [&url, question_mark, query].concat());
+    urls.filter(|url| is_plain_in_json(url))
+        .map(|url| [CANNED_BEFORE, &url, CANNED_BETWEEN, expires, CANNED_AFTER].concat())
+        .collect()
+}
+
+// "Create a canned policy": exactly so, without white space.
+const CANNED_BEFORE: &[u8] = br#"{"Statement":[{"Resource":""#;
+const CANNED_BETWEEN: &[u8] = br#"","Condition":{"DateLessThan":{"AWS:EpochTime":"#;
+const CANNED_AFTER: &[u8] = b"}}}]}";
+
+/// Whether a text stands in JSON as it is.
+fn is_plain_in_json(text: &[u8]) -> bool {
+    !text.iter().any(|byte| matches!(byte, b'"' | b'\\' | 0x7f) || *byte < b' ')
+}
+
+/// CloudFront's base64: `+`, `=` and `/` are written `-`, `_` and `~`.
+const BASE64: GeneralPurpose = GeneralPurpose::new(&ALPHABET, NO_PAD);
+#[allow(clippy::panic)] // checked when it is compiled
+const ALPHABET: Alphabet =
+    match Alphabet::new("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-~") {
+        Ok(alphabet) => alphabet,
+        Err(_) => panic!("64 different characters"),
+    };
+
+/// `text` without its padding, of which nothing or all must be there.
+fn without_padding(text: &[u8]) -> &[u8] {
+    let bare = text.strip_suffix(b"__").or(text.strip_suffix(b"_")).unwrap_or(text);
+    if text.len().is_multiple_of(4) { bare } else { text }
+}
+
+pub(super) fn decode(text: &[u8]) -> Option<Vec<u8>> {
+    BASE64.decode(without_padding(text)).ok()
+}
+
+pub(super) fn decode_to<'b>(text: &[u8], buffer: &'b mut [u8]) -> Option<&'b [u8]> {
+    let len = BASE64.decode_slice(without_padding(text), buffer).ok()?;
+    buffer.get(..len)
+}
+
+pub(super) fn encode(bytes: &[u8]) -> String {
+    let mut text = BASE64.encode(bytes);
+    while !text.len().is_multiple_of(4) {
+        text.push('_');
+    }
+    text
+}
