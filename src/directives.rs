@@ -113,6 +113,7 @@ directives! {
     c"secure_token_source", ANYWHERE | NGX_CONF_1MORE => link link::directives::secure_token_source;
     c"secure_token_hash", ANYWHERE | NGX_CONF_2MORE => link link::directives::secure_token_hash;
     c"secure_token_md5", ANYWHERE | NGX_CONF_TAKE1 => link link::directives::secure_token_md5;
+    c"secure_token_keys", ANYWHERE | NGX_CONF_TAKE1 | NGX_CONF_TAKE2 | NGX_CONF_TAKE3 => http secure_token_keys;
     c"secure_token_algorithm", ANYWHERE | NGX_CONF_1MORE => link link::directives::secure_token_algorithm;
     c"secure_token_value", ANYWHERE | NGX_CONF_TAKE1 => link link::directives::secure_token_value;
     c"secure_token_args", ANYWHERE | NGX_CONF_TAKE2 => link link::directives::secure_token_args;
@@ -218,6 +219,14 @@ fn jwt_mint(_: &mut LocationConf, main: &MainConf, setting: &mut Setting<'_>) ->
     let json_of = |setting: &Setting<'_>, value: &[u8]| claim_as_json(main, setting, value);
     let (name, mint) = issue::directives::jwt_mint(&context, setting, &json_of)?;
     setting.define_variable(&name, variables::minted, mint)
+}
+
+fn secure_token_keys(
+    location: &mut LocationConf,
+    main: &MainConf,
+    setting: &mut Setting<'_>,
+) -> Result {
+    link::keys::secure_token_keys(&mut location.link.settings, &main.jwt.health, setting)
 }
 
 fn secure_token_mint(_: &mut LocationConf, _: &MainConf, setting: &mut Setting<'_>) -> Result {

@@ -3,7 +3,7 @@
 use crate::check::{Configured, MergeError};
 use crate::issue::{IssueConf, IssueMain};
 use crate::jwt::{HttpLevel, JwtSettings};
-use crate::link::LinkSettings;
+use crate::link::{LinkMain, LinkSettings};
 use crate::nginx::{Content, Level, Reply, Request};
 use crate::playlist::PlaylistConf;
 use crate::status::{self, CheckRows, Counters, StatusConf};
@@ -12,6 +12,7 @@ use crate::status::{self, CheckRows, Counters, StatusConf};
 #[derive(Default)]
 pub(crate) struct MainConf {
     pub(crate) jwt: HttpLevel,
+    pub(crate) link: LinkMain,
     pub(crate) issue: IssueMain,
     pub(crate) status: Counters,
 }
@@ -37,7 +38,7 @@ impl LocationConf {
         level: &Level<'_>,
     ) -> Result<(), MergeError> {
         self.jwt.merge(&parent.jwt, &main.jwt, level)?;
-        self.link.merge(&parent.link, &(), level)?;
+        self.link.merge(&parent.link, &main.link, level)?;
         self.issue.merge::<PublishedKeys>(&parent.issue, &main.issue, level)?;
         let (token, link) = (self.jwt.check().is_some(), self.link.check().is_some());
         self.playlist.merge(&parent.playlist, level, token || link);

@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use token::credential::{self, Found};
-use token::link::{Carrier, LinkRequest, Pair, Place, Unavailable, Value};
+use token::link::{Carrier, LinkKeys, LinkRequest, Pair, Place, Remembered, Unavailable, Value};
 
 use super::case::LinkCase;
 use super::check::{LinkArgs, LinkCheck};
@@ -19,13 +20,16 @@ pub(super) struct Asking<'r> {
     check: &'r LinkCheck,
     /// How the text of the link came.
     carrier: Cell<Carrier>,
+    /// The public keys in force now.
+    keys: Option<Arc<LinkKeys>>,
     /// Why a value could not be evaluated.
     failed: Cell<Option<NoVerdict>>,
 }
 
 impl<'r> Asking<'r> {
     pub(super) fn new(case: LinkCase<'r>, check: &'r LinkCheck) -> Self {
-        Self { case, check, carrier: Cell::new(Carrier::Other), failed: Cell::default() }
+        let keys = check.public.as_ref().map(|public| public.keys.current(case.case.request));
+        Self { case, check, carrier: Cell::new(Carrier::Other), keys, failed: Cell::default() }
     }
 
     /// Why the format had no value of the request.
@@ -141,5 +145,13 @@ impl LinkRequest for Asking<'_> {
 
     fn client(&self) -> Option<IpAddr> {
         self.request().client_address()
+    }
+
+    fn keys(&self) -> Option<&LinkKeys> {
+        self.keys.as_deref()
+    }
+
+    fn remembered(&self) -> Option<&Remembered> {
+        self.check.public.as_ref().map(|public| &*public.remembered)
     }
 }

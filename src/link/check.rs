@@ -2,8 +2,9 @@
 
 use std::rc::Rc;
 
-use token::link::{LinkFormat, Place};
+use token::link::{LinkFormat, Place, Remembered};
 
+use super::keys::KeyFiles;
 use crate::check::{Source, SwitchValue};
 use crate::nginx::ComplexValue;
 
@@ -18,6 +19,14 @@ pub(crate) struct LinkCheck {
     pub(super) args: Rc<LinkArgs>,
     /// Where the text of a link is looked for; `None` if the format says it.
     pub(super) sources: Option<Rc<[Source]>>,
+    pub(super) public: Option<Public>,
+}
+
+/// What verifies links that are signed with private keys.
+pub(super) struct Public {
+    pub(super) keys: Rc<KeyFiles>,
+    /// The signatures that have held in this worker.
+    pub(super) remembered: Rc<Remembered>,
 }
 
 impl LinkCheck {

@@ -43,6 +43,8 @@ pub(super) struct Parts<'s> {
     pub(super) scheme: Option<&'s Scheme>,
     pub(super) secrets: Option<&'s Secrets>,
     pub(super) accepted: Option<&'s Rc<At<Vec<LinkAlgorithm>>>>,
+    /// Whether there are public keys.
+    pub(super) has_keys: bool,
 }
 
 impl Scheme {
@@ -74,6 +76,7 @@ impl Parts<'_> {
         let settings = FormatSettings {
             secrets: self.secrets.map(|secrets| &*secrets.value).unwrap_or_default(),
             accepted: self.accepted.map(|accepted| &*accepted.value).unwrap_or_default(),
+            has_keys: self.has_keys,
             ..FormatSettings::default()
         };
         let made = match self.scheme {

@@ -1,10 +1,12 @@
 //! The `secure_token*` directives of a level, and the check that results from them.
 
+use std::cell::OnceCell;
 use std::rc::Rc;
 
-use token::link::LinkAlgorithm;
+use token::link::{LinkAlgorithm, Remembered};
 
-use super::check::{LinkArgs, LinkCheck};
+use super::check::{LinkArgs, LinkCheck, Public};
+use super::keys::KeyFiles;
 use super::scheme::{At, Parts, Scheme, Secrets};
 use crate::check::{Base, Lack, MergeError, Mode, Settings, Source, Switch, SwitchValue, inherit};
 use crate::nginx::ComplexValue;
@@ -19,21 +21,31 @@ pub(crate) struct LinkSettings {
     pub(super) value: Option<ComplexValue>,
     pub(super) args: Option<Rc<LinkArgs>>,
     pub(super) sources: Option<Rc<At<Rc<[Source]>>>>,
+    pub(super) keys: Option<Rc<KeyFiles>>,
+}
+
+/// The settings of the `http` block for all link checks, and what a worker keeps for them.
+#[derive(Default)]
+pub(crate) struct LinkMain {
+    /// The signatures that have held, once there are public keys.
+    remembered: OnceCell<Rc<Remembered>>,
 }
 
 /// What completes a message that there is nothing to verify links with.
-const ADD: &str = "name a secure_token_secret or secure_token_md5";
+const ADD: &str = "name a secure_token_secret, secure_token_keys or secure_token_md5";
 
 impl LinkSettings {
-    /// The position of a directive that brings a secret, if one is in force.
+    /// The position of a directive that brings a secret or key, if one is in force.
     fn vouched_for(&self) -> Option<&Rc<str>> {
         let alone = self.scheme.as_ref().filter(|scheme| scheme.needs_no_secret());
-        alone.map(Scheme::position).or(self.secrets.as_ref().map(|secrets| &secrets.position))
+        let secrets = self.secrets.as_ref().map(|secrets| &secrets.position);
+        let keys = self.keys.as_ref().map(|keys| &keys.position);
+        alone.map(Scheme::position).or(secrets).or(keys)
     }
 }
 
 impl Settings for LinkSettings {
-    type Main = ();
+    type Main = LinkMain;
     type Check = LinkCheck;
 
     fn base(&self) -> &Base {
@@ -42,7 +54,7 @@ impl Settings for LinkSettings {
 
     fn inherit(&mut self, parent: &Self) -> bool {
         // No `..`, so the compiler demands each field.
-        let Self { base, secrets, scheme, accepted, value, args, sources } = self;
+        let Self { base, secrets, scheme, accepted, value, args, sources, keys } = self;
         // A secret takes the place of a text that has its own.
         let replaced =
             secrets.is_some() && parent.scheme.as_ref().is_some_and(Scheme::needs_no_secret);
@@ -55,10 +67,11 @@ impl Settings for LinkSettings {
             | inherit(value, &parent.value)
             | inherit(args, &parent.args)
             | inherit(sources, &parent.sources)
+            | inherit(keys, &parent.keys)
     }
 
     /// Secrets in force switch the check on, unless the switch is off.
-    fn check(&self, (): &()) -> Result<Option<LinkCheck>, MergeError> {
+    fn check(&self, main: &LinkMain) -> Result<Option<LinkCheck>, MergeError> {
         let switch = match (&self.base.switch, self.vouched_for()) {
             (Some(Switch { value: SwitchValue::Fixed(Mode::Off), .. }), _) | (None, None) => {
                 return Ok(None);
@@ -77,7 +90,8 @@ impl Settings for LinkSettings {
         let Some(position) = self.vouched_for() else { return Ok(None) };
         let (scheme, secrets, accepted) =
             (self.scheme.as_ref(), self.secrets.as_ref(), self.accepted.as_ref());
-        let format = Parts { scheme, secrets, accepted }.format(position)?;
+        let has_keys = self.keys.is_some();
+        let format = Parts { scheme, secrets, accepted, has_keys }.format(position)?;
         if let Some(sources) = self.sources.as_ref().filter(|_| format.is_pair()) {
             return Err(MergeError {
                 what: "\"secure_token_source\" is for formats whose links are one text; this one has a \
@@ -96,6 +110,10 @@ impl Settings for LinkSettings {
             expression: self.scheme.as_ref().and_then(Scheme::expression),
             args,
             sources: self.sources.as_ref().map(|sources| Rc::clone(&sources.value)),
+            public: self.keys.as_ref().map(|keys| Public {
+                keys: Rc::clone(keys),
+                remembered: Rc::clone(main.remembered.get_or_init(Rc::default)),
+            }),
             format,
         }))
     }
@@ -104,7 +122,7 @@ impl Settings for LinkSettings {
         Lack {
             switch: "secure_token",
             what: "secret",
-            add: "name a secure_token_secret or secure_token_md5 there or on a level above",
+            add: "name a secure_token_secret, secure_token_keys or secure_token_md5 there or on a level above",
         }
     }
 }

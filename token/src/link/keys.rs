@@ -1,5 +1,7 @@
 //! The public keys that links are signed with (`secure_token_keys`).
 
+use std::sync::Arc;
+
 use aws_lc_rs::signature::{ParsedPublicKey, RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY};
 use sha2::{Digest as _, Sha256};
 
@@ -20,7 +22,7 @@ use crate::reject::Reject;
 ///
 /// A JWK with `alg` is for that algorithm alone. So `"alg": "RS256"` keeps an RSA key from verifying SHA-1.
 #[derive(Debug)]
-pub struct LinkKeys(Box<[LinkKey]>);
+pub struct LinkKeys(Box<[Arc<LinkKey>]>);
 
 /// A key, and what links need of it besides.
 struct LinkKey {
@@ -42,7 +44,8 @@ impl LinkKeys {
         let loaded = load_keys(text, kid)?;
         let mut warnings = loaded.warnings;
         let count = loaded.keys.len();
-        let keys: Box<[_]> = loaded.keys.into_iter().filter_map(LinkKey::new).collect();
+        let keys = loaded.keys.into_iter().filter_map(LinkKey::new);
+        let keys: Box<[_]> = keys.map(Arc::new).collect();
         if keys.is_empty() {
             let why = "links are verified with public RSA and Ed25519 keys only";
             return Err(LoadError::new("", Fault::NoKey(why.to_owned())));
@@ -62,6 +65,11 @@ impl LinkKeys {
         Ok((Self(keys), warnings))
     }
 
+    /// The keys of several files, in their order.
+    pub fn joined(all: impl IntoIterator<Item = Arc<Self>>) -> Self {
+        Self(all.into_iter().flat_map(|keys| keys.0.to_vec()).collect())
+    }
+
     /// Verifies the signature of one of `messages`, which are the possible spellings of one, with the keys of this
     /// name; with all if links of the format name no key. At most eight keys are tried.
     ///
@@ -75,7 +83,7 @@ impl LinkKeys {
         signature: &[u8],
         remembered: Option<&Remembered>,
     ) -> Result<(), Reject> {
-        let is_of_name = |key: &LinkKey| match (key.key.kid(), name) {
+        let is_of_name = |key: &Arc<LinkKey>| match (key.key.kid(), name) {
             (Some(kid), Some(name)) => kid.as_bytes() == name,
             (None, _) | (_, None) => true,
         };

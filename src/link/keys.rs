@@ -1,0 +1,93 @@
+//! `secure_token_keys`: the public keys that links are signed with.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use token::link::LinkKeys;
+
+use super::settings::LinkSettings;
+use crate::check::{Severity, option_once, positive};
+use crate::live::file::{self, LARGEST_KEY_FILE, Text};
+use crate::live::{HealthTable, Watched};
+use crate::nginx::{ConfError, Request, Result, Setting};
+
+/// The keys of a file: as first read, or watched for changes.
+#[derive(Clone)]
+pub(super) enum KeysOf {
+    Fixed(Arc<LinkKeys>),
+    Watched(Rc<Watched<LinkKeys>>),
+}
+
+/// The keys of a level, and the file and line of the first directive.
+#[derive(Clone)]
+pub(super) struct KeyFiles {
+    pub(super) files: Vec<KeysOf>,
+    pub(super) position: Rc<str>,
+}
+
+impl KeyFiles {
+    /// The keys in force now.
+    pub(super) fn current(&self, request: Request<'_>) -> Arc<LinkKeys> {
+        let of = |keys: &KeysOf| match keys {
+            KeysOf::Fixed(keys) => Arc::clone(keys),
+            KeysOf::Watched(file) => {
+                let (keys, line) = file.get(request.clock());
+                request.log_line("key file", line);
+                keys
+            }
+        };
+        match &*self.files {
+            [only] => of(only),
+            files => Arc::new(LinkKeys::joined(files.iter().map(of))),
+        }
+    }
+}
+
+/// `secure_token_keys FILE [kid=NAME] [check=TIME]`.
+pub(crate) fn secure_token_keys(
+    conf: &mut LinkSettings,
+    health: &HealthTable,
+    setting: &Setting<'_>,
+) -> Result {
+    conf.base.asked.note("secure_token_keys", setting, Severity::Error);
+    let path = setting.file_path(setting.first())?;
+    let shown = String::from_utf8_lossy(&path).into_owned();
+    let bad = |why: &dyn std::fmt::Display| ConfError::Failed(format!("\"{shown}\": {why}"));
+    let (mut kid, mut check) = (None, None);
+    for option in setting.values().skip(1) {
+        if let Some(name) = option.strip_prefix(b"kid=") {
+            let name = core::str::from_utf8(name).ok().filter(|name| !name.is_empty());
+            let name =
+                name.ok_or_else(|| ConfError::value(option, "must be a text that is not empty"))?;
+            option_once(&mut kid, option, Box::<str>::from(name))?;
+        } else if let Some(time) = option.strip_prefix(b"check=") {
+            option_once(&mut check, option, positive(option, time)?)?;
+        } else {
+            return Err(ConfError::parameter(option));
+        }
+    }
+    let parse =
+        move |text: &[u8]| LinkKeys::load(text, kid.as_deref()).map_err(|error| error.to_string());
+    let (keys, warnings) = match check {
+        None => {
+            let text = file::read(&path, LARGEST_KEY_FILE).map_err(|error| bad(&error))?;
+            let (keys, warnings) = parse(&text).map_err(|why| bad(&why))?;
+            (KeysOf::Fixed(Arc::new(keys)), warnings)
+        }
+        Some(check) => {
+            let health = health.add(&[b"file ", &*path].concat());
+            let parse = move |text: Text, _: Option<&LinkKeys>| parse(&text);
+            let opened = Watched::open(&path, LARGEST_KEY_FILE, check, Box::new(parse), health);
+            let (watched, warnings) = opened.map_err(|why| bad(&why))?;
+            (KeysOf::Watched(Rc::new(watched)), warnings)
+        }
+    };
+    for warning in &warnings {
+        setting.warn(&format!("{shown}: {warning}"));
+    }
+    let files = conf.keys.get_or_insert_with(|| {
+        Rc::new(KeyFiles { files: Vec::new(), position: setting.position().into() })
+    });
+    Rc::make_mut(files).files.push(keys);
+    Ok(())
+}
