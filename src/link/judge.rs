@@ -1,34 +1,15 @@
 //! Judges the link of a request.
 
-use std::fmt::{self, Display};
 use std::rc::Rc;
 
 use token::Reject;
-use token::link::{Denied, Refused};
+use token::link::{Denied, Refused, Sentence};
 
 use super::asking::Asking;
 use super::case::LinkCase;
 use super::check::LinkCheck;
 use super::verdict::LinkVerdict;
 use crate::check::{Mode, NoVerdict, Opinion, Refusal, Status, Want};
-
-/// Why a link is refused and, if it has expired, how many seconds ago.
-struct Why {
-    reject: Reject,
-    why: &'static str,
-    age: Option<i64>,
-}
-
-impl Display for Why {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.reject.fmt(f)?;
-        match self.age {
-            Some(age) => write!(f, " {age}s ago"),
-            None if self.why.is_empty() => Ok(()),
-            None => write!(f, ": {}", self.why),
-        }
-    }
-}
 
 impl LinkCase<'_> {
     /// The opinion of `check` on the request, in the access phase.
@@ -52,7 +33,7 @@ impl LinkCase<'_> {
         };
         let age = expires.filter(|_| reject == Reject::Expired);
         let age = age.map(|expires| self.case.request.now() - expires);
-        let why = Box::new(Why { reject, why, age });
+        let why = Box::new(Sentence { reject, why, age });
         let refusal =
             Refusal { what: "secure token", reason: reject, why, status, challenge: None };
         Ok(Opinion::Refuses(Box::new(refusal)))

@@ -4,8 +4,8 @@
 //! vouch for it. The data flows through these modules, from top to bottom:
 //!
 //! 1. `address` (percent-encoding), `expiry` (times), `fields` (`name=value` in a text), `cover` (wildcards and
-//!    networks), `secret`, `mac` (hashes), `remembered` (signatures that have held), `keys` (public keys): what
-//!    formats are made of.
+//!    networks), `secret`, `mac` (hashes), `remembered` (signatures that have held), `keys` (public keys),
+//!    `part` (what people are shown of a link): what formats are made of.
 //! 2. `request` (what a format may ask of a request), `format` (the trait, and what comes of a judgement),
 //!    `order` (the trait of what makes links).
 //! 3. The formats. Nothing outside of a format's file depends on which format it is.
@@ -26,6 +26,7 @@ mod hash;
 mod keys;
 mod mac;
 mod order;
+mod part;
 mod plain;
 mod remembered;
 mod request;
@@ -36,13 +37,16 @@ mod stand_in;
 pub use algorithm::LinkAlgorithm;
 pub use cloudfront::{CloudFront, CloudFrontSigner};
 pub use expiry::{Expiry, TimeFormat};
-pub use format::{Denied, FormatSettings, Granted, LinkFormat, Mistake, Place, Refused, Value};
+pub use format::{
+    Denied, FormatSettings, Granted, LinkFormat, Mistake, Place, Refused, Sentence, Value,
+};
 pub use formats::{FormatName, names};
-pub use given::Given;
+pub use given::{Given, Piece};
 pub use hash::{HashSettings, Hashed, SignatureEncoding};
 pub use keys::LinkKeys;
 pub use mac::HashAlgorithm;
 pub use order::{LinkSigner, Order, OrderError};
+pub use part::{Meaning, Part};
 pub use plain::{Link, Plain};
 pub use remembered::Remembered;
 pub use request::{Carrier, LinkRequest, Pair, Presented, Unavailable};

@@ -15,6 +15,7 @@ use super::fields::{Fields, unix_time};
 use super::format::{Denied, FormatSettings, Granted, LinkFormat, Mistake, Place};
 use super::mac::{self, HashAlgorithm, Hasher};
 use super::order::{LinkSigner, Order, OrderError};
+use super::part::{self, Meaning, Part};
 use super::request::{Carrier, LinkRequest};
 use super::secret::Encoding;
 use crate::credential::Found;
@@ -124,6 +125,17 @@ impl Acl {
 
     fn joined(&self) -> Vec<u8> {
         self.0.join(&b'!')
+    }
+
+    /// Which patterns cover the path.
+    fn explained(&self, path: &[u8]) -> String {
+        let encoded = address::encode_path(path);
+        let of_one = |pattern: &Vec<u8>| {
+            let does = address::is_settled(path) && cover::matches(pattern, &encoded);
+            let verb = if does { "covers" } else { "does not cover" };
+            format!("{} {verb} it", String::from_utf8_lossy(pattern))
+        };
+        self.0.iter().map(of_one).collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -257,6 +269,36 @@ fn url_forms(value: &[u8]) -> Vec<Cow<'_, [u8]>> {
     forms
 }
 
+/// What a field means, of which there is one. `signed` is what the HMAC is over besides the fields.
+fn meaning(name: &[u8], text: &[u8], request: &dyn LinkRequest, signed: &str) -> Meaning {
+    const NO_TIME: &str = "is no time: it must be one to ten digits, without leading zeros";
+    match name {
+        b"exp" => Meaning::time("", unix_time(text), NO_TIME),
+        b"st" => Meaning::time("valid from ", unix_time(text), NO_TIME),
+        b"ip" => Meaning::words(match (read_address(text), request.client()) {
+            (Err(_), _) => "is not one address",
+            (Ok(_), None) => "for this client address only",
+            (Ok(it), Some(client)) if cover::is_same(client, it) => "the client's address",
+            (Ok(_), Some(_)) => "is not the client's address",
+        }),
+        b"acl" => {
+            let value = request.value().unwrap_or_default();
+            match Acl::read(text) {
+                Err(why) => Meaning::words(why),
+                Ok(acl) => Meaning::words(acl.explained(&value)),
+            }
+        }
+        b"id" => Meaning::words("whom or what it names"),
+        b"data" => Meaning::words("what its maker has put into it"),
+        b"hmac" => match text.len() {
+            64 => Meaning::words(format!("hmac-sha256 over the fields before it{signed}")),
+            40 => Meaning::words(format!("hmac-sha1 over the fields before it{signed}")),
+            _ => Meaning::words("is neither hmac-sha256 (64 digits) nor hmac-sha1 (40 digits)"),
+        },
+        _ => Meaning::words("is no field of this format"),
+    }
+}
+
 impl LinkFormat for Akamai {
     fn places(&self) -> &[Place] {
         &[
@@ -298,11 +340,31 @@ impl LinkFormat for Akamai {
             otherwise => otherwise,
         }
     }
+
+    fn parts(&self, request: &dyn LinkRequest) -> Vec<Part> {
+        let Ok(Some(Found::One(text))) = request.text() else { return Vec::new() };
+        let text = match request.carrier() {
+            Carrier::Query if !text.contains(&b'~') => address::decode(text),
+            _ => Cow::Borrowed(text),
+        };
+        let fields = part::split(&text, b'~');
+        let stands = |name: &[u8]| fields.iter().filter(|(one, _)| *one == name).count();
+        let path = if stands(b"acl") == 0 { ", and the path, as there is no acl" } else { "" };
+        let signed = format!("{path}{}", if self.salt.is_empty() { "" } else { ", and the salt" });
+        let field = |(name, text): &(&[u8], &[u8])| {
+            let meaning = match stands(name) {
+                1 => meaning(name, text, request, &signed),
+                _ => Meaning::Unusable,
+            };
+            Part::new(name, text, meaning)
+        };
+        fields.iter().map(field).collect()
+    }
 }
 
 impl LinkSigner for Akamai {
     /// The argument `hdnts`: with `acl` if the order says what it covers, else for the one path or URL. What a
-    /// query cannot hold plain in `acl`, `id` and `data` is percent-encoded, and signed so.
+    /// query or a cookie cannot hold plain in `acl`, `id` and `data` is percent-encoded, and signed so.
     fn sign(&self, order: &Order<'_>) -> Result<Vec<(&'static str, String)>, OrderError> {
         order.has_only(&["starts", "covers", "address", "id", "data"])?;
         let invalid = |text: &str| OrderError::Invalid(text.to_owned());
@@ -326,14 +388,14 @@ impl LinkSigner for Akamai {
             if !acl.covers(value) {
                 return Err(invalid("what it is to cover does not match its own path"));
             }
-            fields.push(format!("acl={}", for_query(&acl.joined(), b"/*!?:@,=%$()")));
+            fields.push(format!("acl={}", for_query(&acl.joined(), b"/*!?:@=%$()")));
         }
         for (name, text) in [("id", order.id), ("data", order.data)] {
             if let Some(text) = text {
                 if text.is_empty() {
                     return Err(OrderError::Invalid(format!("{name} is empty")));
                 }
-                fields.push(format!("{name}={}", for_query(text.as_bytes(), b"/*!?:@,=$()")));
+                fields.push(format!("{name}={}", for_query(text.as_bytes(), b"/*!?:@=$()")));
             }
         }
         let signed = fields.join("~");
@@ -345,6 +407,12 @@ impl LinkSigner for Akamai {
             true => Err(invalid("it would have more than 4096 bytes")),
             false => Ok(vec![("hdnts", text)]),
         }
+    }
+
+    /// The same text as the cookie `hdntl`.
+    fn cookies(&self, order: &Order<'_>) -> Result<Vec<(&'static str, String)>, OrderError> {
+        let arguments = self.sign(order)?;
+        Ok(arguments.into_iter().map(|(_, text)| ("hdntl", text)).collect())
     }
 }
 

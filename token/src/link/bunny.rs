@@ -25,6 +25,7 @@ use super::expiry::TimeFormat;
 use super::format::{Denied, FormatSettings, Granted, LinkFormat, Mistake};
 use super::mac::{Hash, HashAlgorithm, Hasher};
 use super::order::{LinkSigner, Order, OrderError};
+use super::part::{Meaning, Part};
 use super::request::{Carrier, LinkRequest};
 use super::secret::Encoding;
 use crate::base64url;
@@ -269,6 +270,62 @@ impl LinkFormat for Bunny {
             Carrier::Other => self.judge_text(text, request, now),
         }
     }
+
+    /// Of arguments before the path, which may be meant in several ways, the first way is shown.
+    fn parts(&self, request: &dyn LinkRequest) -> Vec<Part> {
+        let (Ok(text), Ok(value)) = (request.text(), request.value()) else { return Vec::new() };
+        let decoded = match (text, request.carrier()) {
+            (Some(Found::One(text)), Carrier::Query) => address::decode(text),
+            (Some(Found::One(text)), Carrier::Other) => Cow::Borrowed(text),
+            _ => Cow::Borrowed(request.query().unwrap_or_default()),
+        };
+        let of_text = decoded.strip_prefix(b"bcdn_").unwrap_or(&decoded);
+        let in_path = match text {
+            None if path::has_link(&value) => path::read(&value).ok(),
+            _ => None,
+        };
+        let first = in_path.and_then(|ways| ways.into_iter().next());
+        let (in_path, file) = first.unwrap_or_else(|| (Vec::new(), &value));
+        let mut arguments = Arguments::default();
+        // What cannot be read is told by the verdict; what was read before it is shown.
+        let all = match arguments.read(of_text).and_then(|()| arguments.with(in_path)) {
+            Ok(all) => all,
+            Err(_) => arguments,
+        };
+        let part = |name: &[u8], text: &[u8]| match all.count(name) {
+            1 => Part::new(name, text, meaning(name, text, &all, file, request.client())),
+            _ => Part::new(name, text, Meaning::Unusable),
+        };
+        all.iter().map(|(name, text)| part(name, text)).collect()
+    }
+}
+
+/// What an argument means that is there once.
+fn meaning(
+    name: &[u8],
+    text: &[u8],
+    all: &Arguments<'_>,
+    path: &[u8],
+    client: Option<IpAddr>,
+) -> Meaning {
+    Meaning::words(match name {
+        b"token" => match (Token::read(text).map(|token| token.has_address), client) {
+            (None, _) => "must be HS256- or HS256-1-, then 43 characters of base64url",
+            (Some(false), _) => "hmac-sha256",
+            (Some(true), Some(_)) => "hmac-sha256, also over the client's address",
+            (Some(true), None) => "hmac-sha256, also over the client's address, which is not known",
+        },
+        b"expires" => {
+            let no_time = "is no time: it must be ten digits, the first of them not 0";
+            return Meaning::time("", TimeFormat::Unix.parse(text), no_time);
+        }
+        b"token_path" if covers(text, path) => "covers it",
+        b"token_path" => "does not cover it",
+        b"token_ignore_params" if all.are_ignored() => "other arguments are not signed",
+        name if COUNTRIES.contains(&name) => "nobody here checks countries: it is refused",
+        _ if all.are_ignored() => "is not signed",
+        _ => "is signed with it",
+    })
 }
 
 impl LinkSigner for Bunny {

@@ -3,8 +3,10 @@
 use std::fmt;
 
 use super::algorithm::LinkAlgorithm;
+use super::part::{Meaning, Part};
 use super::request::{LinkRequest, Unavailable};
 use super::secret::{Encoding, LinkSecret, SecretText};
+use crate::credential::Found;
 use crate::reject::Reject;
 
 /// A format of signed links, with the secrets or keys that vouch for them.
@@ -36,6 +38,17 @@ pub trait LinkFormat: fmt::Debug {
     /// # Errors
     /// Why the request does not pass.
     fn judge(&self, request: &dyn LinkRequest, now: i64) -> Result<Granted, Denied>;
+
+    /// The parts of the link of a request as they came, for whoever shows them to a person. A link that is not of
+    /// the format has parts as well. The first two of a link of two values are the signature and the time.
+    fn parts(&self, request: &dyn LinkRequest) -> Vec<Part> {
+        let nothing = |_: &[u8]| Meaning::Nothing;
+        let arguments =
+            self.arguments().iter().map(|name| (*name, request.argument(name.as_bytes())));
+        let text = request.text().ok().flatten().map(|found| ("text", found));
+        let found = arguments.chain(text).filter(|(_, found)| *found != Found::Absent);
+        found.map(|(name, found)| Part::found(name, found, nothing)).collect()
+    }
 }
 
 /// A place where the text of a link is looked for.
@@ -110,6 +123,38 @@ pub struct Refused {
     pub why: &'static str,
     /// What the link says, if its signature has held.
     pub granted: Option<Granted>,
+}
+
+/// A refusal in words, as the log has it: the reason, and how long ago the link has expired or what is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sentence {
+    /// The reason.
+    pub reject: Reject,
+    /// More about it; it may be empty.
+    pub why: &'static str,
+    /// For how many seconds the link has expired, if that is the reason.
+    pub age: Option<i64>,
+}
+
+impl fmt::Display for Sentence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.reject.fmt(f)?;
+        match self.age {
+            Some(age) => write!(f, " {age}s ago"),
+            None if self.why.is_empty() => Ok(()),
+            None => write!(f, ": {}", self.why),
+        }
+    }
+}
+
+impl Refused {
+    /// The refusal in words, at `now`, in seconds since the epoch.
+    pub fn sentence(&self, now: i64) -> Sentence {
+        let expires = self.granted.as_ref().and_then(|granted| granted.expires);
+        let expires = expires.filter(|_| self.reject == Reject::Expired);
+        let age = expires.map(|expires| now.saturating_sub(expires));
+        Sentence { reject: self.reject, why: self.why, age }
+    }
 }
 
 impl Denied {

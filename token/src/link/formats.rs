@@ -45,6 +45,11 @@ impl FormatName {
         FORMATS.into_iter().find(|format| format.name.as_bytes() == name)
     }
 
+    /// All formats.
+    pub fn all() -> impl Iterator<Item = Self> {
+        FORMATS.into_iter()
+    }
+
     /// Azion's format, which is the default.
     pub fn plain() -> Self {
         let [plain, ..] = FORMATS;

@@ -52,6 +52,19 @@ pub struct Given<'g> {
     pub source: Option<(&'g [u8], Carrier)>,
     /// The names of the arguments with the signature and the time, for formats of two values.
     pub pair: [&'g str; 2],
+    /// The text that is hashed; empty if there is none.
+    pub expression: &'g [Piece<'g>],
+}
+
+/// A piece of the text that is hashed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Piece<'g> {
+    /// These bytes.
+    Text(&'g [u8]),
+    /// The time that the link presents.
+    Time,
+    /// The secret.
+    Secret,
 }
 
 impl<'g> Given<'g> {
@@ -68,6 +81,7 @@ impl<'g> Given<'g> {
             places: &[],
             source: None,
             pair: ["st", "e"],
+            expression: &[],
         }
     }
 
@@ -130,9 +144,16 @@ impl LinkRequest for Given<'_> {
         Ok(Cow::Borrowed(self.value))
     }
 
-    /// There is no configuration that has an expression.
-    fn expression(&self, _: &[u8], _: &[u8]) -> Result<Cow<'_, [u8]>, Unavailable> {
-        Err(Unavailable)
+    fn expression(&self, time: &[u8], secret: &[u8]) -> Result<Cow<'_, [u8]>, Unavailable> {
+        if self.expression.is_empty() {
+            return Err(Unavailable);
+        }
+        let pieces = self.expression.iter().map(|piece| match *piece {
+            Piece::Text(text) => text,
+            Piece::Time => time,
+            Piece::Secret => secret,
+        });
+        Ok(pieces.collect::<Vec<_>>().concat().into())
     }
 
     fn client(&self) -> Option<IpAddr> {

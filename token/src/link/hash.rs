@@ -9,7 +9,9 @@ use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use super::expiry::{Expiry, TimeFormat};
 use super::format::{Denied, FormatSettings, Granted, LinkFormat, Mistake};
 use super::mac::{HashAlgorithm, Hasher, LONGEST};
-use super::plain::pair_of;
+use super::order::OrderError;
+use super::part::{Meaning, Part};
+use super::plain::{pair_of, pair_parts};
 use super::request::LinkRequest;
 use super::secret::{Encoding, LinkSecret};
 use crate::reject::Reject;
@@ -34,6 +36,15 @@ impl SignatureEncoding {
             b"base64" => Some(Self::Base64),
             b"hex" => Some(Self::Hex),
             _ => None,
+        }
+    }
+
+    /// The name in configurations.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Base64Url => "base64url",
+            Self::Base64 => "base64",
+            Self::Hex => "hex",
         }
     }
 
@@ -141,6 +152,29 @@ impl Hashed {
     }
 }
 
+impl Hashed {
+    /// The two values of a link that has this time, in seconds since the epoch: the signature, with the first
+    /// secret, and the time. `request` has the text that is hashed.
+    ///
+    /// # Errors
+    /// The time cannot be written, or the text cannot be evaluated.
+    pub fn values(
+        &self,
+        request: &dyn LinkRequest,
+        time: i64,
+    ) -> Result<(String, String), OrderError> {
+        let invalid = |text: &str| OrderError::Invalid(text.to_owned());
+        let time = self.settings.time.write(time);
+        let time = time.ok_or_else(|| invalid("the time cannot be written in this form"))?;
+        let (_, secret) = self.hashers.first().ok_or_else(|| invalid("there is no secret"))?;
+        let secret = secret.as_ref().map(LinkSecret::bytes).unwrap_or_default();
+        let text = request.expression(time.as_bytes(), secret);
+        let text = text.map_err(|_| invalid("the text cannot be evaluated"))?;
+        let signature = self.sign(&text).ok_or_else(|| invalid("there is no secret"))?;
+        Ok((signature, time))
+    }
+}
+
 impl LinkFormat for Hashed {
     fn is_pair(&self) -> bool {
         true
@@ -173,6 +207,26 @@ impl LinkFormat for Hashed {
             }
             Some(valid) => Granted::until(time.time.saturating_add(valid)).unless_expired(now),
         }
+    }
+
+    fn parts(&self, request: &dyn LinkRequest) -> Vec<Part> {
+        let HashSettings { algorithm, encoding, time, valid, .. } = self.settings;
+        let signature = |text: &[u8]| {
+            let mut bytes = [0; LONGEST];
+            let bytes = bytes.get_mut(..algorithm.size()).unwrap_or_default();
+            let size = bytes.len();
+            match encoding.decode(text, bytes) {
+                true => Meaning::words(algorithm.name()),
+                false => {
+                    let (name, encoding) = (algorithm.name(), encoding.name());
+                    Meaning::words(format!("is no {name}, whose {size} bytes are in {encoding}"))
+                }
+            }
+        };
+        let before = if valid.is_some() { "made " } else { "" };
+        let no_time = "is no time in the form that is configured";
+        let time = |text: &[u8]| Meaning::time(before, time.parse(text), no_time);
+        pair_parts(request, signature, time)
     }
 }
 

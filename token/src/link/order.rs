@@ -36,6 +36,15 @@ pub trait LinkSigner: fmt::Debug {
     /// # Errors
     /// What the order wants is not possible in this format.
     fn sign(&self, order: &Order<'_>) -> Result<Vec<(&'static str, String)>, OrderError>;
+
+    /// The cookies that let a client have the order's path, if the format has cookies: names, and values that need
+    /// no further encoding in a `Cookie` line.
+    ///
+    /// # Errors
+    /// The format has none, or what the order wants is not possible in it.
+    fn cookies(&self, _: &Order<'_>) -> Result<Vec<(&'static str, String)>, OrderError> {
+        Err(OrderError::Invalid("this format has no cookies".to_owned()))
+    }
 }
 
 /// Why a link cannot be made.

@@ -10,6 +10,7 @@ use super::algorithm::LinkAlgorithm;
 use super::expiry::TimeFormat;
 use super::format::{Denied, FormatSettings, Granted, LinkFormat, Mistake};
 use super::order::{LinkSigner, Order, OrderError};
+use super::part::{Meaning, Part};
 use super::request::LinkRequest;
 use super::secret::{Encoding, LinkSecret};
 use crate::base64url;
@@ -157,6 +158,27 @@ impl LinkFormat for Plain {
         }
         Granted::until(link.expires).unless_expired(now)
     }
+
+    fn parts(&self, request: &dyn LinkRequest) -> Vec<Part> {
+        let signature = |text: &[u8]| {
+            let algorithm = match base64url::decode(text).map(|bytes| bytes.len()) {
+                Some(16) => LinkAlgorithm::Md5,
+                Some(32) => LinkAlgorithm::HmacSha256,
+                _ => {
+                    return Meaning::words(
+                        "must be base64url without padding: 22 characters (md5) or 43 (hmac-sha256)",
+                    );
+                }
+            };
+            match self.accepted.is_empty() || self.accepted.contains(&algorithm) {
+                true => Meaning::words(algorithm.name()),
+                false => Meaning::words(format!("{}, which is not accepted", algorithm.name())),
+            }
+        };
+        let no_time = "is no time: it must be ten digits, the first of them not 0";
+        let time = |text: &[u8]| Meaning::time("", TimeFormat::Unix.parse(text), no_time);
+        pair_parts(request, signature, time)
+    }
 }
 
 impl LinkSigner for Plain {
@@ -183,6 +205,16 @@ pub(super) fn pair_of(request: &dyn LinkRequest) -> Result<(&[u8], &[u8]), Denie
         (Found::Absent, _) | (_, Found::Absent) => Err(Reject::Missing.into()),
         (Found::One(signature), Found::One(time)) => Ok((signature, time)),
     }
+}
+
+/// The two values of a link, and what they mean if there is one of each.
+pub(super) fn pair_parts(
+    request: &dyn LinkRequest,
+    signature: impl FnOnce(&[u8]) -> Meaning,
+    time: impl FnOnce(&[u8]) -> Meaning,
+) -> Vec<Part> {
+    let Ok(pair) = request.pair() else { return Vec::new() };
+    vec![Part::found("signature", pair.signature, signature), Part::found("time", pair.time, time)]
 }
 
 #[cfg(test)]

@@ -67,6 +67,16 @@ impl<'t> Arguments<'t> {
         self.0.iter().find(|(one, _)| **one == *name).map(|(_, value)| &**value)
     }
 
+    /// The arguments in their order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.0.iter().map(|(name, value)| (&**name, &**value))
+    }
+
+    /// How often an argument is there, in any spelling.
+    pub(super) fn count(&self, name: &[u8]) -> usize {
+        self.0.iter().filter(|(one, _)| credential::is_spelling(one, name)).count()
+    }
+
     /// Whether other arguments than the link's own are not signed.
     pub(super) fn are_ignored(&self) -> bool {
         self.get(b"token_ignore_params") == Some(b"true")
