@@ -226,7 +226,7 @@ fn secure_token_keys(
     main: &MainConf,
     setting: &mut Setting<'_>,
 ) -> Result {
-    link::keys::secure_token_keys(&mut location.link.settings, &main.jwt.health, setting)
+    link::directives::secure_token_keys(&mut location.link.settings, &main.jwt.health, setting)
 }
 
 fn secure_token_mint(_: &mut LocationConf, _: &MainConf, setting: &mut Setting<'_>) -> Result {

@@ -5,7 +5,7 @@ mod case;
 mod check;
 pub(crate) mod directives;
 mod judge;
-pub(crate) mod keys;
+mod keys;
 mod mint;
 mod mint_block;
 mod names;

@@ -10,10 +10,12 @@ use token::link::{
 use zeroize::Zeroizing;
 
 use super::check::LinkArgs;
+use super::keys::{self, KeyFiles};
 use super::names::{EXPIRES, KEY, TIME};
 use super::scheme::{At, FormatWords, HashWords, Scheme};
 use super::settings::LinkSettings;
 use crate::check::{Mode, Severity, Source, Switch, once, option_once, positive, switch};
+use crate::live::HealthTable;
 use crate::nginx::{ConfError, Result, Setting, variables};
 
 pub(crate) fn secure_token(conf: &mut LinkSettings, setting: &mut Setting<'_>) -> Result {
@@ -215,6 +217,21 @@ fn hash(
     setting.warn_of_arguments(text);
     let value = HashWords { settings, expression: setting.compile(text)? };
     scheme(conf, Scheme::Hash(Rc::new(At { value, position: setting.position().into() })))
+}
+
+/// `secure_token_keys FILE [kid=NAME] [check=TIME]`.
+pub(crate) fn secure_token_keys(
+    conf: &mut LinkSettings,
+    health: &HealthTable,
+    setting: &Setting<'_>,
+) -> Result {
+    conf.base.asked.note("secure_token_keys", setting, Severity::Error);
+    let file = keys::read(health, setting)?;
+    let all = conf.keys.get_or_insert_with(|| {
+        Rc::new(KeyFiles { files: Vec::new(), position: setting.position().into() })
+    });
+    Rc::make_mut(all).files.push(file);
+    Ok(())
 }
 
 pub(crate) fn secure_token_algorithm(conf: &mut LinkSettings, setting: &mut Setting<'_>) -> Result {

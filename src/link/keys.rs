@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use token::link::LinkKeys;
 
-use super::settings::LinkSettings;
-use crate::check::{Severity, option_once, positive};
+use crate::check::{option_once, positive};
 use crate::live::file::{self, LARGEST_KEY_FILE, Text};
 use crate::live::{HealthTable, Watched};
 use crate::nginx::{ConfError, Request, Result, Setting};
@@ -43,13 +42,8 @@ impl KeyFiles {
     }
 }
 
-/// `secure_token_keys FILE [kid=NAME] [check=TIME]`.
-pub(crate) fn secure_token_keys(
-    conf: &mut LinkSettings,
-    health: &HealthTable,
-    setting: &Setting<'_>,
-) -> Result {
-    conf.base.asked.note("secure_token_keys", setting, Severity::Error);
+/// Reads the file of `secure_token_keys`.
+pub(super) fn read(health: &HealthTable, setting: &Setting<'_>) -> Result<KeysOf> {
     let path = setting.file_path(setting.first())?;
     let shown = String::from_utf8_lossy(&path).into_owned();
     let bad = |why: &dyn std::fmt::Display| ConfError::Failed(format!("\"{shown}\": {why}"));
@@ -85,9 +79,5 @@ pub(crate) fn secure_token_keys(
     for warning in &warnings {
         setting.warn(&format!("{shown}: {warning}"));
     }
-    let files = conf.keys.get_or_insert_with(|| {
-        Rc::new(KeyFiles { files: Vec::new(), position: setting.position().into() })
-    });
-    Rc::make_mut(files).files.push(keys);
-    Ok(())
+    Ok(keys)
 }

@@ -178,6 +178,7 @@ fn file_for(directive: &str) -> Option<String> {
         "jwt_kids_file" => {
             Some(json!({ "a": "a secret of more than thirty-two bytes" }).to_string())
         }
+        "secure_token_keys" => Some(RSA.public.to_owned()),
         "jwt_revoked" => Some("nobody\n".to_owned()),
         "ssl_certificate"
         | "ssl_client_certificate"
@@ -201,7 +202,7 @@ fn tried(text: &str) -> (String, Vec<(String, String)>) {
             if *word == "jwt_sign_key" && files.len() % 2 == 1 {
                 holds = P384.private.to_owned();
             }
-            if line.contains(" kid=") && *word != "jwt_sign_key" {
+            if line.contains(" kid=") && !["jwt_sign_key", "secure_token_keys"].contains(word) {
                 holds = P256.public.to_owned();
             }
             // The list's file comes after its claim.

@@ -9,9 +9,10 @@ mod scopes;
 mod template;
 mod value;
 
+use super::arguments::Written;
 use super::output::Output;
 use super::site::Site;
-use super::{Unforwarded, arguments::Written};
+use super::unforwarded::Unforwarded;
 use reading::Reading;
 
 /// Inserts the arguments into the URLs of an MPD.

@@ -2,10 +2,10 @@
 
 use memchr::memmem;
 
-use super::Unforwarded;
 use super::arguments::Written;
 use super::output::Output;
 use super::site::{Reach, Site};
+use super::unforwarded::Unforwarded;
 
 /// The tags that have URIs, and the names of the attributes with them. The last rows are those of
 /// interstitials (rfc8216bis appendix D) and of pictures for a time line.

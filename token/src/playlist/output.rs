@@ -1,7 +1,7 @@
 //! A playlist while arguments are inserted.
 
 use super::arguments::{Arguments, Separator, Written};
-use super::{MAX_FORWARDED, Unforwarded};
+use super::unforwarded::{MAX_FORWARDED, Unforwarded};
 
 /// A copy of a playlist, with the arguments where they were inserted.
 pub(super) struct Output<'b> {

@@ -9,8 +9,8 @@ use quick_xml::events::{BytesDecl, BytesStart, Event};
 use super::scopes::{Document, Needs, Number, Url};
 use super::template;
 use super::value::Value;
-use crate::playlist::Unforwarded;
 use crate::playlist::site::{Reach, Site};
+use crate::playlist::unforwarded::Unforwarded;
 
 /// How deep elements may be nested. An MPD has less than ten levels.
 const MAX_DEPTH: usize = 64;
