@@ -4,6 +4,7 @@
 // A target reports a finding by a panic.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod cdni;
 mod fetched;
 mod link;
 mod links;
@@ -28,6 +29,7 @@ use token::{
     load_published_keys,
 };
 
+pub use cdni::cdni;
 pub use fetched::answer;
 pub use link::link;
 pub use links::{akamai, bunny};

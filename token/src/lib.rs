@@ -5,7 +5,8 @@
 //!
 //! 1. Basics that import nothing: `base64url`, `number`, `alg`, `compact` (the three sections of a
 //!    token), `reject` (the reasons for a refusal), `cache::index`, `http` (reads an answer),
-//!    `schedule` (when to fetch), `credential` (finds a token or a link's arguments in a request).
+//!    `schedule` (when to fetch), `credential` (finds a token or a link's arguments in a request), `uri`
+//!    (URIs that are compared).
 //! 2. `json`: a parsed text.
 //! 3. Keys: `identity`, `key`, `keyset`; and their files: `loaded` (keys, warnings, errors), `published`
 //!    (limits), `pem`, `disclosed` (secrets that are public), `jwk::members`, `jwk`, `by_kid` (PEM by
@@ -18,6 +19,7 @@
 //! 8. `challenge`: the refusal as a header. `thumbprint`: that of a client's certificate.
 //! 9. `sign`: keys that sign, and what they sign. It uses the basics, `json` and the keys.
 //! 10. `playlist`: puts arguments into the URLs of a playlist. It uses `credential` only.
+//! 11. `cdni`: tokens that say which URIs they open, and how they are renewed.
 #![forbid(unsafe_code)]
 
 mod alg;
@@ -28,6 +30,7 @@ pub mod http;
 mod number;
 mod reject;
 pub mod schedule;
+mod uri;
 
 pub mod json;
 
@@ -69,6 +72,7 @@ mod thumbprint;
 pub mod sign;
 
 pub mod playlist;
+pub mod cdni;
 
 pub use alg::{Algorithm, AlgorithmSet, Curve, SignatureCounts};
 pub use cache::{Cache, CacheCounts};
@@ -95,3 +99,4 @@ pub use rules::{ClaimRule, Operator, RuleError};
 
 pub use thumbprint::certificate_thumbprint;
 pub use trust::{Trust, Verified, With};
+pub use uri::{Carrier, MAX_URI_LEN, RequestUri, UriError};
