@@ -57,6 +57,11 @@ pub(crate) fn ask(
         Ok(Said { decision: combine(any, &token, &link), token, link })
     };
     let said = ask();
+    match said.as_ref().map(|said| said.decision) {
+        Ok(Decision::Pass) => judged.note_renewal(token_case, location),
+        Ok(Decision::Refuse(_)) | Err(_) => judged.forget_renewal(),
+        Ok(Decision::Decline | Decision::Wait) => {}
+    }
     let waits = said.as_ref().is_ok_and(|said| said.decision == Decision::Wait);
     if token_case.settle(waits).is_none() {
         return Some(Err(NoVerdict::Value));

@@ -1,10 +1,10 @@
 //! What is kept with a request: one field for each room, and how a room gets its own.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 use crate::check::{Case, Judging, NoVerdict};
-use crate::issue;
-use crate::jwt::{self, TokenCase};
+use crate::issue::{self, Renewer};
+use crate::jwt::{self, Renewable, TokenCase};
 use crate::link::{self, LinkCase};
 use crate::location::{LocationConf, MainConf};
 use crate::nginx::{Memory, Request};
@@ -18,6 +18,8 @@ pub(crate) struct Context {
     jwt: jwt::Kept,
     link: link::Kept,
     issue: issue::Kept,
+    /// The token that has let the request pass, if it is to be renewed, and what signs the next one.
+    renewed: RefCell<Option<(Renewable, Renewer)>>,
 }
 
 /// A request, with what is kept with it.
@@ -47,7 +49,21 @@ impl<'r> Judged<'r> {
     }
 
     pub(crate) fn token_case(self, main: &'r MainConf) -> TokenCase<'r> {
-        TokenCase::new(self.case, &self.context.jwt, &main.jwt)
+        let location = self.case.request.location::<LocationConf>();
+        let renews = location.is_some_and(|location| location.issue.has_key());
+        TokenCase::new(self.case, &self.context.jwt, &main.jwt, renews)
+    }
+
+    /// Notes that the request was let pass by a location, with a token that is to be renewed if it is so.
+    pub(crate) fn note_renewal(self, token_case: TokenCase<'_>, location: &LocationConf) {
+        if let Some(renewable) = token_case.take_renewable() {
+            self.context.renewed.replace(location.issue.renewer().map(|it| (renewable, it)));
+        }
+    }
+
+    /// The request is refused: no token of it is renewed.
+    pub(crate) fn forget_renewal(self) {
+        self.context.renewed.take();
     }
 
     /// What is kept of the tokens that the request was given.
@@ -58,6 +74,17 @@ impl<'r> Judged<'r> {
     pub(crate) fn link_case(self) -> LinkCase<'r> {
         LinkCase::new(self.case, &self.context.link)
     }
+}
+
+/// The token that has let a request pass, if it is to be renewed, and what signs the next one. It is taken
+/// if `take` says so.
+pub(crate) fn renewal(
+    request: Request<'_>,
+    take: impl FnOnce(&Renewable) -> bool,
+) -> Option<(Renewable, Renewer)> {
+    let (_, context) = request.existing_context::<Context>()?;
+    let mut renewed = context.renewed.try_borrow_mut().ok()?;
+    if take(&renewed.as_ref()?.0) { renewed.take() } else { None }
 }
 
 /// Calls `make` with a request and what is kept with it. Fails if a variable that `make`

@@ -77,6 +77,7 @@ directives! {
     c"jwt_next", ANYWHERE | NGX_CONF_FLAG => jwt jwt::directives::jwt_next;
     c"jwt_realm", ANYWHERE | NGX_CONF_TAKE1 => jwt jwt::directives::jwt_realm;
     c"jwt_challenge", ANYWHERE | NGX_CONF_1MORE => jwt jwt::directives::jwt_challenge;
+    c"jwt_uri_signing", ANYWHERE | NGX_CONF_TAKE12 => jwt jwt::directives::jwt_uri_signing;
     c"jwt_issuer", OR_PROVIDER | NGX_CONF_1MORE => jwt jwt::directives::jwt_issuer;
     c"jwt_audience", OR_PROVIDER | NGX_CONF_1MORE => jwt jwt::directives::jwt_audience;
     c"jwt_typ", OR_PROVIDER | NGX_CONF_1MORE => jwt jwt::directives::jwt_typ;

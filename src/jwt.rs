@@ -3,6 +3,7 @@
 mod case;
 mod challenge;
 mod check;
+mod cover;
 pub(crate) mod directives;
 mod files;
 mod found;
@@ -22,6 +23,7 @@ mod settings;
 pub(crate) mod show;
 mod sources;
 mod status;
+mod uri_signing;
 mod verdict;
 
 pub(crate) use case::TokenCase;
@@ -30,4 +32,5 @@ pub(crate) use http_level::HttpLevel;
 pub(crate) use meter::Meter;
 pub(crate) use rules::{Connective, TriedRule};
 pub(crate) use settings::JwtSettings;
+pub(crate) use uri_signing::Renewable;
 pub(crate) use verdict::Kept;

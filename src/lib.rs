@@ -14,7 +14,8 @@
 //! - `location`, `context`: the settings of a level, and what is kept with a request: one field for
 //!   each room;
 //! - `access`, `answer`: the decision, and the answer to nginx;
-//! - `rewritten`: the answers that are signed, and the playlists;
+//! - `rewritten`: the answers that are signed, and the playlists; `renewed`: tokens that are renewed with the
+//!   answer;
 //! - `directives`, `variables`: the tables.
 #![deny(unsafe_code)]
 
@@ -31,6 +32,7 @@ mod location;
 #[allow(unsafe_code)]
 mod nginx;
 mod playlist;
+mod renewed;
 mod revoke;
 mod rewritten;
 mod status;
@@ -104,6 +106,10 @@ impl Module for TokenAuth {
 
 impl Rewriter for TokenAuth {
     type Context = Context;
+
+    fn header_begins(request: Request<'_>) {
+        renewed::header_begins(request);
+    }
 
     fn rewrites(request: Request<'_>) -> bool {
         rewritten::is_wanted(request)

@@ -10,6 +10,7 @@ use token::{KeySet, LivePolicy, PerKid, Revocation, Trust};
 use super::challenge::Challenge;
 use super::rules::Rule;
 use super::sources::{AskedSource, TokenSource};
+use super::uri_signing::Covering;
 use crate::check::{Mode, Source, SwitchValue};
 use crate::live::{Health, NamedServer, Watched, warn_without_location};
 use crate::nginx::{ComplexValue, Level, Request, Server, Zone};
@@ -30,6 +31,8 @@ pub(crate) struct JwtCheck {
     pub(super) next: bool,
     pub(super) realm: Option<ComplexValue>,
     pub(super) challenge: Option<Challenge>,
+    /// How the request's URI is compared with what a token covers (`jwt_uri_signing`).
+    pub(super) uri_signing: Option<Covering>,
     /// Whether keys depend on variables.
     pub(super) keys_on_variables: bool,
     /// The location's own `jwt_status_list`, in addition to those of its providers.
@@ -50,6 +53,7 @@ impl JwtCheck {
                 .iter()
                 .any(|one| matches!(*one.source, TokenSource::Named(Source::Value(_))))
             || self.keys_on_variables
+            || self.uri_signing.is_some()
     }
 }
 

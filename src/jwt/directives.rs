@@ -10,7 +10,7 @@ use super::http_level::HttpLevel;
 use super::rules::{self, BlockHead, Connective, text};
 use super::settings::JwtSettings;
 use super::show::{NamedClaim, Shown};
-use super::sources;
+use super::{sources, uri_signing};
 use crate::check::{Mode, Severity, Status, Switch, SwitchValue, flag, once, switch};
 use crate::nginx::{ConfError, Result, Setting, seconds, size, variables};
 
@@ -86,6 +86,20 @@ pub(crate) fn jwt_challenge(
     setting: &mut Setting<'_>,
 ) -> Result {
     once(&mut conf.challenge, challenge::read(setting)?)
+}
+
+pub(crate) fn jwt_uri_signing(
+    conf: &mut JwtSettings,
+    http: &HttpLevel,
+    setting: &mut Setting<'_>,
+) -> Result {
+    let is_on = flag(setting)?;
+    let severity = if is_on { Severity::Error } else { Severity::Nothing };
+    conf.base.asked.note("jwt_uri_signing", setting, severity);
+    if is_on {
+        http.uri_signing.set(true);
+    }
+    once(&mut conf.uri_signing, uri_signing::read(setting, is_on)?)
 }
 
 pub(crate) fn jwt_realm(

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use token::KeySet;
+use token::cdni::Patterns;
 use token::schedule::Terms;
 
 use super::check::{JwtCheck, KeyRequest, KeySource};
@@ -56,6 +57,9 @@ pub(crate) struct HttpLevel {
     pub(super) trials: Trials,
     /// The worker's cache and counts.
     pub(crate) meter: Rc<Meter>,
+    /// Whether any directive asks for URI signing, and the patterns of the tokens.
+    pub(super) uri_signing: Cell<bool>,
+    pub(super) patterns: Patterns,
     /// How many blocks of rules are open while the configuration is read.
     pub(super) open_blocks: Cell<usize>,
 }
@@ -83,6 +87,8 @@ impl Default for HttpLevel {
             health: HealthTable::default(),
             trials: Trials::default(),
             meter: Rc::default(),
+            uri_signing: Cell::default(),
+            patterns: Patterns::default(),
             open_blocks: Cell::default(),
         }
     }
@@ -186,6 +192,11 @@ impl HttpLevel {
             self.key_requests.watch_health(SourceAt::new(server, uri), &self.health);
         });
         Ok(true)
+    }
+
+    /// Whether tokens may be renewed anywhere.
+    pub(crate) fn has_uri_signing(&self) -> bool {
+        self.uri_signing.get()
     }
 
     /// To be called after the configuration has come into force, before workers start.

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use token::cdni::Renewal;
 use token::{KeySet, LiveInputs, LivePolicy, Refusal, Reject, Revocation, Verified, Wanted, With};
 
 use super::case::TokenCase;
@@ -27,6 +28,16 @@ pub(super) struct Tried {
     /// Whether the token was refused before anybody's keys were looked for: it is not one of those that
     /// are expected here.
     pub(super) is_foreign: bool,
+    /// The number of the source that it was found in.
+    pub(super) found_in: Option<usize>,
+    /// How it is renewed, if it covers the request's URI and is to be renewed.
+    pub(super) renewal: Option<Rc<Renewal>>,
+}
+
+impl Tried {
+    pub(super) fn new(token: Result<Verified, Refusal>, is_foreign: bool) -> Self {
+        Self { token, is_foreign, found_in: None, renewal: None }
+    }
 }
 
 impl TokenCase<'_> {
@@ -50,7 +61,7 @@ impl TokenCase<'_> {
         });
         self.for_want_of_lists(&token, &lookup)?;
         let is_foreign = lookup.policy.get().is_none() && token.is_err();
-        Ok(Tried { token, is_foreign })
+        Ok(Tried::new(token, is_foreign))
     }
 
     /// What follows if a token was refused and its key may be missing.

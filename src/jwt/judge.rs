@@ -11,6 +11,7 @@ use super::check::JwtCheck;
 use super::in_force::Tried;
 use super::rules::{Failing, Rule};
 use super::sources::{AskedSource, TokenSource};
+use super::uri_signing::Renewable;
 use super::verdict::{ByRules, JwtVerdict, Kept};
 use crate::check::{Mode, NoVerdict, Opinion, Refusal, Source, Status, Trial, Want};
 
@@ -49,9 +50,6 @@ impl Display for Why {
     }
 }
 
-/// A token's verdict without rules, and the number of the source where it was.
-type Sourced = (Option<usize>, Result<Verified, BadToken>);
-
 impl TokenCase<'_> {
     /// The opinion of `check` on the request, in the access phase.
     pub(crate) fn decide(self, check: &Rc<JwtCheck>) -> Result<Opinion, NoVerdict> {
@@ -66,9 +64,18 @@ impl TokenCase<'_> {
         if verdict.mode == Mode::Off {
             return Ok(Opinion::Abstains);
         }
+        self.kept.renewable.take();
         let (why, reason, status) = match &verdict.token {
             Ok(token) => match self.apply_rules(&verdict, token)? {
-                None => return Ok(Opinion::Passes(self.try_rules(&verdict, token)?)),
+                None => {
+                    let trials = self.try_rules(&verdict, token)?;
+                    if let (Some(renewal), Some(covering)) = (&verdict.renewal, &check.uri_signing)
+                    {
+                        let renewable = Renewable::new(token, renewal, covering);
+                        self.kept.renewable.replace(Some(renewable));
+                    }
+                    return Ok(Opinion::Passes(trials));
+                }
                 Some((rule, status)) => (Why::Rule(rule), Reject::Denied, status),
             },
             Err(bad) if bad.reason == Reject::Missing && verdict.mode == Mode::Optional => {
@@ -78,7 +85,7 @@ impl TokenCase<'_> {
                 let status = match bad.reason {
                     Reject::NoKeys | Reject::NoList => Status::UNAVAILABLE,
                     // A good token, for something else: as with a rule, another login would not help.
-                    Reject::NotCovered | Reject::BadAddress => Status::FORBIDDEN,
+                    Reject::NotCovered | Reject::BadAddress | Reject::Denied => Status::FORBIDDEN,
                     _ => Status::UNAUTHORIZED,
                 };
                 (Why::Bad(bad.clone()), bad.reason, status)
@@ -100,8 +107,8 @@ impl TokenCase<'_> {
         let (case, kept) = (self.case, self.kept);
         let judge = || {
             let mode = check.switch.mode(case.request, "jwt", &MODES)?;
-            let (found_in, token) = match mode {
-                Mode::Off => (None, Err(Reject::Missing.into())),
+            let Tried { token, renewal, found_in, .. } = match mode {
+                Mode::Off => Tried::new(Err(Reject::Missing.into()), true),
                 _ => self.judge_sources(check)?,
             };
             let policy = token.as_ref().ok().and_then(|token| check.policies.get(token.provider));
@@ -109,7 +116,17 @@ impl TokenCase<'_> {
             let rules = Rc::clone(&check.rules);
             let sources = Rc::clone(&check.sources);
             let (number, by_rules) = (kept.number(), ByRules::Unknown);
-            Ok(JwtVerdict { number, mode, token, provider, rules, sources, found_in, by_rules })
+            Ok(JwtVerdict {
+                number,
+                mode,
+                token,
+                provider,
+                rules,
+                sources,
+                found_in,
+                by_rules,
+                renewal,
+            })
         };
         let judge = || case.attempt(judge);
         kept.verdicts.verdict(case.judging, check, case.place(), want, judge)
@@ -128,24 +145,25 @@ impl TokenCase<'_> {
         }
     }
 
-    /// Judges the token of the first source that has one, and tells the source's number. With `jwt_next`, one that is none of any
-    /// provider's leads to the next source; if no other source has a token, its refusal counts.
-    fn judge_sources(self, check: &Rc<JwtCheck>) -> Result<Sourced, NoVerdict> {
-        let mut first = None;
+    /// Judges the token of the first source that has one, and tells the source's number. With `jwt_next`, one
+    /// that is none of any provider's leads to the next source; if no other source has a token, its refusal counts.
+    fn judge_sources(self, check: &Rc<JwtCheck>) -> Result<Tried, NoVerdict> {
+        let mut first: Option<Tried> = None;
         for (number, AskedSource { source, providers }) in check.sources.iter().enumerate() {
             let tried = match source.find(self.case.request)? {
                 None => continue,
-                Some(Err(reject)) => Tried { token: Err(unusable(reject)), is_foreign: true },
-                Some(Ok(token)) => self.verify(check, &token, providers.as_deref())?,
-            };
-            match tried.token {
-                Err(bad) if check.next && tried.is_foreign => {
-                    first.get_or_insert(bad);
+                Some(Err(reject)) => Tried::new(Err(unusable(reject)), true),
+                Some(Ok(token)) => {
+                    let tried = self.verify(check, &token, providers.as_deref())?;
+                    self.cover(check, (&token, source), tried)?
                 }
-                token => return Ok((Some(number), token)),
+            };
+            if !(check.next && tried.is_foreign && tried.token.is_err()) {
+                return Ok(Tried { found_in: Some(number), ..tried });
             }
+            first.get_or_insert(tried);
         }
-        Ok((None, Err(first.unwrap_or_else(|| Reject::Missing.into()))))
+        Ok(first.unwrap_or_else(|| Tried::new(Err(Reject::Missing.into()), true)))
     }
 
     /// Applies the rules to a verified token, the provider's before the location's. Returns the first

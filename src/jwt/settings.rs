@@ -10,7 +10,8 @@ use super::check::{JwtCheck, LocationLists};
 use super::http_level::HttpLevel;
 use super::policy::{Keys, PolicySettings};
 use super::provider::ProviderList;
-use super::sources::{self, Sources};
+use super::sources::{self, AskedSource, Sources};
+use super::uri_signing::{Covering, UriSigning};
 use crate::check::{Base, Lack, MergeError, Mode, Settings, Switch, SwitchValue, inherit};
 use crate::nginx::{ComplexValue, Level};
 
@@ -26,6 +27,7 @@ pub(crate) struct JwtSettings {
     pub(super) next: Option<bool>,
     pub(super) realm: Option<ComplexValue>,
     pub(super) challenge: Option<Challenge>,
+    pub(super) uri_signing: Option<UriSigning>,
     /// Whether the level has `auth_jwt`. Without `token=` that means the bearer token, even if the
     /// level above says otherwise.
     pub(super) auth_jwt: bool,
@@ -60,7 +62,17 @@ impl Settings for JwtSettings {
         let own_switch = self.base.switch.is_some();
         let own_keys = self.policy.keys.is_some();
         // No `..`, so the compiler demands each field.
-        let Self { base, providers, policy, sources, next, realm, challenge, auth_jwt } = self;
+        let Self {
+            base,
+            providers,
+            policy,
+            sources,
+            next,
+            realm,
+            challenge,
+            uri_signing,
+            auth_jwt,
+        } = self;
         if *auth_jwt && sources.is_none() {
             *sources = Some(sources::bearer());
         }
@@ -73,7 +85,8 @@ impl Settings for JwtSettings {
             | inherit(sources, &parent.sources)
             | inherit(next, &parent.next)
             | inherit(realm, &parent.realm)
-            | inherit(challenge, &parent.challenge);
+            | inherit(challenge, &parent.challenge)
+            | inherit(uri_signing, &parent.uri_signing);
         if own_switch && providers.is_some() {
             policy.keys = None;
         }
@@ -93,6 +106,7 @@ impl Settings for JwtSettings {
             (None, _) => return Ok(None),
         };
         let policy = self.policy.policy_sources(None);
+        let sources = sources::for_all(&self.sources());
         Ok(Some(JwtCheck {
             switch,
             trust: Trust::Keys(self.policy.policy()),
@@ -101,7 +115,8 @@ impl Settings for JwtSettings {
             lists: LocationLists::default(),
             status_lists: Rc::default(),
             rules: self.policy.rules(),
-            sources: sources::for_all(&self.sources()),
+            uri_signing: self.covering(&sources),
+            sources,
             next: self.next.unwrap_or(false),
             realm: self.realm,
             challenge: self.challenge.clone(),
@@ -132,6 +147,11 @@ impl JwtSettings {
         self.sources.clone().unwrap_or_else(sources::bearer)
     }
 
+    /// How URIs are compared with what tokens from these sources cover, if they are.
+    fn covering(&self, sources: &[AskedSource]) -> Option<Covering> {
+        self.uri_signing?.covering(sources)
+    }
+
     /// The check with the providers of `list`. A token must satisfy both the provider and the location.
     fn check_of_providers(
         &self,
@@ -149,6 +169,7 @@ impl JwtSettings {
             revoked: self.policy.lists(),
         };
         let revoked = self.policy.live_lists().into();
+        let sources = sources::for_each(&listed.sources, &self.sources());
         Ok(JwtCheck {
             switch: switch.value,
             trust: Trust::Providers(Arc::clone(&listed.policies), location),
@@ -156,7 +177,8 @@ impl JwtSettings {
             lists: LocationLists { revoked, ..LocationLists::default() },
             status_lists: self.policy.status_lists(),
             rules: self.policy.rules(),
-            sources: sources::for_each(&listed.sources, &self.sources()),
+            uri_signing: self.covering(&sources),
+            sources,
             next: self.next.unwrap_or(false),
             realm: self.realm,
             challenge: self.challenge.clone(),

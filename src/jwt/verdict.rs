@@ -1,14 +1,16 @@
 //! Verdicts on tokens, and what a request keeps of them.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use token::cdni::Renewal;
 use token::{Refusal, Verified};
 
 use super::check::{JwtCheck, Provider};
 use super::found::FoundTokens;
 use super::rules::Rule;
 use super::sources::AskedSource;
+use super::uri_signing::Renewable;
 use crate::check::{Mode, NoVerdict, Verdict, Verdicts};
 use crate::live::Wait;
 
@@ -30,6 +32,8 @@ pub(super) struct JwtVerdict {
     /// The result of the rules, after they were evaluated. This comes after the token is verified,
     /// since the rules' values may hold variables that show its claims.
     pub(super) by_rules: ByRules,
+    /// How the token is renewed.
+    pub(super) renewal: Option<Rc<Renewal>>,
 }
 
 impl JwtVerdict {
@@ -66,6 +70,8 @@ pub(super) enum ByRules {
 pub(crate) struct Kept {
     pub(super) verdicts: Verdicts<JwtCheck, JwtVerdict>,
     pub(super) found: FoundTokens,
+    /// The token that the check has let pass last, if it is to be renewed.
+    pub(super) renewable: RefCell<Option<Renewable>>,
     /// The fetches that the request waits for.
     pub(super) wait: Wait,
     /// Whether the log has a line about a value with a control character.

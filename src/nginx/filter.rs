@@ -39,7 +39,10 @@ pub(crate) trait Rewriter: 'static {
     /// What the module keeps with a request.
     type Context: Default + 'static;
 
-    /// Whether answers are rewritten in the request's location: otherwise nothing else here is called.
+    /// Called before the header of the answer to a request, and to no part of a page, is sent.
+    fn header_begins(request: Request<'_>);
+
+    /// Whether answers are rewritten in the request's location: otherwise nothing of what follows is called.
     fn rewrites(request: Request<'_>) -> bool;
 
     /// What to do with an answer whose header is about to be sent.
@@ -169,6 +172,10 @@ unsafe fn next_body(r: *mut ngx_http_request_t, chain: *mut ngx_chain_t) -> ngx_
 unsafe extern "C" fn header_filter<R: Rewriter>(r: *mut ngx_http_request_t) -> ngx_int_t {
     // SAFETY: nginx passes a valid request to a filter, for the time of the call.
     let Some(request) = (unsafe { Request::new(r) }) else { return ERROR };
+    // SAFETY: as above; `main` is set as long as the request is valid.
+    if unsafe { ptr::eq(r, (*r).main) } {
+        guard(request.log(), (), || R::header_begins(request));
+    }
     let plan = guard(request.log(), Plan::Refuse, || plan::<R>(request));
     // SAFETY: as above.
     unsafe {

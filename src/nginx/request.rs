@@ -122,7 +122,7 @@ impl<'r> Request<'r> {
     /// The query string, if an upstream receives the same one. nginx ends `$args` at a `#`, but passes
     /// on the client's whole request target, and many servers also read what follows the `#`.
     pub(crate) fn agreed_query(self) -> Option<&'r [u8]> {
-        (!self.raw_target().contains(&b'#')).then(|| self.query())
+        (!self.sent_target().contains(&b'#')).then(|| self.query())
     }
 
     /// An argument of the query; unusable unless all readers find the same query.
@@ -132,7 +132,7 @@ impl<'r> Request<'r> {
 
     /// The target in the client's request line (`$request_uri`), also in a subrequest and after a
     /// redirect.
-    fn raw_target(self) -> &'r [u8] {
+    pub(crate) fn sent_target(self) -> &'r [u8] {
         // SAFETY: nginx sets the string after it has read the request line, to bytes of the request's
         // buffer, which stay; a subrequest has its parent's. Before that it is empty.
         unsafe { bytes((*self.raw()).unparsed_uri) }
@@ -293,22 +293,31 @@ impl<'r> Request<'r> {
 
     /// Adds `WWW-Authenticate` where `satisfy any` can find and remove it.
     pub(crate) fn add_challenge(self, value: &[u8]) -> Option<()> {
+        let line = self.push_header(CHALLENGE, value)?;
+        // SAFETY: the output headers are valid.
+        unsafe { (*self.raw()).headers_out.www_authenticate = line.as_ptr() };
+        Some(())
+    }
+
+    /// Adds a header to the answer, beside others of its name.
+    pub(crate) fn add_header(self, name: &'static [u8], value: &[u8]) -> Option<()> {
+        self.push_header(name, value).map(drop)
+    }
+
+    fn push_header(self, name: &'static [u8], value: &[u8]) -> Option<NonNull<ngx_table_elt_t>> {
         let value = self.copy(value)?;
         // SAFETY: the output headers are valid. The new element is zeroed first, since `next` exists
         // only from nginx 1.23 on, and then filled as nginx's auth_basic does.
         unsafe {
             let headers = &raw mut (*self.raw()).headers_out;
             let line = ngx_list_push(&raw mut (*headers).headers).cast::<ngx_table_elt_t>();
-            if line.is_null() {
-                return None;
-            }
+            let line = NonNull::new(line)?;
             line.write_bytes(0, 1);
-            (*line).hash = 1;
-            (*line).key = string(CHALLENGE);
-            (*line).value = value;
-            (*headers).www_authenticate = line;
+            (*line.as_ptr()).hash = 1;
+            (*line.as_ptr()).key = string(name);
+            (*line.as_ptr()).value = value;
+            Some(line)
         }
-        Some(())
     }
 
     /// Copies bytes into the request's pool.

@@ -71,8 +71,8 @@ mod thumbprint;
 
 pub mod sign;
 
-pub mod playlist;
 pub mod cdni;
+pub mod playlist;
 
 pub use alg::{Algorithm, AlgorithmSet, Curve, SignatureCounts};
 pub use cache::{Cache, CacheCounts};

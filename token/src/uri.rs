@@ -5,16 +5,15 @@
 //! rewrite what RFC 3986 leaves alone.
 
 mod carrier;
+mod fault;
 mod spelling;
 
 use std::borrow::Cow;
 
 pub use carrier::Carrier;
 use carrier::{without_argument, without_token};
+pub use fault::{MAX_URI_LEN, UriError};
 use spelling::{check_path, escaped, is_sub_delimiter, is_unreserved, merged, without_dots};
-
-/// The longest normalised URI, in bytes. nginx's default takes request lines of up to 8 KiB.
-pub const MAX_URI_LEN: usize = 16 * 1024;
 
 /// The longest URI that is read, with its tokens.
 const LONGEST_SENT: usize = 96 * 1024;
@@ -29,28 +28,6 @@ pub struct RequestUri {
     served: Option<String>,
     /// The path as it was sent, if it is the same but for the spelling of its characters.
     sent: Option<String>,
-}
-
-/// Why a text is no URI that can be compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[allow(missing_docs)] // the messages are the documentation
-pub enum UriError {
-    #[error("it is longer than {MAX_URI_LEN} bytes")]
-    TooLong,
-    #[error("it does not begin with a scheme and a host, such as https://example.com/")]
-    NotAbsolute,
-    #[error("its host or port is of no form that RFC 3986 knows, or there is a user before it")]
-    Authority,
-    #[error("it has a fragment, which requests have none of")]
-    Fragment,
-    #[error("it has a \"%\" that begins no escape")]
-    Escape,
-    #[error(
-        "its path leads to different places in different programs (\"..\" with \"//\", %2F, %5C or \";\")"
-    )]
-    Ambiguous,
-    #[error("its path has a NUL")]
-    Nul,
 }
 
 impl RequestUri {

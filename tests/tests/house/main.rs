@@ -25,7 +25,7 @@ const ROOMS: [&[&str]; 11] = [
     &["location"],
     &["context"],
     &["access"],
-    &["answer", "rewritten"],
+    &["answer", "renewed", "rewritten"],
     &["variables"],
 ];
 

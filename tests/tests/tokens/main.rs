@@ -8,6 +8,7 @@
 //! | `claim_set` | variables for claims and headers by path |
 //! | `modes` | the modes of `jwt`: on, off, optional, permissive |
 //! | `jwt_cache` | the cache of verified tokens |
+//! | `uri_signing` | which URIs a token opens, and how it is renewed |
 //! | `tokenctl` | nginx and the command line agree |
 
 mod algorithms;
@@ -22,3 +23,4 @@ mod revoked;
 mod rules;
 mod token_sources;
 mod tokenctl;
+mod uri_signing;

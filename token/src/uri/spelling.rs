@@ -1,6 +1,6 @@
 //! Characters and paths of a URI, each in its one spelling (RFC 3986 section 6.2.2).
 
-use super::UriError;
+use super::fault::UriError;
 
 pub(super) fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
