@@ -14,10 +14,10 @@
 //! 4. Content of a token: `refusal` (why it is refused), `claims`, `header`, `content`.
 //! 5. What it is judged by: `path` (to a claim), `rules`, `issuers`, `revoked`, `policy` (as
 //!    configured), `effective` (the policy for one token), `providers` (one policy for each issuer).
-//! 6. The judgement: `cache`, `trust`. For links: `link`, which makes them too, with keys of `sign`.
-//! 7. `status`: what a token's status list says of it.
-//! 8. `challenge`: the refusal as a header. `thumbprint`: that of a client's certificate.
-//! 9. `sign`: keys that sign, and what they sign. It uses the basics, `json` and the keys.
+//! 6. `sign`: keys that sign, and what they sign. It uses the basics, `json` and the keys.
+//! 7. The judgement: `cache`, `trust`. For links: `link`, which makes them too.
+//! 8. `status`: what a token's status list says of it.
+//! 9. `challenge`: the refusal as a header. `thumbprint`: that of a client's certificate.
 //! 10. `playlist`: puts arguments into the URLs of a playlist. It uses `credential` only.
 //! 11. `cdni`: tokens that say which URIs they open, and how they are renewed.
 #![forbid(unsafe_code)]
@@ -60,6 +60,8 @@ mod refusal;
 mod revoked;
 mod rules;
 
+pub mod sign;
+
 mod cache;
 pub mod link;
 mod trust;
@@ -68,8 +70,6 @@ pub mod status;
 
 pub mod challenge;
 mod thumbprint;
-
-pub mod sign;
 
 pub mod cdni;
 pub mod playlist;

@@ -22,6 +22,7 @@ pub mod fields;
 mod format;
 mod formats;
 mod given;
+mod google;
 mod hash;
 mod keys;
 mod mac;
@@ -42,6 +43,7 @@ pub use format::{
 };
 pub use formats::{FormatName, names};
 pub use given::{Given, Piece};
+pub use google::{Google, GoogleSigner};
 pub use hash::{HashSettings, Hashed, SignatureEncoding};
 pub use keys::LinkKeys;
 pub use mac::HashAlgorithm;

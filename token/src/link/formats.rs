@@ -4,6 +4,7 @@ use super::akamai::Akamai;
 use super::bunny::Bunny;
 use super::cloudfront::{CloudFront, CloudFrontSigner};
 use super::format::{FormatSettings, LinkFormat, Mistake};
+use super::google::{Google, GoogleSigner};
 use super::order::LinkSigner;
 use super::plain::Plain;
 
@@ -16,7 +17,7 @@ pub struct FormatName {
 }
 
 /// The rows.
-static FORMATS: [FormatName; 4] = [
+static FORMATS: [FormatName; 5] = [
     FormatName {
         name: "plain",
         make: |settings| Ok(Box::new(Plain::configured(settings)?)),
@@ -36,6 +37,11 @@ static FORMATS: [FormatName; 4] = [
         name: "cloudfront",
         make: |settings| Ok(Box::new(CloudFront::configured(settings)?)),
         sign: |settings| Ok(Box::new(CloudFrontSigner::configured(settings)?)),
+    },
+    FormatName {
+        name: "google",
+        make: |settings| Ok(Box::new(Google::configured(settings)?)),
+        sign: |settings| Ok(Box::new(GoogleSigner::configured(settings)?)),
     },
 ];
 

@@ -1,0 +1,150 @@
+//! Making signed URLs of Cloud CDN and Media CDN.
+
+use super::super::address;
+use super::super::algorithm::LinkAlgorithm;
+use super::super::fields::unix_time;
+use super::super::format::{FormatSettings, Mistake};
+use super::super::mac::{HashAlgorithm, Hasher};
+use super::super::order::{LinkSigner, Order, OrderError};
+use super::super::secret::Encoding;
+use super::prefix::is_prefix;
+use super::signed::{ARGUMENTS, fields, padded};
+use super::verifier::ALGORITHMS;
+use crate::alg::Algorithm;
+use crate::credential::without_arguments;
+use crate::sign::{KeyFile, PrivateKey};
+
+/// Makes signed URLs: with a private Ed25519 key if there is one, else by HMAC-SHA1 with the first secret. What the
+/// order covers is a prefix of URLs; without, the link is for its one URL, and its arguments come last in the query,
+/// in their order.
+#[derive(Debug)]
+pub struct GoogleSigner {
+    key: SigningKey,
+    name: Box<str>,
+}
+
+#[derive(Debug)]
+enum SigningKey {
+    Hmac(Hasher),
+    Ed25519(PrivateKey),
+}
+
+impl GoogleSigner {
+    /// Takes what the directives say.
+    ///
+    /// # Errors
+    /// There is neither a private Ed25519 key nor a secret, it has no name, or its algorithm is not accepted.
+    pub(in super::super) fn configured(settings: &FormatSettings<'_>) -> Result<Self, Mistake> {
+        settings.only_options(&[])?;
+        let accepted = settings.algorithms(&ALGORITHMS)?;
+        let (key, algorithm, name, directive) = match settings.private_key {
+            Some((text, name)) => {
+                let mistake = |text: String| Mistake::new("secure_token_mint", text);
+                let file = KeyFile::read_of(text, name);
+                let file = file.map_err(|error| mistake(format!("the private key {error}")))?;
+                if !file.key.goes_with(Algorithm::EdDSA) {
+                    let kind = file.key.kind();
+                    return Err(mistake(format!("the private key is {kind}, not an Ed25519 key")));
+                }
+                let name = name.map(str::to_owned).or(file.kid);
+                let key = SigningKey::Ed25519(file.key);
+                (key, LinkAlgorithm::Ed25519, name, "secure_token_mint")
+            }
+            None => {
+                let secrets = settings.secrets(Encoding::Base64Url)?;
+                let hasher = secrets.first().and_then(|secret| {
+                    Some((Hasher::new(HashAlgorithm::HmacSha1, secret)?, secret.kid()?.to_owned()))
+                });
+                let (hasher, name) = match (hasher, secrets.is_empty()) {
+                    (Some((hasher, name)), _) => (SigningKey::Hmac(hasher), Some(name)),
+                    (None, true) => {
+                        let text = "is missing: links of this format are signed with a secret";
+                        return Err(Mistake::new("secure_token_secret", text));
+                    }
+                    (None, false) => {
+                        let text = "number 1 has no name for KeyName: give it one, with kid=";
+                        return Err(Mistake::new("secure_token_secret", text));
+                    }
+                };
+                (hasher, LinkAlgorithm::HmacSha1, name, "secure_token_secret")
+            }
+        };
+        if !accepted.contains(&algorithm) {
+            let text = format!("links are made with {}, which is not accepted", algorithm.name());
+            return Err(Mistake::new("secure_token_algorithm", text));
+        }
+        let name = name.filter(|name| is_name(name)).ok_or_else(|| {
+            let text = "the key has no name for KeyName (kid=) of letters and digits";
+            Mistake::new(directive, text)
+        })?;
+        Ok(Self { key, name: name.into() })
+    }
+
+    fn signature(&self, text: &[u8]) -> Result<String, OrderError> {
+        match &self.key {
+            SigningKey::Hmac(hasher) => Ok(padded(hasher.hash(&[text]).bytes())),
+            SigningKey::Ed25519(key) => match key.sign(Algorithm::EdDSA, text) {
+                Ok(signature) => Ok(padded(&signature)),
+                Err(error) => Err(OrderError::Invalid(error.to_string())),
+            },
+        }
+    }
+}
+
+/// Whether a query holds it as it is.
+fn is_name(name: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    !name.is_empty() && name.bytes().all(is_plain)
+}
+
+impl LinkSigner for GoogleSigner {
+    fn sign(&self, order: &Order<'_>) -> Result<Vec<(&'static str, String)>, OrderError> {
+        order.has_only(&["covers"])?;
+        let invalid = |text: &str| OrderError::Invalid(text.to_owned());
+        let names = ARGUMENTS.iter().map(|name| name.as_bytes());
+        if without_arguments(order.query.as_bytes(), names).is_some() {
+            return Err(invalid("the query has an argument of a link already"));
+        }
+        let expires = order.expires.to_string();
+        if unix_time(expires.as_bytes()).is_none() {
+            return Err(invalid("the expiry has not one to ten digits"));
+        }
+        let last = |signature| {
+            [
+                ("Expires", expires.clone()),
+                ("KeyName", self.name.to_string()),
+                ("Signature", signature),
+            ]
+        };
+        let url = match order.value {
+            Some(value) => Some(address::encode_address(value).into_owned()),
+            None if order.origin.is_empty() => None,
+            None => {
+                let path = address::decode(order.path.as_bytes());
+                let address = [order.origin.as_bytes(), &path].concat();
+                Some(address::encode_address(&address).into_owned())
+            }
+        };
+        if let Some(prefix) = order.covers.map(str::as_bytes) {
+            if !is_prefix(prefix) {
+                return Err(invalid(
+                    "what it is to cover is not https://host/ and the begin of a path",
+                ));
+            }
+            // Without a host the URL is not known: as in a cookie, for any URL that it covers.
+            if url.is_some_and(|url| !url.starts_with(prefix)) {
+                return Err(invalid("what it is to cover is not where it is for"));
+            }
+            let signature =
+                self.signature(fields(Some(prefix), &expires, &self.name).as_bytes())?;
+            let mut link = vec![("URLPrefix", padded(prefix))];
+            link.extend(last(signature));
+            return Ok(link);
+        }
+        let url = url.ok_or(OrderError::Missing("the host"))?;
+        let joint = if order.query.is_empty() { "" } else { "&" };
+        let rest = ["?", order.query, joint, &fields(None, &expires, &self.name)].concat();
+        let signature = self.signature(&[&url, rest.as_bytes()].concat())?;
+        Ok(last(signature).into())
+    }
+}
