@@ -1,9 +1,9 @@
 //! What links cover, for all formats: wildcards and prefixes are compared with the normalised path only.
 
 use anyhow::Result;
-use module_tests::{Nginx, SERVE, now};
+use module_tests::{Nginx, RSA, SERVE, now};
 
-use super::made::{AKAMAI, akamai, bunny};
+use super::made::{AKAMAI, GOOGLE, akamai, bunny, cloudfront, google_prefix, policy};
 
 /// Request targets, and whether a link to all that is below `/public/` covers them. What nginx itself refuses is
 /// covered by none.
@@ -54,20 +54,27 @@ fn wrong(nginx: &Nginx, format: &str, arguments: &str) -> Result<Vec<String>> {
 #[test]
 fn no_format_covers_more_than_it_says() -> Result<()> {
     let e = now() + 60;
-    for (format, secret, arguments) in [
-        ("akamai", AKAMAI.0, format!("hdnts={}", akamai(&format!("exp={e}~acl=/public/*"), "")?)),
+    let secret = |secret: &str| format!("secure_token_secret {secret};");
+    let keys = "secure_token_keys rsa.pem;".to_owned();
+    let token_path = "token_path=/public/";
+    for (format, keys, arguments) in [
+        (
+            "akamai",
+            secret(AKAMAI.0),
+            format!("hdnts={}", akamai(&format!("exp={e}~acl=/public/*"), "")?),
+        ),
         (
             "bunny",
-            "SecurityKey",
-            format!(
-                "{}&token_path=%2Fpublic%2F",
-                bunny("SecurityKey", "/public/", e, "token_path=/public/")?
-            ),
+            secret("SecurityKey"),
+            format!("{}&token_path=%2Fpublic%2F", bunny("SecurityKey", "/public/", e, token_path)?),
         ),
+        ("cloudfront", keys, cloudfront(&policy("http://localhost/public/*", e, ""), None)?),
+        ("google", secret(GOOGLE.0), google_prefix("http://localhost/public/", e)?),
     ] {
-        let nginx = Nginx::start(format!(
-            "location / {{ secure_token_format {format}; secure_token_secret {secret}; {SERVE} }}"
-        ))?;
+        let nginx = Nginx::builder()
+            .file("rsa.pem", RSA.public)
+            .server(format!("location / {{ secure_token_format {format}; {keys} {SERVE} }}"))
+            .start()?;
         let wrong = wrong(&nginx, format, &arguments)?;
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
         nginx.finish()?;

@@ -2,7 +2,9 @@
 
 mod akamai;
 mod bunny;
+mod cloudfront;
 mod covers;
+mod google;
 mod hash;
 mod made;
 mod mint;
