@@ -23,6 +23,7 @@ verb_test() {
     setup_jose
     setup_promtool
     setup_chromium
+    setup_ffmpeg
 
     step "format"
     cargo fmt --all --check || die "not formatted; cargo fmt --all does it"
@@ -71,6 +72,7 @@ verb_test_named() { # NAME...
     setup_jose
     setup_promtool
     setup_chromium
+    setup_ffmpeg
     build_module
     build_tokenctl
     [[ -n $NGX_BIN ]] || die "test: there is no nginx $NGX_VERSION here to run the tests with"
@@ -133,6 +135,18 @@ setup_chromium() {
     export NGX_TEST_CHROMIUM
     [[ -n $NGX_TEST_CHROMIUM ]] ||
         note "there is no Chromium here: the test status::page does nothing"
+}
+
+# An ffmpeg, whose path is NGX_TEST_FFMPEG, for the tests that play streams. Empty where it cannot be had; they
+# then pass without it, and say so.
+setup_ffmpeg() {
+    NGX_TEST_FFMPEG=$(command -v ffmpeg || true)
+    if [[ -z $NGX_TEST_FFMPEG ]] && on_debian && can_be_root && apt_install ffmpeg; then
+        NGX_TEST_FFMPEG=$(command -v ffmpeg || true)
+    fi
+    export NGX_TEST_FFMPEG
+    [[ -n $NGX_TEST_FFMPEG ]] ||
+        note "there is no ffmpeg here: the tests streams::playing do nothing"
 }
 
 # The alert rules, with their own tests.

@@ -11,7 +11,7 @@
 //! The environment says what is tested: `NGX_TEST_NGINX` (an nginx binary), `NGX_TEST_MODULE` (the
 //! module built for it), `NGX_TEST_TOKENCTL` (the command line), `NGX_TEST_SOURCE` and `NGX_TEST_OBJS`
 //! (nginx's source and its configured `objs`, for modules in C). `./build.sh test` sets all of them.
-//! Two more are optional: `NGX_TEST_WRAPPER` is a command that nginx is started under (`valgrind
+//! More are optional: `NGX_TEST_WRAPPER` is a command that nginx is started under (`valgrind
 //! --error-exitcode=99 …`), and `NGX_TEST_PATIENCE` multiplies every time limit, for wrappers and
 //! sanitizers that slow nginx down.
 //!
@@ -33,6 +33,7 @@ mod memory;
 mod mistake;
 mod process;
 mod provider;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod wait;
@@ -58,4 +59,5 @@ pub use memory::{open_files, processor_time, resident, resident_private};
 pub use mistake::{Mistake, mistake, mistake_in, refuse_all};
 pub use process::{Nginx, until_verdict};
 pub use provider::{Behaviour, Provider, Received};
+pub use stream::{Ffmpeg, Played, Stream, free_port};
 pub use wait::{at_once, until, until_within};
