@@ -1,5 +1,6 @@
 //! `tokenctl inspect`: what a token or a link contains, and whether and why it would be refused.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -7,12 +8,13 @@ use anyhow::{Context as _, Result, bail};
 use token::{Algorithm, AlgorithmSet, Issuers, Key, Policy, Requirements};
 
 use crate::files;
-use crate::inspect_link::{self, LinkOptions};
+use crate::inspect_link;
 use crate::inspect_token::{Demands, Judged};
 use crate::keyring::Keys;
-use crate::options::{LinkNames, algorithm};
+use crate::options::algorithm;
 use crate::output;
 use crate::rules::{Rule, revoked};
+use crate::scheme::SchemeArgs;
 use crate::secret::SecretArgs;
 use crate::time::{self, Moment};
 
@@ -24,6 +26,8 @@ Examples:
   tokenctl inspect \"$token\" --keys keys.json --claim 'roles any admin' --revoked jti:revoked.txt
   tokenctl inspect \"$token\" --keys keys.json --json | jq -r .reason
   tokenctl inspect '/video/a.mp4?st=…&e=…' --secret mysecretkey
+  tokenctl inspect '/hls/a.m3u8?hdnts=…' --format akamai --secret 77704f5541417a7a73666236
+  tokenctl inspect /hls/a.ts --format akamai --cookie 'hdntl=…' --address 192.0.2.7
 
 The exit status is 0 for what is accepted, or only shown because no key was given; 1 for what is
 refused; 2 for a mistake in the call or in a file. The verdict is the word of $jwt_status or
@@ -80,15 +84,24 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME", value_parser = Moment::parse, allow_hyphen_values = true,
         help_heading = "Rules")]
     at: Option<Moment>,
-    /// Of a token, print one line of JSON: verdict, reason (as $jwt_reason; of a rule only "denied"), header,
-    /// payload and why
+    /// Print one line of JSON: verdict, reason (as in the log; of a rule only "denied") and why; of a token header
+    /// and payload, of a link its parts
     #[arg(long, help_heading = "Output")]
     json: bool,
     #[command(flatten, next_help_heading = "Links")]
-    names: LinkNames,
-    /// What the link's signature is over; default: the path, percent-decoded
-    #[arg(long, value_name = "STRING", allow_hyphen_values = true, help_heading = "Links")]
-    value: Option<String>,
+    scheme: SchemeArgs,
+    /// The client's address
+    #[arg(long, value_name = "ADDRESS", help_heading = "Links")]
+    address: Option<IpAddr>,
+    /// A Cookie line of the request, with or without its name; repeatable
+    #[arg(long, value_name = "LINE", help_heading = "Links")]
+    cookie: Vec<String>,
+    /// Another header line of the request; repeatable
+    #[arg(long, value_name = "NAME: VALUE", help_heading = "Links")]
+    header: Vec<String>,
+    /// The text of the link, if it is a part of the path or in a header (secure_token_source)
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true, help_heading = "Links")]
+    token: Option<String>,
 }
 
 /// Inspects and prints; the exit status depends on the verdict.
@@ -103,15 +116,12 @@ pub(crate) fn run(args: &Args, now: i64) -> Result<ExitCode> {
     let (text, accepted) = match target.trim() {
         link if inspect_link::is_link(link) => {
             reject_token_options(args)?;
-            let (alg, names, value) = (&args.alg, &args.names, args.value.as_deref());
-            inspect_link::report(
-                LinkOptions { alg, names, value },
-                link,
-                args.secret.bytes()?,
-                now,
-            )?
+            report_link(args, link, now)?
         }
-        token => report(args, without_scheme(token), now)?,
+        token => {
+            reject_link_options(args)?;
+            report(args, without_scheme(token), now)?
+        }
     };
     output::print(&output::printable(&text))?;
     Ok(ExitCode::from(u8::from(!accepted)))
@@ -139,14 +149,38 @@ fn reject_token_options(args: &Args) -> Result<()> {
         || args.require_exp
         || args.max_lifetime.is_some()
         || !args.claim.is_empty()
-        || !args.revoked.is_empty()
-        || args.json;
+        || !args.revoked.is_empty();
     if given {
         bail!(
-            "this is a link; of the options only --secret, --alg, --at and those of links are for it"
+            "this is a link; of the options only --secret, --alg, --at, --json and those of links are for it"
         );
     }
     Ok(())
+}
+
+fn reject_link_options(args: &Args) -> Result<()> {
+    let lines = [&args.cookie, &args.header].iter().any(|lines| !lines.is_empty());
+    if args.scheme.is_any() || args.address.is_some() || lines || args.token.is_some() {
+        bail!("this is a token, and an option is for links: a link begins with / or https://");
+    }
+    Ok(())
+}
+
+/// The text to print for a link, and whether it was accepted or only shown.
+fn report_link(args: &Args, link: &str, now: i64) -> Result<(String, bool)> {
+    let encoding = args.scheme.secret_encoding()?;
+    let demands = inspect_link::Demands {
+        scheme: &args.scheme,
+        alg: &args.alg,
+        secret: args.secret.of_link(encoding, args.scheme.kid.as_deref())?,
+        client: args.address,
+        cookies: &args.cookie,
+        headers: &args.header,
+        token: args.token.as_deref(),
+    };
+    let judged = inspect_link::Judged::new(link, &demands, now)?;
+    let text = if args.json { judged.json() } else { judged.text() };
+    Ok((text, judged.accepted()))
 }
 
 fn load(args: &Args) -> Result<Keys> {

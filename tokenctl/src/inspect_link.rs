@@ -1,23 +1,54 @@
-//! `tokenctl inspect` for signed links.
+//! `tokenctl inspect` for signed links: the verdict, and how it is shown.
 
-use anyhow::{Context as _, Result};
-use token::credential::{Found, argument};
-use token::link::{Link, LinkSecret, Plain};
-use token::{Reject, base64url};
+use std::net::IpAddr;
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::{Value as Json, json};
+use token::Reject;
+use token::credential::Found;
+use token::link::{
+    Carrier, Denied, Encoding, FormatName, FormatSettings, Given, Granted, LinkAlgorithm,
+    LinkFormat, LinkRequest as _, Meaning, Part, Place, Refused, SecretText,
+};
 
 use crate::link::LinkText;
 use crate::options::{LinkNames, link_algorithm};
 use crate::output;
+use crate::scheme::{Scheme, SchemeArgs};
 use crate::time;
 
-/// The options for links.
-#[derive(Clone, Copy)]
-pub(crate) struct LinkOptions<'a> {
-    /// The accepted algorithms; if empty, all are.
+/// What a link is judged by, and the request that it comes with.
+pub(crate) struct Demands<'a> {
+    pub(crate) scheme: &'a SchemeArgs,
+    /// The accepted algorithms; if empty, those of the format.
     pub(crate) alg: &'a [String],
-    pub(crate) names: &'a LinkNames,
-    /// What is signed, if it is not the path.
-    pub(crate) value: Option<&'a str>,
+    pub(crate) secret: Option<SecretText>,
+    /// The client's address.
+    pub(crate) client: Option<IpAddr>,
+    /// `Cookie` lines.
+    pub(crate) cookies: &'a [String],
+    /// Header lines.
+    pub(crate) headers: &'a [String],
+    /// The text of the link, if it is in none of the format's places.
+    pub(crate) token: Option<&'a str>,
+}
+
+/// A link that has been judged.
+pub(crate) struct Judged {
+    /// `None` if no secret was given, so that only the form could be judged.
+    verdict: Option<Result<(), Refused>>,
+    /// Whether the signature holds.
+    signed: bool,
+    /// Whether there was a secret to verify it with.
+    known: bool,
+    /// The name of what the link must cover, and that.
+    value: (&'static str, String),
+    /// The place where the text of the link was found.
+    place: Option<String>,
+    parts: Vec<Part>,
+    fragment: String,
+    why: Vec<String>,
+    now: i64,
 }
 
 /// An argument that occurs several times, or in a spelling that only some programs understand.
@@ -32,153 +63,323 @@ pub(crate) fn is_link(text: &str) -> bool {
     text.starts_with('/') || text.contains("://")
 }
 
-/// The text to print for a link, and whether it was accepted or only shown.
-pub(crate) fn report(
-    options: LinkOptions<'_>,
-    text: &str,
-    secret: Option<Vec<u8>>,
-    now: i64,
-) -> Result<(String, bool)> {
-    let link = LinkText::parse(text)?;
-    let value = match options.value {
-        Some(value) => value.as_bytes().to_vec(),
-        None => link.uri()?,
-    };
-    let accepted =
-        options.alg.iter().map(|name| link_algorithm(name)).collect::<Result<Vec<_>, _>>();
-    let accepted = accepted.map_err(|want| anyhow::anyhow!("--alg of a link: want {want}"))?;
-    let secrets = secret
-        .map(|secret| LinkSecret::new(&secret).context("the secret is empty"))
-        .transpose()?
-        .into_iter()
-        .collect::<Vec<_>>();
-
-    let query = link.query.unwrap_or_default().as_bytes();
-    let names = options.names;
-    let signature = argument(query, names.sig_arg.as_bytes());
-    let expires = argument(query, names.expires_arg.as_bytes());
-    let parsed = match (signature, expires) {
-        (Found::One(signature), Found::One(expires)) => Link::new(signature, expires),
-        (Found::Unusable, _) | (_, Found::Unusable) => Err(Reject::Malformed),
-        _ => Err(Reject::Missing),
-    };
-    let known = !secrets.is_empty();
-    let policy = Plain::new(secrets, &accepted);
-    let judged = match parsed {
-        Ok(link) if known => Some(policy.check(link, &value, now)),
-        Ok(_) => None,
-        Err(reason) => Some(Err(reason)),
-    };
-
-    let note = match (&judged, known) {
-        (Some(Ok(()) | Err(Reject::Expired)), _) => "the signature holds",
-        (_, false) => "NOT VERIFIED: no secret was given",
-        _ => "NOT VERIFIED",
-    };
-    let mut out = format!("Link ({note})\n");
-    let mut line = |name: &str, text: &str| {
-        out.push_str(&format!("  {}  {}\n", output::one_line(name), output::one_line(text)));
-    };
-    line("signed value", &String::from_utf8_lossy(&value));
-    line(&names.sig_arg, &shown(signature, |text| form(text).to_owned()));
-    line(&names.expires_arg, &shown(expires, |text| instant(text, now)));
-    if !link.fragment.is_empty() {
-        line("fragment", &format!("{}  {IN_REQUEST}", link.fragment));
-    }
-    out.push('\n');
-    match judged {
-        None => out.push_str("Verdict: none, as no secret was given (--secret)\n"),
-        Some(Ok(())) => out.push_str("Verdict: ok\n"),
-        Some(Err(reason)) => {
-            out.push_str(&format!("Verdict: {reason}\n"));
-            for why in why(reason, options, signature, expires, now) {
-                out.push_str(&format!("  {}\n", output::one_line(&why)));
-            }
-            return Ok((out, false));
+impl Judged {
+    /// Judges a link at the time `now`.
+    pub(crate) fn new(text: &str, demands: &Demands<'_>, now: i64) -> Result<Self> {
+        let link = LinkText::parse(text)?;
+        let scheme = demands.scheme.scheme()?;
+        let accepted = demands.accepted()?;
+        let known = demands.secret.is_some() || !scheme.needs_secret();
+        let stand_in = demands.secret.is_none().then(stand_in);
+        let secrets = match (&demands.secret, known) {
+            (Some(secret), _) => std::slice::from_ref(secret),
+            (None, true) => &[],
+            (None, false) => stand_in.as_slice(),
+        };
+        let settings =
+            FormatSettings { secrets, accepted: &accepted, has_keys: !known, ..Default::default() };
+        let format = scheme.judge(&settings)?;
+        let uri = link.uri()?;
+        let value = demands.scheme.value(&link, format.value())?;
+        let value = value.context(
+            "this format signs whole URLs: give one, or --origin https://HOST beside the path",
+        )?;
+        let pieces = match &scheme {
+            Scheme::Hash(_, text) => text.pieces(&uri),
+            Scheme::Format(..) => Vec::new(),
+        };
+        let LinkNames { sig_arg, expires_arg } = &demands.scheme.names;
+        let request = Given {
+            query: link.query.unwrap_or_default().as_bytes().into(),
+            cookies: demands.cookies.iter().map(|line| cookie_line(line)).collect(),
+            headers: demands.headers.iter().map(|line| header(line)).collect::<Result<_>>()?,
+            client: demands.client,
+            places: format.places(),
+            source: demands.token.map(|text| (text.as_bytes(), Carrier::Other)),
+            pair: [sig_arg, expires_arg],
+            expression: &pieces,
+            ..Given::new(&value)
+        };
+        let judged = match format.judge(&request, now) {
+            Ok(granted) => Ok(granted),
+            Err(Denied::Refused(refused)) => Err(*refused),
+            Err(Denied::Unavailable) => bail!("the link cannot be judged without a request"),
+        };
+        let mut parts = format.parts(&request);
+        if format.is_pair() {
+            let names = [sig_arg, expires_arg];
+            parts.iter_mut().zip(names).for_each(|(part, name)| part.name = name.as_str().into());
         }
+        let mut why = match &judged {
+            Err(refused) if known || is_of_form(refused) => {
+                sentences(refused, &parts, &*format, &request, now)
+            }
+            _ => Vec::new(),
+        };
+        if let (Err(refused), true) = (&judged, known) {
+            if refused.reject == Reject::Missing && !demands.scheme.is_given() {
+                why.extend(other_formats(&request));
+            }
+            if refused.reject == Reject::BadSignature {
+                why.extend(demands.other_encoding(&scheme, &settings, &request, now));
+            }
+        }
+        let of_format = matches!(scheme, Scheme::Format(..));
+        let name = if of_format { "must cover" } else { "$uri" };
+        Ok(Self {
+            signed: known && granted(&judged).is_some(),
+            known,
+            value: (name, String::from_utf8_lossy(if of_format { &value } else { &uri }).into()),
+            place: found_in(&*format, &request),
+            parts,
+            fragment: link.fragment.to_owned(),
+            why,
+            verdict: match judged {
+                Err(refused) if known || is_of_form(&refused) => Some(Err(refused)),
+                Ok(_) if known => Some(Ok(())),
+                _ => None,
+            },
+            now,
+        })
     }
-    Ok((out, true))
+
+    /// Whether it was accepted, or only shown.
+    pub(crate) fn accepted(&self) -> bool {
+        !matches!(self.verdict, Some(Err(_)))
+    }
+
+    /// The text for a person.
+    pub(crate) fn text(&self) -> String {
+        let note = match (self.signed, self.known) {
+            (true, _) => "the signature holds",
+            (_, false) => "NOT VERIFIED: no secret was given",
+            _ => "NOT VERIFIED",
+        };
+        let mut out = format!("Link ({note})\n");
+        let mut line = |name: &str, text: &str| {
+            out.push_str(&format!("  {}  {}\n", output::one_line(name), output::one_line(text)));
+        };
+        let (name, value) = &self.value;
+        line(name, value);
+        if let Some(place) = &self.place {
+            line("found in", place);
+        }
+        for part in &self.parts {
+            line(&part.name, &shown(part, self.now));
+        }
+        if !self.fragment.is_empty() {
+            line("fragment", &format!("{}  {IN_REQUEST}", self.fragment));
+        }
+        out.push('\n');
+        match &self.verdict {
+            None => out.push_str("Verdict: none, as no secret was given (--secret)\n"),
+            Some(Ok(())) => out.push_str("Verdict: ok\n"),
+            Some(Err(refused)) => {
+                let sentence = refused.sentence(self.now);
+                let reason = refused.reject;
+                out.push_str(&format!("Verdict: {reason}\n  In nginx's log: {sentence}\n"));
+                for why in &self.why {
+                    out.push_str(&format!("  {}\n", output::one_line(why)));
+                }
+            }
+        }
+        out
+    }
+
+    /// The same as one line of JSON, for a program.
+    pub(crate) fn json(&self) -> String {
+        let (verdict, reason) = match &self.verdict {
+            None => (Json::Null, Json::Null),
+            Some(Ok(())) => (json!("ok"), Json::Null),
+            Some(Err(refused)) => {
+                (json!(refused.reject.status()), json!(refused.sentence(self.now).to_string()))
+            }
+        };
+        let part = |part: &Part| {
+            let text = String::from_utf8_lossy(&part.text);
+            json!({ "name": part.name, "text": text, "meaning": meaning(&part.meaning, self.now) })
+        };
+        let json = json!({
+            "verdict": verdict,
+            "reason": reason,
+            "signature_holds": self.signed,
+            "value": self.value.1,
+            "found_in": self.place,
+            "parts": self.parts.iter().map(part).collect::<Vec<_>>(),
+            "why": self.why,
+        });
+        output::printable_json(&format!("{json}\n"))
+    }
 }
 
-/// An argument and a remark about it.
-fn shown(found: Found<'_>, about: impl Fn(&[u8]) -> String) -> String {
-    match found {
-        Found::Absent => "is missing".to_owned(),
-        Found::Unusable => UNUSABLE.to_owned(),
-        Found::One(text) => format!("{}  {}", String::from_utf8_lossy(text), about(text)),
+impl Demands<'_> {
+    fn accepted(&self) -> Result<Vec<LinkAlgorithm>> {
+        let accepted: Result<_, _> = self.alg.iter().map(|name| link_algorithm(name)).collect();
+        accepted.map_err(|want| anyhow::anyhow!("--alg of a link: want {want}"))
+    }
+
+    /// The most common mistake: one side decodes the secret, the other uses its text.
+    fn other_encoding(
+        &self,
+        scheme: &Scheme,
+        settings: &FormatSettings<'_>,
+        request: &Given<'_>,
+        now: i64,
+    ) -> Option<String> {
+        let secret = self.secret.as_ref()?;
+        let holds = |encoding: &Encoding| {
+            let other = [SecretText { encoding: Some(*encoding), ..secret.clone() }];
+            let format = scheme.judge(&FormatSettings { secrets: &other, ..*settings });
+            format.is_ok_and(|format| match format.judge(request, now) {
+                Ok(_) => true,
+                Err(Denied::Refused(refused)) => refused.granted.is_some(),
+                Err(Denied::Unavailable) => false,
+            })
+        };
+        let name = Encoding::ALL.iter().find(|encoding| holds(encoding))?.name();
+        Some(format!(
+            "The signature is right if the secret is read as {name}: --secret-encoding {name}, and \
+             encoding={name} in secure_token_secret."
+        ))
     }
 }
 
-/// The algorithm, known by the length of the signature.
-fn form(signature: &[u8]) -> &'static str {
-    match base64url::decode(signature).map(|bytes| bytes.len()) {
-        Some(16) => "(md5)",
-        Some(32) => "(hmac-sha256)",
-        _ => "(neither md5 nor hmac-sha256)",
+/// A secret with which formats can be asked about links that are only shown.
+fn stand_in() -> SecretText {
+    let text = Box::<[u8]>::from(b"00000000000000000000000000000000".as_slice()).into();
+    SecretText { text, encoding: Some(Encoding::Hex), kid: None }
+}
+
+/// Whether a refusal needs no secret.
+fn is_of_form(refused: &Refused) -> bool {
+    matches!(refused.reject, Reject::Missing | Reject::Malformed) && refused.granted.is_none()
+}
+
+fn granted(judged: &Result<Granted, Refused>) -> Option<&Granted> {
+    match judged {
+        Ok(granted) => Some(granted),
+        Err(refused) => refused.granted.as_ref(),
     }
 }
 
-fn instant(text: &[u8], now: i64) -> String {
-    let time = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
-    let Some(time) = time else { return "(not Unix time)".to_owned() };
+/// The value of a `Cookie` line, which may have its name before it.
+fn cookie_line(line: &str) -> &[u8] {
+    let value = match line.split_once(':') {
+        Some((name, value)) if name.eq_ignore_ascii_case("cookie") => value,
+        _ => line,
+    };
+    value.trim().as_bytes()
+}
+
+fn header(line: &str) -> Result<(&[u8], &[u8])> {
+    let (name, value) = line.split_once(':').context("--header: want NAME: VALUE")?;
+    Ok((name.trim().as_bytes(), value.trim().as_bytes()))
+}
+
+/// A part's text and what it means.
+fn shown(part: &Part, now: i64) -> String {
+    let text = String::from_utf8_lossy(&part.text);
+    let about = match &part.meaning {
+        Meaning::Words(words) => format!("({words})"),
+        other => meaning(other, now),
+    };
+    [&*text, &*about].into_iter().filter(|one| !one.is_empty()).collect::<Vec<_>>().join("  ")
+}
+
+fn meaning(meaning: &Meaning, now: i64) -> String {
+    match meaning {
+        Meaning::Nothing => String::new(),
+        Meaning::Words(words) => words.clone().into_owned(),
+        Meaning::Time(before, time) => format!("{before}{}", instant(*time, now)),
+        Meaning::Missing => "is missing".to_owned(),
+        Meaning::Unusable => UNUSABLE.to_owned(),
+    }
+}
+
+fn instant(time: i64, now: i64) -> String {
     let instant = time::rfc3339(time).unwrap_or_default();
     format!("{instant}, {}", time::relative(time, now))
 }
 
-fn why(
-    reason: Reject,
-    options: LinkOptions<'_>,
-    signature: Found<'_>,
-    expires: Found<'_>,
+fn place_name(place: &Place) -> String {
+    match place {
+        Place::Argument(name) => format!("argument {name}"),
+        Place::Cookie(name) => format!("cookie {name}"),
+    }
+}
+
+fn holds(request: &Given<'_>, place: &Place) -> bool {
+    let found = match place {
+        Place::Argument(name) => request.argument(name.as_bytes()).or_absent(),
+        Place::Cookie(name) => request.cookie(name.as_bytes()),
+    };
+    found != Found::Absent
+}
+
+/// The place that has the text of the link.
+fn found_in(format: &dyn LinkFormat, request: &Given<'_>) -> Option<String> {
+    let places = format.places().iter().filter(|_| request.source.is_none());
+    let mut places = places.filter(|place| holds(request, place));
+    places.next().map(place_name)
+}
+
+/// Why it is refused, in sentences for the person who tests it.
+fn sentences(
+    refused: &Refused,
+    parts: &[Part],
+    format: &dyn LinkFormat,
+    request: &Given<'_>,
     now: i64,
 ) -> Vec<String> {
-    let (sig_arg, expires_arg) = (&options.names.sig_arg, &options.names.expires_arg);
-    let mut why = Vec::new();
-    match reason {
-        Reject::Missing => {
-            why.push(format!("The arguments {sig_arg} and {expires_arg} must both be there."));
+    let said = match refused.reject {
+        Reject::Missing if format.is_pair() => {
+            let [signature, time] = request.pair;
+            format!("The arguments {signature} and {time} must both be there.")
         }
-        Reject::Malformed => {
-            if [signature, expires].contains(&Found::Unusable) {
-                why.push(
-                    "Two programs could read two different values, so the link is refused."
-                        .to_owned(),
-                );
-            }
-            if let Found::One(text) = expires
-                && Link::new(b"", text).is_err()
-            {
-                why.push(format!("{expires_arg} must be ten digits, the first of them not 0."));
-            }
-            if let Found::One(text) = signature {
-                match base64url::decode(text).map(|bytes| bytes.len()) {
-                    Some(16 | 32) if options.alg.is_empty() || !why.is_empty() => {}
-                    Some(16 | 32) => why.push(format!(
-                        "{sig_arg} is not of an accepted form; accepted: {}.",
-                        options.alg.join(", ")
-                    )),
-                    _ => why.push(format!(
-                        "{sig_arg} must be base64url without padding: 22 characters (md5) or 43 \
-                         (hmac-sha256)."
-                    )),
-                }
-            }
+        Reject::Missing => {
+            let arguments = format.arguments().iter().map(|name| format!("argument {name}"));
+            let places = format.places().iter().map(place_name).chain(arguments);
+            format!("It is looked for in {}.", places.collect::<Vec<_>>().join(", "))
+        }
+        Reject::Malformed if parts.iter().any(|part| part.meaning == Meaning::Unusable) => {
+            "Two programs could read two different values, so the link is refused.".to_owned()
         }
         Reject::BadSignature => {
-            why.push(
-                "Another secret, another path or another expiry was signed, or the location signs \
-                 another value (--value)."
-                    .to_owned(),
-            );
+            "Another secret, another path, address or expiry was signed, or the \
+                                 location signs another value (--value)."
+                .to_owned()
         }
         Reject::Expired => {
-            if let Found::One(text) = expires {
-                why.push(format!("The signature holds; {expires_arg} is {}.", instant(text, now)));
-            }
+            let Some(expires) = refused.granted.as_ref().and_then(|it| it.expires) else {
+                return Vec::new();
+            };
+            format!("The signature holds; it has expired: {}.", instant(expires, now))
         }
-        _ => {}
-    }
-    why
+        Reject::BadAddress if request.client.is_none() => {
+            "It is for one client address or network: give the client's with --address.".to_owned()
+        }
+        _ => return Vec::new(),
+    };
+    vec![said]
+}
+
+/// Which other formats have a part of theirs in the request, which has no link of the default format.
+fn other_formats(request: &Given<'_>) -> Vec<String> {
+    let secrets = [stand_in()];
+    let settings =
+        FormatSettings { secrets: &secrets, has_keys: true, ..FormatSettings::default() };
+    let about = |name: FormatName| {
+        let format = name.make(&settings).ok()?;
+        let places = format.places().iter().filter(|place| holds(request, place)).map(place_name);
+        let arguments = format.arguments().iter();
+        let arguments = arguments.filter(|name| request.argument(name.as_bytes()) != Found::Absent);
+        let found = places.chain(arguments.map(|name| format!("argument {name}")));
+        let found = found.collect::<Vec<_>>().join(", ");
+        let name = name.name();
+        (!found.is_empty())
+            .then(|| format!("It has what links of {name} have ({found}): try --format {name}."))
+    };
+    FormatName::all().filter_map(about).collect()
 }
 
 #[cfg(test)]
@@ -192,8 +393,10 @@ mod tests {
     }
 
     #[test]
-    fn the_form_is_known_by_its_length() {
-        assert_eq!(form(b"m6WCATfRgS_5lcyChCPgrw"), "(md5)");
-        assert_eq!(form(b"md5"), "(neither md5 nor hmac-sha256)");
+    fn header_lines_are_read_with_their_names() {
+        assert_eq!(cookie_line("Cookie: a=b; c=d"), b"a=b; c=d");
+        assert_eq!(cookie_line("a=b:c"), b"a=b:c");
+        assert_eq!(header("X-A: b:c").unwrap(), (&b"X-A"[..], &b"b:c"[..]));
+        assert!(header("X-A").is_err());
     }
 }

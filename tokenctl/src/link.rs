@@ -38,6 +38,19 @@ impl<'t> LinkText<'t> {
         Ok(Self { origin, path: if path.is_empty() { "/" } else { path }, query, fragment })
     }
 
+    /// `$scheme://$host` as nginx has them: in lower case and without a port; `None` for a path.
+    pub(crate) fn scheme_and_host(&self) -> Option<String> {
+        let (scheme, rest) = self.origin.split_once("://")?;
+        let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+        let host = match host.rsplit_once(':') {
+            // An IPv6 address has colons of its own.
+            Some((host, port)) if !port.contains(']') => host,
+            _ => host,
+        };
+        let host = host.strip_suffix('.').unwrap_or(host);
+        Some(format!("{scheme}://{host}").to_ascii_lowercase())
+    }
+
     /// The path as nginx's `$uri`: percent-decoded, dot segments resolved, slashes merged.
     pub(crate) fn uri(&self) -> Result<Vec<u8>> {
         let decoded = percent_decode(self.path.as_bytes())?;
@@ -141,6 +154,20 @@ mod tests {
         assert_eq!(with("/x?u=http://y/z"), "/x?u=http://y/z&s=1");
         for bad in ["", "a", "ftp://h/a", "/a b", "/a\n", "h/http://x", "#"] {
             assert!(LinkText::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn scheme_and_host_are_those_of_nginx() {
+        for (text, want) in [
+            ("https://h/a", Some("https://h")),
+            ("HTTP://Host.Example:8080/A", Some("http://host.example")),
+            ("http://u:p@h.:1/", Some("http://h")),
+            ("http://[::1]:80/", Some("http://[::1]")),
+            ("http://[::1]/", Some("http://[::1]")),
+            ("/a", None),
+        ] {
+            assert_eq!(LinkText::parse(text).unwrap().scheme_and_host().as_deref(), want, "{text}");
         }
     }
 

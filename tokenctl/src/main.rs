@@ -3,16 +3,17 @@
 //! Each module imports only modules above it:
 //!
 //! 1. Input and output: `stdout` (was it closed?), `output`, `files`, `time`, `secret`, `options`.
-//! 2. Content: `link` (a link taken apart), `sections` (a token taken apart), `form` (faults of its form).
+//! 2. Content: `link` (a link taken apart), `expression` (the text that a link's hash is over), `scheme` (how links
+//!    are signed), `sections` (a token taken apart), `form` (faults of its form).
 //! 3. Keys: `key_file` (the key that signs), `pem_file` (public keys in PEM), `keyring` (the keys that
 //!    verify).
 //! 4. Verdicts: `rules`, `explain`, `inspect_token` (of a token), `inspect_link` (of a link).
-//! 5. One module for each subcommand: `jwt`, `status_list`, `url`, `keys`, `jwks`,
-//!    `inspect`; and `manual` (completions,
-//!    pages for man).
+//! 5. One module for each subcommand: `jwt`, `status_list`, `url`, `keys`, `jwks`, `inspect`; and `manual`
+//!    (completions, pages for man).
 #![deny(unsafe_code)]
 
 mod explain;
+mod expression;
 mod files;
 mod form;
 mod inspect;
@@ -29,6 +30,7 @@ mod options;
 mod output;
 mod pem_file;
 mod rules;
+mod scheme;
 mod secret;
 mod sections;
 mod status_list;
@@ -49,6 +51,7 @@ Examples:
   tokenctl jwt --key keys/demo.pem --kid demo --sub alice --lifetime 15m
   tokenctl jwt --secret-file secret.txt --kid web --claim 'roles=[\"admin\"]'
   tokenctl url --secret mysecretkey --lifetime 1h /video/clip.mp4
+  tokenctl url --format akamai --secret 0a1b2c3d --covers '/hls/*' /hls/master.m3u8
   tokenctl inspect \"$token\" --keys keys/demo.jwks.json
 
 `tokenctl COMMAND --help` has more of them.";

@@ -1,7 +1,7 @@
 //! Options that several subcommands have.
 
 use token::Algorithm;
-use token::link::{LinkAlgorithm, Plain};
+use token::link::LinkAlgorithm;
 
 /// Reads the name of a token's algorithm.
 pub(crate) fn algorithm(name: &str) -> Result<Algorithm, String> {
@@ -13,10 +13,10 @@ pub(crate) fn algorithm(name: &str) -> Result<Algorithm, String> {
 
 /// Reads the name of a link's algorithm.
 pub(crate) fn link_algorithm(name: &str) -> Result<LinkAlgorithm, String> {
-    Plain::ALGORITHMS
-        .into_iter()
-        .find(|one| one.name() == name)
-        .ok_or_else(|| "md5 or hmac-sha256".to_owned())
+    LinkAlgorithm::from_name(name).ok_or_else(|| {
+        let names = LinkAlgorithm::ALL.map(LinkAlgorithm::name);
+        format!("one of {}; which of them depends on the format", names.join(", "))
+    })
 }
 
 /// The names of a link's two arguments.

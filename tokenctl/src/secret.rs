@@ -6,14 +6,16 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use token::link::{self, SecretText};
 
 use crate::files;
 
 /// How a secret is encoded; the names are those of `jwt_kids`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Encoding {
-    /// The bytes of the text itself
+    /// The bytes of the text itself; text is another name for it
     #[default]
+    #[value(alias = "text")]
     Raw,
     /// Base64, with or without padding
     Base64,
@@ -24,6 +26,15 @@ pub(crate) enum Encoding {
 }
 
 impl Encoding {
+    fn of_link(self) -> link::Encoding {
+        match self {
+            Self::Raw => link::Encoding::Text,
+            Self::Base64 => link::Encoding::Base64,
+            Self::Base64url => link::Encoding::Base64Url,
+            Self::Hex => link::Encoding::Hex,
+        }
+    }
+
     /// Decodes a secret. An error never contains a part of it.
     pub(crate) fn decode(self, text: &[u8]) -> Result<Vec<u8>> {
         let lenient =
@@ -81,26 +92,48 @@ pub(crate) struct SecretArgs {
     /// A file that holds the secret, - for standard input; one line break at its end is dropped
     #[arg(long, value_name = "FILE")]
     secret_file: Option<PathBuf>,
-    /// What the secret is written in
-    #[arg(
-        long,
-        value_enum,
-        value_name = "ENCODING",
-        default_value_t,
-        hide_possible_values = false
-    )]
-    secret_encoding: Encoding,
+    /// What the secret is written in. Default: raw; of links, what is usual in their format
+    #[arg(long, value_enum, value_name = "ENCODING", hide_possible_values = false)]
+    secret_encoding: Option<Encoding>,
 }
 
 impl SecretArgs {
     /// The bytes of the secret, if one was given.
     pub(crate) fn bytes(&self) -> Result<Option<Vec<u8>>> {
-        let text = match (&self.secret, &self.secret_file) {
-            (Some(text), _) => text.clone().into_bytes(),
-            (None, Some(path)) => without_line_break(files::read(path)?),
-            (None, None) => return Ok(None),
+        let encoding = self.secret_encoding.unwrap_or_default();
+        self.text()?.map(|text| encoding.decode(&text)).transpose()
+    }
+
+    /// The secret of a link, if one was given, with the name by which links refer to it. `encoding` is another
+    /// option's.
+    pub(crate) fn of_link(
+        &self,
+        encoding: Option<link::Encoding>,
+        kid: Option<&str>,
+    ) -> Result<Option<SecretText>> {
+        if encoding.is_some() && self.secret_encoding.is_some() {
+            bail!("--encoding and --secret-encoding both say how the secret is written: give one");
+        }
+        let encoding = encoding.or(self.secret_encoding.map(Encoding::of_link));
+        let Some(text) = self.text()? else { return Ok(None) };
+        let text = match encoding {
+            None | Some(link::Encoding::Text) => &*text,
+            Some(_) => text.trim_ascii(),
         };
-        self.secret_encoding.decode(&text).map(Some)
+        if text.is_empty() {
+            bail!("the secret is empty");
+        }
+        refuse_public(text)?;
+        let text = Box::<[u8]>::from(text).into();
+        Ok(Some(SecretText { text, encoding, kid: kid.map(Into::into) }))
+    }
+
+    fn text(&self) -> Result<Option<Vec<u8>>> {
+        Ok(match (&self.secret, &self.secret_file) {
+            (Some(text), _) => Some(text.clone().into_bytes()),
+            (None, Some(path)) => Some(without_line_break(files::read(path)?)),
+            (None, None) => None,
+        })
     }
 }
 

@@ -268,7 +268,9 @@ fn json_is_for_programs() {
     assert_eq!((&shown["verdict"], &shown["signature_holds"]), (&json!(null), &json!(false)));
     let broken = read(&["inspect", "a.b", "--json"]);
     assert_eq!((&broken["verdict"], &broken["header"]), (&json!("malformed"), &json!(null)));
-    assert!(failed(&["inspect", "/a?st=x&e=1", "--json"]).contains("this is a link"));
+    for option in ["--format=akamai", "--cookie=a=b", "--address=::1", "--value=x", "--kid=k"] {
+        assert!(failed(&["inspect", &token, option]).contains("this is a token"), "{option}");
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@
 mod inspect;
 mod jwt;
 mod keys;
+mod links;
 mod output;
 mod status_list;
 mod url;

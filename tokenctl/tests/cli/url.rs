@@ -82,7 +82,8 @@ fn mistakes_are_named() {
         (vec!["url", "--secret=s", "/a b"], "percent-encoded"),
         (vec!["url", "--secret=s", "--expires=123", "/a"], "ten digits"),
         (vec!["url", "--secret=s", "/a?st=1"], "would stand more than once"),
-        (vec!["url", "--secret=s", "--alg=sha1", "/a"], "md5 or hmac-sha256"),
+        (vec!["url", "--secret=s", "--alg=sha1", "/a"], "one of md5, hmac-sha1, hmac-sha256"),
+        (vec!["url", "--secret=s", "--alg=hmac-sha1", "/a"], "--alg: \"hmac-sha1\" is not of this"),
         (vec!["inspect", "/a?st=x&e=1", "--secret=s", "--issuer=x"], "this is a link"),
     ] {
         let said = failed(&words);
