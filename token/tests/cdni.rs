@@ -100,7 +100,7 @@ mod rfc {
         let want = r#"{"cdniets":30,"cdnistt":1,"cdnistd":2,"exp":1646867398,"cdniuc":"regex:http://cdni\\.example/foo/bar/[0-9]{3}\\.ts"}"#;
         assert_eq!(claims, want);
         let cookie = renewal.cookie(PACKAGE, "e.e.A").unwrap();
-        assert_eq!(cookie, "URISigningPackage=e.e.A; Path=/foo/bar; Secure; HttpOnly");
+        assert_eq!(cookie, "URISigningPackage=e.e.A; Path=/foo/bar; Max-Age=30; Secure; HttpOnly");
         for uri in ["http://cdni.example/foo/bar/1234.ts", "http://cdni-example/foo/bar/123.ts"] {
             assert!(ask(RENEWED, uri, EXP - 1).is_err(), "{uri}");
         }
@@ -275,20 +275,21 @@ fn the_next_token_is_the_same_but_for_its_times() {
         let renewal = ask(&token, uri, true).unwrap();
         renewal.map(|it| (it.transport, it.cookie("c", "T"), it.claims(&token, NOW).to_string()))
     };
-    let cookie = |path: &str| Some(format!("c=T; Path={path}; Secure; HttpOnly"));
+    let cookie =
+        |path: &str, age: u32| Some(format!("c=T; Path={path}; Max-Age={age}; Secure; HttpOnly"));
     let uri = "http://h/a/b/c";
     // No exp becomes one; iat is that of the new token.
     let (transport, text, claims) = renewal(r#""cdnistt":1,"cdniets":60"#, uri).unwrap();
-    assert_eq!((transport, text), (Transport::Cookie, cookie("/")));
+    assert_eq!((transport, text), (Transport::Cookie, cookie("/", 60)));
     assert_eq!(claims, r#"{"cdniuc":"regex:.*","cdnistt":1,"cdniets":60,"exp":1800000060}"#);
     let all = r#""iss":"i","aud":["a"],"iat":5,"nbf":6.5,"big":12345678901234567890,"cdnistt":2,"cdniets":1,"cdnistd":2,"exp":1900000000"#;
     let (transport, text, claims) = renewal(all, uri).unwrap();
-    assert_eq!((transport, text), (Transport::Query, cookie("/a/b")));
+    assert_eq!((transport, text), (Transport::Query, cookie("/a/b", 1)));
     let want = all.replace(r#""iat":5"#, r#""iat":1800000000"#).replace("1900000000", "1800000001");
     assert_eq!(claims, format!(r#"{{"cdniuc":"regex:.*",{want}}}"#));
     // A path that is too short, or that no cookie can have.
     let deep = r#""cdnistt":1,"cdniets":60,"cdnistd":3"#;
-    assert_eq!(renewal(deep, uri).unwrap().1, cookie("/a/b/c"));
+    assert_eq!(renewal(deep, uri).unwrap().1, cookie("/a/b/c", 60));
     assert_eq!(renewal(deep, "http://h/a/b"), None);
     assert_eq!(renewal(deep, "http://h/a/b;c/d"), None);
     assert_eq!(renewal(r#""cdnistt":0,"cdniets":60"#, uri), None);

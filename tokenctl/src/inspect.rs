@@ -24,6 +24,7 @@ Examples:
   tokenctl inspect \"$token\" --keys keys.json --issuer https://login.example
   tokenctl inspect - --kids azion-args.json < token.txt
   tokenctl inspect \"$token\" --keys keys.json --claim 'roles any admin' --revoked jti:revoked.txt
+  tokenctl inspect \"$token\" --keys keys.json --uri https://cdn.example.com/film/1.ts
   tokenctl inspect \"$token\" --keys keys.json --json | jq -r .reason
   tokenctl inspect '/video/a.mp4?st=…&e=…' --secret mysecretkey
   tokenctl inspect '/hls/a.m3u8?hdnts=…' --format akamai --secret 77704f5541417a7a73666236
@@ -80,6 +81,10 @@ pub(crate) struct Args {
     /// A list as jwt_revoked has it; repeatable
     #[arg(long, value_name = "CLAIM:FILE", help_heading = "Rules")]
     revoked: Vec<String>,
+    /// The URI that is asked for, with the token or without: judge the token as jwt_uri_signing does where a
+    /// jwt_sign_key is in force
+    #[arg(long, value_name = "URI", help_heading = "Rules")]
+    uri: Option<String>,
     /// Judge as if it were this time: Unix time, RFC 3339 or a time from now
     #[arg(long, value_name = "TIME", value_parser = Moment::parse, allow_hyphen_values = true,
         help_heading = "Rules")]
@@ -149,7 +154,8 @@ fn reject_token_options(args: &Args) -> Result<()> {
         || args.require_exp
         || args.max_lifetime.is_some()
         || !args.claim.is_empty()
-        || !args.revoked.is_empty();
+        || !args.revoked.is_empty()
+        || args.uri.is_some();
     if given {
         bail!(
             "this is a link; of the options only --secret, --alg, --at, --json and those of links are for it"
@@ -249,7 +255,8 @@ fn report(args: &Args, token: &str, now: i64) -> Result<(String, bool)> {
     let rules = args.claim.iter().map(|text| Rule::parse(text).with_context(|| text.clone()));
     let rules = rules.collect::<Result<_>>().context("--claim")?;
     let policy = policy(args, &keys)?;
-    let demands = Demands { policy, rules, lists: &args.revoked, keys };
+    let uri = args.uri.as_deref();
+    let demands = Demands { policy, rules, lists: &args.revoked, uri, keys };
     let judged = Judged::new(token, &demands, now);
     let text = if args.json { judged.json() } else { judged.text() };
     Ok((text, judged.accepted()))

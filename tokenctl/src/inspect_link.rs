@@ -90,7 +90,7 @@ impl Judged {
         };
         let LinkNames { sig_arg, expires_arg } = &demands.scheme.names;
         let request = Given {
-            query: link.query.unwrap_or_default().as_bytes().into(),
+            query: link.query.unwrap_or_default().as_bytes(),
             cookies: demands.cookies.iter().map(|line| cookie_line(line)).collect(),
             headers: demands.headers.iter().map(|line| header(line)).collect::<Result<_>>()?,
             client: demands.client,

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use token::cdni::{self, Asked, PACKAGE, Patterns};
 use token::sign::{Json, Members};
 use token::status::StatusRef;
-use token::{Policy, Refusal, Reject, Revocation};
+use token::{Carrier, Policy, Refusal, Reject, Revocation};
 
 use crate::explain;
 use crate::form;
@@ -19,6 +20,8 @@ pub(crate) struct Demands<'a> {
     pub(crate) rules: Vec<Rule>,
     /// The policy's lists of revoked tokens, as they were given.
     pub(crate) lists: &'a [String],
+    /// The URI that the token must cover.
+    pub(crate) uri: Option<&'a str>,
     pub(crate) keys: Keys,
 }
 
@@ -36,18 +39,25 @@ pub(crate) struct Judged {
     times: String,
     /// What the token says of its status; empty if nothing.
     status: String,
+    /// Whether it covers the URI; empty if none was given.
+    covers: String,
 }
 
 impl Judged {
     /// Judges `token` at the time `now`.
     pub(crate) fn new(token: &str, demands: &Demands<'_>, now: i64) -> Self {
-        let Demands { policy, rules, lists, keys } = demands;
+        let Demands { policy, rules, lists, uri, keys } = demands;
         let sections = Sections::new(token);
         let keyed = !policy.keys.is_empty();
         let mut why = Vec::new();
         let verdict = match () {
             () if token.is_empty() => Some(Err(Refusal::from(Reject::Missing))),
             () if keyed => Some(policy.check(token.as_bytes(), now).and_then(|verified| {
+                if let Some(uri) = uri {
+                    let carriers = carriers(token);
+                    let asked = Asked { uri: uri.as_bytes(), carriers: &carriers, renews: true };
+                    cdni::check(&verified, asked, &Patterns::default(), now)?;
+                }
                 let denied = rules.iter().find_map(|rule| rule.denies(&verified.payload));
                 why.extend(denied);
                 if why.is_empty() { Ok(()) } else { Err(Refusal::from(Reject::Denied)) }
@@ -67,7 +77,8 @@ impl Judged {
         let signed = policy.verify_jws(token.as_bytes(), now).is_ok();
         let times = sections.times(now);
         let status = status(&sections);
-        Self { sections, verdict, signed, keyed, why, times, status }
+        let covers = uri.map(|uri| covers(&sections, token, uri)).unwrap_or_default();
+        Self { sections, verdict, signed, keyed, why, times, status, covers }
     }
 
     /// Whether it was accepted, or only shown.
@@ -94,6 +105,9 @@ impl Judged {
         }
         if !self.status.is_empty() {
             text.push_str(&format!("Status\n  {}\n\n", self.status));
+        }
+        if !self.covers.is_empty() {
+            text.push_str(&format!("URI\n  {}\n\n", self.covers));
         }
         match &self.verdict {
             None => {
@@ -147,6 +161,21 @@ fn status(sections: &Sections) -> String {
             format!("index {index} in the status list {uri}, which is not looked up here")
         }
         Err(refusal) => refusal.to_string(),
+    }
+}
+
+/// Where a URI may have the token.
+fn carriers(token: &str) -> [Carrier<'_>; 2] {
+    [Carrier::Argument(PACKAGE.as_bytes()), Carrier::Token(token.as_bytes())]
+}
+
+/// Whether the token covers a URI, whatever else is wrong with it.
+fn covers(sections: &Sections, token: &str, uri: &str) -> String {
+    let Ok(claims) = &sections.payload.json else { return String::new() };
+    match cdni::covers(claims, uri.as_bytes(), &carriers(token)) {
+        Ok((uri, true)) => format!("covered, as {}", uri.as_str()),
+        Ok((uri, false)) => format!("not covered: it is compared as {}", uri.as_str()),
+        Err(why) => format!("not covered: {why}"),
     }
 }
 

@@ -20,6 +20,7 @@ Examples:
   tokenctl jwt --secret mysecret --kid web --sub alice --lifetime 5m
   tokenctl jwt --alg RS256 --key key.pem --kid 2026-01 --iss https://login.example --aud api
   tokenctl jwt --key key.jwk.json --claim 'roles=[\"admin\",\"dev\"]' --claim level=3
+  tokenctl jwt --key key.pem --claim 'cdniuc=regex:https://cdn\\.example\\.com/film/.*'   (for jwt_uri_signing)
   tokenctl jwt --secret-file secret.txt --claims-file claims.json --lifetime -1h   (has expired)
 
 VALUE is taken as JSON where it is JSON, as a string otherwise: level=3 is a number, level='\"3\"' a

@@ -186,6 +186,7 @@ fn every_directive_is_accepted_in_every_context_of_the_contract() -> Result<()> 
         jwt_kids_file kids.json; jwks_file keys.json; jwks_file key.pem kid=pem;
         jwt_algorithms HS256 HS384 HS512 RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA;
         jwt_token bearer header:X-Token cookie:tok arg:tok $http_x_other basic header:X-Own prefix=JWT; jwt_next on;
+        jwt_uri_signing on uri=https://$host$request_uri;
         jwt_challenge scope=a resource_metadata=https://$host/; jwt_realm \"a $host\";
         jwt_issuer a b; jwt_audience a b; jwt_typ at+jwt jwt; jwt_leeway 30s; jwt_require_exp on;
         jwt_max_lifetime 24h; secure_token on; secure_token_algorithm md5 hmac-sha256;

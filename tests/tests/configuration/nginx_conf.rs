@@ -25,7 +25,7 @@ fn folder() -> PathBuf {
 type Driver = fn() -> Result<()>;
 
 /// Each configuration file and the function that tests it.
-const DRIVERS: [(&str, Driver); 30] = [
+const DRIVERS: [(&str, Driver); 31] = [
     ("ant-media.conf", ant_media),
     ("aws-alb.conf", platforms::aws_alb),
     ("azion-jwt.conf", azion_jwt),
@@ -55,6 +55,7 @@ const DRIVERS: [(&str, Driver); 30] = [
     ("roles.conf", guides::roles),
     ("routing-by-claim.conf", guides::routing_by_claim),
     ("secure-link.conf", secure_link),
+    ("uri-signing.conf", signing::uri_signing),
     ("websocket-sse.conf", guides::websocket_sse),
 ];
 
@@ -84,7 +85,7 @@ fn every_configuration_has_a_driver_and_no_driver_lacks_its_configuration() -> R
 fn every_guide_quotes_its_configuration_as_it_is() -> Result<()> {
     let guides = folder().join("../docs/guides");
     let names = names(&guides, "md")?;
-    assert_eq!(names.len(), 20, "{names:?}");
+    assert_eq!(names.len(), 21, "{names:?}");
     for name in names {
         let configuration = fs::read_to_string(folder().join(&name).with_extension("conf"))
             .with_context(|| format!("the configuration of {name}"))?;

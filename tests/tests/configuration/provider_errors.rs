@@ -67,6 +67,7 @@ fn only_what_makes_a_provider_may_stand_in_its_block() -> Result<()> {
         "listen 80;",
         "jwt on;",
         "jwt_next on;",
+        "jwt_uri_signing on;",
         "jwt_challenge scope=a;",
         "jwt_realm x;",
         "proxy_pass http://localhost;",

@@ -274,7 +274,7 @@ fn a_token_is_renewed_by_a_cookie() -> Result<()> {
     let answer = get(&nginx, "/pub/x.ts", &first)?;
     assert_eq!(answer.verdict(), (200, "ok"));
     let (next, attributes) = cookie(&answer)?;
-    assert_eq!(attributes, "Path=/pub; Secure; HttpOnly");
+    assert_eq!(attributes, "Path=/pub; Max-Age=100; Secure; HttpOnly");
     let (old, new) = (claims(&first)?, claims(&next)?);
     let lives = new["exp"].as_i64().context("exp")? - now();
     assert!((98..=100).contains(&lives), "{new}");
@@ -340,7 +340,7 @@ fn only_an_answer_that_the_token_has_opened_has_the_next_one() -> Result<()> {
     for (depth, path) in [(0, "/"), (1, "/pub"), (2, "/pub/x.ts")] {
         let (_, attributes) =
             cookie(&get(&nginx, "/pub/x.ts", &renewed(&json!({ "cdnistd": depth }))?)?)?;
-        assert_eq!(attributes, format!("Path={path}; Secure; HttpOnly"));
+        assert_eq!(attributes, format!("Path={path}; Max-Age=100; Secure; HttpOnly"));
     }
     // The cookie has the name that is looked for.
     let named =

@@ -84,10 +84,12 @@ impl Renewal {
         key.sign(&self.claims(token, now))
     }
 
-    /// The value of `Set-Cookie` (RFC 6265 section 4.1.1) with a token. `name` must be a token (RFC 9110
+    /// The value of `Set-Cookie` (RFC 6265 section 4.1.1) with a token. The cookie ends with it. `name` must be a token (RFC 9110
     /// section 5.6.2). `None` if it is longer than [`MAX_COOKIE`].
     pub fn cookie(&self, name: &str, token: &str) -> Option<String> {
-        let cookie = format!("{name}={token}; Path={}; Secure; HttpOnly", self.path);
+        let Self { lifetime, path, .. } = self;
+        let attributes = format!("Path={path}; Max-Age={lifetime}; Secure; HttpOnly");
+        let cookie = format!("{name}={token}; {attributes}");
         (cookie.len() <= MAX_COOKIE).then_some(cookie)
     }
 }

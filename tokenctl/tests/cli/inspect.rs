@@ -287,3 +287,41 @@ fn the_status_list_of_a_token_is_named() {
     assert!(said.contains("Status\n  bad_status: status.status_list.idx is a string\n"), "{said}");
     assert!(!of("{}").contains("Status"));
 }
+
+#[test]
+fn a_uri_is_judged_as_uri_signing_does() {
+    let token = mint(&[r"--claim=cdniuc=regex:https://cdn\.example/film/[0-9]+\.ts"]);
+    let given = |uri: &str| [String::from("--secret=s"), format!("--uri={uri}")];
+    let with_token = format!("https://cdn.example/film/1.ts?URISigningPackage={token}");
+    for uri in ["HTTPS://cdn.example:443/film/%31.ts", &with_token] {
+        let [secret, uri] = given(uri);
+        let said = printed(&["inspect", &token, "--at", NOW, &secret, &uri]);
+        assert!(said.contains("URI\n  covered, as https://cdn.example/film/1.ts\n"), "{said}");
+        assert!(said.ends_with("Verdict: ok"), "{said}");
+    }
+    let [secret, uri] = given("http://cdn.example/film/1.ts");
+    let said = refused(&token, &[&secret, &uri]);
+    assert!(
+        said.contains("not covered: it is compared as http://cdn.example/film/1.ts\n"),
+        "{said}"
+    );
+    assert!(
+        said.contains("Verdict: not_covered\n  The token does not cover this address.\n"),
+        "{said}"
+    );
+    // What else the RFC wants is judged, too; and without a key it is only shown.
+    let other = mint(&["--sub=alice", "--claim=cdniuc=regex:.*"]);
+    let said = refused(&other, &["--secret=s", "--uri=http://h/"]);
+    assert!(said.contains("denied: sub is not supported together with jwt_uri_signing"), "{said}");
+    let said = printed(&["inspect", &other, "--at", NOW, "--uri=http://h/.."]);
+    assert!(said.contains("URI\n  covered, as http://h/\n"), "{said}");
+    let said = printed(&["inspect", &mint(&[]), "--at", NOW, "--uri=http://h/"]);
+    assert!(said.contains("URI\n  not covered: cdniuc is missing\n"), "{said}");
+    let link = tokenctl(&["inspect", "/a?st=x&e=1", "--secret=s", "--uri=http://h/"]);
+    assert_eq!(
+        link.status,
+        2,
+        "{}",
+        failed(&["inspect", "/a?st=x&e=1", "--secret=s", "--uri=http://h/"])
+    );
+}

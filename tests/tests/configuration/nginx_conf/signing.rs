@@ -1,7 +1,7 @@
 //! The tests of the configurations in which nginx signs.
 
 use anyhow::{Context as _, Result};
-use module_tests::{ED25519, Jwt, P256, RSA};
+use module_tests::{ED25519, Jwt, P256, RSA, now};
 use serde_json::{Value, json};
 
 use super::guides::body;
@@ -60,5 +60,39 @@ pub(crate) fn internal_identity() -> Result<()> {
     let set = nginx.request().socket(nginx.socket("8081.sock")).target("/.well-known/jwks.json");
     let set: Value = serde_json::from_slice(&set.send()?.body)?;
     assert_eq!(set.get("keys").and_then(Value::as_array).map(Vec::len), Some(1));
+    nginx.finish()
+}
+
+pub(crate) fn uri_signing() -> Result<()> {
+    let nginx =
+        ready("uri-signing.conf", &["video/film/1.ts", "video/film/2.ts", "video/other/1.ts"])?
+            .file("keys/edge.pem", P256.private)
+            .file("jwks.json", RSA.jwks("provider")?)
+            .start()?;
+    let claims = json!({
+        "iss": "provider.example", "exp": now() + 300,
+        "cdniuc": "regex:http://localhost/video/film/[^/?]*", "cdnistt": 1, "cdniets": 60, "cdnistd": 2
+    });
+    let token = Jwt::new(claims).kid("provider").sign("RS256", &RSA)?;
+    let link = |path: &str| format!("{path}?URISigningPackage={token}");
+    expect(
+        &nginx,
+        &[
+            ("/video/film/1.ts", None, 401),
+            (&link("/video/film/1.ts"), None, 200),
+            (&link("/video/film/../other/1.ts"), None, 403),
+            (&link("/video/other/1.ts"), None, 403),
+            ("/_edge", None, 404),
+        ],
+    )?;
+    let first = ask(&nginx, &link("/video/film/1.ts"), None)?;
+    let set = first.header("Set-Cookie").context("no cookie")?;
+    assert!(set.ends_with("; Path=/video/film; Max-Age=60; Secure; HttpOnly"), "{set}");
+    assert_eq!(first.header("Cache-Control"), Some("private"));
+    let cookie = set.split(';').next().unwrap_or_default();
+    let by_cookie = |path: &str| to_port_80(&nginx, path).header("Cookie", cookie).send();
+    let second = by_cookie("/video/film/2.ts")?;
+    assert_eq!((second.status, second.all("Set-Cookie").len()), (200, 1));
+    assert_eq!(by_cookie("/video/other/1.ts")?.status, 403);
     nginx.finish()
 }
