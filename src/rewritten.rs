@@ -21,8 +21,8 @@ pub(crate) fn plan(request: Request<'_>, head: &Head<'_>) -> Plan {
         return location.issue.plan(request, head);
     }
     let Some(main) = request.main::<MainConf>() else { return Plan::Refuse };
-    let (_, names) = carried(request, location, main);
-    location.playlist.plan(request, head, &names)
+    let (query, names) = carried(request, location, main);
+    location.playlist.plan(request, head, (query, &names))
 }
 
 /// The body to be sent in place of one that was held back.

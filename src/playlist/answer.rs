@@ -12,10 +12,16 @@ use crate::nginx::{Head, Plan, Request, Rewritten, Unsent};
 const LIMIT: usize = 4 << 20;
 
 impl PlaylistConf {
-    /// What to do with an answer, if the request has arguments to carry on: those called `names`.
-    pub(crate) fn plan(&self, request: Request<'_>, head: &Head<'_>, names: &[&[u8]]) -> Plan {
+    /// What to do with an answer, if the request has arguments to carry on: those of the query called `names`.
+    /// It has none if its link is in a cookie or in the path.
+    pub(crate) fn plan(
+        &self,
+        request: Request<'_>,
+        head: &Head<'_>,
+        (query, names): (&[u8], &[&[u8]]),
+    ) -> Plan {
         let is_playlist = PlaylistKind::of_content_type(head.content_type).is_some();
-        if names.is_empty() || !is_playlist {
+        if !is_playlist || only_arguments(query, names).is_empty() {
             return Plan::Pass;
         }
         let pass = |why: Arguments<'_>| {

@@ -226,3 +226,27 @@ fn arguments_that_a_url_must_encode_stay_behind() -> Result<()> {
     assert_eq!(*good.text(), forwarded(&format!("tok={token}")));
     nginx.finish()
 }
+
+#[test]
+fn a_link_outside_the_query_leaves_playlists_as_they_are() -> Result<()> {
+    let bunny = "format bunny; secret mysecret; path /vod/a/x.m3u8; covers /vod/a/;";
+    let nginx = Nginx::builder()
+        .http(format!("{TYPES} secure_token_mint $link {{ {bunny} }}"))
+        .html("vod/a/x.m3u8", HLS)
+        .server(
+            "location = /make { return 302 $link; }
+            location /vod/ { secure_token_format bunny; secure_token_secret mysecret;
+                secure_token_source cookie:link; secure_token_forward query; }",
+        )
+        .start()?;
+    let made = nginx.get("/make")?;
+    let link = made.header("Location").and_then(|to| to.split_once('?')).unwrap_or_default().1;
+    for method in ["GET", "HEAD"] {
+        let request = nginx.request().method(method).target("/vod/a/x.m3u8?a=1");
+        let answer = request.header("Cookie", format!("link={link}")).send()?;
+        assert_eq!((answer.status, answer.header("Cache-Control")), (200, None), "{method}");
+        assert!(answer.header("ETag").is_some(), "{method}");
+    }
+    ensure!(!nginx.error_log().contains("secure_token_forward"), "{}", nginx.error_log());
+    nginx.finish()
+}
