@@ -8,6 +8,7 @@ mod revocation;
 mod signing;
 mod snippets;
 mod stock;
+mod streams;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,7 +26,8 @@ fn folder() -> PathBuf {
 type Driver = fn() -> Result<()>;
 
 /// Each configuration file and the function that tests it.
-const DRIVERS: [(&str, Driver); 31] = [
+const DRIVERS: [(&str, Driver); 35] = [
+    ("ant-media-streams.conf", streams::ant_media),
     ("ant-media.conf", ant_media),
     ("aws-alb.conf", platforms::aws_alb),
     ("azion-jwt.conf", azion_jwt),
@@ -33,8 +35,11 @@ const DRIVERS: [(&str, Driver); 31] = [
     ("azion-secure-token.conf", azion_secure_token),
     ("cookie-login.conf", cookie_login),
     ("demo.conf", demo),
+    ("from-akamai.conf", streams::akamai),
+    ("from-bunny.conf", streams::bunny),
     ("from-gloo-envoy.conf", guides::from_gloo_envoy),
     ("from-istio.conf", platforms::from_istio),
+    ("from-kaltura.conf", streams::kaltura),
     ("from-krakend.conf", guides::from_krakend),
     ("from-nginx-plus.conf", guides::from_nginx_plus),
     ("hls.conf", guides::hls),
@@ -85,7 +90,7 @@ fn every_configuration_has_a_driver_and_no_driver_lacks_its_configuration() -> R
 fn every_guide_quotes_its_configuration_as_it_is() -> Result<()> {
     let guides = folder().join("../docs/guides");
     let names = names(&guides, "md")?;
-    assert_eq!(names.len(), 21, "{names:?}");
+    assert_eq!(names.len(), 25, "{names:?}");
     for name in names {
         let configuration = fs::read_to_string(folder().join(&name).with_extension("conf"))
             .with_context(|| format!("the configuration of {name}"))?;

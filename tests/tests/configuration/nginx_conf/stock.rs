@@ -15,7 +15,7 @@ const PREFIXES: [(&str, &str); 2] = [("Debian", "usr/share/nginx"), ("nginx.org"
 
 /// A machine below `root`, with the files of `nginx-conf/` in /etc/nginx.
 fn install(root: &Path, prefix: &str) -> Result<()> {
-    for folder in ["etc/nginx", "usr/share/nginx/html", "var/log/nginx", "run"] {
+    for folder in ["etc/nginx", "usr/share/nginx/html", "var/cache", "var/log/nginx", "run"] {
         fs::create_dir_all(root.join(folder))?;
     }
     // Where another build of nginx has its logs; that of a package has them in /var/log/nginx.
@@ -37,8 +37,14 @@ fn install(root: &Path, prefix: &str) -> Result<()> {
     // And at the heads of those that sign.
     let keys = root.join("etc/nginx/keys");
     fs::create_dir_all(&keys)?;
-    for key in [demo.join("login.pem"), keys.join("login.pem"), keys.join("edge.pem")] {
-        fs::write(&key, P256.private)?;
+    fs::write(keys.join("cloudfront.pem"), RSA.public)?;
+    for (key, text) in [
+        (demo.join("login.pem"), P256.private),
+        (keys.join("login.pem"), P256.private),
+        (keys.join("edge.pem"), P256.private),
+        (keys.join("cloudfront-private.pem"), RSA.private),
+    ] {
+        fs::write(&key, text)?;
         fs::set_permissions(&key, fs::Permissions::from_mode(0o600))?;
     }
     Ok(())
@@ -55,7 +61,7 @@ fn every_configuration_loads_in_the_prefixes_of_stock_packages() -> Result<()> {
             let text = fs::read_to_string(&conf)?;
             // These are the packages' folders, but this is not their machine.
             let mut text = text.clone();
-            for absolute in ["/etc/nginx", "/usr/share/nginx", "/var/log/nginx"] {
+            for absolute in ["/etc/nginx", "/usr/share/nginx", "/var/log/nginx", "/var/cache"] {
                 text = text.replace(absolute, &format!("{place}{absolute}"));
             }
             fs::write(&conf, text)?;
