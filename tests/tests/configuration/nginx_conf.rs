@@ -1,6 +1,7 @@
 //! The tests start every ready configuration in `nginx-conf/` and send requests to it. They also
 //! check that every guide quotes its configuration.
 
+mod cdn;
 mod guides;
 mod links;
 mod platforms;
@@ -26,7 +27,7 @@ fn folder() -> PathBuf {
 type Driver = fn() -> Result<()>;
 
 /// Each configuration file and the function that tests it.
-const DRIVERS: [(&str, Driver); 35] = [
+const DRIVERS: [(&str, Driver); 37] = [
     ("ant-media-streams.conf", streams::ant_media),
     ("ant-media.conf", ant_media),
     ("aws-alb.conf", platforms::aws_alb),
@@ -37,7 +38,9 @@ const DRIVERS: [(&str, Driver); 35] = [
     ("demo.conf", demo),
     ("from-akamai.conf", streams::akamai),
     ("from-bunny.conf", streams::bunny),
+    ("from-cloudfront.conf", cdn::cloudfront),
     ("from-gloo-envoy.conf", guides::from_gloo_envoy),
+    ("from-google-cdn.conf", cdn::google_cdn),
     ("from-istio.conf", platforms::from_istio),
     ("from-kaltura.conf", streams::kaltura),
     ("from-krakend.conf", guides::from_krakend),
@@ -90,7 +93,7 @@ fn every_configuration_has_a_driver_and_no_driver_lacks_its_configuration() -> R
 fn every_guide_quotes_its_configuration_as_it_is() -> Result<()> {
     let guides = folder().join("../docs/guides");
     let names = names(&guides, "md")?;
-    assert_eq!(names.len(), 25, "{names:?}");
+    assert_eq!(names.len(), 27, "{names:?}");
     for name in names {
         let configuration = fs::read_to_string(folder().join(&name).with_extension("conf"))
             .with_context(|| format!("the configuration of {name}"))?;

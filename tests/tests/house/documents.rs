@@ -185,6 +185,8 @@ fn file_for(directive: &str) -> Option<String> {
         | "proxy_ssl_trusted_certificate"
         | "ssl_trusted_certificate" => P256.certificate.map(str::to_owned),
         "ssl_certificate_key" | "jwt_sign_key" => Some(P256.private.to_owned()),
+        // Of secure_token_mint.
+        "key" => Some(RSA.private.to_owned()),
         _ => None,
     }
 }
@@ -202,7 +204,9 @@ fn tried(text: &str) -> (String, Vec<(String, String)>) {
             if *word == "jwt_sign_key" && files.len() % 2 == 1 {
                 holds = P384.private.to_owned();
             }
-            if line.contains(" kid=") && !["jwt_sign_key", "secure_token_keys"].contains(word) {
+            if line.contains(" kid=")
+                && !["jwt_sign_key", "secure_token_keys", "key"].contains(word)
+            {
                 holds = P256.public.to_owned();
             }
             // The list's file comes after its claim.

@@ -14,7 +14,7 @@ fn hex(bytes: impl AsRef<[u8]>) -> String {
     bytes.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn hmac_sha1(key: &[u8], text: &str) -> Result<Vec<u8>> {
+pub(super) fn hmac_sha1(key: &[u8], text: &str) -> Result<Vec<u8>> {
     let mac = Hmac::<Sha1>::new_from_slice(key)?.chain_update(text);
     Ok(mac.finalize().into_bytes().to_vec())
 }
