@@ -40,7 +40,7 @@ fn each_mistake_is_found_with_its_line() -> Result<()> {
         mistake("no lifetime", "secure_token_hash md5 \"$uri$secure_token_time\";", &["valid="]),
         mistake(
             "an expiry with valid=",
-            &format!("secure_token_hash md5 {TEXT} valid=1m;"),
+            format!("secure_token_hash md5 {TEXT} valid=1m;"),
             &["$secure_token_time"],
         ),
         mistake(
@@ -50,13 +50,13 @@ fn each_mistake_is_found_with_its_line() -> Result<()> {
         ),
         mistake(
             "an unknown time",
-            &format!("secure_token_hash md5 {TEXT} time=iso;"),
+            format!("secure_token_hash md5 {TEXT} time=iso;"),
             &["time=iso", "hex"],
         ),
         mistake("no text", "secure_token_hash md5;", &[]),
         mistake(
             "no key",
-            &format!("secure_token_hash hmac-sha256 {TEXT};"),
+            format!("secure_token_hash hmac-sha256 {TEXT};"),
             &["secure_token_secret"],
         ),
         mistake(
@@ -66,7 +66,7 @@ fn each_mistake_is_found_with_its_line() -> Result<()> {
         ),
         mistake(
             "a hash and a format",
-            &format!("secure_token_hash md5 {TEXT}; secure_token_format plain;"),
+            format!("secure_token_hash md5 {TEXT}; secure_token_format plain;"),
             &["second"],
         ),
     ])
