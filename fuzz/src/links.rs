@@ -80,7 +80,10 @@ pub fn akamai(input: &[u8]) {
     let judge = |text: &[u8], carrier| {
         let request =
             Given { source: Some((text, carrier)), client: client(), ..Given::new(value) };
-        held(AKAMAI.with(|(format, _)| format.judge(&request, NOW)))
+        held(AKAMAI.with(|(format, _)| {
+            let _ = format.parts(&request);
+            format.judge(&request, NOW)
+        }))
     };
     match judge(text, carrier) {
         Ok((granted, reject)) => {
@@ -155,7 +158,11 @@ pub fn bunny(input: &[u8]) {
     });
     let query = signed.as_deref().filter(|_| has(b's')).unwrap_or(query);
     let judge = |request: Given<'_>| {
-        held(BUNNY.with(|(format, _)| format.judge(&Given { client: client(), ..request }, NOW)))
+        let request = Given { client: client(), ..request };
+        held(BUNNY.with(|(format, _)| {
+            let _ = format.parts(&request);
+            format.judge(&request, NOW)
+        }))
     };
     let in_path = [b"/bcdn_", &*address::decode(query), value].concat();
     let judged = judge(match () {

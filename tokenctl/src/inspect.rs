@@ -3,8 +3,10 @@
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
+use token::link::LinkKeys;
 use token::{Algorithm, AlgorithmSet, Issuers, Key, Policy, Requirements};
 
 use crate::files;
@@ -41,7 +43,7 @@ pub(crate) struct Args {
     /// A token, a signed link, or - for standard input
     #[arg(value_name = "TOKEN|LINK|-")]
     target: String,
-    /// As jwks_file: a JWK Set, a JWK, PEM by kid or PEM, with a kid for a key that has none; repeatable
+    /// As jwks_file and secure_token_keys: a JWK Set, a JWK, PEM by kid or PEM, with a kid for a key that has none; repeatable
     #[arg(long, value_name = "FILE[:KID]", help_heading = "Keys")]
     keys: Vec<String>,
     /// As jwt_kids_file: secrets by kid; repeatable
@@ -144,8 +146,7 @@ fn without_scheme(text: &str) -> &str {
 }
 
 fn reject_token_options(args: &Args) -> Result<()> {
-    let given = !args.keys.is_empty()
-        || !args.kids.is_empty()
+    let given = !args.kids.is_empty()
         || !args.issuer.is_empty()
         || !args.audience.is_empty()
         || !args.typ.is_empty()
@@ -158,7 +159,7 @@ fn reject_token_options(args: &Args) -> Result<()> {
         || args.uri.is_some();
     if given {
         bail!(
-            "this is a link; of the options only --secret, --alg, --at, --json and those of links are for it"
+            "this is a link; of the options only --secret, --keys, --alg, --at, --json and those of links are for it"
         );
     }
     Ok(())
@@ -179,6 +180,7 @@ fn report_link(args: &Args, link: &str, now: i64) -> Result<(String, bool)> {
         scheme: &args.scheme,
         alg: &args.alg,
         secret: args.secret.of_link(encoding, args.scheme.kid.as_deref())?,
+        keys: link_keys(&args.keys)?,
         client: args.address,
         cookies: &args.cookie,
         headers: &args.header,
@@ -189,15 +191,34 @@ fn report_link(args: &Args, link: &str, now: i64) -> Result<(String, bool)> {
     Ok((text, judged.accepted()))
 }
 
+/// The public keys of links, if any are given.
+fn link_keys(files: &[String]) -> Result<Option<LinkKeys>> {
+    let mut all = Vec::with_capacity(files.len());
+    for given in files {
+        let (path, kid) = file_and_kid(given)?;
+        let loaded = LinkKeys::load(&files::read(path)?, kid);
+        let (keys, warnings) = loaded.with_context(|| path.display().to_string())?;
+        for warning in warnings {
+            output::warn(&format!("{}: {warning}", path.display()));
+        }
+        all.push(Arc::new(keys));
+    }
+    Ok((!all.is_empty()).then(|| LinkKeys::joined(all)))
+}
+
+/// `FILE[:KID]`.
+fn file_and_kid(given: &str) -> Result<(&Path, Option<&str>)> {
+    files::refuse_url(given).context("--keys")?;
+    Ok(match given.rsplit_once(':') {
+        Some((path, kid)) if !Path::new(given).exists() => (Path::new(path), Some(kid)),
+        _ => (Path::new(given), None),
+    })
+}
+
 fn load(args: &Args) -> Result<Keys> {
     let mut keys = Keys::default();
     for given in &args.keys {
-        files::refuse_url(given).context("--keys")?;
-        let (path, kid) = match given.rsplit_once(':') {
-            Some((path, kid)) if !Path::new(given).exists() => (path, Some(kid)),
-            _ => (given.as_str(), None),
-        };
-        let path = Path::new(path);
+        let (path, kid) = file_and_kid(given)?;
         keys.add_file(path, token::load_keys(&files::read(path)?, kid))?;
     }
     for path in &args.kids {
@@ -264,8 +285,6 @@ fn report(args: &Args, token: &str, now: i64) -> Result<(String, bool)> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use token::{KeySet, Refusal, Reject};
 
     use super::*;

@@ -8,7 +8,7 @@ use token::Reject;
 use token::credential::Found;
 use token::link::{
     Carrier, Denied, Encoding, FormatName, FormatSettings, Given, Granted, LinkAlgorithm,
-    LinkFormat, LinkRequest as _, Meaning, Part, Place, Refused, SecretText,
+    LinkFormat, LinkKeys, LinkRequest as _, Meaning, Part, Place, Refused, SecretText,
 };
 
 use crate::link::LinkText;
@@ -23,6 +23,7 @@ pub(crate) struct Demands<'a> {
     /// The accepted algorithms; if empty, those of the format.
     pub(crate) alg: &'a [String],
     pub(crate) secret: Option<SecretText>,
+    pub(crate) keys: Option<LinkKeys>,
     /// The client's address.
     pub(crate) client: Option<IpAddr>,
     /// `Cookie` lines.
@@ -35,11 +36,11 @@ pub(crate) struct Demands<'a> {
 
 /// A link that has been judged.
 pub(crate) struct Judged {
-    /// `None` if no secret was given, so that only the form could be judged.
+    /// `None` if no secret or key was given, so that only the form could be judged.
     verdict: Option<Result<(), Refused>>,
     /// Whether the signature holds.
     signed: bool,
-    /// Whether there was a secret to verify it with.
+    /// Whether there was a secret or key to verify it with.
     known: bool,
     /// The name of what the link must cover, and that.
     value: (&'static str, String),
@@ -69,15 +70,20 @@ impl Judged {
         let link = LinkText::parse(text)?;
         let scheme = demands.scheme.scheme()?;
         let accepted = demands.accepted()?;
-        let known = demands.secret.is_some() || !scheme.needs_secret();
+        let has_keys = demands.keys.is_some();
+        let known = demands.secret.is_some() || has_keys || !scheme.needs_secret();
         let stand_in = demands.secret.is_none().then(stand_in);
         let secrets = match (&demands.secret, known) {
             (Some(secret), _) => std::slice::from_ref(secret),
             (None, true) => &[],
             (None, false) => stand_in.as_slice(),
         };
-        let settings =
-            FormatSettings { secrets, accepted: &accepted, has_keys: !known, ..Default::default() };
+        let settings = FormatSettings {
+            secrets,
+            accepted: &accepted,
+            has_keys: has_keys || !known,
+            ..Default::default()
+        };
         let format = scheme.judge(&settings)?;
         let uri = link.uri()?;
         let value = demands.scheme.value(&link, format.value())?;
@@ -94,6 +100,7 @@ impl Judged {
             cookies: demands.cookies.iter().map(|line| cookie_line(line)).collect(),
             headers: demands.headers.iter().map(|line| header(line)).collect::<Result<_>>()?,
             client: demands.client,
+            keys: demands.keys.as_ref(),
             places: format.places(),
             source: demands.token.map(|text| (text.as_bytes(), Carrier::Other)),
             pair: [sig_arg, expires_arg],
@@ -152,7 +159,7 @@ impl Judged {
     pub(crate) fn text(&self) -> String {
         let note = match (self.signed, self.known) {
             (true, _) => "the signature holds",
-            (_, false) => "NOT VERIFIED: no secret was given",
+            (_, false) => "NOT VERIFIED: no secret or key was given",
             _ => "NOT VERIFIED",
         };
         let mut out = format!("Link ({note})\n");
@@ -172,7 +179,9 @@ impl Judged {
         }
         out.push('\n');
         match &self.verdict {
-            None => out.push_str("Verdict: none, as no secret was given (--secret)\n"),
+            None => {
+                out.push_str("Verdict: none, as no secret or key was given (--secret, --keys)\n");
+            }
             Some(Ok(())) => out.push_str("Verdict: ok\n"),
             Some(Err(refused)) => {
                 let sentence = refused.sentence(self.now);

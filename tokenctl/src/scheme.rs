@@ -14,7 +14,7 @@ use crate::time;
 /// The options that say how links are signed. They are the same to make links and to inspect them.
 #[derive(clap::Args)]
 pub(crate) struct SchemeArgs {
-    /// As secure_token_format: plain (the default), akamai, bunny and so on, with its options
+    /// As secure_token_format: plain (the default), akamai, bunny, cloudfront or google, with its options
     #[arg(long, value_name = "NAME[,OPTION=VALUE...]", conflicts_with = "hash")]
     format: Option<String>,
     /// An option of the format, for values with a comma; repeatable
@@ -219,13 +219,15 @@ impl Scheme {
 
 /// A mistake in a format's settings, in the words of the command line.
 fn told(mistake: &Mistake) -> anyhow::Error {
-    const WORDS: [(&str, &str); 6] = [
+    const WORDS: [(&str, &str); 8] = [
         ("name a secure_token_secret, here or on a level above", "give --secret or --secret-file"),
-        ("name a secure_token_keys, here or on a level above", "give --keys"),
         ("with encoding=", "with --encoding"),
         ("with kid=", "with --kid"),
         ("(kid=)", "(--kid)"),
         ("number 1: ", ""),
+        ("number 1 ", ""),
+        ("a secure_token_secret", "--secret"),
+        ("secure_token_keys", "--keys"),
     ];
     let option = match mistake.directive {
         "secure_token_secret" => "--secret",
@@ -243,7 +245,7 @@ fn told(mistake: &Mistake) -> anyhow::Error {
 fn refused(error: OrderError, order: &Order<'_>) -> anyhow::Error {
     match error {
         OrderError::Unsupported(name) => anyhow!("--{name}: {error}; leave it out"),
-        OrderError::Missing("address") => anyhow!("--address: {error}"),
+        OrderError::Missing(name @ ("address" | "covers")) => anyhow!("--{name}: {error}"),
         OrderError::Missing(_) if order.origin.is_empty() => {
             anyhow!("{error}: give a whole URL, or --origin https://HOST")
         }

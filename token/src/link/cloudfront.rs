@@ -18,6 +18,7 @@
 //! policy of a pattern. Who has such a link can use it as one. So a signer should not make one for a URL with `*`,
 //! and what makes links here does not.
 
+mod explain;
 mod policy;
 mod sign;
 mod text;
@@ -28,22 +29,14 @@ use super::address;
 use super::algorithm::LinkAlgorithm;
 use super::fields::{Fields, unix_time};
 use super::format::{Denied, FormatSettings, Granted, LinkFormat, Mistake, Value};
+use super::part::Part;
 use super::request::{Carrier, LinkRequest, arguments};
 use crate::credential::{Found, without_arguments};
 use crate::reject::Reject;
 use policy::Policy;
-use text::{ARGUMENTS, LONGEST, canned, decode, decode_to};
+use text::{ARGUMENTS, COOKIES, LONGEST, canned, decode, decode_to};
 
 pub use sign::CloudFrontSigner;
-
-/// The names of a link's cookies, in the order of its [`ARGUMENTS`].
-const COOKIES: [&str; 5] = [
-    "CloudFront-Expires",
-    "CloudFront-Policy",
-    "CloudFront-Signature",
-    "CloudFront-Key-Pair-Id",
-    "CloudFront-Hash-Algorithm",
-];
 
 /// The bytes of the largest signature: that of an RSA key of 8192 bits.
 const LONGEST_SIGNATURE: usize = crate::key::RSA_MAX_BITS / 8;
@@ -165,6 +158,10 @@ impl LinkFormat for CloudFront {
         }))?;
         let parts = parts.ok_or(Reject::Missing)?;
         self.judge_parts(request, &parts, query()?, now)
+    }
+
+    fn parts(&self, request: &dyn LinkRequest) -> Vec<Part> {
+        explain::parts(request)
     }
 }
 

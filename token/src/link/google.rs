@@ -10,6 +10,7 @@
 //! Secrets are in base64url, as Google's are. HMAC-SHA1 is for secrets of both networks, HMAC-SHA256 for Media CDN's
 //! tokens, Ed25519 for Media CDN.
 
+mod explain;
 mod media_cdn;
 mod prefix;
 mod sign;
@@ -21,6 +22,7 @@ use std::borrow::Cow;
 use super::address;
 use super::algorithm::LinkAlgorithm;
 use super::format::{Denied, FormatSettings, Granted, LinkFormat, Mistake, Place, Value};
+use super::part::Part;
 use super::request::{Carrier, LinkRequest};
 use crate::credential::Found;
 use crate::reject::Reject;
@@ -114,6 +116,10 @@ impl LinkFormat for Google {
             }
             _ => judged,
         }
+    }
+
+    fn parts(&self, request: &dyn LinkRequest) -> Vec<Part> {
+        explain::parts(request)
     }
 }
 

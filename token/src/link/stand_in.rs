@@ -26,7 +26,7 @@ impl<'r> StandIn<'r> {
         let carrier = if self.is_text_of_query { Carrier::Query } else { Carrier::Other };
         let headers = self.headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
         Given {
-            query: self.query.as_bytes().into(),
+            query: self.query.as_bytes(),
             cookies: vec![self.cookies.as_bytes()],
             headers: headers.collect(),
             client: self.client.parse().ok(),

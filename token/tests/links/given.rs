@@ -1,7 +1,13 @@
 //! A request made from its parts.
 
+use token::Reject;
 use token::credential::Found;
-use token::link::{Carrier, Given, LinkRequest, Place};
+use token::link::{
+    Carrier, FormatSettings, Given, HashSettings, Hashed, LinkFormat as _, LinkRequest, OrderError,
+    Piece, Place,
+};
+
+use super::{judge, secret, with};
 
 #[test]
 fn the_first_place_that_holds_something_counts() {
@@ -56,4 +62,29 @@ fn a_source_comes_before_all_places_and_without_either_there_is_no_text() {
     assert_eq!(given.header(b"x-y"), Found::Unusable);
     assert_eq!(given.header(b"three"), Found::Absent);
     assert!(given.expression(b"", b"").is_err());
+}
+
+#[test]
+fn a_hash_over_a_text_is_made_and_judged() {
+    let settings = HashSettings { valid: Some(60), holds_secret: true, ..HashSettings::MD5 };
+    let secrets = [secret("s", None), secret("old", None)];
+    let format = FormatSettings { secrets: &secrets, ..FormatSettings::default() };
+    let hashed = Hashed::new(settings, &format).unwrap();
+    let pieces = [Piece::Time, Piece::Text(b"/a "), Piece::Secret];
+    let given = Given { expression: &pieces, ..Given::new("/a") };
+    let expression = given.expression(b"17", b"s");
+    assert_eq!(expression.as_deref(), Ok(&b"17/a s"[..]));
+
+    let (signature, time) = hashed.values(&given, 1_700_000_000).unwrap();
+    assert_eq!(time, "1700000000");
+    assert_eq!(Some(&*signature), Hashed::md5().sign(b"1700000000/a s").as_deref());
+    let query = format!("st={signature}&e={time}");
+    let asked = Given { query: query.as_bytes(), ..given.clone() };
+    assert_eq!(judge(&hashed, &asked, 1_700_000_060).unwrap().expires, Some(1_700_000_060));
+    assert_eq!(judge(&hashed, &asked, 1_700_000_061), with(Reject::Expired));
+    let names: Vec<_> = hashed.parts(&asked).into_iter().map(|part| part.name).collect();
+    assert_eq!(names, ["signature".into(), "time".into()]);
+    for (request, time) in [(&given, 17), (&Given::new("/a"), 1_700_000_000)] {
+        assert!(matches!(hashed.values(request, time), Err(OrderError::Invalid(_))), "{time}");
+    }
 }

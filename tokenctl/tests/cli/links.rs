@@ -9,13 +9,13 @@ const AKAMAI: [&str; 3] =
 const BUNNY: [&str; 3] = ["--format=bunny", "--secret=SecurityKey", "--at=1598024587"];
 
 /// Inspects a link that must be refused.
-fn refused(words: &[&str]) -> String {
+pub(crate) fn refused(words: &[&str]) -> String {
     let call = tokenctl(&[&["inspect"], words].concat());
     assert_eq!((call.status, call.err.as_str()), (1, ""), "{words:?}: {}", call.out);
     call.out
 }
 
-fn accepted(words: &[&str]) -> String {
+pub(crate) fn accepted(words: &[&str]) -> String {
     let said = printed(&[&["inspect"], words].concat());
     assert!(said.contains("Link (the signature holds)"), "{words:?}: {said}");
     assert!(said.ends_with("Verdict: ok"), "{words:?}: {said}");
@@ -255,7 +255,7 @@ fn without_a_secret_a_link_is_shown_and_without_a_format_its_kind_is_told() {
     let [format, secret, _] = AKAMAI;
     let signed = printed(&["url", format, secret, "--address=192.0.2.7", "/a"]);
     let said = printed(&["inspect", &signed, format]);
-    assert!(said.contains("Link (NOT VERIFIED: no secret was given)"), "{said}");
+    assert!(said.contains("Link (NOT VERIFIED: no secret or key was given)"), "{said}");
     assert!(said.contains("  ip  192.0.2.7  (for this client address only)\n"), "{said}");
     assert!(said.contains("Verdict: none"), "{said}");
     let said = refused(&[&signed, "--secret=x"]);
@@ -307,7 +307,10 @@ fn json_of_a_link_that_is_made() {
 fn mistakes_name_the_option() {
     let hash = |more: &[&'static str]| [&["url", "--secret=s3cret"], more, &["/a"]].concat();
     for (words, part) in [
-        (hash(&["--format=akami"]), "--format: want one of plain, akamai, bunny"),
+        (
+            hash(&["--format=akami"]),
+            "--format: want one of plain, akamai, bunny, cloudfront, google",
+        ),
         (
             hash(&["--format=akamai"]),
             "--secret: the secret is not in hex: say how it is written, \
@@ -338,6 +341,13 @@ fn mistakes_name_the_option() {
         (vec!["url", "--hash=hmac-md5", "--text=$secure_token_expires", "/a"], "what signs?"),
         (vec!["url", "--format=akamai", "/a"], "what signs?"),
         (vec!["url", "--key=/nowhere", "/a"], "/nowhere"),
+        (hash(&["--format=cloudfront"]), "--key: has no private key"),
+        (hash(&["--format=google", "--encoding=text"]), "--secret: has no name for KeyName"),
+        (hash(&["--format=google", "--encoding=text", "--kid=k", "--cookie"]), "--covers"),
+        (
+            hash(&["--format=google", "--alg=ed25519", "--encoding=text", "--kid=k"]),
+            "--alg: links are",
+        ),
         (
             vec!["url", "--format=akamai", "--secret=12", "/a?hdnts=x"],
             "hdnts would stand more than once",

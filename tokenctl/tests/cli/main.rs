@@ -7,6 +7,7 @@ mod inspect;
 mod jwt;
 mod keys;
 mod links;
+mod links_of_urls;
 mod output;
 mod status_list;
 mod url;

@@ -54,7 +54,7 @@ fn every_verdict() {
     let pinned = tokenctl(&["inspect", &good, "--secret=s", "--alg=md5"]);
     assert!(pinned.out.contains("Verdict: malformed\n"), "{}", pinned.out);
     let shown = printed(&["inspect", &good]);
-    assert!(shown.contains("NOT VERIFIED: no secret was given"), "{shown}");
+    assert!(shown.contains("NOT VERIFIED: no secret or key was given"), "{shown}");
 }
 
 /// A browser drops the fragment, so the link is judged without it; the module refuses a request that

@@ -8,6 +8,7 @@ use super::super::address;
 use super::super::cover;
 use super::super::fields::unix_time;
 use super::super::format::{Denied, Granted};
+use super::super::part::{Meaning, Part};
 use crate::json::{Document, Value};
 use crate::reject::Reject;
 
@@ -122,6 +123,31 @@ impl Policy {
             }
             _ => false,
         })
+    }
+}
+
+impl Policy {
+    /// What it says, and what that means for this request.
+    pub(super) fn parts(&self, address: &[u8], query: &[u8], client: Option<IpAddr>) -> Vec<Part> {
+        let covers = if self.covers(address, query) { "covers it" } else { "does not cover it" };
+        let part =
+            |name: &str, text: &str, meaning| Part::new(name.as_bytes(), text.as_bytes(), meaning);
+        let time =
+            |name, before, time: i64| part(name, &time.to_string(), Meaning::Time(before, time));
+        let mut parts = vec![
+            part("Resource", &self.resource, Meaning::words(covers)),
+            time("DateLessThan", "before ", self.ends),
+        ];
+        parts.extend(self.starts.map(|starts| time("DateGreaterThan", "valid from ", starts)));
+        parts.extend(self.network.map(|network| {
+            let words = match client {
+                None => "for these client addresses only",
+                Some(client) if cover::has(network, client) => "has the client's address",
+                Some(_) => "does not have the client's address",
+            };
+            part("IpAddress", &network.to_string(), Meaning::words(words))
+        }));
+        parts
     }
 }
 

@@ -9,7 +9,7 @@ use super::super::fields::unix_time;
 use super::super::format::{FormatSettings, Mistake};
 use super::super::order::{LinkSigner, Order, OrderError};
 use super::policy::Policy;
-use super::text::{ARGUMENTS, LONGEST, canned, encode};
+use super::text::{ARGUMENTS, COOKIES, LONGEST, canned, encode};
 use crate::alg::Algorithm;
 use crate::credential::without_arguments;
 use crate::json::write_text;
@@ -102,6 +102,15 @@ impl LinkSigner for CloudFrontSigner {
             ("Key-Pair-Id", self.name.clone().into()),
             ("Hash-Algorithm", "SHA256".to_owned()),
         ])
+    }
+
+    /// The same values, each in a cookie.
+    fn cookies(&self, order: &Order<'_>) -> Result<Vec<(&'static str, String)>, OrderError> {
+        let cookie = |(argument, value)| {
+            let mut names = ARGUMENTS.iter().zip(COOKIES).filter(|(one, _)| **one == argument);
+            names.next().map(|(_, name)| (name, value))
+        };
+        Ok(self.sign(order)?.into_iter().filter_map(cookie).collect())
     }
 }
 

@@ -10,6 +10,15 @@ use super::super::address;
 pub(super) const ARGUMENTS: [&str; 5] =
     ["Expires", "Policy", "Signature", "Key-Pair-Id", "Hash-Algorithm"];
 
+/// The names of its cookies, in the same order.
+pub(super) const COOKIES: [&str; 5] = [
+    "CloudFront-Expires",
+    "CloudFront-Policy",
+    "CloudFront-Signature",
+    "CloudFront-Key-Pair-Id",
+    "CloudFront-Hash-Algorithm",
+];
+
 /// The longest policy, and the longest text of a link, in bytes as they travel.
 pub(super) const LONGEST: usize = 4096;
 

@@ -231,7 +231,7 @@ fn is_one_value(value: &[u8]) -> bool {
 
 /// The networks of `IPRanges`: base64url of a list with commas. An entry that is none lets nobody in, and does not
 /// count: Google's own example has one.
-fn networks(encoded: &[u8]) -> Option<Vec<IpNet>> {
+pub(super) fn networks(encoded: &[u8]) -> Option<Vec<IpNet>> {
     let list = base64url::decode(base64url::without_padding(encoded))?;
     Some(list.split(|byte| *byte == b',').filter_map(cover::network).collect())
 }

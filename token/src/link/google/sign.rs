@@ -97,10 +97,17 @@ fn is_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(is_plain)
 }
 
-impl LinkSigner for GoogleSigner {
-    fn sign(&self, order: &Order<'_>) -> Result<Vec<(&'static str, String)>, OrderError> {
+/// What an order wants, after checks that hold for links and cookies.
+struct Wanted<'o> {
+    expires: String,
+    /// `None` if its host is not known.
+    url: Option<Vec<u8>>,
+    prefix: Option<&'o [u8]>,
+}
+
+impl<'o> Wanted<'o> {
+    fn of(order: &Order<'o>) -> Result<Self, OrderError> {
         order.has_only(&["covers"])?;
-        let invalid = |text: &str| OrderError::Invalid(text.to_owned());
         let names = ARGUMENTS.iter().map(|name| name.as_bytes());
         if without_arguments(order.query.as_bytes(), names).is_some() {
             return Err(invalid("the query has an argument of a link already"));
@@ -109,13 +116,6 @@ impl LinkSigner for GoogleSigner {
         if unix_time(expires.as_bytes()).is_none() {
             return Err(invalid("the expiry has not one to ten digits"));
         }
-        let last = |signature| {
-            [
-                ("Expires", expires.clone()),
-                ("KeyName", self.name.to_string()),
-                ("Signature", signature),
-            ]
-        };
         let url = match order.value {
             Some(value) => Some(address::encode_address(value).into_owned()),
             None if order.origin.is_empty() => None,
@@ -125,26 +125,60 @@ impl LinkSigner for GoogleSigner {
                 Some(address::encode_address(&address).into_owned())
             }
         };
-        if let Some(prefix) = order.covers.map(str::as_bytes) {
-            if !is_prefix(prefix) {
-                return Err(invalid(
-                    "what it is to cover is not https://host/ and the begin of a path",
-                ));
-            }
-            // Without a host the URL is not known: as in a cookie, for any URL that it covers.
-            if url.is_some_and(|url| !url.starts_with(prefix)) {
-                return Err(invalid("what it is to cover is not where it is for"));
-            }
-            let signature =
-                self.signature(fields(Some(prefix), &expires, &self.name).as_bytes())?;
-            let mut link = vec![("URLPrefix", padded(prefix))];
-            link.extend(last(signature));
-            return Ok(link);
+        let prefix = order.covers.map(str::as_bytes);
+        if prefix.is_some_and(|prefix| !is_prefix(prefix)) {
+            return Err(invalid(
+                "what it is to cover is not https://host/ and the begin of a path",
+            ));
         }
-        let url = url.ok_or(OrderError::Missing("the host"))?;
-        let joint = if order.query.is_empty() { "" } else { "&" };
-        let rest = ["?", order.query, joint, &fields(None, &expires, &self.name)].concat();
-        let signature = self.signature(&[&url, rest.as_bytes()].concat())?;
-        Ok(last(signature).into())
+        // Without a host the URL is not known: as in a cookie, for any URL that it covers.
+        if let (Some(prefix), Some(url)) = (prefix, &url)
+            && !url.starts_with(prefix)
+        {
+            return Err(invalid("what it is to cover is not where it is for"));
+        }
+        Ok(Self { expires, url, prefix })
+    }
+}
+
+fn invalid(text: &str) -> OrderError {
+    OrderError::Invalid(text.to_owned())
+}
+
+impl LinkSigner for GoogleSigner {
+    fn sign(&self, order: &Order<'_>) -> Result<Vec<(&'static str, String)>, OrderError> {
+        let Wanted { expires, url, prefix } = Wanted::of(order)?;
+        let fields = fields(prefix, &expires, &self.name);
+        let signature = match prefix {
+            Some(_) => self.signature(fields.as_bytes())?,
+            None => {
+                let url = url.ok_or(OrderError::Missing("the host"))?;
+                let joint = if order.query.is_empty() { "" } else { "&" };
+                let rest = ["?", order.query, joint, &fields].concat();
+                self.signature(&[&url, rest.as_bytes()].concat())?
+            }
+        };
+        let mut link: Vec<_> =
+            prefix.map(|prefix| ("URLPrefix", padded(prefix))).into_iter().collect();
+        link.extend([
+            ("Expires", expires),
+            ("KeyName", self.name.to_string()),
+            ("Signature", signature),
+        ]);
+        Ok(link)
+    }
+
+    /// Cloud CDN's cookie with an HMAC, Media CDN's with an Ed25519 signature: for the URLs with a prefix.
+    fn cookies(&self, order: &Order<'_>) -> Result<Vec<(&'static str, String)>, OrderError> {
+        let Wanted { expires, prefix, .. } = Wanted::of(order)?;
+        let prefix = prefix.ok_or(OrderError::Missing("covers"))?;
+        // No value has an `&`.
+        let text = fields(Some(prefix), &expires, &self.name).replace('&', ":");
+        let signature = self.signature(text.as_bytes())?;
+        let name = match self.key {
+            SigningKey::Hmac(_) => "Cloud-CDN-Cookie",
+            SigningKey::Ed25519(_) => "Edge-Cache-Cookie",
+        };
+        Ok(vec![(name, format!("{text}:Signature={signature}"))])
     }
 }

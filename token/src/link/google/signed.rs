@@ -156,6 +156,12 @@ impl Signed {
     }
 }
 
+/// The fields of the first component of a path that is a signature.
+pub(super) fn component(value: &[u8]) -> Option<&[u8]> {
+    let (_, path) = address::split_origin(value);
+    path.split(|byte| *byte == b'/').find_map(|component| component.strip_prefix(COMPONENT))
+}
+
 /// The URLs that `address` and what comes `after` it may have been signed as.
 fn address_spellings(address: &[u8], joint: &[u8], after: &[u8]) -> Vec<Vec<u8>> {
     address::spellings(address).map(|address| [&*address, joint, after].concat()).collect()

@@ -48,7 +48,7 @@ impl Signature {
         }
     }
 
-    fn algorithm(&self) -> LinkAlgorithm {
+    pub(super) fn algorithm(&self) -> LinkAlgorithm {
         match self {
             Self::HmacSha1(_) => LinkAlgorithm::HmacSha1,
             Self::HmacSha256(_) => LinkAlgorithm::HmacSha256,
