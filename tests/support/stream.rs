@@ -181,8 +181,10 @@ impl Ffmpeg {
         Ok(Played { ok: played.status.success(), complaints })
     }
 
+    /// ffmpeg, which is ended after two minutes: some streams it plays for ever.
     fn command(&self) -> Command {
-        let mut command = Command::new(&self.0);
+        let mut command = Command::new("timeout");
+        command.arg("120").arg(&self.0);
         command.args(["-nostdin", "-v", "error", "-y"]);
         command.env_remove("http_proxy").env_remove("https_proxy");
         command
