@@ -6,6 +6,7 @@ use crate::context::Judged;
 use crate::issue::SignedAnswer;
 use crate::location::{LocationConf, MainConf};
 use crate::nginx::{Head, Instead, Plan, Request, Rewritten, Unsent};
+use crate::renewed;
 
 /// Whether answers are rewritten in the request's location.
 pub(crate) fn is_wanted(request: Request<'_>) -> bool {
@@ -21,7 +22,7 @@ pub(crate) fn plan(request: Request<'_>, head: &Head<'_>) -> Plan {
         return location.issue.plan(request, head);
     }
     let Some(main) = request.main::<MainConf>() else { return Plan::Refuse };
-    let (query, names) = carried(request, location, main);
+    let Carried { query, names, .. } = carried(request, location, main);
     location.playlist.plan(request, head, (query, &names))
 }
 
@@ -30,7 +31,9 @@ pub(crate) fn rewrite(request: Request<'_>, body: Vec<u8>) -> Rewritten {
     let conf = (request.location::<LocationConf>(), request.main::<MainConf>());
     let (Some(location), Some(main)) = conf else { return Rewritten::Refused };
     if !location.issue.signs() {
-        let (query, names) = carried(request, location, main);
+        let Carried { asked, query, token, names } = carried(request, location, main);
+        let renewed = token.and_then(|name| renewed::in_query(asked, main, query, name));
+        let query = renewed.as_deref().unwrap_or(query);
         return location.playlist.rewrite(request, body, (query, &names));
     }
     let Some(SignedAnswer { body, algorithm, tokens }) = location.issue.sign(request, body) else {
@@ -51,6 +54,17 @@ pub(crate) fn cannot_rewrite(request: Request<'_>, why: Unsent) -> Instead {
     Instead::AsItIs
 }
 
+/// What a request has been let pass by that can be carried on.
+struct Carried<'r> {
+    /// The request that the client has sent.
+    asked: Request<'r>,
+    query: &'r [u8],
+    /// The name of the argument with the token.
+    token: Option<&'r [u8]>,
+    /// The names of all arguments that belong to the token or the link.
+    names: Vec<&'r [u8]>,
+}
+
 /// The query of the request, and the names of those of its arguments that have let it pass: those of the link
 /// and the token that the access phase has accepted by the checks of the location that answers. A subrequest has
 /// no access phase; what has let its main request pass counts, if that was by the same checks.
@@ -58,14 +72,15 @@ fn carried<'r>(
     request: Request<'r>,
     location: &'r LocationConf,
     main: &'r MainConf,
-) -> (&'r [u8], Vec<&'r [u8]>) {
+) -> Carried<'r> {
     let asked = request.main_request();
-    let mut names = Vec::new();
+    let mut carried = Carried { asked, query: asked.query(), token: None, names: Vec::new() };
     if let Some(judged) = Judged::existing(asked) {
-        let token = location.jwt.check().and_then(|check| judged.token_case(main).carried(check));
+        carried.token =
+            location.jwt.check().and_then(|check| judged.token_case(main).carried(check));
         let link = location.link.check().map(|check| judged.link_case().carried(check));
-        names.extend(token);
-        names.extend(link.unwrap_or_default());
+        carried.names.extend(carried.token);
+        carried.names.extend(link.unwrap_or_default());
     }
-    (asked.query(), names)
+    carried
 }

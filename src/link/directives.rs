@@ -133,14 +133,17 @@ fn add_secrets(conf: &mut LinkSettings, setting: &Setting<'_>, secrets: Vec<Secr
 /// `secure_token_md5 EXPRESSION`: a short form of `secure_token_hash md5 EXPRESSION`.
 pub(crate) fn secure_token_md5(conf: &mut LinkSettings, setting: &mut Setting<'_>) -> Result {
     let settings = HashSettings { holds_secret: holds(setting.first(), KEY), ..HashSettings::MD5 };
-    hash(conf, setting, setting.first(), settings)
+    hash(conf, setting, setting.first(), (settings, true))
 }
 
 /// `secure_token_hash ALGORITHM EXPRESSION [encoding=] [time=] [valid=]`.
 pub(crate) fn secure_token_hash(conf: &mut LinkSettings, setting: &mut Setting<'_>) -> Result {
     let algorithm = HashAlgorithm::from_name(setting.first()).ok_or_else(|| {
+        // What is there instead may be the text, with a secret in it.
         let names = HashAlgorithm::ALL.map(HashAlgorithm::name).join(", ");
-        ConfError::value(setting.first(), &format!("must be one of {names}"))
+        ConfError::mistake(format!(
+            "has an unknown algorithm: the first word must be one of {names}"
+        ))
     })?;
     let (mut encoding, mut time, mut valid) = (None, None, None);
     for option in setting.values().skip(2) {
@@ -174,7 +177,7 @@ pub(crate) fn secure_token_hash(conf: &mut LinkSettings, setting: &mut Setting<'
         valid,
         holds_secret: holds(expression, KEY),
     };
-    hash(conf, setting, expression, settings)
+    hash(conf, setting, expression, (settings, false))
 }
 
 /// Whether a value holds a variable of the module.
@@ -186,7 +189,7 @@ fn hash(
     conf: &mut LinkSettings,
     setting: &Setting<'_>,
     text: &[u8],
-    settings: HashSettings,
+    (settings, is_md5): (HashSettings, bool),
 ) -> Result {
     if settings.valid.is_some() && holds(text, EXPIRES) {
         return Err(ConfError::mistake(
@@ -215,7 +218,7 @@ fn hash(
     let kind = if settings.uses_secrets() { "secure_token_hash" } else { "secure_token_secret" };
     conf.base.asked.note(kind, setting, Severity::Error);
     setting.warn_of_arguments(text);
-    let value = HashWords { settings, expression: setting.compile(text)? };
+    let value = HashWords { settings, expression: setting.compile(text)?, is_md5 };
     scheme(conf, Scheme::Hash(Rc::new(At { value, position: setting.position().into() })))
 }
 

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 
+use token::credential;
 use token::link::{LinkSigner, Order, address};
 
 use crate::nginx::{ComplexValue, Request};
@@ -27,6 +28,8 @@ pub(super) struct OrderWords {
     pub(super) origin: Option<ComplexValue>,
     pub(super) value: Option<ComplexValue>,
     pub(super) covers: Option<ComplexValue>,
+    /// How many characters of patterns the configuration has in `covers`: values of variables add none.
+    pub(super) wildcards: usize,
     pub(super) address: Option<ComplexValue>,
     pub(super) id: Option<ComplexValue>,
     pub(super) data: Option<ComplexValue>,
@@ -94,6 +97,10 @@ impl LinkMint {
             data,
         };
         let arguments = self.signer.sign(&order).map_err(|error| error.to_string())?;
+        let names = arguments.iter().map(|(name, _)| name.as_bytes());
+        if credential::without_arguments(query.as_bytes(), names).is_some() {
+            return Err("its args have an argument of a link already".to_owned());
+        }
         let mut link = format!("{encoded}?{query}");
         for (name, value) in arguments {
             if !link.ends_with('?') {
@@ -105,11 +112,16 @@ impl LinkMint {
     }
 }
 
+/// How many characters of a text mean something in patterns of any format.
+pub(super) fn pattern_characters(text: &[u8]) -> usize {
+    text.iter().filter(|byte| b"*?!%,".contains(byte)).count()
+}
+
 impl OrderWords {
     /// The values; `None` for one that is not configured or empty.
     fn texts(&self, request: Request<'_>) -> Result<[Option<String>; 8], String> {
         // No `..`, so that each has its place.
-        let Self { path, args, origin, value, covers, address, id, data } = self;
+        let Self { path, args, origin, value, covers, address, id, data, wildcards } = self;
         let mut texts = [const { None }; 8];
         let values = [path, args, origin, value, covers, address, id, data];
         for (text, value) in texts.iter_mut().zip(values) {
@@ -117,6 +129,15 @@ impl OrderWords {
             let bytes = request.evaluate(value).ok_or("a value cannot be evaluated")?;
             let found = core::str::from_utf8(bytes).map_err(|_| "a value is not UTF-8")?;
             *text = (!found.is_empty()).then(|| found.to_owned());
+        }
+        let [_, args, _, _, covers, ..] = &texts;
+        if covers.as_ref().is_some_and(|covers| pattern_characters(covers.as_bytes()) > *wildcards)
+        {
+            return Err("a variable in its covers holds one of * ? ! % and comma".to_owned());
+        }
+        let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"#\"<>\\".contains(&byte);
+        if args.as_ref().is_some_and(|args| !args.bytes().all(is_plain)) {
+            return Err("its args hold what a query cannot".to_owned());
         }
         Ok(texts)
     }

@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use token::link::{FormatName, FormatSettings, LinkAlgorithm, SecretText};
 
 use super::directives::{algorithms, format_words, secrets};
-use super::mint::{LinkMint, OrderWords};
+use super::mint::{LinkMint, OrderWords, pattern_characters};
 use super::scheme::FormatWords;
 use crate::check::once;
 use crate::live::file::{self, LARGEST_KEY_FILE, Text};
@@ -84,6 +84,10 @@ fn entry(block: &mut Block, setting: &Setting<'_>) -> Result {
         b"algorithm" if is_one => once(&mut block.accepted, algorithms(setting)?).map_err(twice),
         b"key" if setting.arg(1).is_some() => once(&mut block.key, key(setting)?).map_err(twice),
         b"lifetime" if is_one => once(&mut block.lifetime, lifetime(setting)?).map_err(twice),
+        b"covers" if is_one => {
+            block.words.wildcards = pattern_characters(setting.first());
+            once(&mut block.words.covers, setting.compile(setting.first())?).map_err(twice)
+        }
         name if is_one => match block.words.slot(name) {
             Some(slot) => once(slot, setting.compile(setting.first())?).map_err(twice),
             None => Err(unknown(name)),
@@ -139,7 +143,6 @@ impl OrderWords {
             b"args" => &mut self.args,
             b"origin" => &mut self.origin,
             b"value" => &mut self.value,
-            b"covers" => &mut self.covers,
             b"address" => &mut self.address,
             b"id" => &mut self.id,
             b"data" => &mut self.data,

@@ -33,6 +33,8 @@ pub(super) struct FormatWords {
 pub(super) struct HashWords {
     pub(super) settings: HashSettings,
     pub(super) expression: ComplexValue,
+    /// Whether it is `secure_token_md5`, which takes the place of secrets above it.
+    pub(super) is_md5: bool,
 }
 
 /// The secrets of a level.
@@ -51,6 +53,11 @@ impl Scheme {
     /// Whether it is a hash that uses no secret of `secure_token_secret`.
     pub(super) fn needs_no_secret(&self) -> bool {
         matches!(self, Self::Hash(hash) if !hash.value.settings.uses_secrets())
+    }
+
+    /// Whether it is a `secure_token_hash` that uses no secret of `secure_token_secret`.
+    pub(super) fn ignores_secrets(&self) -> bool {
+        matches!(self, Self::Hash(hash) if !hash.value.is_md5) && self.needs_no_secret()
     }
 
     /// The text that is hashed, if it is a hash.

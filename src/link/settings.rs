@@ -91,6 +91,17 @@ impl Settings for LinkSettings {
         let (scheme, secrets, accepted) =
             (self.scheme.as_ref(), self.secrets.as_ref(), self.accepted.as_ref());
         let has_keys = self.keys.is_some();
+        if let Some(scheme) =
+            scheme.filter(|it| it.ignores_secrets() && (has_keys || secrets.is_some()))
+        {
+            return Err(MergeError {
+                what: "\"secure_token_hash\" uses no secret, although a secure_token_secret or \
+                       secure_token_keys is in force there: anyone could sign such links. Write \
+                       $secure_token_key into its text, or name a hash with \"hmac\","
+                    .to_owned(),
+                position: Rc::clone(scheme.position()),
+            });
+        }
         let format = Parts { scheme, secrets, accepted, has_keys }.format(position)?;
         if let Some(sources) = self.sources.as_ref().filter(|_| format.is_pair()) {
             return Err(MergeError {

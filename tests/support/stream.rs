@@ -170,8 +170,17 @@ impl Ffmpeg {
     /// # Errors
     /// When ffmpeg cannot be run.
     pub fn play(&self, url: &str) -> Result<Played> {
+        self.play_with(&[], url)
+    }
+
+    /// The same, with options of ffmpeg's for what it asks for.
+    ///
+    /// # Errors
+    /// As [`Ffmpeg::play`].
+    pub fn play_with(&self, options: &[String], url: &str) -> Result<Played> {
         let played = self
             .command()
+            .args(options)
             .args(["-i", url, "-map", "0", "-f", "null", "-"])
             .output()
             .context("running ffmpeg")?;

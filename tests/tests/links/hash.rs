@@ -121,8 +121,7 @@ fn an_hmac_takes_the_secrets_in_their_order() -> Result<()> {
 #[test]
 fn nginxs_secure_link_and_others_without_a_secret_directive() -> Result<()> {
     let nginx = Nginx::start(format!(
-        "secure_token_secret not-used-below;
-        location /nginx {{
+        "location /nginx {{
             secure_token_args md5 expires;
             secure_token_md5 \"$secure_token_expires$uri secret\";
             {SERVE}

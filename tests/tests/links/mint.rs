@@ -77,3 +77,31 @@ fn a_link_that_depends_on_itself_is_empty() -> Result<()> {
     })?;
     nginx.finish()
 }
+
+#[test]
+fn what_a_client_chooses_does_not_widen_a_link() -> Result<()> {
+    let nginx = Nginx::builder()
+        .http(
+            "secure_token_mint $link {
+                format akamai; secret 1234; path /f/$single_arg_film; covers /f/$single_arg_film*!/g/*;
+            }
+            secure_token_mint $other { secret k; path /f; args a=$film; }",
+        )
+        .server(
+            "location /make/ { return 302 $link; }
+            location ~ ^/args/(?<film>.*)$ { return 302 $other; }",
+        )
+        .start()?;
+    let location = |target: &str| -> Result<String> {
+        Ok(nginx.get(target)?.header("Location").unwrap_or_default().to_owned())
+    };
+    assert!(location("/make/?film=one")?.contains("acl=/f/one*!/g/*~hmac="));
+    for film in ["*", "a*", "a!/*!b", "a?", "a%2a", "a,b"] {
+        assert!(!location(&format!("/make/?film={film}"))?.contains("hmac="), "{film}");
+    }
+    assert!(location("/args/b&c=d")?.contains("/f?a=b&c=d&st="));
+    for args in ["b%23c", "b%0d%0aX:%20y", "b%20c", "b%22", "b&st=1", "b&%73t=1", "%C3%A9"] {
+        assert!(!location(&format!("/args/{args}"))?.contains("st="), "{args}");
+    }
+    nginx.finish()
+}

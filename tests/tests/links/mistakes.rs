@@ -35,7 +35,11 @@ fn each_mistake_is_found_with_its_line() -> Result<()> {
             "secure_token_secret x encoding=hex encoding=hex;",
             &["duplicate"],
         ),
-        mistake("an unknown hash", "secure_token_hash md4 \"$uri\";", &["md4", "hmac-sha512"]),
+        mistake(
+            "an unknown hash",
+            "secure_token_hash md4 \"$uri\";",
+            &["unknown algorithm", "hmac-sha512"],
+        ),
         mistake("no time", "secure_token_hash md5 \"$uri\";", &["$secure_token_expires"]),
         mistake("no lifetime", "secure_token_hash md5 \"$uri$secure_token_time\";", &["valid="]),
         mistake(
@@ -102,6 +106,20 @@ fn mistakes_in_a_block_of_links() -> Result<()> {
             .http(format!("secure_token_mint $link {{ {lines} }}"))
             .check()?;
         checked.refused_with(&[fragments, &["secure_token_mint"]].concat())?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_hash_that_uses_no_secret_is_refused_where_there_is_one() -> Result<()> {
+    let text = "\"$uri$secure_token_expires\"";
+    for above in ["secure_token_secret x;", "secure_token_keys rsa.pem;"] {
+        let server = format!("{above} location / {{ secure_token_hash sha256 {text}; }}");
+        module_tests::Nginx::builder()
+            .file("rsa.pem", module_tests::RSA.public)
+            .server(server)
+            .check()?
+            .refused_with(&["secure_token_hash", "uses no secret", "$secure_token_key"])?;
     }
     Ok(())
 }

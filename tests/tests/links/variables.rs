@@ -48,3 +48,35 @@ fn the_secret_is_shown_to_the_text_that_is_hashed_only() -> Result<()> {
     nginx.assert_no_secret(&["mysecret"])?;
     nginx.finish()
 }
+
+#[test]
+fn no_variable_shows_a_control_character_of_a_link() -> Result<()> {
+    let nginx = Nginx::builder()
+        .file("rsa.pem", module_tests::RSA.public)
+        .server(format!(
+            "location /google/ {{
+                secure_token_format google; secure_token_secret {}; add_header X-Id \"$secure_token_id$secure_token_acl\" always; {SERVE}
+            }}
+            location /cloudfront/ {{
+                secure_token_format cloudfront; secure_token_keys rsa.pem; add_header X-Acl $secure_token_acl always; {SERVE}
+            }}",
+            super::made::GOOGLE.0
+        ))
+        .start()?;
+    let e = now() + 60;
+    let fields = format!("PathGlobs=/*~Expires={e}~SessionID=u\r\nX-Evil: 1");
+    let mac = module_tests::hmac("HS256", &super::made::GOOGLE.1, fields.as_bytes())?;
+    let token = format!("{fields}~hmac={}", super::made::hex(mac));
+    let encoded = token.replace('\r', "%0d").replace('\n', "%0a").replace(' ', "%20");
+    let prefix = super::made::google_prefix("http://localhost/google/\r\nX-Evil: 1", e)?;
+    let policy = super::made::policy("*\\r\\nX-Evil: 1", e, "");
+    for target in [
+        format!("/google/?edge-cache-token={encoded}"),
+        format!("/google/?{prefix}"),
+        format!("/cloudfront/?{}", super::made::cloudfront(&policy, None)?),
+    ] {
+        let answer = nginx.get(&target)?;
+        assert_eq!((answer.status, answer.header("X-Evil")), (403, None), "{target}");
+    }
+    nginx.finish()
+}

@@ -7,8 +7,10 @@
 //! | `delivery` | pieces, HEAD, ranges, caches, compression, answers that pass as they are |
 //! | `configuration` | the directive and its mistakes |
 //! | `playing` | ffmpeg plays whole streams |
+//! | `carriers` | and those whose segments get the link by a cookie or in the path |
 
 mod carried;
+mod carriers;
 mod configuration;
 mod delivery;
 mod playing;

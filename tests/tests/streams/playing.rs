@@ -46,7 +46,7 @@ fn play(
 }
 
 /// Whether every file of the stream was asked for and answered, and nothing was refused.
-fn is_all(nginx: &Nginx, names: &BTreeSet<String>, what: &str) -> Result<()> {
+pub(super) fn is_all(nginx: &Nginx, names: &BTreeSet<String>, what: &str) -> Result<()> {
     let all = until(what, || {
         let found = asked(nginx, &["200", "206"]);
         Ok(names.is_subset(&found).then_some(()))

@@ -307,6 +307,31 @@ fn a_token_is_renewed_by_a_cookie() -> Result<()> {
 }
 
 #[test]
+fn a_playlist_that_carries_its_query_on_has_the_next_token() -> Result<()> {
+    let nginx = start(
+        "jwt_sign_key renew.pem kid=edge;
+        location /pub/ { types { application/vnd.apple.mpegurl m3u8; } secure_token_forward query; }",
+    )?;
+    nginx.put("html/pub/a.m3u8", "#EXTM3U\nx.ts\n/pub/x.ts?a=b\n")?;
+    let first = renewed(&json!({ "cdnistt": 2 }))?;
+    let answer = get(&nginx, "/pub/a.m3u8?c=d", &first)?;
+    assert_eq!((answer.status, answer.all("Set-Cookie").len()), (200, 0), "{}", nginx.error_log());
+    let body = answer.text().into_owned();
+    let next = body.lines().nth(1).and_then(|line| line.strip_prefix("x.ts?URISigningPackage="));
+    let next = next.with_context(|| body.clone())?.to_owned();
+    assert_ne!(next, first);
+    assert!(body.contains(&format!("/pub/x.ts?a=b&URISigningPackage={next}\n")), "{body}");
+    let lives = claims(&next)?["exp"].as_i64().context("exp")? - now();
+    assert!((98..=100).contains(&lives), "{lives}");
+    assert_eq!(get(&nginx, "/pub/x.ts", &next)?.status, 200);
+    // Another answer has none, and one that is not renewed carries its own.
+    let same = token(json!({ "cdniuc": "regex:http://localhost/.*" }))?;
+    let body = get(&nginx, "/pub/a.m3u8", &same)?.text().into_owned();
+    assert!(body.contains(&format!("x.ts?URISigningPackage={same}\n")), "{body}");
+    nginx.finish()
+}
+
+#[test]
 fn only_an_answer_that_the_token_has_opened_has_the_next_one() -> Result<()> {
     let nginx = start(RENEWED)?;
     let token = renewed(&json!({}))?;

@@ -27,9 +27,10 @@ const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(
 
 /// A path, decoded and normalised, in its one encoded form: upper-case digits, nothing encoded that need not be.
 pub fn encode_path(path: &[u8]) -> Cow<'_, [u8]> {
+    // What encodes one byte is borrowed, too: from a table.
     match percent_encode(path, PATH).into() {
-        Cow::Borrowed(same) => Cow::Borrowed(same.as_bytes()),
-        Cow::Owned(encoded) => Cow::Owned(encoded.into_bytes()),
+        Cow::Borrowed(same) if same.len() == path.len() => Cow::Borrowed(path),
+        encoded => Cow::Owned(encoded.into_owned().into_bytes()),
     }
 }
 
@@ -117,6 +118,11 @@ mod tests {
         assert_eq!(spellings("/a"), ["/a"]);
         for (address, encoded) in [("/a%41", "/a%2541"), ("/a?b=1", "/a%3Fb=1"), ("/#", "/%23")] {
             assert_eq!(spellings(address), [encoded]);
+        }
+        for (path, encoded) in [(&b" "[..], "%20"), (b"\xff", "%FF"), (b"", ""), (b"/", "/")] {
+            let found = encode_path(path);
+            assert_eq!(found, encoded.as_bytes());
+            assert_eq!(matches!(found, Cow::Borrowed(_)), path == encoded.as_bytes());
         }
         assert_eq!(split_origin(b"/a://b"), (&b""[..], &b"/a://b"[..]));
         assert_eq!(split_origin(b"http://h"), (&b"http://h"[..], &b""[..]));

@@ -261,12 +261,8 @@ impl Akamai {
 /// What a generator may have signed as `url`: the path decoded or percent-encoded, each of them plain or escaped
 /// early. At most four texts.
 fn url_forms(value: &[u8]) -> Vec<Cow<'_, [u8]>> {
-    let mut forms = vec![Cow::Borrowed(value), Cow::Owned(escape_early(value))];
-    if let Cow::Owned(encoded) = address::encode_address(value) {
-        forms.push(escape_early(&encoded).into());
-        forms.push(encoded.into());
-    }
-    forms
+    let spellings = address::spellings(value);
+    spellings.flat_map(|path| [Cow::Owned(escape_early(&path)), path]).collect()
 }
 
 /// What a field means, of which there is one. `signed` is what the HMAC is over besides the fields.

@@ -170,10 +170,7 @@ impl Bunny {
         let held = match link.token_path {
             Some(token_path) => holds(token_path),
             // Generators take the path as it stands in the URL that they are given.
-            None => match address::encode_path(path) {
-                Cow::Borrowed(_) => holds(path),
-                Cow::Owned(encoded) => holds(path) || holds(&encoded),
-            },
+            None => address::spellings(path).any(|path| holds(&path)),
         };
         if !held {
             return Err(Reject::BadSignature.into());

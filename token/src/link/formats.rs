@@ -21,7 +21,7 @@ static FORMATS: [FormatName; 5] = [
     FormatName {
         name: "plain",
         make: |settings| Ok(Box::new(Plain::configured(settings)?)),
-        sign: |settings| Ok(Box::new(Plain::configured(settings)?)),
+        sign: |settings| Ok(Box::new(Plain::signer(settings)?)),
     },
     FormatName {
         name: "akamai",

@@ -98,6 +98,20 @@ impl Plain {
         Ok(Self::new(settings.secrets(Encoding::Text)?, &accepted))
     }
 
+    /// What makes links.
+    ///
+    /// # Errors
+    /// There is no secret, or as with [`Plain::configured`].
+    pub(super) fn signer(settings: &FormatSettings<'_>) -> Result<Self, Mistake> {
+        let made = Self::configured(settings)?;
+        if made.secrets.is_empty() {
+            let why =
+                "\"plain\" has no secret: name a secure_token_secret, here or on a level above";
+            return Err(Mistake::new("secure_token_format", why));
+        }
+        Ok(made)
+    }
+
     /// The signature over `value` and `expires` with the first secret, in base64url as a link has it. Empty if
     /// there is no secret, or the format does not have the algorithm.
     pub fn sign(&self, algorithm: LinkAlgorithm, value: &[u8], expires: &[u8]) -> String {

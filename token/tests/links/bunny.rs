@@ -482,7 +482,9 @@ fn normalisation_rules() {
     for (signed, path, holds) in [
         ("/a b", "/a b", true),
         ("/a%20b", "/a b", true),
-        ("/a%20b", "/a%20b", true),
+        // That link is for the path with a space: another file.
+        ("/a%20b", "/a%20b", false),
+        ("/a%2520b", "/a%20b", true),
         ("/a+b", "/a b", false),
         ("/a/../b", "/b", false),
         ("/a%2Fb", "/a/b", false),

@@ -44,7 +44,11 @@ impl Policy {
         let [resource, condition] =
             members(statement, ["Resource", "Condition"], "an unknown member of the statement")?;
         let resource = resource.and_then(Value::as_str).filter(|resource| !resource.is_empty());
-        let resource = resource.ok_or("its policy names no Resource")?.into();
+        let resource: Box<str> = resource.ok_or("its policy names no Resource")?.into();
+        // It is shown by a variable, which may become a header.
+        if resource.chars().any(char::is_control) {
+            return Err("its Resource holds a control character");
+        }
         let condition = condition.ok_or("its policy has no Condition")?;
         let names = ["DateLessThan", "DateGreaterThan", "IpAddress"];
         let [ends, starts, network] = members(condition, names, "an unknown condition")?;

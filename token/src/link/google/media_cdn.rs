@@ -95,6 +95,10 @@ pub(super) fn judge(
 
 impl<'t> Token<'t> {
     fn read(request: &dyn LinkRequest, address: &[u8], text: &'t [u8]) -> Result<Self, Denied> {
+        // Some fields are shown by variables, which may become headers.
+        if text.iter().any(u8::is_ascii_control) {
+            return Err(Denied::malformed("it holds a control character"));
+        }
         let fields = Fields::read(text, b'~').map_err(Denied::malformed)?;
         let has_value =
             |(name, value): (&[u8], Option<&[u8]>)| value.is_some() != (name == b"FullPath");

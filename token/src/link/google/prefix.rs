@@ -16,7 +16,8 @@ pub(super) fn is_prefix(text: &[u8]) -> bool {
     let host = origin.strip_prefix(b"https://").or_else(|| origin.strip_prefix(b"http://"));
     host.is_some_and(|host| !host.is_empty())
         && path.starts_with(b"/")
-        && !text.iter().any(|byte| matches!(byte, b'?' | b'#'))
+        // It is shown by a variable, which may become a header.
+        && !text.iter().any(|byte| matches!(byte, b'?' | b'#') || byte.is_ascii_control())
 }
 
 /// Whether it is a prefix of the URL, whose path is decoded and normalised here: compared is the path in its one
