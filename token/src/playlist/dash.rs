@@ -59,10 +59,7 @@ mod tests {
                 "\u{feff}<?xml version=\"1.0\" encoding=\"utf-8\"?>\r\n<!-- a --><MPD\n a='b' >\r\n",
                 "</MPD >\n",
             ),
-            (
-                "<m:MPD xmlns:m='urn:mpeg:dash:schema:mpd:2011'>",
-                "<a b='&lt;'>&amp;<![CDATA[<]]></a></m:MPD>",
-            ),
+            ("<m:MPD xmlns:m='urn:mpeg:dash:schema:mpd:2011'>", "<a b='&lt;'>&amp;</a></m:MPD>"),
         ] {
             let whole = [before, inner, after].concat();
             let found = forwarded(&whole.replace(['@', '~'], ""));
@@ -185,10 +182,6 @@ mod tests {
             // What is no base of one reading.
             ["<BaseURL>a<!-- b --></BaseURL>", &period(&[&set(&[no])])].concat(),
             ["<BASEURL>//x/</BASEURL>", &period(&[&set(&[no])])].concat(),
-            period(&[&set(&["<x xml:base='a'>", no, "</x>", &item(&[yes])])]).replace(
-                no,
-                "<Representation><SegmentTemplate media='$Number$'/></Representation>",
-            ),
             // What is replaced by another document.
             period(&[
                 no,
@@ -283,5 +276,36 @@ mod tests {
         let carried = Carried { arguments: b"t=1", scheme: b"https", host: b"h" };
         let latin = [b"<MPD><BaseURL>a</BaseURL>", &b"\xe9</MPD>"[..]].concat();
         assert_eq!(forward(PlaylistKind::Dash, &latin, &carried), Err(Unforwarded::NotRead));
+    }
+
+    #[test]
+    fn what_simple_readers_see_in_another_way_is_not_read() {
+        let template = "<Period><SegmentTemplate media=\"$Number$\"/></Period>";
+        let evil = "<BaseURL>https://evil/</BaseURL>";
+        assert!(forwarded(&format!("<MPD><!-- a --><?b c?>{template}</MPD>")).is_ok());
+        for inner in [
+            format!("<!-->{evil}<y a=\"-->\"/>{template}"),
+            format!("<!-- {evil} -->{template}"),
+            format!("<?x></?x>{evil}<y a=\"?>\"/>{template}"),
+            format!("<![CDATA[{evil}]]>{template}"),
+            format!("{template}<MPDz _=\"/>\">{evil}</MPDz>"),
+            format!("{template}<z _=\"a\"/>"),
+            format!("<z _=\"/>{evil}<w a=\"/><v b=\"\"/>{template}"),
+            format!("{template}<z a=\"&gt;>\"/>"),
+            template.replace("<Period", "<Period xml:base=\"https://evil/\""),
+        ] {
+            let found = forwarded(&format!("<MPD>{inner}</MPD>"));
+            assert_eq!(found, Err(Unforwarded::NotRead), "{inner}");
+        }
+        // What nobody knows here may count for the level around it.
+        let unknown = forwarded(&format!("<MPD><z>{evil}</z>{template}</MPD>"));
+        assert_eq!(unknown, Err(Unforwarded::NoUrl));
+        let proxied = |host: &str| {
+            let steering =
+                format!("<ContentSteering proxyServerURL=\"{host}/p\">/s</ContentSteering>");
+            forwarded(&format!("<MPD>{steering}{template}</MPD>"))
+        };
+        assert_eq!(proxied("https://evil"), Err(Unforwarded::Steered));
+        assert!(proxied("https://h").is_ok());
     }
 }

@@ -124,7 +124,11 @@ impl<'d> Reading<'d> {
                 }
                 Event::End(_) => self.end(before),
                 Event::Text(_) | Event::GeneralRef(_) => {}
-                Event::CData(_) | Event::Comment(_) | Event::PI(_) => self.is_mixed(),
+                Event::CData(_) | Event::Comment(_) | Event::PI(_) => {
+                    let markup = self.text.get(before..after)?;
+                    is_same_for_all(markup.get(1..markup.len().checked_sub(1)?)?)?;
+                    self.is_mixed();
+                }
                 Event::Decl(declaration) => is_utf8(&declaration)?,
                 // It may define entities, and default values of attributes.
                 Event::DocType(_) => return None,
@@ -166,9 +170,16 @@ impl<'d> Reading<'d> {
     ) -> Option<()> {
         let name: &str = attribute.key.as_ref();
         let value = self.range_of(&attribute.value)?;
+        is_same_for_all(self.text.get(value.clone())?)?;
+        // Some players take no other character for the beginning of a name, and nobody for certain reads this one.
+        if !name.starts_with(|first: char| first.is_ascii_alphabetic()) || name == "xml:base" {
+            return None;
+        }
         let url = |is_template, needs| Url { value: value.clone(), is_template, needs };
-        if name == "xml:base" {
-            self.document.add_base(number, Reach::Elsewhere);
+        if element == Element::Steering && name.eq_ignore_ascii_case("proxyServerURL") {
+            // It is asked with the whole URL of the steering.
+            let reach = self.reach(&value);
+            self.document.add_steering(reach, Needs::Document(number));
         } else if attribute.key.local_name().as_ref() == "href" {
             let reach = self.reach(&value);
             self.document.link(number);
@@ -193,12 +204,15 @@ impl<'d> Reading<'d> {
 
     fn end(&mut self, end: usize) {
         let Some(open) = self.open.pop() else { return };
-        let Some(parent) = self.open.last().map(|open| open.number) else { return };
+        let Some((parent, level)) = self.open.last().map(|open| (open.number, open.level)) else {
+            return;
+        };
         let value = open.content..end.max(open.content);
         let reach = if open.is_mixed { Reach::Elsewhere } else { self.reach(&value) };
         let needs = match open.element {
             Element::BaseUrl => {
-                self.document.add_base(parent, reach);
+                // Below an element that is not known here, it may count for the level around that.
+                self.document.add_base(level, reach);
                 Needs::Around(parent)
             }
             Element::Location => {
@@ -226,6 +240,12 @@ impl<'d> Reading<'d> {
         let range = start..start.checked_add(part.len())?;
         (self.text.get(range.clone()) == Some(part)).then_some(range)
     }
+}
+
+/// Refuses what makes simple readers see other elements than there are: they take the next `<` or `>` for markup,
+/// also in a comment or a value.
+fn is_same_for_all(text: &str) -> Option<()> {
+    (!text.contains(['<', '>'])).then_some(())
 }
 
 fn has_name(tag: &BytesStart<'_>, name: &str) -> bool {
