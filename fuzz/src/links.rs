@@ -72,7 +72,8 @@ fn is_in_time(granted: &Granted, reject: Option<Reject>) {
 pub fn akamai(input: &[u8]) {
     let [text, value, how] = parts(input);
     let has_acl = text.split(|byte| *byte == b'~').any(|field| field.starts_with(b"acl="));
-    let url = if has_acl { Vec::new() } else { [b"~url=", value].concat() };
+    let url =
+        if has_acl { Vec::new() } else { [b"~url=", &*address::encode_address(value)].concat() };
     let signature = hex(&mac(KEYS[1], &[text, &url].concat()));
     let signed = [text, b"~hmac=", signature.as_bytes()].concat();
     let text = if how.contains(&b's') { &*signed } else { text };
