@@ -35,9 +35,7 @@ impl TimeFormat {
             text.len() == len && text.bytes().all(|byte| is(&byte))
         };
         match self {
-            Self::Unix if has(10, u8::is_ascii_digit) && !text.starts_with('0') => {
-                text.parse().ok()
-            }
+            Self::Unix => unix(text.as_bytes()),
             Self::Hex if has(8, u8::is_ascii_hexdigit) => i64::from_str_radix(text, 16).ok(),
             Self::Minutes(offset) if has(12, u8::is_ascii_digit) => {
                 let number = |from, to| text.get(from..to)?.parse::<i16>().ok();
@@ -87,6 +85,14 @@ fn offset(text: &str) -> Option<Offset> {
     let (hours, minutes) = (hours.parse::<i32>().ok()?, minutes.parse::<i32>().ok()?);
     (hours <= 15 && minutes <= 59)
         .then(|| Offset::from_seconds(sign * (hours * 3600 + minutes * 60)).ok())?
+}
+
+/// Ten digits, the first of them not 0, without the detour over a text: each plain link has one.
+pub(super) fn unix(digits: &[u8]) -> Option<i64> {
+    let is_plain = digits.len() == 10 && digits.iter().all(u8::is_ascii_digit);
+    let is_plain = is_plain && digits.first() != Some(&b'0');
+    let add = |value, digit: &u8| value * 10 + i64::from(digit - b'0');
+    is_plain.then(|| digits.iter().fold(0, add))
 }
 
 /// The time that a link presents: its text, and what it means.

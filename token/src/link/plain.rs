@@ -7,7 +7,7 @@ use sha2::Sha256;
 
 use super::address;
 use super::algorithm::LinkAlgorithm;
-use super::expiry::TimeFormat;
+use super::expiry::{self, TimeFormat};
 use super::format::{Denied, FormatSettings, Granted, LinkFormat, Mistake};
 use super::order::{LinkSigner, Order, OrderError};
 use super::part::{Meaning, Part};
@@ -48,7 +48,7 @@ impl<'r> Link<'r> {
     /// # Errors
     /// [`Reject::Malformed`].
     pub fn new(signature: &'r [u8], expires: &'r [u8]) -> Result<Self, Reject> {
-        let time = TimeFormat::Unix.parse(expires).ok_or(Reject::Malformed)?;
+        let time = expiry::unix(expires).ok_or(Reject::Malformed)?;
         Ok(Self { signature, expires_text: expires, expires: time })
     }
 }
