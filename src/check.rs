@@ -17,7 +17,7 @@ pub(crate) use case::Case;
 pub(crate) use judging::{Judging, NoVerdict};
 pub(crate) use mistake::MergeError;
 pub(crate) use opinion::{Opinion, Refusal, Status, Trial};
-pub(crate) use options::{FetchTimes, option_once, positive};
+pub(crate) use options::{FetchTimes, option_once, option_text, positive};
 pub(crate) use settings::{Base, Configured, Settings, inherit, once};
 pub(crate) use source::Source;
 pub(crate) use switch::{Mode, Switch, SwitchValue, flag, switch};

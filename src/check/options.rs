@@ -45,3 +45,9 @@ impl FetchTimes {
 pub(crate) fn option_once<T>(slot: &mut Option<T>, option: &[u8], value: T) -> Result {
     once(slot, value).map_err(|_| ConfError::value(option, "is a duplicate"))
 }
+
+/// The text of an option, which must not be empty.
+pub(crate) fn option_text<'o>(option: &[u8], text: &'o [u8]) -> Result<&'o str> {
+    let text = core::str::from_utf8(text).ok().filter(|text| !text.is_empty());
+    text.ok_or_else(|| ConfError::value(option, "must be a text that is not empty"))
+}

@@ -12,7 +12,7 @@ use super::key::{KeyOptions, LiveKey, Source, parse_new};
 use super::mint::Mint;
 use super::publish::{Publish, VALID};
 use super::settings::{IssueConf, Members};
-use crate::check::once;
+use crate::check::{once, option_text};
 use crate::live::file::{self, LARGEST_KEY_FILE, Text};
 use crate::live::{HealthTable, Watched};
 use crate::nginx::{self, ConfError, Content, Result, Setting, milliseconds, seconds};
@@ -164,10 +164,7 @@ fn read_options(setting: &Setting<'_>) -> Result<KeyOptions> {
     };
     let (mut lead, mut keep) = (None, None);
     for option in setting.values().skip(1) {
-        let text = |value: &[u8]| match core::str::from_utf8(value) {
-            Ok("") | Err(_) => Err(ConfError::value(option, "must be a text that is not empty")),
-            Ok(text) => Ok(text.to_owned().into_boxed_str()),
-        };
+        let text = |value: &[u8]| option_text(option, value).map(Box::<str>::from);
         let time = |time: &[u8]| {
             milliseconds(time)
                 .map_err(|_| ConfError::value(option, "must be a time, such as 30s, 5m or 1h"))

@@ -14,7 +14,9 @@ use super::keys::{self, KeyFiles};
 use super::names::{EXPIRES, KEY, TIME};
 use super::scheme::{At, FormatWords, HashWords, Scheme};
 use super::settings::LinkSettings;
-use crate::check::{Mode, Severity, Source, Switch, once, option_once, positive, switch};
+use crate::check::{
+    Mode, Severity, Source, Switch, once, option_once, option_text, positive, switch,
+};
 use crate::live::HealthTable;
 use crate::nginx::{ConfError, Result, Setting, variables};
 
@@ -90,9 +92,7 @@ pub(super) fn secrets(setting: &Setting<'_>) -> Result<Vec<SecretText>> {
                 .ok_or_else(|| ConfError::value(word, "must be text, hex, base64 or base64url"))?;
             option_once(&mut encoding, word, known)?;
         } else if let Some(name) = word.strip_prefix(b"kid=") {
-            let name = core::str::from_utf8(name).ok().filter(|name| !name.is_empty());
-            let name =
-                name.ok_or_else(|| ConfError::value(word, "must be a text that is not empty"))?;
+            let name = option_text(word, name)?;
             option_once(&mut kid, word, Box::from(name))?;
         } else {
             texts.push(Zeroizing::new(Box::from(word)));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use token::link::LinkKeys;
 
-use crate::check::{option_once, positive};
+use crate::check::{option_once, option_text, positive};
 use crate::live::file::{self, LARGEST_KEY_FILE, Text};
 use crate::live::{HealthTable, Watched};
 use crate::nginx::{ConfError, Request, Result, Setting};
@@ -50,9 +50,7 @@ pub(super) fn read(health: &HealthTable, setting: &Setting<'_>) -> Result<KeysOf
     let (mut kid, mut check) = (None, None);
     for option in setting.values().skip(1) {
         if let Some(name) = option.strip_prefix(b"kid=") {
-            let name = core::str::from_utf8(name).ok().filter(|name| !name.is_empty());
-            let name =
-                name.ok_or_else(|| ConfError::value(option, "must be a text that is not empty"))?;
+            let name = option_text(option, name)?;
             option_once(&mut kid, option, Box::<str>::from(name))?;
         } else if let Some(time) = option.strip_prefix(b"check=") {
             option_once(&mut check, option, positive(option, time)?)?;

@@ -7,7 +7,7 @@ use token::link::{FormatName, FormatSettings, LinkAlgorithm, SecretText};
 use super::directives::{algorithms, format_words, secrets};
 use super::mint::{LinkMint, OrderWords, pattern_characters};
 use super::scheme::FormatWords;
-use crate::check::once;
+use crate::check::{once, option_text};
 use crate::live::file::{self, LARGEST_KEY_FILE, Text};
 use crate::nginx::{ComplexValue, ConfError, Result, Setting, seconds};
 
@@ -127,9 +127,7 @@ fn key(setting: &Setting<'_>) -> Result<(Text, Option<Box<str>>)> {
     let mut kid = None;
     for option in setting.values().skip(1) {
         let name = option.strip_prefix(b"kid=").ok_or_else(|| ConfError::parameter(option))?;
-        let name = core::str::from_utf8(name).ok().filter(|name| !name.is_empty());
-        let name =
-            name.ok_or_else(|| ConfError::value(option, "must be a text that is not empty"))?;
+        let name = option_text(option, name)?;
         once(&mut kid, name.into()).map_err(|_| ConfError::value(option, "is a duplicate"))?;
     }
     Ok((text, kid))

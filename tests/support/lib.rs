@@ -53,7 +53,7 @@ pub use keys::{
     ED25519, Key, ML_DSA_44, ML_DSA_65, ML_DSA_87, P256, P256_OTHER, P384, P521, RSA, RSA_E3,
     RSA_OTHER, RSA_WEAK, SECP256K1_JWK, jwk_set,
 };
-pub use link::{link, link_hmac, link_md5, md5};
+pub use link::{hex, link, link_hmac, link_md5, md5};
 pub use log::problems;
 pub use memory::{open_files, processor_time, resident, resident_private};
 pub use mistake::{Mistake, mistake, mistake_in, refuse_all};

@@ -13,6 +13,11 @@ pub fn md5(bytes: impl AsRef<[u8]>) -> [u8; 16] {
     Md5::digest(bytes).into()
 }
 
+/// Bytes in hexadecimal digits, in lower case.
+pub fn hex(bytes: impl AsRef<[u8]>) -> String {
+    bytes.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Azion's form: `base64url_nopad(md5(secret + value + expires))`.
 pub fn link_md5(secret: &str, value: &str, expires: impl Display) -> String {
     base64url(md5(format!("{secret}{value}{expires}")))

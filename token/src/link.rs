@@ -51,5 +51,5 @@ pub use order::{LinkSigner, Order, OrderError};
 pub use part::{Meaning, Part};
 pub use plain::{Link, Plain};
 pub use remembered::Remembered;
-pub use request::{Carrier, LinkRequest, Pair, Presented, Unavailable};
+pub use request::{Carrier, LinkRequest, Pair, Unavailable};
 pub use secret::{Encoding, LinkSecret, SecretText};

@@ -3,9 +3,9 @@
 use anyhow::Result;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE;
-use module_tests::{ED25519, Nginx, SERVE, hmac, now, signature};
+use module_tests::{ED25519, Nginx, SERVE, hex, hmac, now, signature};
 
-use super::made::{GOOGLE, google, google_prefix, hex};
+use super::made::{GOOGLE, google, google_prefix};
 
 fn start(more: &str) -> Result<Nginx> {
     let secret = GOOGLE.0;

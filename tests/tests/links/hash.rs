@@ -1,10 +1,8 @@
 //! `secure_token_hash`: schemes of others, as their documentation has them.
 
 use anyhow::Result;
-use module_tests::{Nginx, SERVE, hmac, md5, now};
+use module_tests::{Nginx, SERVE, hex, hmac, md5, now};
 use sha1::Digest as _;
-
-use super::made::hex;
 
 /// Alibaba's key in its documentation.
 const ALIBABA: &str = "aliyuncdnexp1234";

@@ -1,24 +1,14 @@
 //! Links of other formats, made by another implementation than the one under test.
 
-use std::fmt::Write as _;
-
 use anyhow::Result;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use module_tests::{RSA, base64url, hmac, signature};
+use module_tests::{RSA, base64url, hex, hmac, signature};
 use sha1::Sha1;
 
 /// Akamai's key in its documentation, and its bytes.
 pub(super) const AKAMAI: (&str, &[u8]) = ("77704f5541417a7a73666236", b"wpOUAAzzsfb6");
-
-/// Bytes in hexadecimal digits.
-pub(super) fn hex(bytes: impl AsRef<[u8]>) -> String {
-    bytes.as_ref().iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
 
 /// Akamai's token with these fields; `unseen` is signed, too, but does not travel.
 pub(super) fn akamai(fields: &str, unseen: &str) -> Result<String> {

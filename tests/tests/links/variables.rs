@@ -66,7 +66,7 @@ fn no_variable_shows_a_control_character_of_a_link() -> Result<()> {
     let e = now() + 60;
     let fields = format!("PathGlobs=/*~Expires={e}~SessionID=u\r\nX-Evil: 1");
     let mac = module_tests::hmac("HS256", &super::made::GOOGLE.1, fields.as_bytes())?;
-    let token = format!("{fields}~hmac={}", super::made::hex(mac));
+    let token = format!("{fields}~hmac={}", module_tests::hex(mac));
     let encoded = token.replace('\r', "%0d").replace('\n', "%0a").replace(' ', "%20");
     let prefix = super::made::google_prefix("http://localhost/google/\r\nX-Evil: 1", e)?;
     let policy = super::made::policy("*\\r\\nX-Evil: 1", e, "");

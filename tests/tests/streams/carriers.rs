@@ -1,10 +1,8 @@
 //! ffmpeg plays whole streams whose segments get the link without the playlists: by a cookie, or as a part of the
 //! path.
 
-use std::fmt::Write as _;
-
 use anyhow::{Result, ensure};
-use module_tests::{Ffmpeg, Nginx, Stream, free_port, hmac, now};
+use module_tests::{Ffmpeg, Nginx, Stream, free_port, hex, hmac, now};
 
 use super::TYPES;
 use super::playing::is_all;
@@ -13,11 +11,7 @@ use super::playing::is_all;
 fn token() -> Result<String> {
     let fields = format!("exp={}~acl=%2Fvod%2Fa%2F%2A", now() + 300);
     let mac = hmac("HS256", b"\x12\x34", fields.as_bytes())?;
-    let hex = mac.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    });
-    Ok(format!("{fields}~hmac={hex}"))
+    Ok(format!("{fields}~hmac={}", hex(mac)))
 }
 
 /// Plays a stream from a location, with more options of ffmpeg, at a path before `/vod/a/`.

@@ -28,7 +28,7 @@ use std::borrow::Cow;
 use super::address;
 use super::algorithm::LinkAlgorithm;
 use super::fields::{Fields, unix_time};
-use super::format::{Denied, FormatSettings, Granted, LinkFormat, Mistake, Value};
+use super::format::{Denied, FormatSettings, Granted, LinkFormat, Mistake, Value, values};
 use super::part::Part;
 use super::request::{Carrier, LinkRequest, arguments};
 use crate::credential::{Found, without_arguments};
@@ -168,16 +168,7 @@ impl LinkFormat for CloudFront {
 impl<'r> Parts<'r> {
     /// Takes what was found under each of the names; `None` if nothing was.
     fn read(found: [Found<'r>; 5]) -> Result<Option<Self>, Denied> {
-        if found.contains(&Found::Unusable) {
-            return Err(Denied::malformed(
-                "a part of it is there twice, or not as all programs read it",
-            ));
-        }
-        let value = |found| match found {
-            Found::One(value) => Some(value),
-            Found::Absent | Found::Unusable => None,
-        };
-        let [expires, policy, signature, key, hash] = found.map(value);
+        let [expires, policy, signature, key, hash] = values(found)?;
         if [expires, policy, signature, key, hash].iter().all(Option::is_none) {
             return Ok(None);
         }

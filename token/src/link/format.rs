@@ -181,6 +181,24 @@ impl From<Unavailable> for Denied {
     }
 }
 
+/// The values that were found under several names of one link.
+///
+/// # Errors
+/// One of them is there twice, or programs may read it differently.
+pub(super) fn values<const COUNT: usize>(
+    found: [Found<'_>; COUNT],
+) -> Result<[Option<&[u8]>; COUNT], Denied> {
+    if found.contains(&Found::Unusable) {
+        return Err(Denied::malformed(
+            "a part of it is there twice, or not as all programs read it",
+        ));
+    }
+    Ok(found.map(|found| match found {
+        Found::One(value) => Some(value),
+        Found::Absent | Found::Unusable => None,
+    }))
+}
+
 /// What a format is made from.
 #[derive(Clone, Copy, Default)]
 pub struct FormatSettings<'s> {

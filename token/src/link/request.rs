@@ -20,15 +20,6 @@ pub enum Carrier {
     Other,
 }
 
-/// The text of a link that is one text: all its fields and the signature.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Presented<'r> {
-    /// The text as it came.
-    pub text: &'r [u8],
-    /// How it came.
-    pub carrier: Carrier,
-}
-
 /// The two values of a link that are arguments of the query, or variables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pair<'r> {

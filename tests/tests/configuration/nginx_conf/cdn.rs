@@ -3,13 +3,13 @@
 use anyhow::Result;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
-use module_tests::{RSA, RSA_OTHER, now};
+use module_tests::{RSA, RSA_OTHER, hex, now};
 use rsa::pkcs8::DecodePrivateKey as _;
 use rsa::{Pkcs1v15Sign, RsaPrivateKey};
 use sha1::{Digest as _, Sha1};
 
 use super::links::hmac_sha1;
-use super::streams::{MASTER, every_way, hex, play, streams, with_cookie};
+use super::streams::{MASTER, every_way, play, streams, with_cookie};
 use super::{expect, to_port_80};
 
 /// The arguments `Signature` and `Key-Pair-Id` for a policy, with SHA-1 as CloudFront's own tools make them.

@@ -2,17 +2,13 @@
 
 use anyhow::Result;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use module_tests::{base64url, hmac, md5, now};
+use module_tests::{base64url, hex, hmac, md5, now};
 use sha1::{Digest as _, Sha1};
 use sha2::Sha256;
 
 use super::{ready, to_port_80};
 
 const KEY: &str = "the secret";
-
-fn hex(bytes: impl AsRef<[u8]>) -> String {
-    bytes.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
-}
 
 pub(super) fn hmac_sha1(key: &[u8], text: &str) -> Result<Vec<u8>> {
     let mac = Hmac::<Sha1>::new_from_slice(key)?.chain_update(text);

@@ -3,7 +3,7 @@
 use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
-use module_tests::{Builder, Jwt, Nginx, Response, base64url, hmac, now};
+use module_tests::{Builder, Jwt, Nginx, Response, base64url, hex, hmac, now};
 use serde_json::json;
 
 use super::guides::web;
@@ -75,10 +75,6 @@ fn sent_to(nginx: &Nginx, target: &str, token: &str) -> Result<(String, String)>
     ensure!(cookies.iter().all(|cookie| cookie.contains("; Secure; HttpOnly")), "{cookies:?}");
     let pairs: Vec<&str> = cookies.iter().filter_map(|cookie| cookie.split(';').next()).collect();
     Ok((to.strip_prefix("http://localhost").unwrap_or(to).to_owned(), pairs.join("; ")))
-}
-
-pub(super) fn hex(bytes: impl AsRef<[u8]>) -> String {
-    bytes.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The bytes of the key 77704f5541417a7a73666236.

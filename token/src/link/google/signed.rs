@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::super::address;
 use super::super::fields::{Fields, unix_time};
-use super::super::format::{Denied, Granted};
+use super::super::format::{Denied, Granted, values};
 use super::super::request::{LinkRequest, arguments};
 use super::prefix;
 use super::verifier::{Signature, Verifier};
@@ -170,16 +170,7 @@ fn address_spellings(address: &[u8], joint: &[u8], after: &[u8]) -> Vec<Vec<u8>>
 impl<'r> Values<'r> {
     /// The arguments that were found, which are in the order of [`ARGUMENTS`].
     fn of_found(found: [Found<'r>; 4]) -> Result<Self, Denied> {
-        if found.contains(&Found::Unusable) {
-            return Err(Denied::malformed(
-                "a part of it is there twice, or not as all programs read it",
-            ));
-        }
-        let value = |found| match found {
-            Found::One(value) => Some(value),
-            Found::Absent | Found::Unusable => None,
-        };
-        let [prefix, expires, key, signature] = found.map(value);
+        let [prefix, expires, key, signature] = values(found)?;
         Ok(Self {
             prefix: prefix.map(Cow::Borrowed),
             expires: expires.ok_or(Denied::malformed("it has no Expires"))?,
