@@ -34,6 +34,9 @@ verb_bench() { # SECONDS
     fi
     "$driver" scale "${arguments[@]}" --out "$out" </dev/null ||
         die "bench failed; see above"
+    step "bench: links"
+    "$driver" links "${arguments[@]}" --tokenctl "$DIST/tokenctl" --out "$out" </dev/null ||
+        die "bench failed; see above"
     step "bench: fetched lists of revoked ids"
     "$driver" lists "${arguments[@]}" --out "$out" </dev/null ||
         die "bench failed; see above"

@@ -108,7 +108,7 @@ setup_promtool() {
     NGX_TEST_PROMTOOL=$(command -v promtool || true)
     if [[ -z $NGX_TEST_PROMTOOL && ! -x $folder/usr/bin/promtool ]] && on_debian; then
         say "fetching promtool"
-        mkdir -p "$SCRATCH/prometheus"
+        mkdir -p "$SCRATCH/prometheus" "$TOOLS"
         fetch_deb prometheus "$SCRATCH/prometheus" && rm -rf "$folder" &&
             dpkg-deb -x "$SCRATCH"/prometheus/prometheus_*.deb "$folder" || true
     fi

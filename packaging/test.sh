@@ -146,14 +146,12 @@ say "the examples, as they stand"
 mkdir /tmp/kept
 cp -r /etc/nginx /tmp/kept/
 cp -r "/usr/share/doc/$MODULE/examples/." /etc/nginx/
-tokenctl keys --alg RS256 --kid demo --out /tmp/demo >/dev/null
-cp /tmp/demo.jwks.json /etc/nginx/demo/keys.json
-mkdir -p /etc/nginx/keys
-for key in demo/login keys/login keys/edge; do
-    tokenctl keys --alg ES256 --out "/etc/nginx/$key" >/dev/null
-done
 count=0
 for file in "/usr/share/doc/$MODULE/examples/"*.conf; do
+    # Each with nothing but the keys that the comment at its head says how to make.
+    rm -rf /etc/nginx/keys
+    sed -n 's/^#     \(.*tokenctl keys .*\)/\1/p' "$file" >/tmp/keys.sh
+    (cd /etc/nginx && HOME=/tmp bash -e /tmp/keys.sh) >/tmp/t 2>&1 || { cat /tmp/t >&2; die "the keys of ${file##*/}"; }
     nginx -t -c "/etc/nginx/${file##*/}" 2>/tmp/t || { cat /tmp/t >&2; die "${file##*/} does not load"; }
     ! grep '\[warn\]' /tmp/t >&2 || die "${file##*/} loads with a warning"
     count=$((count + 1))

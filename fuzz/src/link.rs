@@ -36,8 +36,8 @@ impl LinkRequest for Presents<'_> {
     fn argument(&self, _: &[u8]) -> Found<'_> {
         Found::Absent
     }
-    fn cookie(&self, _: &[u8]) -> Found<'_> {
-        Found::Absent
+    fn cookie_lines(&self) -> Vec<&[u8]> {
+        Vec::new()
     }
     fn header(&self, _: &[u8]) -> Found<'_> {
         Found::Absent

@@ -108,8 +108,8 @@ impl LinkRequest for Asking<'_> {
         self.request().argument(name)
     }
 
-    fn cookie(&self, name: &[u8]) -> Found<'_> {
-        Asking::cookie(self, name)
+    fn cookie_lines(&self) -> Vec<&[u8]> {
+        self.request().header_values(b"cookie").collect()
     }
 
     fn header(&self, name: &[u8]) -> Found<'_> {

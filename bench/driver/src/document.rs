@@ -28,7 +28,8 @@ pub(crate) fn write(args: &Args) -> Result<()> {
         parts = report::parts(&results);
         fs::write(folder.join("table.md"), table(&parts))?;
     }
-    for (name, file) in [("scale", "scale.md"), ("lists", "lists.md"), ("profile", "profile.md")] {
+    for name in ["scale", "lists", "links", "profile"] {
+        let file = format!("{name}.md");
         if let Ok(text) = fs::read_to_string(folder.join(file)) {
             parts.insert(name, text);
         }

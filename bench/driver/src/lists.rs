@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use tempfile::TempDir;
 
+use crate::lane::{Lane, round};
 use crate::load::Requests;
 use crate::peers::user;
-use crate::results::{Cpu as Both, median};
-use crate::run::measure;
+use crate::results::Cpu as Both;
 use crate::server::{Place, Server, leave_their_core};
 use crate::tokens::SECRET;
 use ids::{List, Size, Tokens};
@@ -278,59 +278,27 @@ fn shared(server: &Server, size: Size) -> Result<u64> {
     Ok(sum)
 }
 
-/// A kind of requests to one location.
-struct Lane {
-    requests: Requests,
-    next: usize,
-    cpu: Vec<i64>,
-}
-
-impl Lane {
-    fn new(target: &str, headers: &[String]) -> Self {
-        Self { requests: Requests::new(target, headers), next: 0, cpu: Vec::new() }
-    }
-
-    fn measure(&mut self, server: &Server) -> Result<()> {
-        let (slice, cpu) = measure(server, &self.requests, &mut self.next, SLICE)?;
-        self.cpu.push(i64::try_from(cpu / slice.requests)?);
-        Ok(())
-    }
-
-    /// How much more a request costs than one of `other`, divided by `times`.
-    fn beyond(&self, other: &Self, times: i64) -> Both {
-        let differences: Vec<i64> = self
-            .cpu
-            .iter()
-            .zip(&other.cpu)
-            .map(|(with, without)| (with - without) / times)
-            .collect();
-        let least = |lane: &Self| Both::of(&lane.cpu).min;
-        Both { min: (least(self) - least(other)) / times, median: median(&differences) }
-    }
-}
-
 fn lookups(server: &Server, tokens: &Tokens, rounds: usize) -> Result<Lookups> {
-    let mut lanes = [
-        Lane::new("/without", &tokens.unlisted),
-        Lane::new("/with", &tokens.unlisted),
-        Lane::new("/without", &tokens.many),
-        Lane::new("/with", &tokens.many),
-        // Without listed tokens this lane is not used.
-        Lane::new("/with", &tokens.listed),
+    let lane = |target: &str, tokens: &[String]| Lane::new(Requests::new(target, tokens));
+    let mut lanes = vec![
+        lane("/without", &tokens.unlisted),
+        lane("/with", &tokens.unlisted),
+        lane("/without", &tokens.many),
+        lane("/with", &tokens.many),
     ];
-    let used = if tokens.listed.is_empty() { 4 } else { 5 };
-    for round in 0..rounds {
-        // The order alternates, so that the caches do not always favour the same lane.
-        for turn in 0..used {
-            let turn = if round % 2 == 0 { turn } else { used - 1 - turn };
-            lanes.get_mut(turn).context("a lane")?.measure(server)?;
-        }
+    if !tokens.listed.is_empty() {
+        lanes.push(lane("/with", &tokens.listed));
     }
-    let [without, unlisted, many_without, many, listed] = &lanes;
+    for number in 0..rounds {
+        round(&mut lanes, number, server, SLICE)?;
+    }
+    let [without, unlisted, many_without, many, listed @ ..] = lanes.as_slice() else {
+        bail!("no lanes");
+    };
     Ok(Lookups {
         without: Both::of(&without.cpu),
         unlisted: unlisted.beyond(without, 1),
-        listed: (used == lanes.len()).then(|| listed.beyond(without, 1)),
+        listed: listed.first().map(|listed| listed.beyond(without, 1)),
         further: many.beyond(many_without, i64::try_from(Tokens::MANY)?),
     })
 }

@@ -3,6 +3,8 @@
 
 mod chart;
 mod document;
+mod lane;
+mod links;
 mod lists;
 mod load;
 mod machine;
@@ -28,6 +30,8 @@ enum Bench {
     Scale(scale::Args),
     /// Measures fetched lists of revoked ids
     Lists(lists::Args),
+    /// Measures links of every kind beside nginx's secure_link
+    Links(links::Args),
     /// Tells where the time of a request goes
     Profile(profile::Args),
     /// Writes tables and charts of what was measured
@@ -39,6 +43,7 @@ fn main() -> ExitCode {
         Bench::Run(args) => run::run(&args),
         Bench::Scale(args) => scale::run(&args),
         Bench::Lists(args) => lists::run(&args),
+        Bench::Links(args) => links::run(&args),
         Bench::Profile(args) => profile::run(&args),
         Bench::Write(args) => document::write(&args),
     };

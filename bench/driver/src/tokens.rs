@@ -71,7 +71,7 @@ impl Signer {
         Ok(format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature)))
     }
 
-    fn sign(&self, input: &[u8]) -> Result<Vec<u8>> {
+    pub(crate) fn sign(&self, input: &[u8]) -> Result<Vec<u8>> {
         let random = SystemRandom::new();
         Ok(match &self.key {
             Key::Hmac(key) => hmac::sign(key, input).as_ref().to_vec(),

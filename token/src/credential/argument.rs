@@ -1,13 +1,13 @@
 //! Arguments of a query.
 
 use super::found::Found;
-use super::pairs::{one_reading, one_reading_of_each};
-use super::spelling::is_spelling;
+use super::pairs::{one_reading, one_reading_of_each, pieces, split_pair};
+use super::spelling::Name;
 
 /// The value of argument `name` in a query string, not decoded. base64url and digits need no encoding,
 /// so an encoded value is not the one that was signed.
 pub fn argument<'r>(query: &'r [u8], name: &[u8]) -> Found<'r> {
-    let pairs = query.split(|byte| *byte == b'&');
+    let pairs = pieces(query, b'&');
     one_reading(pairs, b';', name)
 }
 
@@ -16,7 +16,7 @@ pub fn arguments<'r, const COUNT: usize>(
     query: &'r [u8],
     names: [&[u8]; COUNT],
 ) -> [Found<'r>; COUNT] {
-    let pairs = query.split(|byte| *byte == b'&');
+    let pairs = pieces(query, b'&');
     one_reading_of_each(pairs, b';', names)
 }
 
@@ -43,14 +43,15 @@ pub fn without_arguments<'n>(
     names: impl Iterator<Item = &'n [u8]> + Clone,
 ) -> Option<Vec<u8>> {
     let goes = |part: &[u8]| {
-        let name = part.split(|byte| *byte == b'=').next().unwrap_or_default();
-        names.clone().any(|one| is_spelling(name, one))
+        let (name, _) = split_pair(part);
+        let name = Name::new(name);
+        names.clone().any(|one| name.text == one || name.is_spelling_of(&Name::new(one)))
     };
     let mut removed = false;
     let mut kept = Vec::with_capacity(query.len());
     let mut is_first = true;
-    for pair in query.split(|byte| *byte == b'&') {
-        let mut parts = pair.split(|byte| *byte == b';');
+    for pair in pieces(query, b'&') {
+        let mut parts = pieces(pair, b';');
         let first = parts.next().unwrap_or_default();
         if goes(first) {
             removed = true;

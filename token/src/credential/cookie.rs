@@ -1,8 +1,8 @@
 //! Tokens in cookies.
 
 use super::found::Found;
-use super::pairs::one_reading;
-use super::spelling::{is_blank, is_spelling};
+use super::pairs::{one_reading_of_each, pieces};
+use super::spelling::{Name, is_blank};
 
 /// The value of cookie `name` in the `Cookie` lines: `name=value` between semicolons (RFC 6265 section
 /// 5.4). If there is one, nginx's `$cookie_name` has the same value.
@@ -10,19 +10,31 @@ use super::spelling::{is_blank, is_spelling};
 /// nginx also separates cookies by commas, allows spaces before `=` and ignores case. Other programs
 /// trim more than spaces, decode names, separate cookies by white space, or respect quotes.
 pub fn cookie<'r>(lines: impl Iterator<Item = &'r [u8]> + Clone, name: &[u8]) -> Found<'r> {
+    let [found] = cookies(lines, [name]);
+    found
+}
+
+/// As [`cookie`] of each of the names. The lines are read once.
+pub fn cookies<'r, const COUNT: usize>(
+    lines: impl Iterator<Item = &'r [u8]> + Clone,
+    names: [&[u8]; COUNT],
+) -> [Found<'r>; COUNT] {
     let pairs = lines.clone().flat_map(|line| {
-        line.split(|byte| *byte == b';').enumerate().map(|(place, pair)| {
+        pieces(line, b';').enumerate().map(|(place, pair)| {
             // nginx skips spaces after a separator, but not at the beginning of a line.
             let spaces = pair.iter().take_while(|byte| place > 0 && **byte == b' ').count();
             pair.get(spaces..).unwrap_or_default()
         })
     });
-    let found = one_reading(pairs, b',', name);
-    match (found, occurrences(lines, name)) {
-        (Found::One(_), Occurrences::One) => found.or_absent(),
-        (Found::Absent, Occurrences::None) => Found::Absent,
-        _ => Found::Unusable,
+    let mut found = one_reading_of_each(pairs, b',', names);
+    for (found, occurrences) in found.iter_mut().zip(occurrences(lines, names)) {
+        *found = match (*found, occurrences) {
+            (Found::One(_), Occurrences::One) => found.or_absent(),
+            (Found::Absent, Occurrences::None) => Found::Absent,
+            _ => Found::Unusable,
+        };
     }
+    found
 }
 
 /// How often some program may find a cookie.
@@ -34,44 +46,59 @@ enum Occurrences {
     Many,
 }
 
-/// How often cookie `name` occurs if everything that may be a separator is one.
-fn occurrences<'r>(lines: impl Iterator<Item = &'r [u8]>, name: &[u8]) -> Occurrences {
-    let mut found = Occurrences::None;
+/// How often each cookie occurs if everything that may be a separator is one.
+fn occurrences<'r, const COUNT: usize>(
+    lines: impl Iterator<Item = &'r [u8]>,
+    names: [&[u8]; COUNT],
+) -> [Occurrences; COUNT] {
+    let names = names.map(Name::new);
+    let mut found = [Occurrences::None; COUNT];
     // Some programs join the lines before they parse them.
     let mut quotes = Quotes::default();
     for line in lines {
-        quotes.pass(b';');
+        quotes.pass(b";");
         let mut rest = line;
         while !rest.is_empty() {
-            let len = rest.iter().take_while(|byte| !ends_name(**byte)).count();
+            let len = length_until(rest, ends_name);
             let (word, after) = rest.split_at_checked(len).unwrap_or_default();
             let blanks = after.iter().take_while(|byte| len > 0 && is_blank(**byte)).count();
-            let has_value = len > 0 && after.get(blanks) == Some(&b'=');
-            if has_value && is_spelling(word, name) {
-                if found != Occurrences::None || quotes.held_semicolon {
-                    return Occurrences::Many;
+            if len > 0 && after.get(blanks) == Some(&b'=') {
+                let word = Name::new(word);
+                for (found, name) in found.iter_mut().zip(&names) {
+                    if word.is_spelling_of(name) {
+                        let is_first = *found == Occurrences::None && !quotes.held_semicolon;
+                        *found = if is_first { Occurrences::One } else { Occurrences::Many };
+                    }
                 }
-                found = Occurrences::One;
             }
             // After `=` there is a value, up to the next separator.
             let len = match after.first() {
-                Some(b'=') => len + after.iter().take_while(|byte| !separates(**byte)).count(),
+                Some(b'=') => len + length_until(after, separates),
                 _ => len,
             };
             let (passed, next) = rest.split_at_checked(len.max(1)).unwrap_or_default();
-            passed.iter().for_each(|byte| quotes.pass(*byte));
+            quotes.pass(passed);
             rest = next;
         }
     }
     found
 }
 
+/// How many bytes there are before the first that `ends` them.
+fn length_until(bytes: &[u8], ends: impl Fn(u8) -> bool) -> usize {
+    // Many at once, without a branch for each of them: some cookies are long.
+    let has_end = |chunk: &&[u8]| chunk.iter().fold(false, |any, byte| any | ends(*byte));
+    let passed = bytes.chunks(16).take_while(|chunk| !has_end(chunk)).count() * 16;
+    let rest = bytes.get(passed..).unwrap_or_default();
+    passed.min(bytes.len()) + rest.iter().take_while(|byte| !ends(**byte)).count()
+}
+
 fn separates(byte: u8) -> bool {
-    matches!(byte, b';' | b',' | b'"') || is_blank(byte)
+    (byte == b';') | (byte == b',') | (byte == b'"') | is_blank(byte)
 }
 
 fn ends_name(byte: u8) -> bool {
-    byte == b'=' || separates(byte)
+    (byte == b'=') | separates(byte)
 }
 
 /// Detects a semicolon inside a quoted string, both for programs that know escapes in quotes and for
@@ -85,7 +112,15 @@ struct Quotes {
 }
 
 impl Quotes {
-    fn pass(&mut self, byte: u8) {
+    fn pass(&mut self, bytes: &[u8]) {
+        // Outside of quotes nothing counts but a quote.
+        let is_outside = !self.plain && !self.escaping && !self.is_escaped;
+        if !is_outside || bytes.contains(&b'"') {
+            bytes.iter().for_each(|byte| self.pass_byte(*byte));
+        }
+    }
+
+    fn pass_byte(&mut self, byte: u8) {
         let is_escaped = std::mem::take(&mut self.is_escaped);
         match byte {
             b'"' => {

@@ -1,7 +1,7 @@
 //! Lists of `name=value`.
 
 use super::found::Found;
-use super::spelling::is_spelling;
+use super::spelling::Name;
 
 /// The value of the only pair with that name, if the name is spelt exactly so. `further` is another
 /// separator, which only some programs use.
@@ -20,23 +20,36 @@ pub(super) fn one_reading_of_each<'r, const COUNT: usize>(
     further: u8,
     names: [&[u8]; COUNT],
 ) -> [Found<'r>; COUNT] {
+    let names = names.map(Name::new);
     let mut readings = [Reading::default(); COUNT];
     for pair in pairs {
-        for (place, part) in pair.split(|byte| *byte == further).enumerate() {
+        for (place, part) in pieces(pair, further).enumerate() {
             let (found, value) = split_pair(part);
-            for (reading, name) in readings.iter_mut().zip(names) {
-                if !is_spelling(found, name) {
+            let found = Name::new(found);
+            for (reading, name) in readings.iter_mut().zip(&names) {
+                if !found.is_spelling_of(name) {
                     continue;
                 }
                 reading.count += 1;
                 reading.has_value |= value.is_some();
-                if place == 0 && found == name && !pair.contains(&further) {
+                if place == 0 && found.text == name.text && !pair.contains(&further) {
                     reading.plain = value;
                 }
             }
         }
     }
     readings.map(Reading::found)
+}
+
+/// What is between the separators: as `slice::split`, but quick over what is long.
+pub(crate) fn pieces(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> + Clone {
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let at = memchr::memchr(separator, text);
+        rest = at.and_then(|at| text.get(at + 1..));
+        at.map_or(Some(text), |at| text.get(..at))
+    })
 }
 
 /// What the pairs so far have of a name.
@@ -61,8 +74,8 @@ impl<'r> Reading<'r> {
 }
 
 /// The name and the value of a pair; no value without `=`.
-fn split_pair(pair: &[u8]) -> (&[u8], Option<&[u8]>) {
-    let at = pair.iter().position(|byte| *byte == b'=');
+pub(crate) fn split_pair(pair: &[u8]) -> (&[u8], Option<&[u8]>) {
+    let at = memchr::memchr(b'=', pair);
     match at.and_then(|at| pair.split_at_checked(at)) {
         Some((name, value)) => (name, value.get(1..)),
         None => (pair, None),

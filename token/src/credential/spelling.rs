@@ -5,10 +5,36 @@
 /// an array (PHP, Rails, Express), take a `[` that is not closed for `_` (PHP), or drop a `?` at the
 /// beginning of the query.
 pub fn is_spelling(found: &[u8], name: &[u8]) -> bool {
-    let may_have_bracket = |text: &[u8]| text.iter().any(|byte| matches!(byte, b'[' | b'%'));
-    let reads = |ends| is_reading(Letters { rest: found, ends }, Letters { rest: name, ends });
-    // Most names have none, and are read once.
-    reads(b"\0[") || (may_have_bracket(found) || may_have_bracket(name)) && reads(b"\0")
+    Name::new(found).is_spelling_of(&Name::new(name))
+}
+
+/// A name that is compared with several others.
+#[derive(Clone, Copy)]
+pub(super) struct Name<'n> {
+    pub(super) text: &'n [u8],
+    /// Whether every program reads it as it stands, but for the case: most names.
+    is_plain: bool,
+}
+
+impl<'n> Name<'n> {
+    pub(super) fn new(text: &'n [u8]) -> Self {
+        let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() | matches!(byte, b'-' | b'_');
+        // Without a branch for each of them.
+        Self { text, is_plain: text.iter().fold(true, |all, byte| all & is_plain(byte)) }
+    }
+
+    /// As [`is_spelling`].
+    pub(super) fn is_spelling_of(&self, name: &Name<'_>) -> bool {
+        if self.is_plain && name.is_plain {
+            return self.text.eq_ignore_ascii_case(name.text);
+        }
+        let letters = |text, ends| Letters { rest: text, ends };
+        let reads = |ends| is_reading(letters(self.text, ends), letters(name.text, ends));
+        let may_have_bracket = |text: &[u8]| text.iter().any(|byte| matches!(byte, b'[' | b'%'));
+        // Most names have none, and are read once.
+        reads(b"\0[")
+            || (may_have_bracket(self.text) || may_have_bracket(name.text)) && reads(b"\0")
+    }
 }
 
 /// Whether the letters are the same for some program.

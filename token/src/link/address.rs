@@ -87,7 +87,10 @@ pub fn is_settled(path: &[u8]) -> bool {
 
 /// Decodes escapes once. What is no escape stays as it is, a `+` too.
 pub fn decode(text: &[u8]) -> Cow<'_, [u8]> {
-    percent_decode(text).into()
+    match memchr::memchr(b'%', text) {
+        None => Cow::Borrowed(text),
+        Some(_) => percent_decode(text).into(),
+    }
 }
 
 #[cfg(test)]

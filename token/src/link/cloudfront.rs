@@ -23,14 +23,18 @@ mod policy;
 mod sign;
 mod text;
 
+use std::any::Any;
 use std::borrow::Cow;
+use std::rc::Rc;
 
 use super::address;
 use super::algorithm::LinkAlgorithm;
 use super::fields::{Fields, unix_time};
 use super::format::{Denied, FormatSettings, Granted, LinkFormat, Mistake, Value, values};
+use super::keys::{Held, NamedKeys, Presented};
 use super::part::Part;
-use super::request::{Carrier, LinkRequest, arguments};
+use super::remembered::Remembered;
+use super::request::{Carrier, LinkRequest, arguments, cookies};
 use crate::credential::{Found, without_arguments};
 use crate::reject::Reject;
 use policy::Policy;
@@ -40,6 +44,10 @@ pub use sign::CloudFrontSigner;
 
 /// The bytes of the largest signature: that of an RSA key of 8192 bits.
 const LONGEST_SIGNATURE: usize = crate::key::RSA_MAX_BITS / 8;
+
+/// The forms of links, for `Presented::form`.
+const CANNED_FORM: u8 = 1;
+const CUSTOM_FORM: u8 = 2;
 
 /// Signed URLs and cookies of CloudFront.
 #[derive(Debug)]
@@ -93,6 +101,8 @@ impl CloudFront {
             return Err(Denied::malformed("its hash algorithm is not accepted"));
         }
         let address = request.value()?;
+        let keys =
+            request.keys().ok_or(Reject::NoKeys)?.named(Some(&parts.key), parts.algorithm)?;
         match &parts.terms {
             Terms::Canned(text, expires) => {
                 let policies = canned(&address, query, text);
@@ -100,15 +110,15 @@ impl CloudFront {
                     return Err(Denied::malformed("the URL holds what a policy cannot"));
                 }
                 let policies: Vec<&[u8]> = policies.iter().map(Vec::as_slice).collect();
-                verify(request, parts, &policies)?;
+                let (signature, memory) = (&parts.signature, request.remembered());
+                keys.hold(&policies, signature, CANNED_FORM, memory, |keys| {
+                    parts.verify(keys, &policies)
+                })?;
                 // It is for times that are less than that.
                 Granted::until(expires.saturating_sub(1)).unless_expired(now)
             }
             Terms::Custom(encoded) => {
-                let policy =
-                    decode(encoded).ok_or(Denied::malformed("Policy is not its base64"))?;
-                verify(request, parts, &[&policy])?;
-                let policy = Policy::read(policy).map_err(Denied::malformed)?;
+                let policy = parts.policy(keys, encoded, request.remembered())?;
                 policy.judge(&address, query, request.client(), now)
             }
         }
@@ -134,7 +144,7 @@ impl LinkFormat for CloudFront {
             let own = own.map_or(Cow::Borrowed(query), Cow::Owned);
             return self.judge_parts(request, &parts.decoded(), &own, now);
         }
-        if let Some(parts) = Parts::read(COOKIES.map(|name| request.cookie(name.as_bytes())))? {
+        if let Some(parts) = Parts::read(cookies(request, COOKIES))? {
             return self.judge_parts(request, &parts, query()?, now);
         }
         let text = match request.text()? {
@@ -193,6 +203,33 @@ impl<'r> Parts<'r> {
         Ok(Some(Self { terms, signature, key, algorithm }))
     }
 
+    /// The custom policy, verified, unless it is remembered.
+    fn policy(
+        &self,
+        keys: NamedKeys<'_>,
+        encoded: &[u8],
+        memory: Option<&Remembered>,
+    ) -> Result<Rc<Policy>, Denied> {
+        let presented =
+            Presented { message: encoded, signature: &self.signature, form: CUSTOM_FORM };
+        let known = keys.recall(memory, presented).and_then(|known| known.downcast().ok());
+        if let Some(policy) = known {
+            return Ok(policy);
+        }
+        let text = decode(encoded).ok_or(Denied::malformed("Policy is not its base64"))?;
+        let held = self.verify(keys, &[&text])?;
+        let policy = Rc::new(Policy::read(text).map_err(Denied::malformed)?);
+        held.remember(memory, presented, Rc::clone(&policy) as Rc<dyn Any>);
+        Ok(policy)
+    }
+
+    fn verify<'k>(&self, keys: NamedKeys<'k>, policies: &[&[u8]]) -> Result<Held<'k>, Denied> {
+        let mut bytes = [0; LONGEST_SIGNATURE + 3];
+        let signature = decode_to(&self.signature, &mut bytes);
+        let signature = signature.ok_or(Denied::malformed("Signature is not its base64"))?;
+        Ok(keys.verify(policies, signature)?)
+    }
+
     /// With the escapes decoded that a client may have put in: none of these values needs one.
     fn decoded(self) -> Self {
         fn decoded(text: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
@@ -207,15 +244,6 @@ impl<'r> Parts<'r> {
         };
         Self { terms, signature: decoded(self.signature), key: decoded(self.key), ..self }
     }
-}
-
-fn verify(request: &dyn LinkRequest, parts: &Parts<'_>, policies: &[&[u8]]) -> Result<(), Denied> {
-    let malformed = || Denied::malformed("Signature is not its base64");
-    let mut bytes = [0; LONGEST_SIGNATURE + 3];
-    let signature = decode_to(&parts.signature, &mut bytes).ok_or_else(malformed)?;
-    let keys = request.keys().ok_or(Reject::NoKeys)?;
-    let (key, algorithm, known) = (&*parts.key, parts.algorithm, request.remembered());
-    Ok(keys.verify(Some(key), algorithm, policies, signature, known)?)
 }
 
 #[cfg(test)]

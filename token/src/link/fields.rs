@@ -1,5 +1,7 @@
 //! Texts of fields `name=value` with a separator between them.
 
+use crate::credential::{pieces, split_pair};
+
 /// The most fields that a text may have: no format has so many.
 const MOST: usize = 32;
 
@@ -15,9 +17,8 @@ impl<'t> Fields<'t> {
     /// What is wrong: a field is empty, a name stands twice, or there are more than 32 fields.
     pub fn read(text: &'t [u8], separator: u8) -> Result<Self, &'static str> {
         let mut fields: Vec<(&[u8], Option<&[u8]>)> = Vec::with_capacity(8);
-        for field in text.split(|byte| *byte == separator) {
-            let mut halves = field.splitn(2, |byte| *byte == b'=');
-            let (name, value) = (halves.next().unwrap_or_default(), halves.next());
+        for field in pieces(text, separator) {
+            let (name, value) = split_pair(field);
             if name.is_empty() {
                 return Err("a field has no name");
             }

@@ -89,7 +89,9 @@ impl<'g> Given<'g> {
     fn place(&self) -> Option<(Place, Found<'_>)> {
         let at = |place: &Place| match *place {
             Place::Argument(name) => self.argument(name.as_bytes()).or_absent(),
-            Place::Cookie(name) => self.cookie(name.as_bytes()),
+            Place::Cookie(name) => {
+                credential::cookie(self.cookies.iter().copied(), name.as_bytes())
+            }
         };
         let mut found = self.places.iter().map(|place| (*place, at(place)));
         found.find(|(_, found)| *found != Found::Absent)
@@ -122,8 +124,8 @@ impl LinkRequest for Given<'_> {
         credential::argument(self.query, name)
     }
 
-    fn cookie(&self, name: &[u8]) -> Found<'_> {
-        credential::cookie(self.cookies.iter().copied(), name)
+    fn cookie_lines(&self) -> Vec<&[u8]> {
+        self.cookies.clone()
     }
 
     fn header(&self, name: &[u8]) -> Found<'_> {

@@ -1,11 +1,14 @@
 //! The public keys that links are signed with (`secure_token_keys`).
 
+use std::any::Any;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use aws_lc_rs::signature::{ParsedPublicKey, RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY};
 use sha2::{Digest as _, Sha256};
 
 use super::algorithm::LinkAlgorithm;
+use super::format::Denied;
 use super::remembered::{Claim, Remembered};
 use crate::alg::{Algorithm, AlgorithmSet, Scheme};
 use crate::key::Key;
@@ -70,44 +73,119 @@ impl LinkKeys {
         Self(all.into_iter().flat_map(|keys| keys.0.to_vec()).collect())
     }
 
-    /// Verifies the signature of one of `messages`, which are the possible spellings of one, with the keys of this
-    /// name; with all if links of the format name no key. At most eight keys are tried.
+    /// The keys of this name for an algorithm; all that are for it if links of the format name no key. At most
+    /// eight of them are tried.
     ///
     /// # Errors
-    /// `UnknownKey` if there is no such key for the algorithm, else `BadSignature`.
-    pub(super) fn verify(
-        &self,
-        name: Option<&[u8]>,
+    /// `UnknownKey` if there is none.
+    pub(super) fn named<'k>(
+        &'k self,
+        name: Option<&'k [u8]>,
         algorithm: LinkAlgorithm,
-        messages: &[&[u8]],
-        signature: &[u8],
-        remembered: Option<&Remembered>,
-    ) -> Result<(), Reject> {
-        let is_of_name = |key: &Arc<LinkKey>| match (key.key.kid(), name) {
+    ) -> Result<NamedKeys<'k>, Reject> {
+        let named = NamedKeys { keys: &self.0, name, algorithm };
+        if named.each().next().is_none() {
+            return Err(Reject::UnknownKey);
+        }
+        Ok(named)
+    }
+}
+
+/// The keys that may have signed a link.
+#[derive(Clone, Copy)]
+pub(super) struct NamedKeys<'k> {
+    keys: &'k [Arc<LinkKey>],
+    name: Option<&'k [u8]>,
+    algorithm: LinkAlgorithm,
+}
+
+/// A link as it travels: what is signed, and the signature. Whoever decodes them has to do it always in the same
+/// way, so that the same texts always mean the same bytes.
+#[derive(Clone, Copy)]
+pub(super) struct Presented<'p> {
+    pub(super) message: &'p [u8],
+    pub(super) signature: &'p [u8],
+    /// What decodes them: two formats, or two forms of one, do not have the same number.
+    pub(super) form: u8,
+}
+
+/// A key has just verified a signature.
+pub(super) struct Held<'k> {
+    key: &'k LinkKey,
+    algorithm: LinkAlgorithm,
+    /// Which of the messages it was.
+    pub(super) message: usize,
+}
+
+impl<'k> NamedKeys<'k> {
+    fn each(self) -> impl Iterator<Item = &'k LinkKey> {
+        let is_of_name = move |key: &&LinkKey| match (key.key.kid(), self.name) {
             (Some(kid), Some(name)) => kid.as_bytes() == name,
             (None, _) | (_, None) => true,
         };
-        let keys = self.0.iter().filter(|key| is_of_name(key) && key.goes_with(algorithm));
-        let keys = || keys.clone().take(MAX_NAMELESS);
-        if keys().next().is_none() {
-            return Err(Reject::UnknownKey);
-        }
-        let claims = || {
-            keys().flat_map(|key| {
-                let fingerprint = &key.fingerprint;
-                let claim =
-                    move |message| Claim { key: fingerprint, algorithm, message, signature };
-                messages.iter().map(move |message| (key, claim(message)))
-            })
-        };
-        if remembered.is_some_and(|known| claims().any(|(_, claim)| known.has(claim))) {
+        let keys = self.keys.iter().map(|key| &**key).filter(is_of_name);
+        keys.filter(move |key| key.goes_with(self.algorithm)).take(MAX_NAMELESS)
+    }
+
+    /// What was read from a link when one of these keys verified it: nothing if none has, or if that was long ago.
+    pub(super) fn recall(
+        self,
+        memory: Option<&Remembered>,
+        presented: Presented<'_>,
+    ) -> Option<Rc<dyn Any>> {
+        let memory = memory?;
+        self.each().find_map(|key| memory.find(&key.claim(self.algorithm, presented)))
+    }
+
+    /// Whether one of `messages`, which are the possible spellings of one, is signed: `verify` says it unless that
+    /// is remembered.
+    ///
+    /// # Errors
+    /// Those of `verify`.
+    pub(super) fn hold(
+        self,
+        messages: &[&[u8]],
+        signature: &[u8],
+        form: u8,
+        memory: Option<&Remembered>,
+        verify: impl FnOnce(Self) -> Result<Held<'k>, Denied>,
+    ) -> Result<(), Denied> {
+        let presented = |message| Presented { message, signature, form };
+        if messages.iter().any(|message| self.recall(memory, presented(message)).is_some()) {
             return Ok(());
         }
-        let held = claims().find(|(key, claim)| key.verify(*claim)).ok_or(Reject::BadSignature)?;
-        if let Some(remembered) = remembered {
-            remembered.put(held.1);
+        let held = verify(self)?;
+        if let Some(message) = messages.get(held.message) {
+            held.remember(memory, presented(message), Rc::new(()));
         }
         Ok(())
+    }
+
+    /// Verifies the signature of one of `messages`, which are the possible spellings of one.
+    ///
+    /// # Errors
+    /// `BadSignature`.
+    pub(super) fn verify(self, messages: &[&[u8]], signature: &[u8]) -> Result<Held<'k>, Reject> {
+        let algorithm = self.algorithm;
+        let mut held = self.each().filter_map(|key| {
+            let it = |message: &&[u8]| key.verify(algorithm, message, signature);
+            messages.iter().position(it).map(|message| Held { key, algorithm, message })
+        });
+        held.next().ok_or(Reject::BadSignature)
+    }
+}
+
+impl Held<'_> {
+    /// Remembers what was read from the link whose signature has held.
+    pub(super) fn remember(
+        &self,
+        memory: Option<&Remembered>,
+        presented: Presented<'_>,
+        what: Rc<dyn Any>,
+    ) {
+        if let Some(memory) = memory {
+            memory.put(&self.key.claim(self.algorithm, presented), what);
+        }
     }
 }
 
@@ -138,13 +216,16 @@ impl LinkKey {
         }
     }
 
-    fn verify(&self, claim: Claim<'_>) -> bool {
-        match (claim.algorithm, &self.sha1) {
-            (LinkAlgorithm::RsaSha1, Some(key)) => {
-                key.verify_sig(claim.message, claim.signature).is_ok()
+    fn claim<'c>(&'c self, algorithm: LinkAlgorithm, presented: Presented<'c>) -> Claim<'c> {
+        Claim { key: &self.fingerprint, algorithm, presented }
+    }
+
+    fn verify(&self, algorithm: LinkAlgorithm, message: &[u8], signature: &[u8]) -> bool {
+        match (algorithm, &self.sha1) {
+            (LinkAlgorithm::RsaSha1, Some(key)) => key.verify_sig(message, signature).is_ok(),
+            (algorithm, _) => {
+                as_of_tokens(algorithm).is_some_and(|it| self.key.verify(it, message, signature))
             }
-            (algorithm, _) => as_of_tokens(algorithm)
-                .is_some_and(|it| self.key.verify(it, claim.message, claim.signature)),
         }
     }
 }

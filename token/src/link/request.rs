@@ -53,8 +53,8 @@ pub trait LinkRequest {
     /// An argument of the query.
     fn argument(&self, name: &[u8]) -> Found<'_>;
 
-    /// A cookie.
-    fn cookie(&self, name: &[u8]) -> Found<'_>;
+    /// The values of the `Cookie` lines.
+    fn cookie_lines(&self) -> Vec<&[u8]>;
 
     /// The value of a header; `name` in lower case.
     fn header(&self, name: &[u8]) -> Found<'_>;
@@ -98,4 +98,12 @@ pub(super) fn arguments<'r, const COUNT: usize>(
 ) -> [Found<'r>; COUNT] {
     let names = names.map(str::as_bytes);
     request.query().map_or([Found::Unusable; COUNT], |query| credential::arguments(query, names))
+}
+
+/// Several cookies.
+pub(super) fn cookies<'r, const COUNT: usize>(
+    request: &'r dyn LinkRequest,
+    names: [&str; COUNT],
+) -> [Found<'r>; COUNT] {
+    credential::cookies(request.cookie_lines().into_iter(), names.map(str::as_bytes))
 }

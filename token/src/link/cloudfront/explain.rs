@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::super::address;
 use super::super::fields::unix_time;
 use super::super::part::{self, Meaning, Part};
-use super::super::request::{Carrier, LinkRequest, arguments};
+use super::super::request::{Carrier, LinkRequest, arguments, cookies};
 use super::policy::Policy;
 use super::text::{ARGUMENTS, COOKIES, decode};
 use crate::credential::{Found, without_arguments};
@@ -19,7 +19,7 @@ pub(super) fn parts(request: &dyn LinkRequest) -> Vec<Part> {
         let own = without_arguments(query, ARGUMENTS.iter().map(|name| name.as_bytes()));
         return explained(request, ARGUMENTS, found, own.as_deref().unwrap_or(query));
     }
-    let found = COOKIES.map(|name| request.cookie(name.as_bytes()));
+    let found = cookies(request, COOKIES);
     if are_there(&found) {
         return explained(request, COOKIES, found, query);
     }

@@ -12,6 +12,9 @@ use crate::reject::Reject;
 pub(super) const ALGORITHMS: [LinkAlgorithm; 3] =
     [LinkAlgorithm::HmacSha1, LinkAlgorithm::HmacSha256, LinkAlgorithm::Ed25519];
 
+/// The form of links, for `Presented::form`.
+const FORM: u8 = 0;
+
 /// A signature, decoded. Its length says the algorithm.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Signature {
@@ -146,7 +149,9 @@ impl Verifier {
         let bytes = signature.bytes();
         if algorithm == LinkAlgorithm::Ed25519 {
             let keys = request.keys().ok_or(Reject::NoKeys)?;
-            return Ok(keys.verify(name, algorithm, messages, bytes, request.remembered())?);
+            let (keys, memory) = (keys.named(name, algorithm)?, request.remembered());
+            return keys
+                .hold(messages, bytes, FORM, memory, |keys| Ok(keys.verify(messages, bytes)?));
         }
         let mut is_known = false;
         for secret in self.secrets.iter().filter(|secret| secret.is_of(name)) {

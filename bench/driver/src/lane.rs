@@ -1,0 +1,57 @@
+//! A kind of requests, in slices that take turns with those of other kinds.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+use crate::load::Requests;
+use crate::results::{Cpu as Both, median};
+use crate::run::measure;
+use crate::server::Server;
+
+/// A kind of requests to one location.
+pub(crate) struct Lane {
+    pub(crate) requests: Requests,
+    next: usize,
+    /// Nanoseconds of a request, for each round.
+    pub(crate) cpu: Vec<i64>,
+}
+
+impl Lane {
+    pub(crate) fn new(requests: Requests) -> Self {
+        Self { requests, next: 0, cpu: Vec::new() }
+    }
+
+    fn measure(&mut self, server: &Server, slice: Duration) -> Result<()> {
+        let (slice, cpu) = measure(server, &self.requests, &mut self.next, slice)?;
+        self.cpu.push(i64::try_from(cpu / slice.requests)?);
+        Ok(())
+    }
+
+    /// How much more a request costs than one of `other`, divided by `times`.
+    pub(crate) fn beyond(&self, other: &Self, times: i64) -> Both {
+        let differences: Vec<i64> = self
+            .cpu
+            .iter()
+            .zip(&other.cpu)
+            .map(|(with, without)| (with - without) / times)
+            .collect();
+        let least = |lane: &Self| Both::of(&lane.cpu).min;
+        Both { min: (least(self) - least(other)) / times, median: median(&differences) }
+    }
+}
+
+/// One round: a slice of each. The order alternates, so that the caches do not always favour the same lane.
+pub(crate) fn round(
+    lanes: &mut [Lane],
+    number: usize,
+    server: &Server,
+    slice: Duration,
+) -> Result<()> {
+    let last = lanes.len().saturating_sub(1);
+    for turn in 0..lanes.len() {
+        let turn = if number.is_multiple_of(2) { turn } else { last - turn };
+        lanes.get_mut(turn).context("a lane")?.measure(server, slice)?;
+    }
+    Ok(())
+}
