@@ -113,7 +113,7 @@ impl LinkRequest for Asking<'_> {
     }
 
     fn header(&self, name: &[u8]) -> Found<'_> {
-        credential::header(self.request().header_lines(name), name, None)
+        credential::header_value(self.request().header_lines(name), name)
     }
 
     fn query(&self) -> Option<&[u8]> {

@@ -81,6 +81,9 @@ impl LinkMint {
         let path = path
             .filter(|path| path.starts_with('/'))
             .ok_or("its path does not begin with \"/\"")?;
+        if path.starts_with("//") {
+            return Err("its path begins with \"//\": clients read a host after it".to_owned());
+        }
         let encoded = String::from_utf8(address::encode_path(path.as_bytes()).into_owned());
         let encoded = encoded.map_err(|_| "its path cannot be encoded")?;
         let query = args.unwrap_or_default();

@@ -43,7 +43,8 @@ impl Request<'_> {
 /// `r` must be valid.
 unsafe fn caching_lines(r: *mut ngx_http_request_t) -> Vec<*mut ngx_table_elt_t> {
     let is_one = |name: &[u8]| {
-        name.eq_ignore_ascii_case(CACHE_CONTROL) || name.eq_ignore_ascii_case(b"Expires")
+        let names = [CACHE_CONTROL, b"Expires", b"Surrogate-Control", b"Edge-Control"];
+        names.iter().any(|one| name.eq_ignore_ascii_case(one)) || is_targeted(name)
     };
     let mut found = Vec::new();
     // SAFETY: by the contract of this function. The parts of a list are valid, `next` of the last one is null,
@@ -58,6 +59,13 @@ unsafe fn caching_lines(r: *mut ngx_http_request_t) -> Vec<*mut ngx_table_elt_t>
         }
     }
     found
+}
+
+/// Whether it is `Cache-Control` for some caches only, which they follow in place of it (RFC 9213 section 3):
+/// `CDN-Cache-Control` and the like.
+fn is_targeted(name: &[u8]) -> bool {
+    let end = name.len().checked_sub(b"-Cache-Control".len()).and_then(|at| name.get(at..));
+    end.is_some_and(|end| end.eq_ignore_ascii_case(b"-Cache-Control"))
 }
 
 /// Whether a directive of `Cache-Control` stays beside `private`.

@@ -18,6 +18,6 @@ pub use argument::{argument, arguments, only_arguments, single_argument, without
 pub use basic::{basic, password};
 pub use cookie::{cookie, cookies};
 pub use found::Found;
-pub use header::{bearer, header, of_scheme};
+pub use header::{bearer, header, header_value, of_scheme};
 pub(crate) use pairs::{pieces, split_pair};
 pub use spelling::{is_header_spelling, is_spelling, is_token};

@@ -117,13 +117,19 @@ fn tokens_of_media_cdn() -> Result<()> {
             Some(format!("PathGlobs=/*~Expires={e}~Headers=X-User=bob")),
             (403, "bad_signature"),
         ),
+        (
+            format!("PathGlobs=/*~Expires={e}~Headers=Authorization"),
+            Some(format!("PathGlobs=/*~Expires={e}~Headers=Authorization=Bearer abc")),
+            (200, "ok"),
+        ),
         (format!("PathGlobs=/*~Starts={}~Expires={e}", now() + 30), None, (403, "not_yet_valid")),
         (format!("PathGlobs=/*~Expires={}", now() - 1), None, (410, "expired")),
         (format!("PathGlobs=/*~Expires={e}~Other=1"), None, (403, "malformed")),
         ("PathGlobs=/*".to_owned(), None, (403, "malformed")),
     ] {
         let target = token(&fields, signed.as_deref().unwrap_or(&fields))?;
-        let found = nginx.request().target(&target).header("X-User", "alice").send()?;
+        let request = nginx.request().target(&target).header("X-User", "alice");
+        let found = request.header("Authorization", "Bearer abc").send()?;
         assert_eq!(found.link_verdict(), verdict, "{target}");
     }
     let fields = format!("PathGlobs=/hls/*~Expires={e}");

@@ -63,6 +63,9 @@ fn what_cannot_be_made_is_empty_and_said() -> Result<()> {
     nginx.wait_log(|log| {
         log.contains("secure_token_mint: $link is empty: its path does not begin with \"/\"")
     })?;
+    // A browser would be sent to another host.
+    ask("X-Path", "//example.org/x")?;
+    nginx.wait_log(|log| log.contains("$link is empty: its path begins with \"//\""))?;
     nginx.request().target("/make/").header("X-Path", "/video/x").header("X-Id", "alice").send()?;
     nginx.wait_log(|log| log.contains("$link is empty: links of this format hold no id"))?;
     nginx.finish()

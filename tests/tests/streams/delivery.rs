@@ -116,12 +116,26 @@ fn an_answer_with_a_token_is_private() -> Result<()> {
             "private, No-Cache, must-revalidate",
         ),
         ("\nCache-Control: max-age=public, private=\"set-cookie\"", "private"),
+        // What some caches follow in place of it.
+        (
+            "\nCDN-Cache-Control: max-age=600\nX-Cdn-cache-control: public\nSurrogate-Control: max-age=600\n\
+             Edge-Control: cache-maxage=1d\nCache-Control: max-age=5",
+            "private, max-age=5",
+        ),
     ] {
         provider.set(Behaviour::Raw(hls(lines)));
         let (answer, arguments) = get(&nginx)?;
         assert_eq!(*answer.text(), forwarded(&arguments));
         assert_eq!(answer.all("Cache-Control"), [expected], "{lines}");
-        assert_eq!(answer.header("Expires"), None);
+        for gone in [
+            "Expires",
+            "CDN-Cache-Control",
+            "X-Cdn-Cache-Control",
+            "Surrogate-Control",
+            "Edge-Control",
+        ] {
+            assert_eq!(answer.header(gone), None, "{lines}");
+        }
     }
     // Without URLs of its own it is what it was.
     let body = "#EXTM3U\nhttps://x/a\n";

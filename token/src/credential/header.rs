@@ -23,16 +23,25 @@ pub fn bearer<'r>(lines: impl Iterator<Item = &'r [u8]>) -> Found<'r> {
 /// [is a spelling](super::is_header_spelling) of it. With `scheme` the token follows this word, as in
 /// [`of_scheme`]; without, the whole value is the token, but for a leading `Bearer `.
 pub fn header<'r>(
-    mut lines: impl Iterator<Item = (&'r [u8], &'r [u8])>,
+    lines: impl Iterator<Item = (&'r [u8], &'r [u8])>,
     name: &[u8],
     scheme: Option<&[u8]>,
 ) -> Found<'r> {
+    match (header_value(lines, name), scheme) {
+        (Found::One(line), Some(scheme)) => after_scheme(line, scheme),
+        (Found::One(line), None) => Found::One(strip(line, b"Bearer").unwrap_or(line)).or_absent(),
+        (other, _) => other,
+    }
+}
+
+/// The whole value of header `name`, of lines as for [`header`].
+pub fn header_value<'r>(
+    mut lines: impl Iterator<Item = (&'r [u8], &'r [u8])>,
+    name: &[u8],
+) -> Found<'r> {
     match (lines.next(), lines.next()) {
         (None, _) => Found::Absent,
-        (Some((found, line)), None) if found.eq_ignore_ascii_case(name) => match scheme {
-            Some(scheme) => after_scheme(line, scheme),
-            None => Found::One(strip(line, b"Bearer").unwrap_or(line)).or_absent(),
-        },
+        (Some((found, line)), None) if found.eq_ignore_ascii_case(name) => Found::One(line),
         _ => Found::Unusable,
     }
 }

@@ -129,13 +129,9 @@ impl LinkRequest for Given<'_> {
     }
 
     fn header(&self, name: &[u8]) -> Found<'_> {
-        let lines = self.headers.iter();
-        let mut lines = lines.filter(|(found, _)| credential::is_header_spelling(found, name));
-        match (lines.next(), lines.next()) {
-            (None, _) => Found::Absent,
-            (Some((found, value)), None) if found.eq_ignore_ascii_case(name) => Found::One(value),
-            _ => Found::Unusable,
-        }
+        let lines = self.headers.iter().copied();
+        let is_it = |(found, _): &(&[u8], &[u8])| credential::is_header_spelling(found, name);
+        credential::header_value(lines.filter(is_it), name)
     }
 
     fn query(&self) -> Option<&[u8]> {

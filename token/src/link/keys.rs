@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::algorithm::LinkAlgorithm;
 use super::format::Denied;
-use super::remembered::{Claim, Remembered};
+use super::remembered::{Claim, Presented, Remembered};
 use crate::alg::{Algorithm, AlgorithmSet, Scheme};
 use crate::key::Key;
 use crate::keyfile::load_keys;
@@ -97,16 +97,6 @@ pub(super) struct NamedKeys<'k> {
     keys: &'k [Arc<LinkKey>],
     name: Option<&'k [u8]>,
     algorithm: LinkAlgorithm,
-}
-
-/// A link as it travels: what is signed, and the signature. Whoever decodes them has to do it always in the same
-/// way, so that the same texts always mean the same bytes.
-#[derive(Clone, Copy)]
-pub(super) struct Presented<'p> {
-    pub(super) message: &'p [u8],
-    pub(super) signature: &'p [u8],
-    /// What decodes them: two formats, or two forms of one, do not have the same number.
-    pub(super) form: u8,
 }
 
 /// A key has just verified a signature.

@@ -7,7 +7,6 @@ use std::rc::Rc;
 use sha2::{Digest as _, Sha256};
 
 use super::algorithm::LinkAlgorithm;
-use super::keys::Presented;
 
 /// How many signatures share a place: the oldest of them makes room for a new one.
 const WAYS: usize = 4;
@@ -37,6 +36,16 @@ struct Entry {
     hash: [u8; 32],
     /// What was read from the message, so that it need not be read again.
     what: Rc<dyn Any>,
+}
+
+/// A link as it travels: what is signed, and the signature. Whoever decodes them has to do it always in the same
+/// way, so that the same texts always mean the same bytes.
+#[derive(Clone, Copy)]
+pub(super) struct Presented<'p> {
+    pub(super) message: &'p [u8],
+    pub(super) signature: &'p [u8],
+    /// What decodes them: two formats, or two forms of one, do not have the same number.
+    pub(super) form: u8,
 }
 
 /// What an entry is made of.

@@ -37,8 +37,8 @@ fn cloudfront_custom(resource: &str, until: i64) -> Result<String> {
 
 pub(crate) fn cloudfront() -> Result<()> {
     let nginx = streams("from-cloudfront.conf", "hls")?
-        .file("keys/cloudfront.pem", RSA.public)
-        .file("keys/cloudfront-private.pem", RSA.private)
+        .file("keys/cloudfront.pub.pem", RSA.public)
+        .file("keys/cloudfront.pem", RSA.private)
         .html("media/a.mp4", "film\n")
         .html("media/b.mp4", "film\n")
         .start()?;

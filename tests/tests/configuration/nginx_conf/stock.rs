@@ -37,12 +37,12 @@ fn install(root: &Path, prefix: &str) -> Result<()> {
     // And at the heads of those that sign.
     let keys = root.join("etc/nginx/keys");
     fs::create_dir_all(&keys)?;
-    fs::write(keys.join("cloudfront.pem"), RSA.public)?;
+    fs::write(keys.join("cloudfront.pub.pem"), RSA.public)?;
     for (key, text) in [
         (demo.join("login.pem"), P256.private),
         (keys.join("login.pem"), P256.private),
         (keys.join("edge.pem"), P256.private),
-        (keys.join("cloudfront-private.pem"), RSA.private),
+        (keys.join("cloudfront.pem"), RSA.private),
     ] {
         fs::write(&key, text)?;
         fs::set_permissions(&key, fs::Permissions::from_mode(0o600))?;
