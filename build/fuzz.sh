@@ -6,7 +6,7 @@
 # no unsafe code in the core for it to look at.
 
 FUZZ_TARGETS=(token keys kids rules link authorization revoked table answer signing private status_list
-    akamai bunny playlist cdni)
+    akamai bunny google cloudfront playlist cdni)
 FUZZ_SECONDS=600 # each target's, of `./build.sh fuzz` without a number
 FUZZ_FLAGS=(-Cpasses=sancov-module
     -Cllvm-args=-sanitizer-coverage-level=4

@@ -4,8 +4,11 @@
 // A target reports a finding by a panic.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod asked;
 mod cdni;
+mod cloudfront;
 mod fetched;
+mod google;
 mod link;
 mod links;
 mod lists;
@@ -30,7 +33,9 @@ use token::{
 };
 
 pub use cdni::cdni;
+pub use cloudfront::cloudfront;
 pub use fetched::answer;
+pub use google::google;
 pub use link::link;
 pub use links::{akamai, bunny};
 pub use lists::{revoked, table};

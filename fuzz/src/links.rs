@@ -45,12 +45,12 @@ fn mac(key: &[u8], message: &[u8]) -> Vec<u8> {
     mac.finalize().into_bytes().to_vec()
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What a link says whose signature has held, and whether it passes.
-fn held(judged: Result<Granted, Denied>) -> Result<(Granted, Option<Reject>), Reject> {
+pub fn held(judged: Result<Granted, Denied>) -> Result<(Granted, Option<Reject>), Reject> {
     match judged {
         Ok(granted) => Ok((granted, None)),
         Err(Denied::Refused(refused)) => match refused.granted {

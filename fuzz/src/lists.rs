@@ -255,5 +255,5 @@ fn searched(list: &RevokedList) {
     // Whether there is a table does not depend on the value.
     let missing = found.iter().filter(|found| **found == Finding::Missing).count();
     assert!(missing == 0 || missing == found.len());
-    assert_eq!(list.is_empty(), list.len() == 0);
+    assert_eq!(list.is_empty(), matches!(list.len(), 0));
 }

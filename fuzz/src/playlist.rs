@@ -41,9 +41,9 @@ fn is_input_with_arguments(input: &[u8], found: &[u8]) {
         let (before, rest) = found.split_at(at);
         let written = WRITTEN.iter().find(|one| rest.starts_with(one.as_bytes()));
         found = &rest[written.expect("the arguments").len()..];
-        let own =
+        let mut own =
             ["?", "&amp;", "&", ""].iter().filter_map(|by| before.strip_suffix(by.as_bytes()));
-        let own = own.filter(|own| input.starts_with(own)).last().expect("the bytes of the input");
+        let own = own.rfind(|own| input.starts_with(own)).expect("the bytes of the input");
         input = &input[own.len()..];
     }
     assert_eq!(input, found);

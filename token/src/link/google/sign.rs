@@ -1,5 +1,7 @@
 //! Making signed URLs of Cloud CDN and Media CDN.
 
+use std::borrow::Cow;
+
 use super::super::address;
 use super::super::algorithm::LinkAlgorithm;
 use super::super::fields::unix_time;
@@ -7,7 +9,7 @@ use super::super::format::{FormatSettings, Mistake};
 use super::super::mac::{HashAlgorithm, Hasher};
 use super::super::order::{LinkSigner, Order, OrderError};
 use super::super::secret::Encoding;
-use super::prefix::is_prefix;
+use super::prefix::{covers, is_prefix};
 use super::signed::{ARGUMENTS, fields, padded};
 use super::verifier::ALGORITHMS;
 use crate::alg::Algorithm;
@@ -116,13 +118,12 @@ impl<'o> Wanted<'o> {
         if unix_time(expires.as_bytes()).is_none() {
             return Err(invalid("the expiry has not one to ten digits"));
         }
-        let url = match order.value {
-            Some(value) => Some(address::encode_address(value).into_owned()),
+        let address = match order.value {
+            Some(value) => Some(Cow::Borrowed(value)),
             None if order.origin.is_empty() => None,
             None => {
                 let path = address::decode(order.path.as_bytes());
-                let address = [order.origin.as_bytes(), &path].concat();
-                Some(address::encode_address(&address).into_owned())
+                Some([order.origin.as_bytes(), &path].concat().into())
             }
         };
         let prefix = order.covers.map(str::as_bytes);
@@ -132,11 +133,12 @@ impl<'o> Wanted<'o> {
             ));
         }
         // Without a host the URL is not known: as in a cookie, for any URL that it covers.
-        if let (Some(prefix), Some(url)) = (prefix, &url)
-            && !url.starts_with(prefix)
+        if let (Some(prefix), Some(address)) = (prefix, &address)
+            && !covers(prefix, address)
         {
             return Err(invalid("what it is to cover is not where it is for"));
         }
+        let url = address.map(|address| address::encode_address(&address).into_owned());
         Ok(Self { expires, url, prefix })
     }
 }

@@ -426,6 +426,9 @@ fn what_cannot_be_said_is_not_signed() {
         Order { covers: Some("http://www.example.com"), ..ORDER },
         Order { covers: Some("https://www.example.com/"), ..ORDER },
         Order { covers: Some("/a"), ..ORDER },
+        // The link would not pass: a prefix covers no path that another program may take for another one.
+        Order { covers: Some("http://www.example.com/"), path: "/a/%2e%2e/b", ..ORDER },
+        Order { covers: Some("http://www.example.com/"), path: "/a%00", ..ORDER },
         Order { starts: Some(1), ..ORDER },
         Order { address: Some("192.0.2.1"), ..ORDER },
         Order { id: Some("x"), ..ORDER },
