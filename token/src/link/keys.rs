@@ -8,7 +8,6 @@ use aws_lc_rs::signature::{ParsedPublicKey, RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_
 use sha2::{Digest as _, Sha256};
 
 use super::algorithm::LinkAlgorithm;
-use super::format::Denied;
 use super::remembered::{Claim, Presented, Remembered};
 use crate::alg::{Algorithm, AlgorithmSet, Scheme};
 use crate::key::Key;
@@ -132,14 +131,14 @@ impl<'k> NamedKeys<'k> {
     ///
     /// # Errors
     /// Those of `verify`.
-    pub(super) fn hold(
+    pub(super) fn hold<E>(
         self,
         messages: &[&[u8]],
         signature: &[u8],
         form: u8,
         memory: Option<&Remembered>,
-        verify: impl FnOnce(Self) -> Result<Held<'k>, Denied>,
-    ) -> Result<(), Denied> {
+        verify: impl FnOnce(Self) -> Result<Held<'k>, E>,
+    ) -> Result<(), E> {
         let presented = |message| Presented { message, signature, form };
         if messages.iter().any(|message| self.recall(memory, presented(message)).is_some()) {
             return Ok(());
