@@ -337,6 +337,43 @@ fn what_is_remembered_is_of_the_keys_in_force() {
 }
 
 #[test]
+fn what_a_remembered_policy_says_is_judged_each_time() {
+    let memory = Remembered::new();
+    let query = link(Order {
+        covers: Some("https://h/*"),
+        starts: Some(500),
+        address: Some("192.0.2.0/24"),
+        ..ORDER
+    });
+    let request = StandIn { remembered: Some(&memory), ..ours(&query) };
+    assert_eq!(at(request, 700), Ok(1000));
+    assert_eq!(at(request, 499), Err(Reject::NotYetValid));
+    assert_eq!(at(request, 1001), Err(Reject::Expired));
+    let elsewhere = StandIn { value: "https://i/a", ..request };
+    assert_eq!(at(elsewhere, 700), Err(Reject::NotCovered));
+    assert_eq!(at(StandIn { client: "192.0.3.7", ..request }, 700), Err(Reject::BadAddress));
+}
+
+#[test]
+fn a_signature_that_has_held_is_not_verified_again() {
+    let memory = Remembered::new();
+    let key = crate::sign::KeyFile::read(PRIVATE.as_bytes()).unwrap().key;
+    let (messages, signature) = (&[&b"m"[..]], key.sign(crate::Algorithm::RS256, b"m").unwrap());
+    let named = OURS.named(Some(b"K1"), LinkAlgorithm::RsaSha256).unwrap();
+    let holds = |presented: &[u8], form, signature: &[u8]| {
+        let verify = |keys: NamedKeys<'static>| keys.verify(messages, signature);
+        named.hold(messages, presented, form, Some(&memory), verify)
+    };
+    assert_eq!(holds(b"s", 1, b"x"), Err(Reject::BadSignature));
+    assert_eq!(holds(b"s", 1, &signature), Ok(()));
+    // As it was presented it is known now, so nobody looks at the signature.
+    assert_eq!(holds(b"s", 1, b"x"), Ok(()));
+    for (presented, form) in [(&b"s"[..], 2), (b"t", 1)] {
+        assert_eq!(holds(presented, form, b"x"), Err(Reject::BadSignature));
+    }
+}
+
+#[test]
 fn a_key_verifies_what_its_file_says() {
     let aws = format!("Expires=1451606400&Signature={AWS_CANNED}&Key-Pair-Id=K1");
     let value = "http://example.com/hi";
