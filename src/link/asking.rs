@@ -120,6 +120,10 @@ impl LinkRequest for Asking<'_> {
         self.request().agreed_query()
     }
 
+    fn sent_path(&self) -> Option<&[u8]> {
+        self.request().sent_target().split(|byte| *byte == b'?').next()
+    }
+
     fn value(&self) -> Result<Cow<'_, [u8]>, Unavailable> {
         let request = self.request();
         Ok(match (&self.check.value, self.check.format.value()) {

@@ -37,13 +37,24 @@ impl Request<'_> {
     }
 }
 
-/// The lines that tell how long an answer may be kept, and by whom.
+/// The lines that tell how long an answer may be kept, and by whom, and those with a hash of its body.
 ///
 /// # Safety
 /// `r` must be valid.
 unsafe fn caching_lines(r: *mut ngx_http_request_t) -> Vec<*mut ngx_table_elt_t> {
     let is_one = |name: &[u8]| {
-        let names = [CACHE_CONTROL, b"Expires", b"Surrogate-Control", b"Edge-Control"];
+        let names: [&[u8]; 9] = [
+            CACHE_CONTROL,
+            b"Expires",
+            b"X-Accel-Expires",
+            b"Surrogate-Control",
+            b"Edge-Control",
+            // The body is another one (RFC 9530 section 2).
+            b"Content-MD5",
+            b"Digest",
+            b"Content-Digest",
+            b"Repr-Digest",
+        ];
         names.iter().any(|one| name.eq_ignore_ascii_case(one)) || is_targeted(name)
     };
     let mut found = Vec::new();

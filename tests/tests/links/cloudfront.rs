@@ -78,6 +78,14 @@ fn policies_in_the_query_and_in_cookies() -> Result<()> {
         ("{\"Statement\":[]}".to_owned(), (403, "malformed")),
     ] {
         let arguments = cloudfront(&policy, None)?;
+        // A Resource without wildcards, as the client sends it.
+        let sent = policy.replace("/hls/*", "/hls/a%2Bb%281%29");
+        if verdict.1 == "ok" && sent != policy {
+            let sent = cloudfront(&sent, None)?;
+            let ask = nginx.request().target(format!("/hls/a%2Bb%281%29?{sent}"));
+            let found = ask.header("X-Real", "192.0.2.7").send()?;
+            assert_eq!(found.link_verdict(), verdict, "{policy}");
+        }
         let ask = nginx.request().target(format!("/hls/a.ts?{arguments}"));
         let found = ask.header("X-Real", "192.0.2.7").send()?;
         assert_eq!(found.link_verdict(), verdict, "{policy}");

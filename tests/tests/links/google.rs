@@ -58,6 +58,12 @@ fn in_the_query_in_cookies_and_in_the_path() -> Result<()> {
     let url = url.trim_start_matches("http://localhost");
     assert_eq!(nginx.get(url)?.link_verdict(), (200, "ok"));
     assert_eq!(nginx.get(url.replace("a.mp4", "b.mp4"))?.link_verdict(), (403, "bad_signature"));
+    // As it is sent, in escapes that need not be there.
+    for path in ["/a%2Bb%281%29.mp4", "/%c3%a9.mp4", "/a+b(1).mp4", "/%C3%A9.mp4"] {
+        let url = google(&format!("http://localhost{path}?Expires={e}&KeyName=my-key"))?;
+        let url = url.trim_start_matches("http://localhost");
+        assert_eq!(nginx.get(url)?.link_verdict(), (200, "ok"), "{path}");
+    }
     let prefix = google_prefix("http://localhost/hls/", e)?;
     for (target, verdict) in [
         (format!("/hls/a/b.ts?{prefix}"), (200, "ok")),

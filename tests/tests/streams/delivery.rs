@@ -103,7 +103,7 @@ fn head_has_neither_length_nor_tag() -> Result<()> {
 #[test]
 fn an_answer_with_a_token_is_private() -> Result<()> {
     let provider = Provider::start(Behaviour::Close)?;
-    let nginx = proxied(&provider, "").start()?;
+    let nginx = proxied(&provider, "proxy_pass_header X-Accel-Expires;").start()?;
     for (lines, expected) in [
         ("", "private"),
         (
@@ -119,7 +119,8 @@ fn an_answer_with_a_token_is_private() -> Result<()> {
         // What some caches follow in place of it.
         (
             "\nCDN-Cache-Control: max-age=600\nX-Cdn-cache-control: public\nSurrogate-Control: max-age=600\n\
-             Edge-Control: cache-maxage=1d\nCache-Control: max-age=5",
+             Edge-Control: cache-maxage=1d\nCache-Control: max-age=5\nX-Accel-Expires: 77\n\
+             Content-MD5: x\nDigest: md5=x\nContent-Digest: x\nRepr-Digest: x",
             "private, max-age=5",
         ),
     ] {
@@ -128,6 +129,11 @@ fn an_answer_with_a_token_is_private() -> Result<()> {
         assert_eq!(*answer.text(), forwarded(&arguments));
         assert_eq!(answer.all("Cache-Control"), [expected], "{lines}");
         for gone in [
+            "X-Accel-Expires",
+            "Content-MD5",
+            "Digest",
+            "Content-Digest",
+            "Repr-Digest",
             "Expires",
             "CDN-Cache-Control",
             "X-Cdn-Cache-Control",

@@ -34,10 +34,10 @@ use super::format::{Denied, FormatSettings, Granted, LinkFormat, Mistake, Value,
 use super::keys::{Held, NamedKeys};
 use super::part::Part;
 use super::remembered::{Presented, Remembered};
-use super::request::{Carrier, LinkRequest, arguments, cookies};
+use super::request::{Carrier, LinkRequest, arguments, as_sent, cookies};
 use crate::credential::{Found, without_arguments};
 use crate::reject::Reject;
-use policy::Policy;
+use policy::{Policy, Url};
 use text::{ARGUMENTS, COOKIES, LONGEST, canned, decode, decode_to};
 
 pub use sign::CloudFrontSigner;
@@ -101,11 +101,12 @@ impl CloudFront {
             return Err(Denied::malformed("its hash algorithm is not accepted"));
         }
         let address = request.value()?;
+        let sent = as_sent(request, &address);
         let keys =
             request.keys().ok_or(Reject::NoKeys)?.named(Some(&parts.key), parts.algorithm)?;
         match &parts.terms {
             Terms::Canned(text, expires) => {
-                let policies = canned(&address, query, text);
+                let policies = canned(&address, sent.as_deref(), query, text);
                 if policies.is_empty() {
                     return Err(Denied::malformed("the URL holds what a policy cannot"));
                 }
@@ -119,7 +120,8 @@ impl CloudFront {
             }
             Terms::Custom(encoded) => {
                 let policy = parts.policy(keys, encoded, request.remembered())?;
-                policy.judge(&address, query, request.client(), now)
+                let url = Url { address: &address, sent: sent.as_deref(), query };
+                policy.judge(url, request.client(), now)
             }
         }
     }

@@ -35,6 +35,8 @@ pub struct Given<'g> {
     pub value: &'g [u8],
     /// The query as it came, without its question mark.
     pub query: &'g [u8],
+    /// The path as it was sent, percent-encoded, if it is known.
+    pub sent_path: Option<&'g [u8]>,
     /// The values of the `Cookie` lines.
     pub cookies: Vec<&'g [u8]>,
     /// The other header lines: names in any case, and values.
@@ -73,6 +75,7 @@ impl<'g> Given<'g> {
         Self {
             value: value.as_ref(),
             query: b"",
+            sent_path: None,
             cookies: Vec::new(),
             headers: Vec::new(),
             client: None,
@@ -136,6 +139,10 @@ impl LinkRequest for Given<'_> {
 
     fn query(&self) -> Option<&[u8]> {
         Some(self.query)
+    }
+
+    fn sent_path(&self) -> Option<&[u8]> {
+        self.sent_path
     }
 
     fn value(&self) -> Result<Cow<'_, [u8]>, Unavailable> {

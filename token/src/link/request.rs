@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
+use super::address;
 use super::keys::LinkKeys;
 use super::remembered::Remembered;
 use crate::credential::{self, Found};
@@ -62,6 +63,11 @@ pub trait LinkRequest {
     /// The query as it came; `None` if programs may read another one.
     fn query(&self) -> Option<&[u8]>;
 
+    /// The path as the client has sent it, percent-encoded; `None` if it is not known.
+    fn sent_path(&self) -> Option<&[u8]> {
+        None
+    }
+
     /// What the link must cover (`secure_token_value`): the path, decoded and normalised, or the URL with such
     /// a path, without a query. What it is if the configuration does not say it, the format says:
     /// [`super::LinkFormat::value`].
@@ -98,6 +104,15 @@ pub(super) fn arguments<'r, const COUNT: usize>(
 ) -> [Found<'r>; COUNT] {
     let names = names.map(str::as_bytes);
     request.query().map_or([Found::Unusable; COUNT], |query| credential::arguments(query, names))
+}
+
+/// A URL whose path is decoded and normalised, with the path as the client has sent it: signers sign URLs as they
+/// stand. `None` unless that is the same path, so that nothing is in it but escapes.
+pub(super) fn as_sent(request: &dyn LinkRequest, address: &[u8]) -> Option<Vec<u8>> {
+    let (origin, path) = address::split_origin(address);
+    let sent = request.sent_path()?;
+    let is_same = address::decode(sent) == path && sent.iter().all(u8::is_ascii_graphic);
+    is_same.then(|| [origin, sent].concat())
 }
 
 /// Several cookies.

@@ -11,6 +11,7 @@ use super::request::Carrier;
 pub(super) struct StandIn<'r> {
     pub(super) value: &'r str,
     pub(super) query: &'r str,
+    pub(super) sent_path: Option<&'r str>,
     pub(super) cookies: &'r str,
     pub(super) headers: &'r [(&'r str, &'r str)],
     pub(super) text: &'r str,
@@ -27,6 +28,7 @@ impl<'r> StandIn<'r> {
         let headers = self.headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
         Given {
             query: self.query.as_bytes(),
+            sent_path: self.sent_path.map(str::as_bytes),
             cookies: vec![self.cookies.as_bytes()],
             headers: headers.collect(),
             client: self.client.parse().ok(),

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use super::super::address;
 use super::super::fields::unix_time;
 use super::super::part::{self, Meaning, Part};
-use super::super::request::{Carrier, LinkRequest, arguments, cookies};
-use super::policy::Policy;
+use super::super::request::{Carrier, LinkRequest, arguments, as_sent, cookies};
+use super::policy::{Policy, Url};
 use super::text::{ARGUMENTS, COOKIES, decode};
 use crate::credential::{Found, without_arguments};
 
@@ -85,5 +85,7 @@ fn policy_parts(
 ) -> Result<Vec<Part>, &'static str> {
     let policy = Policy::read(decode(text).ok_or("is not in CloudFront's base64")?)?;
     let address = request.value().unwrap_or_default();
-    Ok(policy.parts(&address, query, request.client()))
+    let sent = as_sent(request, &address);
+    let url = Url { address: &address, sent: sent.as_deref(), query };
+    Ok(policy.parts(url, request.client()))
 }

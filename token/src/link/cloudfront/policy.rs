@@ -27,6 +27,17 @@ pub(super) struct Policy {
     network: Option<IpNet>,
 }
 
+/// The URL of a request.
+#[derive(Clone, Copy)]
+pub(super) struct Url<'u> {
+    /// With its path decoded and normalised.
+    pub(super) address: &'u [u8],
+    /// With the same path as the client has sent it, if it is known.
+    pub(super) sent: Option<&'u [u8]>,
+    /// The query that it has without the link.
+    pub(super) query: &'u [u8],
+}
+
 impl Policy {
     /// Reads a policy whose signature has held. It must have what the guide describes and nothing else: who reads
     /// over a condition grants what the signer did not.
@@ -64,8 +75,7 @@ impl Policy {
     /// It is not valid now, it is for another address, or it does not cover the URL.
     pub(super) fn judge(
         &self,
-        address: &[u8],
-        query: &[u8],
+        url: Url<'_>,
         client: Option<IpAddr>,
         now: i64,
     ) -> Result<Granted, Denied> {
@@ -82,30 +92,29 @@ impl Policy {
         if !self.network.is_none_or(is_in) {
             return Err(granted.but(Reject::BadAddress, "its IpAddress is another"));
         }
-        match self.covers(address, query) {
+        match self.covers(url) {
             true => Ok(granted),
             false => Err(granted.but(Reject::NotCovered, "its Resource is another")),
         }
     }
 
-    /// Whether the Resource covers this URL: `address`, whose path is decoded and normalised, and the `query` that
-    /// it has without the link.
+    /// Whether the Resource covers this URL.
     ///
-    /// It does if it is that URL, with the path encoded or as it is. Otherwise `*` and `?` are wildcards, and the
+    /// It does if it is that URL, with the path encoded, decoded, or as it was sent. Otherwise `*` and `?` are wildcards, and the
     /// URL is that with the path encoded in its one normal form; the path must be settled
     /// ([`address::is_settled`]). Without a query the whole Resource must match it.
     /// With one there are two ways. Either the Resource ends with `*` and matches the URL without the query: then
     /// it covers any query. Or it has a `?` before which it matches the URL without the query, and after which it
     /// matches the query. So no wildcard of a path matches into a query, where a client writes what it likes:
     /// `https://host/*.jpg` does not cover `/secret?.jpg`.
-    pub(super) fn covers(&self, address: &[u8], query: &[u8]) -> bool {
+    pub(super) fn covers(&self, Url { address, sent, query }: Url<'_>) -> bool {
         let resource = self.resource.as_bytes();
         let is_it = |url: &[u8]| match resource.strip_prefix(url) {
             Some([]) => query.is_empty(),
             Some([b'?', rest @ ..]) => !query.is_empty() && rest == query,
             _ => false,
         };
-        if address::spellings(address).any(|url| is_it(&url)) {
+        if address::spellings(address).any(|url| is_it(&url)) || sent.is_some_and(is_it) {
             return true;
         }
         if !address::is_settled(address::split_origin(address).1) {
@@ -132,8 +141,8 @@ impl Policy {
 
 impl Policy {
     /// What it says, and what that means for this request.
-    pub(super) fn parts(&self, address: &[u8], query: &[u8], client: Option<IpAddr>) -> Vec<Part> {
-        let covers = if self.covers(address, query) { "covers it" } else { "does not cover it" };
+    pub(super) fn parts(&self, url: Url<'_>, client: Option<IpAddr>) -> Vec<Part> {
+        let covers = if self.covers(url) { "covers it" } else { "does not cover it" };
         let part =
             |name: &str, text: &str, meaning| Part::new(name.as_bytes(), text.as_bytes(), meaning);
         let time =
@@ -189,6 +198,10 @@ mod tests {
 
     fn read(text: &str) -> Result<Policy, &'static str> {
         Policy::read(text.as_bytes().to_vec())
+    }
+
+    fn url<'u>(address: &'u str, query: &'u str) -> Url<'u> {
+        Url { address: address.as_bytes(), sent: None, query: query.as_bytes() }
     }
 
     fn of_resource(resource: &str) -> Policy {
@@ -256,7 +269,7 @@ mod tests {
                 "{{\"Statement\":[{{\"Resource\":\"*\",\"Condition\":{{\"DateLessThan\":\
                  {{\"AWS:EpochTime\":9}},\"IpAddress\":{{\"AWS:SourceIp\":\"{network}\"}}}}}}]}}"
             );
-            match read(&condition).unwrap().judge(b"http://h/", b"", client.parse().ok(), 0) {
+            match read(&condition).unwrap().judge(url("http://h/", ""), client.parse().ok(), 0) {
                 Ok(_) => true,
                 Err(Denied::Refused(refused)) => {
                     assert_eq!(refused.reject, Reject::BadAddress);
@@ -304,7 +317,7 @@ mod tests {
             // Who signs it means it.
             ("http://h/a/..%252fb", "http://h/a/..%2fb", ""),
         ] {
-            let covers = of_resource(resource).covers(address.as_bytes(), query.as_bytes());
+            let covers = of_resource(resource).covers(url(address, query));
             assert!(covers, "{resource} {address} {query}");
         }
         for (resource, address, query) in [
@@ -338,7 +351,7 @@ mod tests {
             ("http://h/a%41", "http://h/a%41", ""),
             ("http://h/a?b", "http://h/a?b", ""),
         ] {
-            let covers = of_resource(resource).covers(address.as_bytes(), query.as_bytes());
+            let covers = of_resource(resource).covers(url(address, query));
             assert!(!covers, "{resource} {address} {query}");
         }
     }

@@ -8,7 +8,7 @@ use super::super::cover;
 use super::super::fields::unix_time;
 use super::super::format::{FormatSettings, Mistake};
 use super::super::order::{LinkSigner, Order, OrderError};
-use super::policy::Policy;
+use super::policy::{Policy, Url};
 use super::text::{ARGUMENTS, COOKIES, LONGEST, canned, encode};
 use crate::alg::Algorithm;
 use crate::credential::without_arguments;
@@ -84,7 +84,11 @@ impl LinkSigner for CloudFrontSigner {
             // Without a host the URL is not known: as in a cookie, for any URL that it covers.
             if let Ok(address) = address_of(order) {
                 let read = Policy::read(policy.clone()).map_err(invalid)?;
-                if !read.covers(&address, order.query.as_bytes()) {
+                if !read.covers(Url {
+                    address: &address,
+                    sent: None,
+                    query: order.query.as_bytes(),
+                }) {
                     return Err(invalid("what it is to cover is not where it is for"));
                 }
             }
@@ -146,7 +150,7 @@ fn sole_address_of<'o>(order: &Order<'o>) -> Result<Cow<'o, [u8]>, OrderError> {
 }
 
 fn canned_of(order: &Order<'_>, ends: &[u8]) -> Result<Vec<u8>, OrderError> {
-    let policies = canned(&sole_address_of(order)?, order.query.as_bytes(), ends);
+    let policies = canned(&sole_address_of(order)?, None, order.query.as_bytes(), ends);
     let policy = policies.into_iter().next();
     policy.ok_or_else(|| invalid("the URL holds what a policy cannot"))
 }

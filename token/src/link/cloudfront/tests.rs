@@ -79,6 +79,7 @@ const ORDER: Order<'_> = Order {
 const REQUEST: StandIn<'_> = StandIn {
     value: "https://h/a b",
     query: "",
+    sent_path: None,
     cookies: "",
     headers: &[],
     text: "",
@@ -334,6 +335,33 @@ fn what_is_remembered_is_of_the_keys_in_force() {
     let query = link(ORDER);
     let elsewhere = StandIn { value: "https://h/b", remembered: Some(&remembered), ..ours(&query) };
     assert_eq!(at(elsewhere, 0), Err(Reject::BadSignature));
+}
+
+#[test]
+fn a_url_may_have_been_signed_as_it_was_sent() {
+    let key = crate::sign::KeyFile::read(PRIVATE.as_bytes()).unwrap().key;
+    let policy = |url: &str| {
+        format!(
+            r#"{{"Statement":[{{"Resource":"{url}","Condition":{{"DateLessThan":{{"AWS:EpochTime":1000}}}}}}]}}"#
+        )
+    };
+    let sign = |text: &str| encode(&key.sign(crate::Algorithm::RS256, text.as_bytes()).unwrap());
+    for (sent, value) in [("/a%2Bb%281%29", "/a+b(1)"), ("/%c3%a9", "/\u{e9}"), ("/%61", "/a")] {
+        let text = policy(&format!("https://h{sent}"));
+        let rest = format!("Signature={}&Key-Pair-Id=K1&Hash-Algorithm=SHA256", sign(&text));
+        let canned = format!("Expires=1000&{rest}");
+        let custom = format!("Policy={}&{rest}", encode(text.as_bytes()));
+        let address = format!("https://h{value}");
+        for (query, refused) in [(canned, Reject::BadSignature), (custom, Reject::NotCovered)] {
+            let request = StandIn { value: &address, sent_path: Some(sent), ..ours(&query) };
+            assert_eq!(at(request, 0), Ok(999), "{sent}");
+            // The path was changed since, or nobody knows how it was sent.
+            for other in [Some("/x"), Some("/"), None] {
+                let request = StandIn { sent_path: other, ..request };
+                assert_eq!(at(request, 0), Err(refused), "{sent} {other:?}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! How CloudFront writes policies and bytes.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::alphabet::Alphabet;
 use base64::engine::general_purpose::{GeneralPurpose, NO_PAD};
@@ -22,11 +24,17 @@ pub(super) const COOKIES: [&str; 5] = [
 /// The longest policy, and the longest text of a link, in bytes as they travel.
 pub(super) const LONGEST: usize = 4096;
 
-/// The canned policies of a URL, one for each way in which a signer may have written it. None if the URL holds what
+/// The canned policies of a URL, one for each way in which a signer may have written it, also as it was `sent`. None if the URL holds what
 /// JSON has to escape: written as it is, the policy could be that of another URL.
-pub(super) fn canned(address: &[u8], query: &[u8], expires: &[u8]) -> Vec<Vec<u8>> {
+pub(super) fn canned(
+    address: &[u8],
+    sent: Option<&[u8]>,
+    query: &[u8],
+    expires: &[u8],
+) -> Vec<Vec<u8>> {
     let question_mark: &[u8] = if query.is_empty() { b"" } else { b"?" };
-    let urls = address::spellings(address).map(|url| [&url, question_mark, query].concat());
+    let urls = address::spellings(address).chain(sent.map(Cow::Borrowed));
+    let urls = urls.map(|url| [&url, question_mark, query].concat());
     urls.filter(|url| is_plain_in_json(url))
         .map(|url| [CANNED_BEFORE, &url, CANNED_BETWEEN, expires, CANNED_AFTER].concat())
         .collect()

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::super::address;
 use super::super::fields::{Fields, unix_time};
 use super::super::format::{Denied, Granted, values};
-use super::super::request::{LinkRequest, arguments};
+use super::super::request::{LinkRequest, arguments, as_sent};
 use super::prefix;
 use super::verifier::{Signature, Verifier};
 use crate::base64url;
@@ -68,7 +68,7 @@ impl Signed {
                 let query = request.query();
                 let query = query.ok_or(Denied::malformed("programs may read another query"))?;
                 let before = values.signed_at_the_end(query)?;
-                let urls = address_spellings(&request.value()?, b"?", before);
+                let urls = self::urls(request, b"?", before)?;
                 values.covering(Covers::This(urls), &signature)?
             }
         };
@@ -120,7 +120,7 @@ impl Signed {
                 let query = query.ok_or(Denied::malformed("programs may read another query"))?;
                 let joint: &[u8] = if query.is_empty() { b"" } else { b"&" };
                 let after = [query, joint, values.signed_at_the_end(text)?].concat();
-                let urls = address_spellings(&request.value()?, b"?", &after);
+                let urls = self::urls(request, b"?", &after)?;
                 values.covering(Covers::This(urls), values.signature)
             }
         }
@@ -160,6 +160,14 @@ impl Signed {
 pub(super) fn component(value: &[u8]) -> Option<&[u8]> {
     let (_, path) = address::split_origin(value);
     path.split(|byte| *byte == b'/').find_map(|component| component.strip_prefix(COMPONENT))
+}
+
+/// The URLs that that of the request and what comes `after` it may have been signed as.
+fn urls(request: &dyn LinkRequest, joint: &[u8], after: &[u8]) -> Result<Vec<Vec<u8>>, Denied> {
+    let address = request.value()?;
+    let mut urls = address_spellings(&address, joint, after);
+    urls.extend(as_sent(request, &address).map(|sent| [&sent, joint, after].concat()));
+    Ok(urls)
 }
 
 /// The URLs that `address` and what comes `after` it may have been signed as.
