@@ -139,8 +139,8 @@ impl Programs {
         let mut cases = Vec::from(TOKENS);
         cases.extend([
             Case { name: "jwt off", path: "/inert", kind: Kind::Inert },
-            Case { name: "link", path: "/links", kind: Kind::Link(&[]) },
-            Case { name: "secure_link", path: "/slink", kind: Kind::Link(&[]) },
+            Case { name: "link", path: "/links", kind: Kind::Link(&["--alg", "md5"]) },
+            Case { name: "secure_link", path: "/slink", kind: Kind::Link(&["--alg", "md5"]) },
         ]);
         Ok(Peer { name, version: version_of(&self.nginx, "-v")?, server, cases })
     }
