@@ -95,7 +95,7 @@ directives! {
     c"jwt_revoked_zone", NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1 => jwt jwt::lists::jwt_revoked_zone;
     c"jwt_status_list", OR_PROVIDER | NGX_CONF_2MORE => jwt jwt::lists::jwt_status_list;
     c"jwt_provider", NGX_HTTP_MAIN_CONF | NGX_CONF_BLOCK | NGX_CONF_TAKE1 => http jwt_provider;
-    c"jwt_cache", NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1 => jwt jwt::directives::jwt_cache;
+    c"jwt_cache", NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE12 => jwt jwt::directives::jwt_cache;
     c"jwt_claim_set", NGX_HTTP_MAIN_CONF | NGX_CONF_2MORE => http jwt_claim_set;
     c"jwt_claim_json", NGX_HTTP_MAIN_CONF | NGX_CONF_2MORE => http jwt_claim_json;
     c"jwt_header_set", NGX_HTTP_MAIN_CONF | NGX_CONF_2MORE => http jwt_header_set;

@@ -80,6 +80,7 @@ impl Module for TokenAuth {
             main.status.declare(&main.jwt.trials(), memory)?;
             main.jwt.health.declare(memory)?;
         }
+        main.jwt.meter.declare(memory)?;
         main.jwt.lists.declare(memory)?;
         main.issue.declare(memory)
     }

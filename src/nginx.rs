@@ -49,7 +49,7 @@ pub(crate) use log::{Log, LogLine};
 pub(crate) use module::{FAILED, Module, Phase, module};
 pub(crate) use request::{Place, Request};
 pub(crate) use server::{Server, ServerNames, ServerRef, Servers};
-pub(crate) use shared::{SharedBytes, SharedMemory};
+pub(crate) use shared::{SharedAtomics, SharedBytes, SharedMemory};
 pub(crate) use value::{ComplexValue, variables};
 pub(crate) use variable::Variable;
 pub(crate) use zone::{Block, Rank, Reserved, Zone, store_bytes};

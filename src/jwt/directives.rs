@@ -269,6 +269,18 @@ pub(crate) fn jwt_cache(
             size => size,
         },
     };
+    if let Some(option) = setting.arg(2) {
+        let shared = option.strip_prefix(b"shared=").ok_or_else(|| ConfError::parameter(option))?;
+        let shared = match shared {
+            _ if size == 0 => return Err(ConfError::value(option, "has no meaning with off")),
+            b"off" => 0,
+            shared => self::size(shared)?,
+        };
+        if shared > LARGEST_CACHE {
+            return Err(ConfError::value(option, "must be at most 16384m"));
+        }
+        http.meter.memo_size.set(Some(shared));
+    }
     match http.meter.cache_size.replace(Some(size)) {
         None => Ok(()),
         Some(_) => Err(ConfError::Duplicate),

@@ -146,7 +146,8 @@ impl TokenCase<'_> {
             inputs
         };
         let meter = &self.http.meter;
-        let with = With { cache: meter.cache(), among, signatures: Some(&meter.signatures) };
+        let (cache, memo) = (meter.cache(), meter.memo());
+        let with = With { cache, memo, among, signatures: Some(&meter.signatures) };
         let mut found = check.trust.check_with(token, time, in_force, with);
         // The worker's cache has this result; the request need not keep it, too.
         if !found.as_ref().is_ok_and(|verified| verified.cached) {

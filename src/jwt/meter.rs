@@ -2,16 +2,24 @@
 
 use std::cell::{Cell, OnceCell};
 
-use token::{Cache, CacheCounts, SignatureCounts};
+use token::{Cache, CacheCounts, Memo, SignatureCounts};
+
+use crate::nginx::{SharedAtomics, SharedMemory};
 
 /// The default of `jwt_cache`, in bytes.
 const CACHE_SIZE: usize = 8 * 1024 * 1024;
+
+/// The default of its `shared=`, in bytes.
+const MEMO_SIZE: usize = 4 * 1024 * 1024;
 
 /// A worker's cache, and the signatures that it has verified.
 #[derive(Default)]
 pub(crate) struct Meter {
     /// The value of `jwt_cache`, in bytes.
     pub(super) cache_size: Cell<Option<usize>>,
+    /// The value of its `shared=`, in bytes.
+    pub(super) memo_size: Cell<Option<usize>>,
+    memo: OnceCell<SharedAtomics>,
     /// Made when first needed, which is in a worker, so each worker has its own seed. If the master
     /// made it, all workers would have copies with the same seed.
     cache: OnceCell<Option<Cache>>,
@@ -30,6 +38,24 @@ impl Meter {
             size => Cache::new(size),
         };
         self.cache.get_or_init(make).as_ref()
+    }
+
+    /// Declares the memory that workers share. `None` if nginx refuses it.
+    pub(crate) fn declare(&self, memory: &SharedMemory<'_>) -> Option<()> {
+        let size = match (self.cache_size.get(), self.memo_size.get()) {
+            (Some(0), _) => 0,
+            (_, size) => size.unwrap_or(MEMO_SIZE),
+        };
+        if size > 0 {
+            let declared = memory.declare_words("token_auth_signatures", size)?;
+            self.memo.get_or_init(|| declared);
+        }
+        Some(())
+    }
+
+    /// The memo of signatures that some worker has verified; `None` if it is off.
+    pub(super) fn memo(&self) -> Option<Memo<'_>> {
+        Memo::open(self.memo.get()?.words()?)
     }
 
     /// What the cache has done so far, how many tokens it has, and how many bytes they take. Zeros before

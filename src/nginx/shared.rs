@@ -5,6 +5,7 @@ use core::ffi::c_void;
 use core::marker::PhantomData;
 use core::ptr::{self, NonNull};
 use core::slice;
+use core::sync::atomic::AtomicU64;
 
 use ngx::ffi::{
     ngx_conf_t, ngx_int_t, ngx_list_part_t, ngx_list_t, ngx_pnalloc, ngx_shared_memory_add,
@@ -64,6 +65,11 @@ impl SharedMemory<'_> {
             (*zone).init = Some(init);
             Some(SharedBytes(block))
         }
+    }
+
+    /// As [`SharedMemory::declare`], for words that are read and written without a lock.
+    pub(crate) fn declare_words(&self, name: &str, size: usize) -> Option<SharedAtomics> {
+        self.declare(name, size).map(SharedAtomics)
     }
 
     /// The zone for lists, of `size` bytes. `None` if nginx refuses it; nginx has then logged why.
@@ -126,6 +132,24 @@ impl SharedBytes {
         // SAFETY: `init` has set the pointer to so many bytes, aligned to 8. All access to them is under
         // the lock, which nobody can take twice: so this is the only reference.
         Some(with(unsafe { slice::from_raw_parts_mut(data.as_ptr(), block.size) }))
+    }
+}
+
+/// A block of shared memory that all processes read and write at once. Nobody locks it.
+#[derive(Clone, Copy)]
+pub(crate) struct SharedAtomics(SharedBytes);
+
+impl SharedAtomics {
+    /// The words. `None` before the memory is there.
+    pub(crate) fn words(&self) -> Option<&[AtomicU64]> {
+        // SAFETY: the block lives as long as the configuration, which has this value.
+        let block = unsafe { self.0.0.as_ref() };
+        let data = NonNull::new(block.data.get())?;
+        let count = block.size / size_of::<AtomicU64>();
+        // SAFETY: `init` has set the pointer to so many bytes, aligned to 8, which stay until the configuration
+        // goes. All bit patterns are words. The block is not given to anybody as bytes: the field is private, and
+        // `declare_words` has just made it.
+        Some(unsafe { slice::from_raw_parts(data.as_ptr().cast(), count) })
     }
 }
 

@@ -48,7 +48,7 @@ pub struct Cache {
 pub struct CacheCounts {
     /// How often a signature need not be verified, since the cache knew the token.
     pub hits: u64,
-    /// How often it had to be.
+    /// How often it did not, so that the signature was verified, or found in the memo of all workers.
     pub misses: u64,
     /// How many tokens have made room for others.
     pub evictions: u64,

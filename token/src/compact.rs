@@ -14,6 +14,8 @@ const MAX_HEADER_LEN: usize = 8 * 1024;
 /// The three sections of a token, still encoded, without their padding.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Compact<'t> {
+    /// The whole token, as it came.
+    pub(crate) token: &'t [u8],
     pub(crate) header: &'t [u8],
     pub(crate) payload: &'t [u8],
     pub(crate) signature: &'t [u8],
@@ -57,7 +59,7 @@ impl<'t> Compact<'t> {
         let padded = sections.iter().any(|section| section.ends_with(b"="));
         let [header, payload, signature] =
             if padded { sections.map(base64url::without_padding) } else { sections };
-        Some(Self { header, payload, signature, signing_input, padded })
+        Some(Self { token, header, payload, signature, signing_input, padded })
     }
 }
 

@@ -12,6 +12,7 @@ use crate::header::{self, Header, KeyHint};
 use crate::json::Document;
 use crate::key::Key;
 use crate::keyset::{KeyIndex, KeySet, MAX_CANDIDATES, MAX_NAMELESS};
+use crate::memo::Memo;
 use crate::policy::{LiveInputs, LocationPolicy, Policy};
 use crate::refusal::{Refusal, Why};
 use crate::reject::Reject;
@@ -29,8 +30,13 @@ impl Policy {
         let verify = || {
             let head = Header::read(&document)?;
             let live = LiveInputs::default();
-            let effective =
-                EffectivePolicy { policy: self, location: None, live: &live, signatures: None };
+            let effective = EffectivePolicy {
+                policy: self,
+                location: None,
+                live: &live,
+                memo: None,
+                signatures: None,
+            };
             effective.check_padding(compact.padded)?;
             effective.verify(&compact, &head, &document, now)?;
             payload_text(&compact)
@@ -85,6 +91,7 @@ pub(crate) struct EffectivePolicy<'p> {
     pub(crate) policy: &'p Policy,
     pub(crate) location: Option<&'p LocationPolicy>,
     pub(crate) live: &'p LiveInputs,
+    pub(crate) memo: Option<Memo<'p>>,
     pub(crate) signatures: Option<&'p SignatureCounts>,
 }
 
@@ -144,8 +151,16 @@ impl<'p> EffectivePolicy<'p> {
             base64url::decode_into(compact.signature, &mut buffer).ok_or_else(signature_fault)?;
         let hint = head.key_hint(header);
         let verifies = |key: &Key| {
+            let memo = self.memo.and_then(|memo| Some((memo, key.fingerprint()?)));
+            if memo.is_some_and(|(memo, key)| memo.has(key, algorithm, compact.token)) {
+                return true;
+            }
             self.signatures.inspect(|counts| counts.count(algorithm));
-            key.verify(algorithm, compact.signing_input, &signature)
+            let holds = key.verify(algorithm, compact.signing_input, &signature);
+            if let Some((memo, key)) = memo.filter(|_| holds) {
+                memo.put(key, algorithm, compact.token);
+            }
+            holds
         };
         let mut search = Search { algorithm, now, verifies, known: false, tried: 0, fitting: 0 };
         self.search(&mut search, hint).ok_or_else(|| {

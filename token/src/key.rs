@@ -9,7 +9,7 @@ use aws_lc_rs::digest;
 use aws_lc_rs::rsa::PublicKeyComponents;
 use aws_lc_rs::signature::{ED25519, ParsedPublicKey};
 use hmac::{Hmac, KeyInit as _};
-use sha2::{Sha256, Sha384, Sha512};
+use sha2::{Digest as _, Sha256, Sha384, Sha512};
 
 use crate::alg::{Algorithm, AlgorithmSet, Curve, Hash, Scheme};
 use crate::identity::without_leading_zeros;
@@ -79,6 +79,8 @@ pub struct Key {
     expires: Option<i64>,
     thumbprints: Box<[Thumbprint]>,
     for_any_kid: bool,
+    /// Of a public key.
+    fingerprint: Option<[u8; 32]>,
     material: Material,
 }
 
@@ -208,8 +210,17 @@ impl Key {
     }
 
     fn new(algorithms: AlgorithmSet, material: Material) -> Self {
-        let thumbprints = Box::default();
-        Self { kid: None, algorithms, expires: None, thumbprints, for_any_kid: false, material }
+        let mut key = Self {
+            kid: None,
+            algorithms,
+            expires: None,
+            thumbprints: Box::default(),
+            for_any_kid: false,
+            fingerprint: None,
+            material,
+        };
+        key.fingerprint = key.public_bytes().map(|bytes| Sha256::digest(bytes).into());
+        key
     }
 
     /// Gives the key its identifier.
@@ -285,6 +296,11 @@ impl Key {
             Material::Public(keys) => keys.first().map(|(_, key)| key.as_ref()),
             Material::Hmac(_) => None,
         }
+    }
+
+    /// A hash of the bytes of a public key, which tells it from all others. `None` for a secret.
+    pub(crate) fn fingerprint(&self) -> Option<&[u8; 32]> {
+        self.fingerprint.as_ref()
     }
 
     /// Whether `signature` is this key's signature of `message` with `algorithm`. False if `algorithm`

@@ -43,6 +43,7 @@ mod keyfile;
 mod keyset;
 mod kids;
 mod loaded;
+mod memo;
 mod pem;
 mod published;
 
@@ -85,6 +86,7 @@ pub use keyfile::{fingerprint, load_keys, load_published_keys};
 pub use keyset::{KeySet, MAX_CANDIDATES, MAX_NAMELESS};
 pub use kids::load_kids;
 pub use loaded::{Fault, LoadError, Loaded};
+pub use memo::Memo;
 pub use path::ClaimPath;
 pub use per_kid::PerKid;
 pub use policy::{LiveInputs, LivePolicy, LocationPolicy, Policy, Requirements, Wanted};

@@ -14,6 +14,7 @@ use crate::effective::{EffectivePolicy, check_padding, payload_document, payload
 use crate::header::{self, Header};
 use crate::json::Document;
 use crate::keyset::KeyIndex;
+use crate::memo::Memo;
 use crate::policy::{LiveInputs, LocationPolicy, Policy, Wanted};
 use crate::providers::Providers;
 use crate::refusal::{Refusal, Why};
@@ -35,6 +36,9 @@ pub enum Trust {
 pub struct With<'w> {
     /// The result is the same, but cheaper if the cache knows the token.
     pub cache: Option<&'w Cache>,
+    /// The same of all workers, for signatures of public keys. The result is the same, but cheaper if a worker has
+    /// verified the token's signature already.
+    pub memo: Option<Memo<'w>>,
     /// The numbers of those [`Trust::Providers`] that are asked; `None` for all. A token of another one is
     /// of an unknown issuer.
     pub among: Option<&'w [usize]>,
@@ -177,13 +181,14 @@ struct Chosen<'p> {
     policy: &'p Policy,
     location: Option<&'p LocationPolicy>,
     live: LiveInputs,
+    memo: Option<Memo<'p>>,
     signatures: Option<&'p SignatureCounts>,
 }
 
 impl Chosen<'_> {
     fn effective(&self) -> EffectivePolicy<'_> {
-        let Self { policy, location, signatures, .. } = *self;
-        EffectivePolicy { policy, location, live: &self.live, signatures }
+        let Self { policy, location, memo, signatures, .. } = *self;
+        EffectivePolicy { policy, location, live: &self.live, memo, signatures }
     }
 }
 
@@ -275,7 +280,8 @@ impl<'p, L: Fn(Wanted<'_>) -> LiveInputs> Judge<'p, L> {
     /// The only policy.
     fn only(&self, policy: &'p Policy, key_of: (&Header, &Document)) -> Chosen<'p> {
         let live = (self.live)(Wanted::for_token(0, key_of));
-        Chosen { number: 0, policy, location: None, live, signatures: self.with.signatures }
+        let With { memo, signatures, .. } = self.with;
+        Chosen { number: 0, policy, location: None, live, memo, signatures }
     }
 
     /// The policy of the provider that has this issuer. The issuer is not verified yet.
@@ -296,7 +302,7 @@ impl<'p, L: Fn(Wanted<'_>) -> LiveInputs> Judge<'p, L> {
         };
         let (number, policy) = found.ok_or_else(bad_issuer(none))?;
         let live = (self.live)(Wanted::for_token(number, key_of));
-        let signatures = self.with.signatures;
-        Ok(Chosen { number, policy, location: Some(location), live, signatures })
+        let With { memo, signatures, .. } = self.with;
+        Ok(Chosen { number, policy, location: Some(location), live, memo, signatures })
     }
 }

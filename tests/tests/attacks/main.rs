@@ -11,6 +11,7 @@
 //! | `json` | `crit`, strictness of JSON, nesting |
 //! | `kids` | `kid` in every shape, none, twice |
 //! | `links` | signed URLs |
+//! | `memo` | signatures that another worker has verified |
 //! | `places` | path tricks, redirects, subrequests, methods, HTTP/2 |
 //! | `signatures` | ECDSA, Ed25519 and RSA signatures that are almost right, weak keys |
 //! | `sources` | where the token comes from, the scheme |
@@ -33,6 +34,7 @@ mod http2;
 mod json;
 mod kids;
 mod links;
+mod memo;
 mod places;
 mod signatures;
 mod sources;

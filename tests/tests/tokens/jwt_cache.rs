@@ -16,7 +16,11 @@ fn mistakes() -> Result<()> {
         ("jwt_cache -1;", ["invalid value \"-1\"", size]),
         ("jwt_cache \"\";", ["invalid value \"\"", size]),
         ("jwt_cache;", ["invalid number of arguments", "\"jwt_cache\" directive"]),
-        ("jwt_cache 8m 8m;", ["invalid number of arguments", "\"jwt_cache\" directive"]),
+        ("jwt_cache 8m 8m;", ["invalid parameter \"8m\"", "\"jwt_cache\" directive"]),
+        ("jwt_cache 8m shared=1m x;", ["invalid number of arguments", "\"jwt_cache\" directive"]),
+        ("jwt_cache 8m shared=soon;", ["invalid value \"soon\"", size]),
+        ("jwt_cache 8m shared=262144m;", ["\"shared=262144m\"", "must be at most 16384m"]),
+        ("jwt_cache off shared=1m;", ["\"shared=1m\"", "has no meaning with off"]),
         (
             "jwt_cache 8m; jwt_cache off;",
             ["\"jwt_cache\" directive is duplicate in", "nginx.conf:"],

@@ -5,7 +5,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use aws_lc_rs::signature::{ParsedPublicKey, RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY};
-use sha2::{Digest as _, Sha256};
 
 use super::algorithm::LinkAlgorithm;
 use super::remembered::{Claim, Presented, Remembered};
@@ -194,7 +193,7 @@ impl LinkKey {
             ),
             false => None,
         };
-        let fingerprint = Sha256::digest(bytes).into();
+        let fingerprint = *key.fingerprint()?;
         Some(Self { key, sha1, fingerprint })
     }
 

@@ -53,7 +53,7 @@ impl StatusList {
         live: &LiveInputs,
         now: i64,
     ) -> Result<Self, StatusListError> {
-        let effective = EffectivePolicy { policy, location, live, signatures: None };
+        let effective = EffectivePolicy { policy, location, live, memo: None, signatures: None };
         let payload = verified(token.trim_ascii(), effective, now)?;
         let claims = Claims::read(&payload).map_err(|why| claim(why.detail))?;
         let root = payload.root();
