@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 
 use crate::load::Requests;
+use crate::pipeline;
 use crate::results::{Cpu as Both, median};
 use crate::run::measure;
 use crate::server::Server;
@@ -13,18 +14,30 @@ use crate::server::Server;
 pub(crate) struct Lane {
     pub(crate) requests: Requests,
     next: usize,
+    /// Whether many requests are sent at once.
+    pipelined: bool,
     /// Nanoseconds of a request, for each round.
     pub(crate) cpu: Vec<i64>,
 }
 
 impl Lane {
     pub(crate) fn new(requests: Requests) -> Self {
-        Self { requests, next: 0, cpu: Vec::new() }
+        Self { requests, next: 0, pipelined: false, cpu: Vec::new() }
+    }
+
+    /// A kind of requests that are sent many at once ([`pipeline`]).
+    pub(crate) fn pipelined(requests: Requests) -> Self {
+        Self { pipelined: true, ..Self::new(requests) }
     }
 
     fn measure(&mut self, server: &Server, slice: Duration) -> Result<()> {
-        let (slice, cpu) = measure(server, &self.requests, &mut self.next, slice)?;
-        self.cpu.push(i64::try_from(cpu / slice.requests)?);
+        let (requests, cpu) = if self.pipelined {
+            pipeline::measure(server, &self.requests, &mut self.next, slice)?
+        } else {
+            let (slice, cpu) = measure(server, &self.requests, &mut self.next, slice)?;
+            (slice.requests, cpu)
+        };
+        self.cpu.push(i64::try_from(cpu / requests)?);
         Ok(())
     }
 

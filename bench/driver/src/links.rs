@@ -104,8 +104,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         let bare = list
             .iter()
             .map(|(target, line)| (target.replacen(kind.path, "/plain", 1), line.clone()));
-        lanes.push(Lane::new(Requests::to_targets(&bare.collect::<Vec<_>>())));
-        lanes.push(Lane::new(Requests::to_targets(&list)));
+        lanes.push(Lane::pipelined(Requests::to_targets(&bare.collect::<Vec<_>>())));
+        lanes.push(Lane::pipelined(Requests::to_targets(&list)));
     }
     let mut alone = Alone::new(keys.path(), &signer)?;
     let rounds = if args.small { FEW_ROUNDS } else { ROUNDS };

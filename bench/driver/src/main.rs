@@ -9,6 +9,7 @@ mod lists;
 mod load;
 mod machine;
 mod peers;
+mod pipeline;
 mod profile;
 mod report;
 mod results;

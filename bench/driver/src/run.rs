@@ -248,6 +248,6 @@ pub(crate) fn measure(
 }
 
 /// Lets the server become idle: the kernel counts CPU time when a process leaves the core.
-fn settle() {
+pub(crate) fn settle() {
     thread::sleep(Duration::from_millis(2));
 }

@@ -107,10 +107,14 @@ pub(super) fn arguments<'r, const COUNT: usize>(
 }
 
 /// A URL whose path is decoded and normalised, with the path as the client has sent it: signers sign URLs as they
-/// stand. `None` unless that is the same path, so that nothing is in it but escapes.
+/// stand. `None` unless that is the same path in other escapes than those of [`address::spellings`].
 pub(super) fn as_sent(request: &dyn LinkRequest, address: &[u8]) -> Option<Vec<u8>> {
     let (origin, path) = address::split_origin(address);
     let sent = request.sent_path()?;
+    // Most paths are sent as they are, or encoded in the one way: then nothing more has to be tried.
+    if sent == path || *address::encode_path(path) == *sent {
+        return None;
+    }
     let is_same = address::decode(sent) == path && sent.iter().all(u8::is_ascii_graphic);
     is_same.then(|| [origin, sent].concat())
 }
