@@ -410,6 +410,32 @@ mod tests {
     const ALL: AlgorithmSet = AlgorithmSet::ALL;
 
     #[test]
+    fn each_public_key_has_a_fingerprint_of_its_own_and_no_secret_has_one() {
+        let files = [
+            include_str!("../../tests/keys/rsa2048.pub.pem"),
+            include_str!("../../tests/keys/rsa2048-other.pub.pem"),
+            include_str!("../../tests/keys/p256.pub.pem"),
+            include_str!("../../tests/keys/p256-other.pub.pem"),
+            include_str!("../../tests/keys/p384.pub.pem"),
+            include_str!("../../tests/keys/p521.pub.pem"),
+            include_str!("../../tests/keys/ed25519.pub.pem"),
+            include_str!("../../tests/keys/ml-dsa-44.pub.pem"),
+            include_str!("../../tests/keys/ml-dsa-65.pub.pem"),
+            include_str!("../../tests/keys/ml-dsa-87.pub.pem"),
+        ];
+        let mut known = Vec::new();
+        for file in files {
+            let keys = crate::load_keys(file.as_bytes(), None).unwrap().keys;
+            let [key] = keys.as_slice() else { panic!("not one key") };
+            assert!(key.public_bytes().unwrap().len() >= 32);
+            let fingerprint = *key.fingerprint().unwrap();
+            assert!(!known.contains(&fingerprint), "{file}");
+            known.push(fingerprint);
+        }
+        assert_eq!(Key::hmac(b"secret", ALL).unwrap().fingerprint(), None);
+    }
+
+    #[test]
     fn weak_keys_are_refused_by_name() {
         let modulus = |bits: usize| {
             let mut n = vec![0xff; bits / 8];
