@@ -320,9 +320,7 @@ fn place_name(place: &Place) -> String {
 fn holds(request: &Given<'_>, place: &Place) -> bool {
     let found = match place {
         Place::Argument(name) => request.argument(name.as_bytes()).or_absent(),
-        Place::Cookie(name) => {
-            token::credential::cookie(request.cookies.iter().copied(), name.as_bytes())
-        }
+        Place::Cookie(name) => request.cookie(name.as_bytes()),
     };
     found != Found::Absent
 }

@@ -15,7 +15,7 @@ use crate::load::{Requests, status};
 use crate::peers::{run as called, user};
 use crate::results::Cpu as Both;
 use crate::server::{Place, Server, leave_their_core};
-use crate::tokens::{SECRET, Signer};
+use crate::tokens::{SECRET, Signer, der};
 
 /// How many different links take turns where each is new: several times what is remembered.
 const DIFFERENT: usize = 8192;
@@ -185,9 +185,7 @@ impl Alone {
     const MESSAGE: [u8; 130] = [b'x'; 130];
 
     fn new(keys: &Path, signer: &Signer) -> Result<Self> {
-        let pem = std::fs::read_to_string(keys.join("RS256.pub.pem"))?;
-        let text: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
-        let key = STANDARD.decode(text)?;
+        let key = der(&keys.join("RS256.pub.pem"))?;
         Ok(Self { key, signature: signer.sign(&Self::MESSAGE)?, cpu: Vec::new() })
     }
 

@@ -43,9 +43,7 @@ impl Signer {
         if algorithm == "HS256" {
             return Ok(Self::secret(&kid, SECRET));
         }
-        let pem = std::fs::read_to_string(keys.join(format!("{algorithm}.pem")))?;
-        let text: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
-        let pkcs8 = STANDARD.decode(text)?;
+        let pkcs8 = der(&keys.join(format!("{algorithm}.pem")))?;
         let key = match algorithm {
             "RS256" => Key::Rsa(RsaKeyPair::from_pkcs8(&pkcs8)?),
             "ES256" => {
@@ -84,6 +82,13 @@ impl Signer {
             Key::Ed25519(key) => key.sign(input).as_ref().to_vec(),
         })
     }
+}
+
+/// What a PEM file holds.
+pub(crate) fn der(file: &Path) -> Result<Vec<u8>> {
+    let pem = std::fs::read_to_string(file)?;
+    let text: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
+    Ok(STANDARD.decode(text)?)
 }
 
 /// The claims of a good token of the user with this number.

@@ -1,14 +1,14 @@
 //! Arguments of a query.
 
 use super::found::Found;
-use super::pairs::{one_reading, one_reading_of_each, pieces, split_pair};
+use super::pairs::{one_reading_of_each, pieces, split_pair};
 use super::spelling::Name;
 
 /// The value of argument `name` in a query string, not decoded. base64url and digits need no encoding,
 /// so an encoded value is not the one that was signed.
 pub fn argument<'r>(query: &'r [u8], name: &[u8]) -> Found<'r> {
-    let pairs = pieces(query, b'&');
-    one_reading(pairs, b';', name)
+    let [found] = arguments(query, [name]);
+    found
 }
 
 /// As [`argument`] of each of the names. The query is read once.

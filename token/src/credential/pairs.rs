@@ -3,18 +3,8 @@
 use super::found::Found;
 use super::spelling::Name;
 
-/// The value of the only pair with that name, if the name is spelt exactly so. `further` is another
-/// separator, which only some programs use.
-pub(super) fn one_reading<'r>(
-    pairs: impl Iterator<Item = &'r [u8]>,
-    further: u8,
-    name: &[u8],
-) -> Found<'r> {
-    let [found] = one_reading_of_each(pairs, further, [name]);
-    found
-}
-
-/// As [`one_reading`] of each of the names. The pairs are read once.
+/// The value of the only pair with each of the names, if the name is spelt exactly so. `further` is another
+/// separator, which only some programs use. The pairs are read once.
 pub(super) fn one_reading_of_each<'r, const COUNT: usize>(
     pairs: impl Iterator<Item = &'r [u8]>,
     further: u8,

@@ -92,9 +92,7 @@ impl<'g> Given<'g> {
     fn place(&self) -> Option<(Place, Found<'_>)> {
         let at = |place: &Place| match *place {
             Place::Argument(name) => self.argument(name.as_bytes()).or_absent(),
-            Place::Cookie(name) => {
-                credential::cookie(self.cookies.iter().copied(), name.as_bytes())
-            }
+            Place::Cookie(name) => self.cookie(name.as_bytes()),
         };
         let mut found = self.places.iter().map(|place| (*place, at(place)));
         found.find(|(_, found)| *found != Found::Absent)

@@ -30,8 +30,6 @@ struct LinkKey {
     key: Key,
     /// The same RSA key for signatures over SHA-1. It is kept here, so that no token can ever be verified so.
     sha1: Option<ParsedPublicKey>,
-    /// What tells it from all other keys: a hash of its public bytes.
-    fingerprint: [u8; 32],
 }
 
 impl LinkKeys {
@@ -122,7 +120,7 @@ impl<'k> NamedKeys<'k> {
         presented: Presented<'_>,
     ) -> Option<Rc<dyn Any>> {
         let memory = memory?;
-        self.each().find_map(|key| memory.find(&key.claim(self.algorithm, presented)))
+        self.each().find_map(|key| memory.find(&key.claim(self.algorithm, presented)?))
     }
 
     /// Whether one of `messages`, which are the possible spellings of one, is signed: `verify` says it unless that
@@ -171,8 +169,8 @@ impl Held<'_> {
         presented: Presented<'_>,
         what: Rc<dyn Any>,
     ) {
-        if let Some(memory) = memory {
-            memory.put(&self.key.claim(self.algorithm, presented), what);
+        if let (Some(memory), Some(claim)) = (memory, self.key.claim(self.algorithm, presented)) {
+            memory.put(&claim, what);
         }
     }
 }
@@ -193,8 +191,7 @@ impl LinkKey {
             ),
             false => None,
         };
-        let fingerprint = *key.fingerprint()?;
-        Some(Self { key, sha1, fingerprint })
+        Some(Self { key, sha1 })
     }
 
     fn goes_with(&self, algorithm: LinkAlgorithm) -> bool {
@@ -204,8 +201,13 @@ impl LinkKey {
         }
     }
 
-    fn claim<'c>(&'c self, algorithm: LinkAlgorithm, presented: Presented<'c>) -> Claim<'c> {
-        Claim { key: &self.fingerprint, algorithm, presented }
+    /// What is remembered of it; `None` for a secret, of which there is none here.
+    fn claim<'c>(
+        &'c self,
+        algorithm: LinkAlgorithm,
+        presented: Presented<'c>,
+    ) -> Option<Claim<'c>> {
+        Some(Claim { key: self.key.fingerprint()?, algorithm, presented })
     }
 
     fn verify(&self, algorithm: LinkAlgorithm, message: &[u8], signature: &[u8]) -> bool {

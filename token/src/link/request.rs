@@ -57,6 +57,11 @@ pub trait LinkRequest {
     /// The values of the `Cookie` lines.
     fn cookie_lines(&self) -> Vec<&[u8]>;
 
+    /// A cookie.
+    fn cookie(&self, name: &[u8]) -> Found<'_> {
+        credential::cookie(self.cookie_lines().into_iter(), name)
+    }
+
     /// The value of a header; `name` in lower case.
     fn header(&self, name: &[u8]) -> Found<'_>;
 

@@ -24,8 +24,8 @@ pub(super) const COOKIES: [&str; 5] = [
 /// The longest policy, and the longest text of a link, in bytes as they travel.
 pub(super) const LONGEST: usize = 4096;
 
-/// The canned policies of a URL, one for each way in which a signer may have written it, also as it was `sent`. None if the URL holds what
-/// JSON has to escape: written as it is, the policy could be that of another URL.
+/// The canned policies of a URL, one for each way in which a signer may have written it, also as it was `sent`. None
+/// if the URL holds what JSON has to escape: written as it is, the policy could be that of another URL.
 pub(super) fn canned(
     address: &[u8],
     sent: Option<&[u8]>,
