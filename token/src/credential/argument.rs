@@ -40,15 +40,17 @@ pub fn single_argument<'r>(query: &'r [u8], name: &[u8]) -> Option<&'r [u8]> {
 /// semicolon, where only some programs begin an argument, it goes up to the next semicolon.
 pub fn without_arguments<'n>(
     query: &[u8],
-    names: impl Iterator<Item = &'n [u8]> + Clone,
+    names: impl Iterator<Item = &'n [u8]>,
 ) -> Option<Vec<u8>> {
+    let names: Vec<_> = names.map(Name::new).collect();
     let goes = |part: &[u8]| {
         let (name, _) = split_pair(part);
         let name = Name::new(name);
-        names.clone().any(|one| name.text == one || name.is_spelling_of(&Name::new(one)))
+        names.iter().any(|one| name.text == one.text || name.is_spelling_of(one))
     };
     let mut removed = false;
-    let mut kept = Vec::with_capacity(query.len());
+    // Most queries are removed whole.
+    let mut kept = Vec::new();
     let mut is_first = true;
     for pair in pieces(query, b'&') {
         let mut parts = pieces(pair, b';');
@@ -57,8 +59,9 @@ pub fn without_arguments<'n>(
             removed = true;
             continue;
         }
-        if !std::mem::take(&mut is_first) {
-            kept.push(b'&');
+        match std::mem::take(&mut is_first) {
+            true => kept.reserve(query.len()),
+            false => kept.push(b'&'),
         }
         kept.extend_from_slice(first);
         for part in parts {

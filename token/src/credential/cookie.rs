@@ -26,7 +26,12 @@ pub fn cookies<'r, const COUNT: usize>(
             pair.get(spaces..).unwrap_or_default()
         })
     });
-    let mut found = one_reading_of_each(pairs, b',', names);
+    let mut found = one_reading_of_each(pairs.clone(), b',', names);
+    // Where nothing but semicolons may separate cookies, all programs find the same ones.
+    let mut pairs = pairs;
+    if pairs.all(separates_nothing) {
+        return found.map(Found::or_absent);
+    }
     for (found, occurrences) in found.iter_mut().zip(occurrences(lines, names)) {
         *found = match (*found, occurrences) {
             (Found::One(_), Occurrences::One) => found.or_absent(),
@@ -91,6 +96,12 @@ fn length_until(bytes: &[u8], ends: impl Fn(u8) -> bool) -> usize {
     let passed = bytes.chunks(16).take_while(|chunk| !has_end(chunk)).count() * 16;
     let rest = bytes.get(passed..).unwrap_or_default();
     passed.min(bytes.len()) + rest.iter().take_while(|byte| !ends(**byte)).count()
+}
+
+/// Whether no byte of a cookie may separate it from another one, or hide that.
+fn separates_nothing(pair: &[u8]) -> bool {
+    // Without a branch for each of them.
+    pair.iter().fold(true, |all, byte| all & !separates(*byte))
 }
 
 fn separates(byte: u8) -> bool {

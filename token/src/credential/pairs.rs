@@ -12,20 +12,23 @@ pub(super) fn one_reading_of_each<'r, const COUNT: usize>(
 ) -> [Found<'r>; COUNT] {
     let names = names.map(Name::new);
     let mut readings = [Reading::default(); COUNT];
-    for pair in pairs {
-        for (place, part) in pieces(pair, further).enumerate() {
-            let (found, value) = split_pair(part);
-            let found = Name::new(found);
-            for (reading, name) in readings.iter_mut().zip(&names) {
-                if !found.is_spelling_of(name) {
-                    continue;
-                }
+    let mut note = |part, is_whole_pair| {
+        let (found, value) = split_pair(part);
+        let found = Name::new(found);
+        for (reading, name) in readings.iter_mut().zip(&names) {
+            if found.is_spelling_of(name) {
                 reading.count += 1;
                 reading.has_value |= value.is_some();
-                if place == 0 && found.text == name.text && !pair.contains(&further) {
+                if is_whole_pair && found.text == name.text {
                     reading.plain = value;
                 }
             }
+        }
+    };
+    for pair in pairs {
+        match memchr::memchr(further, pair) {
+            None => note(pair, true),
+            Some(_) => pieces(pair, further).for_each(|part| note(part, false)),
         }
     }
     readings.map(Reading::found)

@@ -2,9 +2,8 @@
 
 use std::any::Any;
 use std::cell::RefCell;
+use std::hash::{BuildHasher as _, RandomState};
 use std::rc::Rc;
-
-use sha2::{Digest as _, Sha256};
 
 use super::algorithm::LinkAlgorithm;
 
@@ -12,20 +11,26 @@ use super::algorithm::LinkAlgorithm;
 const WAYS: usize = 4;
 /// How many places there are.
 const PLACES: usize = 512;
+/// The most bytes of a link that is remembered: what is signed, and the signature, as they travel.
+const LONGEST: usize = 2048;
+/// How many bytes at the end of a signature are hashed.
+const HASHED: usize = 32;
 
-/// A memory of links whose signature has held: the last 2048 or so, in 130 KiB and what was read from them. Each
+/// A memory of links whose signature has held: the last 2048 or so, each in about 200 bytes beside its own. Each
 /// worker has one of its own.
 ///
-/// It never vouches for what no key has vouched for. An entry is the SHA-256 over the key, the algorithm, the form
-/// of the link, and what is signed and the signature as they came, in a form in which no two such lists are written
-/// alike: the fields are of fixed length, or their length stands before them. It is put in only after that key has
-/// verified what those two texts mean. For a wrong answer two different lists would have to have the same SHA-256,
-/// and nobody can make such two. Whether a signature holds does not change with time, and a key that is no longer
-/// there is not asked for: what is looked up begins with a key that is in force now. What the message says (until
-/// when, for whom, for what) is judged each time.
+/// It never vouches for what no key has vouched for. An entry is the link itself: a hash of the key, the algorithm,
+/// the form of the link, and what is signed and the signature as they came; all of that has to be the same, byte for
+/// byte. It is put in only after that key has verified what those two texts mean. Whether a signature holds does not
+/// change with time, and a key that is no longer there is not asked for: what is looked up begins with a key that is
+/// in force now. What the message says (until when, for whom, for what) is judged each time.
 ///
-/// A client learns at most, from the time that an answer takes, that a link that it has is known here.
+/// A client learns at most, from the time that an answer takes, that a link that it has is known here: bytes are
+/// compared only if a hash of the end of the signature is the same, so that nobody can find a signature piece by
+/// piece.
 pub struct Remembered {
+    /// A random key, so that nobody outside knows which signatures share a place.
+    hasher: RandomState,
     places: Box<[RefCell<Place>]>,
 }
 
@@ -33,7 +38,14 @@ pub struct Remembered {
 type Place = [Option<Entry>; WAYS];
 
 struct Entry {
-    hash: [u8; 32],
+    /// Of the end of the signature.
+    hash: u64,
+    key: [u8; 32],
+    algorithm: LinkAlgorithm,
+    form: u8,
+    /// What is signed, and after it the signature.
+    link: Box<[u8]>,
+    message_len: usize,
     /// What was read from the message, so that it need not be read again.
     what: Rc<dyn Any>,
 }
@@ -57,50 +69,58 @@ pub(super) struct Claim<'c> {
     pub(super) presented: Presented<'c>,
 }
 
-impl Claim<'_> {
-    fn hash(&self) -> [u8; 32] {
-        let Presented { message, signature, form } = self.presented;
-        let [a, b, c, d, e, f, g, h] = (message.len() as u64).to_be_bytes();
-        let numbers = [self.algorithm as u8, form, a, b, c, d, e, f, g, h];
-        // The signature is all that is left, which says its length as well.
-        let hash = Sha256::new().chain_update(self.key).chain_update(numbers);
-        hash.chain_update(message).chain_update(signature).finalize().into()
+impl Entry {
+    fn new(hash: u64, claim: &Claim<'_>, what: Rc<dyn Any>) -> Self {
+        let Claim { key, algorithm, presented: Presented { message, signature, form } } = *claim;
+        let link = [message, signature].concat().into();
+        Self { hash, key: *key, algorithm, form, link, message_len: message.len(), what }
+    }
+
+    fn is(&self, hash: u64, claim: &Claim<'_>) -> bool {
+        let Presented { message, signature, form } = claim.presented;
+        self.hash == hash
+            && self.form == form
+            && self.algorithm == claim.algorithm
+            && self.key == *claim.key
+            && self.link.split_at_checked(self.message_len) == Some((message, signature))
     }
 }
 
 impl Remembered {
     /// An empty memory.
     pub fn new() -> Self {
-        Self { places: std::iter::repeat_with(RefCell::default).take(PLACES).collect() }
+        let places = std::iter::repeat_with(RefCell::default).take(PLACES).collect();
+        Self { hasher: RandomState::new(), places }
     }
 
-    /// Gives its place to `with`. Nothing here calls anything that could want a place at the same time.
-    fn at<T>(&self, hash: [u8; 32], with: impl FnOnce(&mut Place) -> T) -> Option<T> {
-        let [first, second, ..] = hash;
-        let at = usize::from(u16::from_be_bytes([first, second])) % PLACES;
-        let mut place = self.places.get(at)?.try_borrow_mut().ok()?;
-        Some(with(&mut place))
+    /// Gives its hash and its place to `with`. Nothing here calls anything that could want a place at the same time.
+    fn at<T>(&self, claim: &Claim<'_>, with: impl FnOnce(u64, &mut Place) -> T) -> Option<T> {
+        let Presented { message, signature, .. } = claim.presented;
+        if message.len() + signature.len() > LONGEST {
+            return None;
+        }
+        let end = signature.get(signature.len().saturating_sub(HASHED)..)?;
+        let hash = self.hasher.hash_one(end);
+        let mut place = self.places.get(hash as usize % PLACES)?.try_borrow_mut().ok()?;
+        Some(with(hash, &mut place))
     }
 
     /// What was put in for this; `None` if nothing was.
     pub(super) fn find(&self, claim: &Claim<'_>) -> Option<Rc<dyn Any>> {
-        let hash = claim.hash();
-        let find = |place: &mut Place| {
+        self.at(claim, |hash, place| {
             let mut known = place.iter().flatten();
-            known.find(|entry| entry.hash == hash).map(|entry| Rc::clone(&entry.what))
-        };
-        self.at(hash, find)?
+            known.find(|entry| entry.is(hash, claim)).map(|entry| Rc::clone(&entry.what))
+        })?
     }
 
     /// Puts in what a key has just verified.
     pub(super) fn put(&self, claim: &Claim<'_>, what: Rc<dyn Any>) {
-        let hash = claim.hash();
-        self.at(hash, |place| {
-            if !place.iter().flatten().any(|entry| entry.hash == hash) {
+        self.at(claim, |hash, place| {
+            if !place.iter().flatten().any(|entry| entry.is(hash, claim)) {
                 // The oldest makes room.
                 place.rotate_right(1);
                 let [newest, ..] = place;
-                *newest = Some(Entry { hash, what });
+                *newest = Some(Entry::new(hash, claim, what));
             }
         });
     }
@@ -160,8 +180,8 @@ mod tests {
     fn it_is_bounded_and_the_oldest_makes_room() {
         let memory = Remembered::new();
         let numbers: Vec<[u8; 4]> = (0..20_000_u32).map(u32::to_be_bytes).collect();
-        fn claim(message: &[u8]) -> Claim<'_> {
-            Claim { presented: Presented { message, ..PRESENTED }, ..CLAIM }
+        fn claim(signature: &[u8]) -> Claim<'_> {
+            Claim { presented: Presented { signature, ..PRESENTED }, ..CLAIM }
         }
         let has = |number: &[u8; 4]| {
             found(&memory, &claim(number)).is_some_and(|it| it == u32::from_be_bytes(*number))
@@ -172,6 +192,11 @@ mod tests {
         }
         assert_eq!(numbers.iter().filter(|number| has(number)).count(), PLACES * WAYS);
         assert!(numbers[19_000..].iter().filter(|number| has(number)).count() > 900);
-        assert!(size_of_val(&*memory.places) <= 130 << 10);
+        assert!(size_of_val(&*memory.places) <= 200 << 10);
+        let long = [0; LONGEST];
+        memory.put(&claim(&long), Rc::new(0_u32));
+        assert_eq!(found(&memory, &claim(&long)), None);
+        memory.put(&claim(&[]), Rc::new(0_u32));
+        assert_eq!(found(&memory, &claim(&[])), Some(0));
     }
 }

@@ -114,13 +114,14 @@ impl Policy {
             Some([b'?', rest @ ..]) => !query.is_empty() && rest == query,
             _ => false,
         };
-        if address::spellings(address).any(|url| is_it(&url)) || sent.is_some_and(is_it) {
+        let mut spellings = address::spellings(address);
+        let url = spellings.next().unwrap_or_default();
+        if is_it(&url) || spellings.any(|url| is_it(&url)) || sent.is_some_and(is_it) {
             return true;
         }
         if !address::is_settled(address::split_origin(address).1) {
             return false;
         }
-        let url = address::encode_address(address);
         if query.is_empty() || resource.ends_with(b"*") {
             if cover::matches(resource, &url) {
                 return true;
