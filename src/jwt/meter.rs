@@ -81,4 +81,9 @@ impl Meter {
     pub(crate) fn signatures(&self) -> impl Iterator<Item = u64> + '_ {
         self.signatures.counts()
     }
+
+    /// How many signatures need not be verified, since the memo had them.
+    pub(crate) fn spared(&self) -> u64 {
+        self.signatures.spared()
+    }
 }

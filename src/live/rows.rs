@@ -11,7 +11,7 @@ use crate::nginx::{SharedBytes, SharedMemory};
 
 /// The version of the layout of all tables: memory survives a reload, which may load another version of
 /// the module. Whoever changes what a row has changes the number.
-const LAYOUT: &str = "token_auth_status_3";
+const LAYOUT: &str = "token_auth_status_4";
 
 /// The value of a row: plain numbers and bytes, whose zeros mean that nothing has happened yet.
 pub(crate) trait Row:

@@ -37,6 +37,8 @@ pub(super) struct Work {
     pub(super) hits: u64,
     pub(super) misses: u64,
     pub(super) evictions: u64,
+    /// How many signatures need not be verified, since another worker had done it.
+    pub(super) shared_hits: u64,
     /// How many tokens were let through although a list was not there.
     pub(super) unchecked: u64,
     /// How many signatures were verified, in the order of [`Algorithm::ALL`].
@@ -51,6 +53,7 @@ impl Default for Work {
             hits: 0,
             misses: 0,
             evictions: 0,
+            shared_hits: 0,
             unchecked: 0,
             signatures: [0; ALGORITHMS],
             signed: [0; ALGORITHMS],
@@ -61,12 +64,13 @@ impl Default for Work {
 impl Work {
     pub(super) fn new(
         cache: CacheCounts,
+        shared_hits: u64,
         unchecked: u64,
         signatures: impl Iterator<Item = u64>,
         signed: impl Iterator<Item = u64>,
     ) -> Self {
         let CacheCounts { hits, misses, evictions } = cache;
-        let mut work = Self { hits, misses, evictions, unchecked, ..Self::default() };
+        let mut work = Self { hits, misses, evictions, shared_hits, unchecked, ..Self::default() };
         work.signatures.iter_mut().zip(signatures).for_each(|(to, from)| *to = from);
         work.signed.iter_mut().zip(signed).for_each(|(to, from)| *to = from);
         work
@@ -78,6 +82,7 @@ impl Work {
         add(&mut self.hits, now.hits, before.hits);
         add(&mut self.misses, now.misses, before.misses);
         add(&mut self.evictions, now.evictions, before.evictions);
+        add(&mut self.shared_hits, now.shared_hits, before.shared_hits);
         add(&mut self.unchecked, now.unchecked, before.unchecked);
         let by_algorithm = [
             (&mut self.signatures, now.signatures, before.signatures),

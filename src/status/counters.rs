@@ -264,8 +264,10 @@ impl Counting {
             self.shared.labels.tallies.with(row, |tally| tally.add(minute, &counts));
         }
         let (cache, cached, used) = self.meter.cache_state();
-        let work =
-            Work::new(cache, self.meter.unchecked(), self.meter.signatures(), self.signed.counts());
+        let meter = &self.meter;
+        let signatures = meter.signatures();
+        let signed = self.signed.counts();
+        let work = Work::new(cache, meter.spared(), meter.unchecked(), signatures, signed);
         let before = self.told.replace(work);
         let process = u64::from(std::process::id());
         self.shared.board.with(0, |board| {

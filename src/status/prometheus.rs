@@ -90,6 +90,8 @@ fn caches(text: &mut Text, report: &Report) {
     text.one("cache_hits_total", "counter", help, cache.hits);
     let help = "Tokens that the worker's cache did not know, or that other keys had verified.";
     text.one("cache_misses_total", "counter", help, cache.misses);
+    let help = "Signatures that need not be verified, since another worker had done it, or this one before.";
+    text.one("cache_shared_hits_total", "counter", help, cache.shared_hits);
     let help = "Tokens that have made room for others in a worker's cache.";
     text.one("cache_evictions_total", "counter", help, cache.evictions);
     let help = "Tokens in the caches of all workers.";

@@ -236,6 +236,8 @@ pub(super) struct CacheReport {
     /// How often a signature need not be verified, and how often it had to be.
     pub(super) hits: u64,
     pub(super) misses: u64,
+    /// How often it had not to be although the worker's cache did not know the token: the memo that workers share did.
+    pub(super) shared_hits: u64,
     /// How many tokens have made room for others.
     pub(super) evictions: u64,
     /// How many tokens there are now, and how many bytes they take.
@@ -312,6 +314,7 @@ impl CacheReport {
         Self {
             hits: work.hits,
             misses: work.misses,
+            shared_hits: work.shared_hits,
             evictions: work.evictions,
             entries: board.workers.iter().map(|worker| worker.cached).sum(),
             bytes: board.workers.iter().map(|worker| worker.used).sum(),

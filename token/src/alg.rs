@@ -204,19 +204,32 @@ impl FromIterator<Algorithm> for AlgorithmSet {
 
 /// How many signatures were made or verified, of each algorithm: those that were wrong, too.
 #[derive(Debug, Default)]
-pub struct SignatureCounts([Cell<u64>; Algorithm::ALL.len()]);
+pub struct SignatureCounts {
+    of: [Cell<u64>; Algorithm::ALL.len()],
+    spared: Cell<u64>,
+}
 
 impl SignatureCounts {
     /// Counts one more.
     pub fn count(&self, algorithm: Algorithm) {
-        if let Some(count) = self.0.get(algorithm.index()) {
+        if let Some(count) = self.of.get(algorithm.index()) {
             count.set(count.get() + 1);
         }
     }
 
+    /// Counts one that need not be verified, since the memo of all workers had it.
+    pub(crate) fn count_spared(&self) {
+        self.spared.set(self.spared.get() + 1);
+    }
+
+    /// How many need not be verified, since the memo of all workers had them.
+    pub fn spared(&self) -> u64 {
+        self.spared.get()
+    }
+
     /// The counts, in the order of [`Algorithm::ALL`].
     pub fn counts(&self) -> impl Iterator<Item = u64> + '_ {
-        self.0.iter().map(Cell::get)
+        self.of.iter().map(Cell::get)
     }
 }
 

@@ -153,6 +153,7 @@ impl<'p> EffectivePolicy<'p> {
         let verifies = |key: &Key| {
             let memo = self.memo.and_then(|memo| Some((memo, key.fingerprint()?)));
             if memo.is_some_and(|(memo, key)| memo.has(key, algorithm, compact.token)) {
+                self.signatures.inspect(|counts| counts.count_spared());
                 return true;
             }
             self.signatures.inspect(|counts| counts.count(algorithm));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use module_tests::{
-    Jwt, Nginx, OTHER_SECRET, SECRET, SERVE, at_once, link, now, resident, until_within,
+    Jwt, Nginx, OTHER_SECRET, P256, SECRET, SERVE, at_once, link, now, resident, until_within,
 };
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -228,6 +228,32 @@ fn caches_and_signatures_are_counted() -> Result<()> {
     ensure!(part("bytes").is_some_and(|bytes| bytes > 1_000), "{cache}");
     assert_eq!(status["signatures"], json!({ "HS256": 2, "HS384": 1 }));
     assert_eq!(status["reloads"], 0);
+    nginx.finish()
+}
+
+#[test]
+fn signatures_that_workers_before_have_verified_are_counted() -> Result<()> {
+    let nginx = Nginx::builder()
+        .file("p256.json", P256.jwks("p256")?)
+        .server(format!("{STATUS} location / {{ jwks_file p256.json; {SERVE} }}"))
+        .start()?;
+    let good = Jwt::live().kid("p256").sign("ES256", &P256)?;
+    for (misses, shared_hits) in [(1, 0), (2, 1)] {
+        for _ in 0..2 {
+            assert_eq!(nginx.bearer("/", &good)?.status, 200);
+        }
+        let status = status(&nginx)?;
+        let cache = &status["cache"];
+        assert_eq!(
+            (&cache["misses"], &cache["shared_hits"]),
+            (&json!(misses), &json!(shared_hits))
+        );
+        assert_eq!(
+            (&cache["hits"], &status["signatures"]),
+            (&json!(misses), &json!({ "ES256": 1 }))
+        );
+        nginx.reload()?;
+    }
     nginx.finish()
 }
 
