@@ -36,10 +36,15 @@ impl<'n> Name<'n> {
     }
 
     /// As [`is_spelling`].
+    #[inline]
     pub(super) fn is_spelling_of(&self, name: &Name<'_>) -> bool {
-        if self.is_plain && name.is_plain {
-            return self.text.eq_ignore_ascii_case(name.text);
+        match self.is_plain && name.is_plain {
+            true => self.text.eq_ignore_ascii_case(name.text),
+            false => self.may_be_read_as(name),
         }
+    }
+
+    fn may_be_read_as(&self, name: &Name<'_>) -> bool {
         let letters = |text, ends| Letters { rest: text, ends };
         let reads = |ends| is_reading(letters(self.text, ends), letters(name.text, ends));
         let may_have_bracket = |text: &[u8]| text.iter().any(|byte| matches!(byte, b'[' | b'%'));

@@ -35,7 +35,7 @@ use super::keys::{Held, NamedKeys};
 use super::part::Part;
 use super::remembered::{Presented, Remembered};
 use super::request::{Carrier, LinkRequest, arguments, as_sent, cookies};
-use crate::credential::{Found, without_arguments};
+use crate::credential::{Found, pieces, without_arguments};
 use crate::reject::Reject;
 use policy::{Policy, Url};
 use text::{ARGUMENTS, COOKIES, LONGEST, canned, decode, decode_to};
@@ -140,10 +140,9 @@ impl LinkFormat for CloudFront {
     /// arguments (`secure_token_source`). If the text is an argument itself, it is decoded once.
     fn judge(&self, request: &dyn LinkRequest, now: i64) -> Result<Granted, Denied> {
         let query = || request.query().ok_or(Denied::malformed("programs may read another query"));
-        if let Some(parts) = Parts::read(arguments(request, ARGUMENTS))? {
-            let query = query()?;
-            let own = without_arguments(query, ARGUMENTS.iter().map(|name| name.as_bytes()));
-            let own = own.map_or(Cow::Borrowed(query), Cow::Owned);
+        let found = arguments(request, ARGUMENTS);
+        if let Some(parts) = Parts::read(found)? {
+            let own = without_link(query()?, found);
             return self.judge_parts(request, &parts.decoded(), &own, now);
         }
         if let Some(parts) = Parts::read(cookies(request, COOKIES))? {
@@ -175,6 +174,17 @@ impl LinkFormat for CloudFront {
     fn parts(&self, request: &dyn LinkRequest) -> Vec<Part> {
         explain::parts(request)
     }
+}
+
+/// What a query is without the arguments of its link, which were `found` in it.
+fn without_link<'r>(query: &'r [u8], found: [Found<'_>; 5]) -> Cow<'r, [u8]> {
+    let of_link = found.iter().filter(|one| matches!(one, Found::One(_))).count();
+    // Most queries are nothing but the link.
+    if pieces(query, b'&').count() == of_link {
+        return Cow::Borrowed(b"");
+    }
+    let own = without_arguments(query, ARGUMENTS.iter().map(|name| name.as_bytes()));
+    own.map_or(Cow::Borrowed(query), Cow::Owned)
 }
 
 impl<'r> Parts<'r> {
