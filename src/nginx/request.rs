@@ -122,7 +122,7 @@ impl<'r> Request<'r> {
     /// The query string, if an upstream receives the same one. nginx ends `$args` at a `#`, but passes
     /// on the client's whole request target, and many servers also read what follows the `#`.
     pub(crate) fn agreed_query(self) -> Option<&'r [u8]> {
-        (!self.sent_target().contains(&b'#')).then(|| self.query())
+        memchr::memchr(b'#', self.sent_target()).is_none().then(|| self.query())
     }
 
     /// An argument of the query; unusable unless all readers find the same query.

@@ -18,6 +18,7 @@ pub(super) struct Name<'n> {
 
 /// Whether every program reads this byte of a name as it stands, but for the case. Names are compared for each
 /// request, so this is a table.
+#[allow(clippy::indexing_slicing)] // checked when it is compiled
 const PLAIN: [bool; 256] = {
     let mut plain = [false; 256];
     let mut byte = 0_u8;
