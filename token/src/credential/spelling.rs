@@ -40,7 +40,7 @@ impl<'n> Name<'n> {
     #[inline]
     pub(super) fn is_spelling_of(&self, name: &Name<'_>) -> bool {
         match self.is_plain && name.is_plain {
-            true => self.text.eq_ignore_ascii_case(name.text),
+            true => self.text == name.text || self.text.eq_ignore_ascii_case(name.text),
             false => self.may_be_read_as(name),
         }
     }

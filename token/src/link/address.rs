@@ -55,12 +55,17 @@ pub(super) fn spellings(address: &[u8]) -> impl Iterator<Item = Cow<'_, [u8]>> {
 
 /// `scheme://host` of a URL, and its path; the whole is the path if there is no scheme.
 pub fn split_origin(address: &[u8]) -> (&[u8], &[u8]) {
-    let after_scheme = address.windows(3).position(|three| three == b"://").map(|at| at + 3);
-    let Some(at) = after_scheme.filter(|_| !address.starts_with(b"/")) else {
+    if address.starts_with(b"/") {
+        return (b"", address);
+    }
+    let after_scheme = |colon: usize| {
+        let host = address.get(colon..)?.strip_prefix(b"://")?;
+        Some((colon + "://".len(), host))
+    };
+    let Some((at, host)) = memchr::memchr_iter(b':', address).find_map(after_scheme) else {
         return (b"", address);
     };
-    let host = address.get(at..).unwrap_or_default();
-    let len = host.iter().position(|byte| *byte == b'/').unwrap_or(host.len());
+    let len = memchr::memchr(b'/', host).unwrap_or(host.len());
     address.split_at_checked(at + len).unwrap_or((address, b""))
 }
 

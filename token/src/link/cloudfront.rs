@@ -55,7 +55,7 @@ pub struct CloudFront {
     accepted: Vec<LinkAlgorithm>,
 }
 
-/// A link as it came.
+/// A link as it came, with the escapes decoded that a client may have put in.
 struct Parts<'r> {
     terms: Terms<'r>,
     signature: Cow<'r, [u8]>,
@@ -70,6 +70,15 @@ enum Terms<'r> {
     /// What a policy says, which is encoded.
     Custom(Cow<'r, [u8]>),
 }
+
+/// What was read from a query that has a link: the link, and the query without it.
+struct InQuery {
+    parts: Parts<'static>,
+    own: Box<[u8]>,
+}
+
+/// What was read from a line of cookies.
+struct InCookies(Parts<'static>);
 
 impl CloudFront {
     /// The algorithms of this format.
@@ -89,14 +98,14 @@ impl CloudFront {
         Ok(Self { accepted })
     }
 
-    /// Judges a link. `query` is that of the URL, without the link.
+    /// Judges a link. `query` is that of the URL, without the link. Gives whether its signature was remembered.
     fn judge_parts(
         &self,
         request: &dyn LinkRequest,
         parts: &Parts<'_>,
         query: &[u8],
         now: i64,
-    ) -> Result<Granted, Denied> {
+    ) -> Result<(Granted, bool), Denied> {
         if !self.accepted.contains(&parts.algorithm) {
             return Err(Denied::malformed("its hash algorithm is not accepted"));
         }
@@ -112,16 +121,17 @@ impl CloudFront {
                 }
                 let policies: Vec<&[u8]> = policies.iter().map(Vec::as_slice).collect();
                 let (signature, memory) = (&parts.signature, request.remembered());
-                keys.hold(&policies, signature, CANNED_FORM, memory, |keys| {
+                let is_again = keys.hold(&policies, signature, CANNED_FORM, memory, |keys| {
                     parts.verify(keys, &policies)
                 })?;
                 // It is for times that are less than that.
-                Granted::until(expires.saturating_sub(1)).unless_expired(now)
+                let granted = Granted::until(expires.saturating_sub(1)).unless_expired(now)?;
+                Ok((granted, is_again))
             }
             Terms::Custom(encoded) => {
-                let policy = parts.policy(keys, encoded, request.remembered())?;
+                let (policy, is_again) = parts.policy(keys, encoded, request.remembered())?;
                 let url = Url { address: &address, sent: sent.as_deref(), query };
-                policy.judge(url, request.client(), now)
+                Ok((policy.judge(url, request.client(), now)?, is_again))
             }
         }
     }
@@ -139,14 +149,35 @@ impl LinkFormat for CloudFront {
     /// The arguments of the query count; if there are none, the cookies; if there are none, a text of such
     /// arguments (`secure_token_source`). If the text is an argument itself, it is decoded once.
     fn judge(&self, request: &dyn LinkRequest, now: i64) -> Result<Granted, Denied> {
-        let query = || request.query().ok_or(Denied::malformed("programs may read another query"));
+        let memory = request.remembered();
+        let query = request.query();
+        if let Some(known) = query.and_then(|query| memory?.read::<InQuery>(query)) {
+            let InQuery { parts, own } = &*known;
+            return self.judge_parts(request, parts, own, now).map(|(granted, _)| granted);
+        }
         let found = arguments(request, ARGUMENTS);
-        if let Some(parts) = Parts::read(found)? {
-            let own = without_link(query()?, found);
-            return self.judge_parts(request, &parts.decoded(), &own, now);
+        let parts = Parts::read(found)?;
+        let query = query.ok_or(Denied::malformed("programs may read another query"))?;
+        if let Some(parts) = parts {
+            let (parts, own) = (parts.decoded(), without_link(query, found));
+            let (granted, is_again) = self.judge_parts(request, &parts, &own, now)?;
+            if let Some(memory) = memory.filter(|_| is_again) {
+                memory.put_read(query, InQuery { parts: parts.into_owned(), own: (*own).into() });
+            }
+            return Ok(granted);
+        }
+        // Several lines are rare.
+        let lines = request.cookie_lines();
+        let line = if let [line] = *lines { line } else { b"" };
+        if let Some(known) = memory.and_then(|memory| memory.read::<InCookies>(line)) {
+            return self.judge_parts(request, &known.0, query, now).map(|(granted, _)| granted);
         }
         if let Some(parts) = Parts::read(cookies(request, COOKIES))? {
-            return self.judge_parts(request, &parts, query()?, now);
+            let (granted, is_again) = self.judge_parts(request, &parts, query, now)?;
+            if let Some(memory) = memory.filter(|_| is_again) {
+                memory.put_read(line, InCookies(parts.into_owned()));
+            }
+            return Ok(granted);
         }
         let text = match request.text()? {
             None | Some(Found::Absent) => return Err(Reject::Missing.into()),
@@ -168,7 +199,7 @@ impl LinkFormat for CloudFront {
             Some(value) => Found::One(value.unwrap_or_default()),
         }))?;
         let parts = parts.ok_or(Reject::Missing)?;
-        self.judge_parts(request, &parts, query()?, now)
+        self.judge_parts(request, &parts, query, now).map(|(granted, _)| granted)
     }
 
     fn parts(&self, request: &dyn LinkRequest) -> Vec<Part> {
@@ -215,24 +246,24 @@ impl<'r> Parts<'r> {
         Ok(Some(Self { terms, signature, key, algorithm }))
     }
 
-    /// The custom policy, verified, unless it is remembered.
+    /// The custom policy, verified, unless it is remembered; and whether it is.
     fn policy(
         &self,
         keys: NamedKeys<'_>,
         encoded: &[u8],
         memory: Option<&Remembered>,
-    ) -> Result<Rc<Policy>, Denied> {
+    ) -> Result<(Rc<Policy>, bool), Denied> {
         let presented =
             Presented { message: encoded, signature: &self.signature, form: CUSTOM_FORM };
         let known = keys.recall(memory, presented).and_then(|known| known.downcast().ok());
         if let Some(policy) = known {
-            return Ok(policy);
+            return Ok((policy, true));
         }
         let text = decode(encoded).ok_or(Denied::malformed("Policy is not its base64"))?;
         let held = self.verify(keys, &[&text])?;
         let policy = Rc::new(Policy::read(text).map_err(Denied::malformed)?);
         held.remember(memory, presented, Rc::clone(&policy) as Rc<dyn Any>);
-        Ok(policy)
+        Ok((policy, false))
     }
 
     fn verify<'k>(&self, keys: NamedKeys<'k>, policies: &[&[u8]]) -> Result<Held<'k>, Denied> {
@@ -255,6 +286,18 @@ impl<'r> Parts<'r> {
             canned @ Terms::Canned(..) => canned,
         };
         Self { terms, signature: decoded(self.signature), key: decoded(self.key), ..self }
+    }
+
+    fn into_owned(self) -> Parts<'static> {
+        fn owned(text: Cow<'_, [u8]>) -> Cow<'static, [u8]> {
+            Cow::Owned(text.into_owned())
+        }
+        let terms = match self.terms {
+            Terms::Canned(text, expires) => Terms::Canned(owned(text), expires),
+            Terms::Custom(policy) => Terms::Custom(owned(policy)),
+        };
+        let (signature, key) = (owned(self.signature), owned(self.key));
+        Parts { terms, signature, key, algorithm: self.algorithm }
     }
 }
 

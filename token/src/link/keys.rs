@@ -124,7 +124,7 @@ impl<'k> NamedKeys<'k> {
     }
 
     /// Whether one of `messages`, which are the possible spellings of one, is signed: `verify` says it unless that
-    /// is remembered.
+    /// is remembered. Gives whether it was.
     ///
     /// # Errors
     /// Those of `verify`.
@@ -135,16 +135,16 @@ impl<'k> NamedKeys<'k> {
         form: u8,
         memory: Option<&Remembered>,
         verify: impl FnOnce(Self) -> Result<Held<'k>, E>,
-    ) -> Result<(), E> {
+    ) -> Result<bool, E> {
         let presented = |message| Presented { message, signature, form };
         if messages.iter().any(|message| self.recall(memory, presented(message)).is_some()) {
-            return Ok(());
+            return Ok(true);
         }
         let held = verify(self)?;
         if let Some(message) = messages.get(held.message) {
             held.remember(memory, presented(message), Rc::new(()));
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Verifies the signature of one of `messages`, which are the possible spellings of one.

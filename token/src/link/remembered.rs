@@ -2,42 +2,47 @@
 
 use std::any::Any;
 use std::cell::RefCell;
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::rc::Rc;
 
 use super::algorithm::LinkAlgorithm;
 
-/// How many signatures share a place: the oldest of them makes room for a new one.
+/// How many entries share a place: the oldest of them makes room for a new one.
 const WAYS: usize = 4;
 /// How many places there are.
 const PLACES: usize = 512;
-/// The most bytes of a link that is remembered: what is signed, and the signature, as they travel.
+/// The most bytes of what is remembered: of what is signed with the signature, and of a text.
 const LONGEST: usize = 2048;
 /// How many bytes at the end of a signature are hashed.
 const HASHED: usize = 32;
+/// Of each so many bytes of a text the first eight are hashed. A signature is several times as long.
+const STRIDE: usize = 64;
 
-/// A memory of links whose signature has held: the last 2048 or so, each in about 200 bytes beside its own. Each
-/// worker has one of its own.
+/// A memory of links whose signature has held: the last 2048 or so, each in about 200 bytes beside its own; and of
+/// what was read from the texts of those that came again. Each worker has one of its own.
 ///
 /// It never vouches for what no key has vouched for. An entry is the link itself: a hash of the key, the algorithm,
 /// the form of the link, and what is signed and the signature as they came; all of that has to be the same, byte for
 /// byte. It is put in only after that key has verified what those two texts mean. Whether a signature holds does not
 /// change with time, and a key that is no longer there is not asked for: what is looked up begins with a key that is
-/// in force now. What the message says (until when, for whom, for what) is judged each time.
+/// in force now. What the message says (until when, for whom, for what) is judged each time. What was read from a
+/// text depends on nothing else, and vouches for nothing.
 ///
 /// A client learns at most, from the time that an answer takes, that a link that it has is known here: bytes are
 /// compared only if a hash of the end of the signature is the same, so that nobody can find a signature piece by
 /// piece.
 pub struct Remembered {
-    /// A random key, so that nobody outside knows which signatures share a place.
+    /// A random key, so that nobody outside knows which entries share a place.
     hasher: RandomState,
-    places: Box<[RefCell<Place>]>,
+    held: Places<Held>,
+    read: Places<Read>,
 }
 
-/// The newest stands first.
-type Place = [Option<Entry>; WAYS];
+/// Entries by their hash.
+struct Places<E>(Box<[RefCell<[Option<E>; WAYS]>]>);
 
-struct Entry {
+/// A link whose signature has held.
+struct Held {
     /// Of the end of the signature.
     hash: u64,
     key: [u8; 32],
@@ -47,6 +52,14 @@ struct Entry {
     link: Box<[u8]>,
     message_len: usize,
     /// What was read from the message, so that it need not be read again.
+    what: Rc<dyn Any>,
+}
+
+/// A text in which a link came.
+struct Read {
+    hash: u64,
+    text: Box<[u8]>,
+    /// What was read from it.
     what: Rc<dyn Any>,
 }
 
@@ -69,13 +82,7 @@ pub(super) struct Claim<'c> {
     pub(super) presented: Presented<'c>,
 }
 
-impl Entry {
-    fn new(hash: u64, claim: &Claim<'_>, what: Rc<dyn Any>) -> Self {
-        let Claim { key, algorithm, presented: Presented { message, signature, form } } = *claim;
-        let link = [message, signature].concat().into();
-        Self { hash, key: *key, algorithm, form, link, message_len: message.len(), what }
-    }
-
+impl Held {
     fn is(&self, hash: u64, claim: &Claim<'_>) -> bool {
         let Presented { message, signature, form } = claim.presented;
         self.hash == hash
@@ -86,43 +93,85 @@ impl Entry {
     }
 }
 
+impl<E> Places<E> {
+    fn new() -> Self {
+        Self(std::iter::repeat_with(|| RefCell::new([const { None }; WAYS])).take(PLACES).collect())
+    }
+
+    /// What `of` says of the first entry that it says something of.
+    fn find<T>(&self, hash: u64, of: impl FnMut(&E) -> Option<T>) -> Option<T> {
+        let place = self.0.get(hash as usize % PLACES)?.try_borrow().ok()?;
+        place.iter().flatten().find_map(of)
+    }
+
+    /// The newest entry stands first, and the oldest makes room for it.
+    fn put(&self, hash: u64, entry: E) {
+        let place =
+            self.0.get(hash as usize % PLACES).and_then(|place| place.try_borrow_mut().ok());
+        if let Some(mut place) = place {
+            place.rotate_right(1);
+            let [newest, ..] = &mut *place;
+            *newest = Some(entry);
+        }
+    }
+}
+
 impl Remembered {
     /// An empty memory.
     pub fn new() -> Self {
-        let places = std::iter::repeat_with(RefCell::default).take(PLACES).collect();
-        Self { hasher: RandomState::new(), places }
+        Self { hasher: RandomState::new(), held: Places::new(), read: Places::new() }
     }
 
-    /// Gives its hash and its place to `with`. Nothing here calls anything that could want a place at the same time.
-    fn at<T>(&self, claim: &Claim<'_>, with: impl FnOnce(u64, &mut Place) -> T) -> Option<T> {
+    /// The hash of a link's entry; `None` for one that is too long.
+    fn hash(&self, claim: &Claim<'_>) -> Option<u64> {
         let Presented { message, signature, .. } = claim.presented;
-        if message.len() + signature.len() > LONGEST {
-            return None;
-        }
         let end = signature.get(signature.len().saturating_sub(HASHED)..)?;
-        let hash = self.hasher.hash_one(end);
-        let mut place = self.places.get(hash as usize % PLACES)?.try_borrow_mut().ok()?;
-        Some(with(hash, &mut place))
+        (message.len() + signature.len() <= LONGEST).then(|| self.hasher.hash_one(end))
     }
 
     /// What was put in for this; `None` if nothing was.
     pub(super) fn find(&self, claim: &Claim<'_>) -> Option<Rc<dyn Any>> {
-        self.at(claim, |hash, place| {
-            let mut known = place.iter().flatten();
-            known.find(|entry| entry.is(hash, claim)).map(|entry| Rc::clone(&entry.what))
-        })?
+        let hash = self.hash(claim)?;
+        self.held.find(hash, |entry| entry.is(hash, claim).then(|| Rc::clone(&entry.what)))
     }
 
     /// Puts in what a key has just verified.
     pub(super) fn put(&self, claim: &Claim<'_>, what: Rc<dyn Any>) {
-        self.at(claim, |hash, place| {
-            if !place.iter().flatten().any(|entry| entry.is(hash, claim)) {
-                // The oldest makes room.
-                place.rotate_right(1);
-                let [newest, ..] = place;
-                *newest = Some(Entry::new(hash, claim, what));
-            }
-        });
+        let Some(hash) = self.hash(claim) else { return };
+        if self.held.find(hash, |entry| entry.is(hash, claim).then_some(())).is_none() {
+            let Claim { key, algorithm, presented: Presented { message, signature, form } } =
+                *claim;
+            let link = [message, signature].concat().into();
+            let message_len = message.len();
+            self.held.put(hash, Held { hash, key: *key, algorithm, form, link, message_len, what });
+        }
+    }
+
+    /// The hash of a text; `None` for one that is too long, or empty.
+    fn hash_of_text(&self, text: &[u8]) -> Option<u64> {
+        if text.is_empty() || text.len() > LONGEST {
+            return None;
+        }
+        let mut hasher = self.hasher.build_hasher();
+        for stride in text.chunks(STRIDE) {
+            hasher.write(stride.first_chunk::<8>().map_or(stride, |eight| eight));
+        }
+        Some(hasher.finish())
+    }
+
+    /// What was read from a text.
+    pub(super) fn read<T: 'static>(&self, text: &[u8]) -> Option<Rc<T>> {
+        let hash = self.hash_of_text(text)?;
+        let is_it = |entry: &Read| entry.hash == hash && *entry.text == *text;
+        let what = self.read.find(hash, |entry| is_it(entry).then(|| Rc::clone(&entry.what)))?;
+        what.downcast().ok()
+    }
+
+    /// Puts in what was read from a text.
+    pub(super) fn put_read<T: 'static>(&self, text: &[u8], what: T) {
+        if let Some(hash) = self.hash_of_text(text) {
+            self.read.put(hash, Read { hash, text: text.into(), what: Rc::new(what) });
+        }
     }
 }
 
@@ -177,6 +226,33 @@ mod tests {
     }
 
     #[test]
+    fn what_was_read_from_a_text_is_that_of_this_text() {
+        let memory = Remembered::new();
+        let text = [b'a'; 600];
+        memory.put_read(&text, 7_u32);
+        assert_eq!(memory.read::<u32>(&text).as_deref(), Some(&7));
+        assert_eq!(memory.read::<u64>(&text), None);
+        for at in 0..text.len() {
+            let mut other = text;
+            other[at] = b'b';
+            assert_eq!(memory.read::<u32>(&other), None);
+        }
+        for other in [&text[1..], &[b'a'; 601][..], b""] {
+            assert_eq!(memory.read::<u32>(other), None);
+        }
+        memory.put_read(&[], 8_u32);
+        memory.put_read(&[0; LONGEST + 1], 8_u32);
+        assert_eq!(memory.read::<u32>(&[]), None);
+        assert_eq!(memory.read::<u32>(&[0; LONGEST + 1]), None);
+        for number in 0..20_000_u32 {
+            memory.put_read(&number.to_be_bytes(), number);
+            assert_eq!(memory.read(&number.to_be_bytes()).as_deref(), Some(&number));
+        }
+        let known = |number: &u32| memory.read::<u32>(&number.to_be_bytes()).is_some();
+        assert_eq!((0..20_000).filter(known).count(), PLACES * WAYS);
+    }
+
+    #[test]
     fn it_is_bounded_and_the_oldest_makes_room() {
         let memory = Remembered::new();
         let numbers: Vec<[u8; 4]> = (0..20_000_u32).map(u32::to_be_bytes).collect();
@@ -192,7 +268,7 @@ mod tests {
         }
         assert_eq!(numbers.iter().filter(|number| has(number)).count(), PLACES * WAYS);
         assert!(numbers[19_000..].iter().filter(|number| has(number)).count() > 900);
-        assert!(size_of_val(&*memory.places) <= 200 << 10);
+        assert!(size_of_val(&*memory.held.0) <= 200 << 10);
         let long = [0; LONGEST];
         memory.put(&claim(&long), Rc::new(0_u32));
         assert_eq!(found(&memory, &claim(&long)), None);

@@ -383,6 +383,44 @@ fn what_a_remembered_policy_says_is_judged_each_time() {
 }
 
 #[test]
+fn what_was_read_from_a_query_or_from_cookies_is_judged_each_time() {
+    for covers in [None, Some("https://h/*")] {
+        let memory = Remembered::new();
+        let query = link(Order { covers, ..ORDER });
+        let cookies = format!("CloudFront-{}", query.replace('&', "; CloudFront-"));
+        let nothing = StandIn { remembered: Some(&memory), ..ours("") };
+        let (in_query, in_cookies) =
+            (StandIn { query: &query, ..nothing }, StandIn { cookies: &cookies, ..nothing });
+        let elsewhere = match covers {
+            Some(_) => Reject::NotCovered,
+            None => Reject::BadSignature,
+        };
+        let other_keys = keys(AWS_KEY, Some("K1"));
+        for request in [in_query, in_cookies] {
+            for _ in 0..4 {
+                assert_eq!(at(request, 1000), Ok(1000));
+                assert_eq!(at(request, 1001), Err(Reject::Expired));
+                assert_eq!(at(StandIn { value: "https://i/a", ..request }, 0), Err(elsewhere));
+                assert_eq!(at(StandIn { keys: None, ..request }, 0), Err(Reject::NoKeys));
+                let other = StandIn { keys: Some(&other_keys), ..request };
+                assert_eq!(at(other, 0), Err(Reject::BadSignature));
+            }
+        }
+        // The same text in the other place is no link.
+        assert_eq!(at(StandIn { cookies: &query, ..nothing }, 0), Err(Reject::Missing));
+        assert_eq!(at(StandIn { query: &cookies, ..nothing }, 0), Err(Reject::Missing));
+        // A link in the query comes first, whatever is known of the cookies.
+        let bad = format!("Expires=1000&Signature=x&Key-Pair-Id=K1");
+        assert!(at(StandIn { query: &bad, ..in_cookies }, 0).is_err());
+        // The query of the URL counts as well.
+        let longer = format!("{query}&a=1");
+        let judged = at(StandIn { query: &longer, ..nothing }, 0);
+        assert_eq!(judged.is_ok(), covers.is_some(), "{judged:?}");
+        assert_eq!(at(StandIn { query: "a=1", ..in_cookies }, 0).is_ok(), covers.is_some());
+    }
+}
+
+#[test]
 fn a_signature_that_has_held_is_not_verified_again() {
     let memory = Remembered::new();
     let key = crate::sign::KeyFile::read(PRIVATE.as_bytes()).unwrap().key;
@@ -393,9 +431,9 @@ fn a_signature_that_has_held_is_not_verified_again() {
         named.hold(messages, presented, form, Some(&memory), verify)
     };
     assert_eq!(holds(b"s", 1, b"x"), Err(Reject::BadSignature));
-    assert_eq!(holds(b"s", 1, &signature), Ok(()));
+    assert_eq!(holds(b"s", 1, &signature), Ok(false));
     // As it was presented it is known now, so nobody looks at the signature.
-    assert_eq!(holds(b"s", 1, b"x"), Ok(()));
+    assert_eq!(holds(b"s", 1, b"x"), Ok(true));
     for (presented, form) in [(&b"s"[..], 2), (b"t", 1)] {
         assert_eq!(holds(presented, form, b"x"), Err(Reject::BadSignature));
     }

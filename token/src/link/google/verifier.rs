@@ -151,7 +151,8 @@ impl Verifier {
             let keys = request.keys().ok_or(Reject::NoKeys)?;
             let (keys, memory) = (keys.named(name, algorithm)?, request.remembered());
             return keys
-                .hold(messages, bytes, FORM, memory, |keys| Ok(keys.verify(messages, bytes)?));
+                .hold(messages, bytes, FORM, memory, |keys| Ok(keys.verify(messages, bytes)?))
+                .map(drop);
         }
         let mut is_known = false;
         for secret in self.secrets.iter().filter(|secret| secret.is_of(name)) {
