@@ -37,6 +37,10 @@ verb_bench() { # SECONDS
     step "bench: links"
     "$driver" links "${arguments[@]}" --tokenctl "$DIST/tokenctl" --out "$out" </dev/null ||
         die "bench failed; see above"
+    step "bench: one verification for all workers"
+    "$driver" memo "${arguments[@]}" --tokenctl "$DIST/tokenctl" --peers "$BENCH/peers" "${PEERS[@]}" \
+        --out "$out" </dev/null ||
+        die "bench failed; see above"
     step "bench: fetched lists of revoked ids"
     "$driver" lists "${arguments[@]}" --out "$out" </dev/null ||
         die "bench failed; see above"

@@ -40,12 +40,19 @@ pub(crate) fn started_workers(log: &str) -> Vec<u32> {
 }
 
 /// The process ids of workers that stopped accepting, from `… [notice] 8#8: gracefully shutting
-/// down`.
+/// down`, and of those that were killed, from `… [alert] 7#7: worker process 8 exited on signal 9`.
 pub(crate) fn leaving_workers(log: &str) -> Vec<u32> {
-    log.lines()
-        .filter(|line| line.ends_with(": gracefully shutting down") || line.ends_with(": exiting"))
-        .filter_map(|line| line.split_once("[notice] ")?.1.split_once('#')?.0.parse().ok())
-        .collect()
+    let leaving = |line: &str| {
+        if let Some((_, told)) = line.split_once("worker process ")
+            && let Some((pid, _)) = told.split_once(" exited on signal ")
+        {
+            return pid.parse().ok();
+        }
+        let leaves = line.ends_with(": gracefully shutting down") || line.ends_with(": exiting");
+        let (_, told) = line.split_once("[notice] ").filter(|_| leaves)?;
+        told.split_once('#')?.0.parse().ok()
+    };
+    log.lines().filter_map(leaving).collect()
 }
 
 #[cfg(test)]
@@ -66,5 +73,7 @@ mod tests {
             "d [notice] 7#7: start worker process 8\nd [notice] 8#8: gracefully shutting down\n";
         assert_eq!(started_workers(log), [8]);
         assert_eq!(leaving_workers(log), [8]);
+        let log = "d [alert] 7#7: worker process 9 exited on signal 9\n";
+        assert_eq!(leaving_workers(log), [9]);
     }
 }

@@ -1,4 +1,4 @@
-//! Draws horizontal bars in groups, as SVG. The chart has its own background, so that it is
+//! Draws horizontal bars in groups, as SVG ([`curve`](crate::curve) draws lines). The chart has its own background, so that it is
 //! readable on any page: a light one, or a dark one if the reader's system asks for it.
 
 use std::fmt::{self, Display, Write as _};
@@ -29,7 +29,7 @@ pub(crate) struct Bar {
     pub(crate) ours: bool,
 }
 
-const WIDTH: f64 = 820.0;
+pub(crate) const WIDTH: f64 = 820.0;
 /// `LEFT` is where the bars begin; `RIGHT` is the room for the value after the longest bar.
 const LEFT: f64 = 230.0;
 const RIGHT: f64 = 126.0;
@@ -39,7 +39,7 @@ const STEP: f64 = 21.0;
 const GROUP: f64 = 34.0;
 const BOTTOM: f64 = 58.0;
 
-const STYLE: &str = "
+pub(crate) const STYLE: &str = "
 text{font-family:system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif;font-size:12.5px;fill:#24292f}
 .page{fill:#fff;stroke:#d0d7de}.title{font-size:17px;font-weight:600}.group{font-weight:600}
 .quiet{fill:#57606a;font-size:11.5px}.grid{stroke:#d8dee4;stroke-width:1}
@@ -139,12 +139,18 @@ impl Display for Chart {
     }
 }
 
-fn text(f: &mut fmt::Formatter<'_>, x: f64, y: f64, class: &str, text: &str) -> fmt::Result {
+pub(crate) fn text(
+    f: &mut fmt::Formatter<'_>,
+    x: f64,
+    y: f64,
+    class: &str,
+    text: &str,
+) -> fmt::Result {
     writeln!(f, "<text class=\"{class}\" x=\"{x}\" y=\"{y}\">{}</text>", Text(text))
 }
 
 /// Text that is escaped for XML.
-struct Text<'t>(&'t str);
+pub(crate) struct Text<'t>(pub(crate) &'t str);
 
 impl Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

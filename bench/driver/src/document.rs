@@ -28,7 +28,7 @@ pub(crate) fn write(args: &Args) -> Result<()> {
         parts = report::parts(&results);
         fs::write(folder.join("table.md"), table(&parts))?;
     }
-    for name in ["scale", "lists", "links", "profile"] {
+    for name in ["scale", "lists", "links", "memo", "profile"] {
         let file = format!("{name}.md");
         if let Ok(text) = fs::read_to_string(folder.join(file)) {
             parts.insert(name, text);

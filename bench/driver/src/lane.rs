@@ -14,25 +14,25 @@ use crate::server::Server;
 pub(crate) struct Lane {
     pub(crate) requests: Requests,
     next: usize,
-    /// Whether many requests are sent at once.
-    pipelined: bool,
+    /// How many requests are sent at once over one connection ([`pipeline`]), if many are.
+    each: Option<usize>,
     /// Nanoseconds of a request, for each round.
     pub(crate) cpu: Vec<i64>,
 }
 
 impl Lane {
     pub(crate) fn new(requests: Requests) -> Self {
-        Self { requests, next: 0, pipelined: false, cpu: Vec::new() }
+        Self { requests, next: 0, each: None, cpu: Vec::new() }
     }
 
-    /// A kind of requests that are sent many at once ([`pipeline`]).
-    pub(crate) fn pipelined(requests: Requests) -> Self {
-        Self { pipelined: true, ..Self::new(requests) }
+    /// A kind of requests that are sent many at once, so many of them over one connection.
+    pub(crate) fn pipelined(requests: Requests, each: usize) -> Self {
+        Self { each: Some(each), ..Self::new(requests) }
     }
 
-    fn measure(&mut self, server: &Server, slice: Duration) -> Result<()> {
-        let (requests, cpu) = if self.pipelined {
-            pipeline::measure(server, &self.requests, &mut self.next, slice)?
+    pub(crate) fn measure(&mut self, server: &Server, slice: Duration) -> Result<()> {
+        let (requests, cpu) = if let Some(each) = self.each {
+            pipeline::measure(server, &self.requests, each, &mut self.next, slice)?
         } else {
             let (slice, cpu) = measure(server, &self.requests, &mut self.next, slice)?;
             (slice.requests, cpu)
@@ -43,15 +43,16 @@ impl Lane {
 
     /// How much more a request costs than one of `other`, divided by `times`.
     pub(crate) fn beyond(&self, other: &Self, times: i64) -> Both {
-        let differences: Vec<i64> = self
-            .cpu
-            .iter()
-            .zip(&other.cpu)
-            .map(|(with, without)| (with - without) / times)
-            .collect();
-        let least = |lane: &Self| Both::of(&lane.cpu).min;
-        Both { min: (least(self) - least(other)) / times, median: median(&differences) }
+        beyond(&self.cpu, &other.cpu, times)
     }
+}
+
+/// How much more the one has cost than the other, divided by `times`, where both were measured in the same rounds.
+pub(crate) fn beyond(with: &[i64], without: &[i64], times: i64) -> Both {
+    let both = with.iter().zip(without);
+    let differences: Vec<i64> = both.map(|(with, without)| (with - without) / times).collect();
+    let least = |cpu: &[i64]| Both::of(cpu).min;
+    Both { min: (least(with) - least(without)) / times, median: median(&differences) }
 }
 
 /// One round: a slice of each. The order alternates, so that the caches do not always favour the same lane.

@@ -5,22 +5,22 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use rustix::time::{ClockId, clock_gettime};
 
+use crate::alone::Alone;
 use crate::lane::{Lane, round};
 use crate::load::{Requests, status};
 use crate::peers::{run as called, user};
+use crate::pipeline::BATCH;
 use crate::results::Cpu as Both;
 use crate::server::{Place, Server, leave_their_core};
-use crate::tokens::{SECRET, Signer, der};
+use crate::tokens::{SECRET, Signer};
 
 /// How many different links take turns where each is new: several times what is remembered.
 const DIFFERENT: usize = 8192;
-/// How many signatures the library verifies by itself in each round.
-const SIGNATURES: u32 = 2000;
+/// About as long as a policy of CloudFront.
+const MESSAGE: usize = 130;
 const ROUNDS: usize = 41;
 const FEW_ROUNDS: usize = 5;
 const SLICE: Duration = Duration::from_millis(100);
@@ -104,10 +104,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         let bare = list
             .iter()
             .map(|(target, line)| (target.replacen(kind.path, "/plain", 1), line.clone()));
-        lanes.push(Lane::pipelined(Requests::to_targets(&bare.collect::<Vec<_>>())));
-        lanes.push(Lane::pipelined(Requests::to_targets(&list)));
+        lanes.push(Lane::pipelined(Requests::to_targets(&bare.collect::<Vec<_>>()), BATCH));
+        lanes.push(Lane::pipelined(Requests::to_targets(&list), BATCH));
     }
-    let mut alone = Alone::new(keys.path(), &signer)?;
+    let mut alone = Alone::new(keys.path(), "RS256", MESSAGE)?;
     let rounds = if args.small { FEW_ROUNDS } else { ROUNDS };
     eprintln!("{rounds} rounds of {} slices of {} ms", lanes.len(), SLICE.as_millis());
     for number in 0..rounds {
@@ -172,36 +172,6 @@ fn cloudfront(signer: &Signer, path: &str, number: usize) -> Result<String> {
     let signature = encode(&signer.sign(policy.as_bytes())?);
     let policy = encode(policy.as_bytes());
     Ok(format!("{path}?Policy={policy}&Signature={signature}&Key-Pair-Id=k&Hash-Algorithm=SHA256"))
-}
-
-/// What the library takes for a signature by itself, on this core.
-struct Alone {
-    key: Vec<u8>,
-    signature: Vec<u8>,
-    cpu: Vec<i64>,
-}
-
-impl Alone {
-    const MESSAGE: [u8; 130] = [b'x'; 130];
-
-    fn new(keys: &Path, signer: &Signer) -> Result<Self> {
-        let key = der(&keys.join("RS256.pub.pem"))?;
-        Ok(Self { key, signature: signer.sign(&Self::MESSAGE)?, cpu: Vec::new() })
-    }
-
-    fn measure(&mut self) -> Result<()> {
-        let key = UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, &self.key).parse()?;
-        let now = || {
-            let time = clock_gettime(ClockId::ThreadCPUTime);
-            time.tv_sec * 1_000_000_000 + time.tv_nsec
-        };
-        let before = now();
-        for _ in 0..SIGNATURES {
-            key.verify_sig(std::hint::black_box(&Self::MESSAGE), &self.signature)?;
-        }
-        self.cpu.push((now() - before) / i64::from(SIGNATURES));
-        Ok(())
-    }
 }
 
 fn table(commit: &str, rounds: usize, lanes: &[Lane], alone: Both) -> Result<String> {

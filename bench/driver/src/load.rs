@@ -39,6 +39,12 @@ impl Requests {
         Self { head: b"GET ".to_vec(), tails: tails.collect() }
     }
 
+    /// The text of `count` requests, beginning with this one; after the last one the first one follows.
+    pub(crate) fn text(&self, from: usize, count: usize) -> Vec<u8> {
+        let tails = (from..from + count).filter_map(|at| self.tails.get(at % self.tails.len()));
+        tails.flat_map(|tail| [&*self.head, tail, b"\r\n"]).flatten().copied().collect()
+    }
+
     /// The same requests for another target.
     pub(crate) fn to(&self, target: &str) -> Self {
         Self { tails: Rc::clone(&self.tails), ..Self::new(target, &[]) }

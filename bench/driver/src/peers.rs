@@ -106,6 +106,13 @@ impl Programs {
     /// Starts all servers that are installed.
     pub(crate) fn start(&self, keys: &Path) -> Result<Vec<Peer>> {
         let mut all = self.start_own(keys)?;
+        all.extend(self.start_others(keys)?);
+        Ok(all)
+    }
+
+    /// Starts all servers that are installed, without this module.
+    pub(crate) fn start_others(&self, keys: &Path) -> Result<Vec<Peer>> {
+        let mut all = Vec::new();
         if let Some([modules, nginx]) = self.lua.as_deref() {
             let values = [("LUA_MODULES", modules.as_str())];
             let server = self.serve(nginx, &["-c"], "lua.conf", keys, &values)?;
@@ -133,7 +140,8 @@ impl Programs {
         Ok(all)
     }
 
-    fn module(&self, keys: &Path, name: &'static str, cache: &str) -> Result<Peer> {
+    /// Starts nginx with the module and this `jwt_cache`.
+    pub(crate) fn module(&self, keys: &Path, name: &'static str, cache: &str) -> Result<Peer> {
         let values = [("MODULE", self.module.as_str()), ("CACHE", cache)];
         let server = self.serve(&self.nginx, &["-c"], "ngx-token-auth.conf", keys, &values)?;
         let mut cases = Vec::from(TOKENS);

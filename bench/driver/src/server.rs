@@ -72,12 +72,15 @@ pub(crate) struct Server {
     pub(crate) started_in: Duration,
 }
 
-/// KiB: resident; proportional, with shared pages divided; and the anonymous part of the latter.
+/// KiB: resident; proportional, with shared pages divided; and of the latter the anonymous part, and the part in
+/// memory that processes share.
 #[derive(Serialize, Deserialize, Clone, Copy, Default)]
 pub(crate) struct Memory {
     pub(crate) rss: u64,
     pub(crate) pss: u64,
     pub(crate) anonymous: u64,
+    #[serde(default)]
+    pub(crate) shared: u64,
 }
 
 impl Server {
@@ -121,6 +124,27 @@ impl Server {
         std::iter::once(Ok(first)).chain(children).collect()
     }
 
+    /// Has nginx read its configuration again. The workers go when they have answered what they have.
+    pub(crate) fn reload(&self) -> Result<()> {
+        Ok(kill_process(self.process.pid()?, Signal::HUP)?)
+    }
+
+    /// Reloads, and waits until only new workers are there. Connections must have been closed.
+    pub(crate) fn reloaded(&self) -> Result<()> {
+        let old = self.processes()?;
+        self.reload()?;
+        let began = Instant::now();
+        loop {
+            let now = self.processes()?;
+            let is_new = |pid: &u32| !old.contains(pid);
+            if now.len() == old.len() && now.iter().skip(1).all(is_new) {
+                return Ok(());
+            }
+            ensure!(began.elapsed() < PATIENCE, "the old workers do not go");
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     /// The CPU time of all threads of the server, in nanoseconds.
     pub(crate) fn cpu(&self) -> Result<u64> {
         let mut sum = 0;
@@ -141,6 +165,7 @@ impl Server {
             rss: sum.rss + one.rss,
             pss: sum.pss + one.pss,
             anonymous: sum.anonymous + one.anonymous,
+            shared: sum.shared + one.shared,
         }))
     }
 
@@ -156,12 +181,15 @@ impl Server {
 struct Process(Child);
 
 impl Process {
+    fn pid(&self) -> Result<Pid> {
+        Pid::from_raw(i32::try_from(self.0.id())?).context("a process id")
+    }
+
     fn stop(&mut self) -> Result<()> {
         if self.0.try_wait()?.is_some() {
             return Ok(());
         }
-        let pid = Pid::from_raw(i32::try_from(self.0.id())?).context("a process id")?;
-        kill_process(pid, Signal::TERM)?;
+        kill_process(self.pid()?, Signal::TERM)?;
         let began = Instant::now();
         while self.0.try_wait()?.is_none() {
             if began.elapsed() > FAREWELL {
@@ -187,5 +215,10 @@ fn memory(pid: u32) -> Result<Memory> {
         let line = text.lines().find_map(|line| line.strip_prefix(name)).context("smaps_rollup")?;
         Ok(line.trim().trim_end_matches(" kB").parse()?)
     };
-    Ok(Memory { rss: kib("Rss:")?, pss: kib("Pss:")?, anonymous: kib("Pss_Anon:")? })
+    Ok(Memory {
+        rss: kib("Rss:")?,
+        pss: kib("Pss:")?,
+        anonymous: kib("Pss_Anon:")?,
+        shared: kib("Pss_Shmem:")?,
+    })
 }

@@ -1,9 +1,14 @@
 //! The memo of signatures that workers share: what one of them has verified no other one verifies again, and all
 //! else is judged as without it.
 
-use anyhow::{Context as _, Result, ensure};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+use anyhow::{Context as _, Result, anyhow, ensure};
 use module_tests::{
-    Builder, ED25519, Jwt, Nginx, P256, P256_OTHER, RSA, SERVE, now, until, until_verdict,
+    Builder, ED25519, Jwt, Key, Nginx, P256, P256_OTHER, RSA, Request, SERVE, now, until,
+    until_verdict,
 };
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -49,16 +54,32 @@ fn send(nginx: &Nginx, tokens: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// How many signatures were verified, when all workers have told of all that were `sent`.
-fn verified(nginx: &Nginx, sent: u64) -> Result<u64> {
+/// What the workers have told of so far.
+struct Counts {
+    /// Tokens that were looked for in a worker's cache.
+    asked: u64,
+    /// Signatures.
+    verified: u64,
+}
+
+fn counts(nginx: &Nginx) -> Result<Counts> {
+    let status = status(nginx)?;
+    let count = |name: &str| status["cache"][name].as_u64().context("no count");
+    let counts = status["signatures"].as_object().context("no signatures")?;
+    let verified = counts.values().filter_map(Value::as_u64).sum();
+    Ok(Counts { asked: count("hits")? + count("misses")?, verified })
+}
+
+/// The counts when all workers have told of all that were `sent`.
+fn counted(nginx: &Nginx, sent: u64) -> Result<Counts> {
     until("every request is counted", || {
-        let status = status(nginx)?;
-        let cache = &status["cache"];
-        let asked = cache["hits"].as_u64().zip(cache["misses"].as_u64());
-        let counts = status["signatures"].as_object().context("no signatures")?;
-        let sum = counts.values().filter_map(Value::as_u64).sum();
-        Ok(asked.is_some_and(|(hits, misses)| hits + misses == sent).then_some(sum))
+        Ok(Some(counts(nginx)?).filter(|counts| counts.asked == sent))
     })
+}
+
+/// How many signatures were verified by then.
+fn verified(nginx: &Nginx, sent: u64) -> Result<u64> {
+    Ok(counted(nginx, sent)?.verified)
 }
 
 #[test]
@@ -162,4 +183,119 @@ fn a_killed_worker_leaves_the_memo_as_it_is() -> Result<()> {
     }
     send(&nginx, &tokens)?;
     nginx.finish()
+}
+
+/// How many workers are killed while they are under load.
+const KILLS: usize = 25;
+
+/// Clients that send ever new tokens, and how far they are.
+#[derive(Default)]
+struct Load {
+    answered: AtomicUsize,
+    ends: AtomicBool,
+}
+
+#[test]
+fn workers_that_are_killed_while_they_write_let_nothing_forged_pass() -> Result<()> {
+    // The workers cache nothing, so that each token is looked up in the memo: in one where new tokens take the places
+    // of others all the time, so that what is half written is of two tokens, and in one that forgets nothing.
+    for cache in ["jwt_cache 4k shared=4k;", "jwt_cache 4k;"] {
+        let nginx = builder(cache)?.expect_log("exited on signal 9").start()?;
+        let known = tokens()?;
+        send(&nginx, &known)?;
+        killed_under_load(&nginx)?;
+
+        // A worker that exits has told of all that it has counted. Those before it that were killed have not.
+        let old = nginx.workers();
+        nginx.reload()?;
+        for worker in old {
+            nginx.wait_log(|line| line.contains(&format!("{worker} exited with code 0")))?;
+        }
+        let before = counts(&nginx)?;
+        send(&nginx, &known)?;
+        let after = counted(&nginx, before.asked + 60)?;
+        if cache == "jwt_cache 4k;" {
+            // The signatures of before the first kill.
+            assert_eq!(after.verified, before.verified);
+        }
+        nginx.finish()?;
+    }
+    Ok(())
+}
+
+/// Kills workers, one after the other, at moments that the load chooses.
+fn killed_under_load(nginx: &Nginx) -> Result<()> {
+    let (socket, load) = (nginx.socket("s.sock"), Load::default());
+    let (socket, load) = (&socket, &load);
+    thread::scope(|scope| {
+        let clients = [("RS256", "rsa", &RSA), ("ES256", "p256", &P256), ("ES256", "p256", &P256)];
+        let clients: Vec<_> = clients
+            .into_iter()
+            .enumerate()
+            .map(|(number, key)| scope.spawn(move || load.client(socket, number, key)))
+            .collect();
+        let killed = (0..KILLS).try_for_each(|kill| {
+            // Another number of requests each time, also none.
+            load.until_answered(load.answered() + kill * 7 % 40)?;
+            let workers = nginx.workers();
+            let worker = *workers.get(kill % workers.len().max(1)).context("no worker")?;
+            kill_process(Pid::from_raw(worker.try_into()?).context("no process")?, Signal::KILL)?;
+            nginx.wait_log(|line| line.contains(&format!("{worker} exited on signal 9")))?;
+            Ok(())
+        });
+        load.ends.store(true, Ordering::Relaxed);
+        for client in clients {
+            client.join().map_err(|_| anyhow!("a client panicked"))??;
+        }
+        killed
+    })
+}
+
+impl Load {
+    fn answered(&self) -> usize {
+        self.answered.load(Ordering::Relaxed)
+    }
+
+    fn until_answered(&self, count: usize) -> Result<()> {
+        until("more answers", || {
+            ensure!(!self.ends.load(Ordering::Relaxed), "a client has failed");
+            Ok((self.answered() >= count).then_some(()))
+        })
+    }
+
+    /// Sends tokens that nobody has seen before, and forged ones of the same content before and after them.
+    fn client(&self, socket: &Path, number: usize, key: (&str, &str, &Key)) -> Result<()> {
+        let sent = (0..)
+            .take_while(|_| !self.ends.load(Ordering::Relaxed))
+            .try_for_each(|turn| self.send(socket, &format!("{number}-{turn}"), key));
+        self.ends.store(true, Ordering::Relaxed);
+        sent
+    }
+
+    fn send(&self, socket: &Path, jti: &str, (alg, kid, key): (&str, &str, &Key)) -> Result<()> {
+        let token = Jwt::live_with(&json!({ "jti": jti })).kid(kid);
+        let good = token.sign(alg, key)?;
+        let (message, signature) = good.rsplit_once('.').context("no signature")?;
+        let (first, rest) = signature.split_at(1);
+        let first = if first == "A" { "B" } else { "A" };
+        let bent = format!("{message}.{first}{rest}");
+        let of_another_key = Jwt::live_with(&json!({ "jti": jti })).kid("p256");
+        let of_another_key = of_another_key.sign("ES256", &P256_OTHER)?;
+        let (good, forged) = ((good.as_str(), (200, "ok")), (401, "bad_signature"));
+        let [bent, of_another_key] = [&bent, &of_another_key].map(|it| (it.as_str(), forged));
+        for (token, verdict) in [bent, good, of_another_key, bent, good, good] {
+            let got = answer(socket, token)?;
+            ensure!((got.0, got.1.as_str()) == verdict, "{got:?} instead of {verdict:?}: {jti}");
+            self.answered.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+}
+
+/// The verdict on a token. A worker that is killed gives none: then another one is asked.
+fn answer(socket: &Path, token: &str) -> Result<(u16, String)> {
+    until("an answer", || {
+        let answer = Request::new(socket.to_owned()).bearer(token).send();
+        Ok(answer.ok().map(|it| (it.verdict().0, it.verdict().1.to_owned())))
+    })
 }
