@@ -15,7 +15,7 @@ use crate::server::Server;
 use crate::tokens::ALGORITHMS;
 
 /// The server starts anew in each round.
-const ROUNDS: usize = 7;
+const ROUNDS: usize = 5;
 /// Holds all the tokens of an algorithm.
 pub(super) const CACHE: [(&str, &str); 2] =
     [("shared=4m", "jwt_cache 64m shared=4m;"), ("shared=off", "jwt_cache 64m shared=off;")];

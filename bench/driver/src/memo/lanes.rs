@@ -49,11 +49,12 @@ struct Plan {
     turns: &'static [Turns],
 }
 
-/// A cache of 8 MB, the default, holds a fifth of the many tokens: in turns, each of them is gone when it comes again. A
-/// memo of 4 KB has forgotten each of them, too.
-const PLANS: [Plan; 5] = [
+/// A cache of 8 MB, the default, holds a fifth of the many tokens: in turns, each of them is gone when it comes again. One
+/// of 4 KB holds none, and a memo of 4 KB has forgotten each of them, too.
+const PLANS: [Plan; 6] = [
     Plan { cache: "256m shared=4m", state: State::Seen, turns: &[Turns::One, Turns::Many] },
     Plan { cache: "8m shared=32m", state: State::Elsewhere, turns: &[Turns::Many, Turns::Most] },
+    Plan { cache: "4k shared=4m", state: State::Elsewhere, turns: &[Turns::Many] },
     Plan { cache: "8m shared=4k", state: State::Never, turns: &[Turns::Many] },
     Plan { cache: "8m shared=off", state: State::Never, turns: &[Turns::Many, Turns::Most] },
     Plan { cache: "off", state: State::Never, turns: &[Turns::Many] },
