@@ -11,7 +11,7 @@ use crate::lane::Lane;
 use crate::load::Requests;
 use crate::peers::Kind;
 use crate::pipeline::{BATCH, Pipeline};
-use crate::results::Cpu as Both;
+use crate::results::{Cpu as Both, median};
 use crate::server::Memory;
 use crate::tokens::ALGORITHMS;
 
@@ -65,6 +65,8 @@ pub(super) struct Lanes {
     pub(super) rows: Vec<Row>,
     /// A signature by itself, for each algorithm with a public key.
     pub(super) alone: [Option<Both>; ALGORITHMS.len()],
+    /// The part of the time, in percent, in which the load's core did nothing else: less on a busy machine.
+    pub(super) own: i64,
     /// Each server, and its memory before and after.
     pub(super) memory: Vec<(String, [Memory; 2])>,
 }
@@ -118,8 +120,10 @@ pub(super) fn measure(args: &Args, keys: &Path, tokens: &Tokens) -> Result<Lanes
         .iter()
         .map(|it| Ok((it.name.clone(), [it.idle, it.server.memory()?])))
         .collect::<Result<_>>()?;
+    let own: Vec<i64> = alone.iter().flatten().flat_map(|one| one.own.iter().copied()).collect();
     let alone = alone.map(|one| one.map(|one| Both::of(&one.cpu)));
-    Ok(Lanes { rounds, rows: subjects.iter().flat_map(Subject::rows).collect(), alone, memory })
+    let rows = subjects.iter().flat_map(Subject::rows).collect();
+    Ok(Lanes { rounds, rows, alone, own: median(&own), memory })
 }
 
 /// This module, with each `jwt_cache`.

@@ -22,14 +22,20 @@ const ELSEWHERE: f64 = 2.2;
 const HMAC: f64 = 1.6;
 const ABOVE_SIGNATURE: f64 = 1.5;
 
+/// If the load has its core for less of the time, in percent, the machine does other work.
+const BUSY: i64 = 95;
+const DOUBT: &str = " **The machine was busy with other work: do not rely on these figures, and expect less CPU time and \
+                     quicker reloads on an idle machine.**";
+
 pub(super) fn text(commit: &str, measured: &Measured) -> Result<String> {
     let mut text = format!(
         "{}. Commit {commit}, {}: {} rounds of {} ms. Microseconds of CPU that the check adds to a request, minimum / \
-         median.\n\n",
+         median.{}\n\n",
         crate::machine::describe()?,
         jiff::Timestamp::now().strftime("%Y-%m-%d"),
         measured.lanes.rounds,
         lanes::SLICE.as_millis(),
+        if measured.lanes.own < BUSY { DOUBT } else { "" },
     );
     states(&mut text, measured)?;
     firsts(&mut text, &measured.first)?;
