@@ -26,9 +26,9 @@ use sha2::Sha256;
 use token::credential::{self, Found};
 use token::json::{Document, Number, Value};
 use token::{
-    AlgorithmSet, Cache, ClaimPath, ClaimRule, Issuers, Key, KeySet, LiveInputs, Loaded,
+    AlgorithmSet, Cache, ClaimPath, ClaimRule, Headers, Issuers, Key, KeySet, LiveInputs, Loaded,
     LocationPolicy, MAX_PUBLISHED_KEYS, MAX_TOKEN_LEN, Operator, Policy, Providers, Refusal,
-    Reject, Requirements, Revocation, RevokedList, Trust, Verified, load_keys, load_kids,
+    Reject, Requirements, Revocation, RevokedList, Trust, Verified, With, load_keys, load_kids,
     load_published_keys,
 };
 
@@ -92,6 +92,8 @@ struct Judges {
 thread_local! {
     /// A small cache, which is soon full; both entries of `cached` share it.
     static CACHE: Cache = Cache::new(64 * 1024).expect("random numbers");
+    /// The last headers, as a worker has them beside its cache.
+    static HEADERS: Headers = Headers::default();
 }
 
 static JUDGES: LazyLock<Judges> = LazyLock::new(|| {
@@ -149,7 +151,11 @@ pub fn token(input: &[u8]) {
         // At the second check the cache knows the token, if the first accepted it.
         for _ in 0..2 {
             let again = CACHE.with(|cache| {
-                trust.check_cached(token, NOW, |_| LiveInputs::default(), Some(cache))
+                HEADERS.with(|headers| {
+                    let (cache, headers) = (Some(cache), Some(headers));
+                    let with = With { cache, headers, ..With::default() };
+                    trust.check_with(token, NOW, |_| LiveInputs::default(), with)
+                })
             });
             assert_eq!(told(&again), told(answer));
         }

@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, OnceCell};
 
-use token::{Cache, CacheCounts, Memo, SignatureCounts};
+use token::{Cache, CacheCounts, Headers, Memo, SignatureCounts};
 
 use crate::nginx::{SharedAtomics, SharedMemory};
 
@@ -23,6 +23,8 @@ pub(crate) struct Meter {
     /// Made when first needed, which is in a worker, so each worker has its own seed. If the master
     /// made it, all workers would have copies with the same seed.
     cache: OnceCell<Option<Cache>>,
+    /// The headers of the last tokens, also without a cache.
+    pub(super) headers: Headers,
     pub(super) signatures: SignatureCounts,
     /// How many tokens were let through although their list was not there (`missing=pass`).
     unchecked: Cell<u64>,

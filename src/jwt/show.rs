@@ -154,7 +154,7 @@ impl TokenCase<'_> {
         let last = claim.path.last().map(ClaimPath::as_str).unwrap_or_default();
         self.verified(check, format_args!("a variable of {kind} ({last:?})"), |token| {
             let document = match claim.shown {
-                Shown::Header => &token.header,
+                Shown::Header => &*token.header,
                 Shown::Claim | Shown::ClaimAsJson => &token.payload,
             };
             let mut steps = claim.path.iter();

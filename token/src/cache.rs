@@ -8,8 +8,8 @@
 mod index;
 
 use std::cell::{Cell, RefCell};
-use std::hash::Hasher as _;
 use std::rc::Rc;
+use std::slice;
 
 use siphasher::sip::SipHasher13;
 
@@ -71,18 +71,47 @@ struct Entry {
     hash: u64,
     token: Box<[u8]>,
     content: Rc<Content>,
-    proofs: Vec<Proof>,
+    /// The newest proof.
+    proof: Proof,
+    /// Those for other key sets, from the oldest to the newest. Most tokens have none.
+    older: Box<[Proof]>,
 }
 
 /// The fact that a key has verified a token's signature.
 pub(crate) struct Proof {
-    /// The identities of all key sets that were used, in their order.
-    pub(crate) sets: Box<[u64]>,
+    /// All key sets that were used.
+    pub(crate) sets: SetIds,
     /// The key that verified the signature.
     pub(crate) key: KeyIndex,
     /// The time of the verification. Since then keys may have expired, but none has become valid: so
     /// for as long as `key` is valid, it is still the first that verifies the token.
     pub(crate) since: i64,
+}
+
+/// The identities of key sets, in their order. Most tokens are judged by a single set.
+#[derive(PartialEq)]
+pub(crate) enum SetIds {
+    One(u64),
+    Several(Box<[u64]>),
+}
+
+impl SetIds {
+    fn as_slice(&self) -> &[u64] {
+        match self {
+            Self::One(id) => slice::from_ref(id),
+            Self::Several(ids) => ids,
+        }
+    }
+}
+
+impl FromIterator<u64> for SetIds {
+    fn from_iter<I: IntoIterator<Item = u64>>(ids: I) -> Self {
+        let mut ids = ids.into_iter();
+        match (ids.next(), ids.next()) {
+            (Some(one), None) => Self::One(one),
+            (first, second) => Self::Several(first.into_iter().chain(second).chain(ids).collect()),
+        }
+    }
 }
 
 /// A token that the cache knows.
@@ -163,9 +192,11 @@ impl Cache {
         if !Rc::ptr_eq(&entry.content, &known.content) {
             return None;
         }
-        let is_valid =
-            |proof: &&Proof| proof.since <= now && proof.sets.iter().copied().eq(sets.clone());
-        let key = entry.proofs.iter().find(is_valid).map(|proof| proof.key)?;
+        let is_valid = |proof: &&Proof| {
+            proof.since <= now && proof.sets.as_slice().iter().copied().eq(sets.clone())
+        };
+        let mut proofs = std::iter::once(&entry.proof).chain(&entry.older);
+        let key = proofs.find(is_valid).map(|proof| proof.key)?;
         self.hits.set(self.hits.get() + 1);
         Some(key)
     }
@@ -180,24 +211,15 @@ impl Cache {
     ) -> bool {
         let Ok(mut store) = self.store.try_borrow_mut() else { return false };
         let hash = store.hash(token);
-        let mut entry = match store.slot_of(hash, token) {
-            // One more proof may need more room: take the entry out and put it back.
-            Some(slot) => match store.take(slot) {
-                Some(entry) => entry,
-                None => return false,
-            },
-            None => Entry {
-                hash,
-                token: token.into(),
-                content: Rc::clone(content),
-                proofs: Vec::with_capacity(1),
-            },
+        // One more proof may need more room: the entry is taken out and put back.
+        let known = store.slot_of(hash, token).and_then(|slot| store.take(slot));
+        let entry = match known {
+            Some(entry) => entry.with(proof),
+            None => {
+                let (token, content) = (token.into(), Rc::clone(content));
+                Entry { hash, token, content, proof, older: Box::default() }
+            }
         };
-        entry.proofs.retain(|known| known.sets != proof.sets);
-        if entry.proofs.len() >= MAX_PROOFS {
-            entry.proofs.remove(0);
-        }
-        entry.proofs.push(proof);
         let (kept, removed) = store.put(entry, now);
         self.evictions.set(self.evictions.get() + removed);
         kept
@@ -206,10 +228,9 @@ impl Cache {
 
 impl Store {
     fn hash(&self, token: &[u8]) -> u64 {
-        let mut hasher = SipHasher13::new_with_keys(self.key.0, self.key.1);
         let start = token.len().saturating_sub(HASHED);
-        hasher.write(token.get(start..).unwrap_or_default());
-        hasher.finish()
+        let end = token.get(start..).unwrap_or_default();
+        SipHasher13::new_with_keys(self.key.0, self.key.1).hash(end)
     }
 
     fn entry(&self, slot: Slot) -> Option<&Entry> {
@@ -228,6 +249,7 @@ impl Store {
         self.recency.remove(slot);
         self.expiry.remove(slot);
         self.free.push(slot);
+        entry.content.header.release();
         self.used -= entry.cost();
         Some(entry)
     }
@@ -235,11 +257,12 @@ impl Store {
     /// Puts an entry in. To make room, expired entries are removed first, then the least recently used
     /// ones. Returns whether it is in, and how many were removed.
     fn put(&mut self, entry: Entry, now: i64) -> (bool, u64) {
-        let (cost, mut removed) = (entry.cost(), 0);
-        if cost > self.limit / LARGEST_PART {
+        let mut removed = 0;
+        if entry.cost() > self.limit / LARGEST_PART {
             return (false, removed);
         }
-        while self.used + cost > self.limit {
+        // What makes room may have been the last one with the same header, and so make the cost higher.
+        while self.used + entry.cost() > self.limit {
             let expired = self.expiry.first().filter(|(time, _)| *time <= now);
             let Some(slot) = expired.map(|(_, slot)| slot).or(self.recency.oldest()) else {
                 return (false, removed);
@@ -255,7 +278,8 @@ impl Store {
                 slot
             }
         };
-        self.used += cost;
+        self.used += entry.cost();
+        entry.content.header.keep();
         self.buckets.insert(entry.hash, slot);
         self.recency.insert(slot);
         if let Some(expires) = entry.content.expires() {
@@ -269,21 +293,49 @@ impl Store {
 }
 
 impl Entry {
-    /// All memory that the entry takes, in bytes.
+    /// The entry with another proof, which takes the place of one for the same key sets, or of the oldest
+    /// one.
+    fn with(mut self, proof: Proof) -> Self {
+        let mut proofs = self.older.into_vec();
+        proofs.push(self.proof);
+        proofs.retain(|known| known.sets != proof.sets);
+        if proofs.len() >= MAX_PROOFS {
+            proofs.remove(0);
+        }
+        self.older = proofs.into();
+        Self { proof, ..self }
+    }
+
+    /// All memory that the entry takes while it is in the cache, in bytes: with its header, unless other
+    /// entries have the same one.
     fn cost(&self) -> usize {
-        let proofs = self.proofs.capacity() * size_of::<Proof>() + BLOCK;
-        let sets: usize = self.proofs.iter().map(|it| size_of_val(&*it.sets) + BLOCK).sum();
         let own = size_of::<Option<Self>>() + size_of::<Slot>() + INDEX_BYTES;
         let token = self.token.len() + BLOCK;
         // An Rc has two counters.
         let content = self.content.bytes(BLOCK) + 2 * size_of::<usize>() + BLOCK;
-        (own + token + content + proofs + sets).max(MIN_COST)
+        let header = &self.content.header;
+        let header = if header.is_kept() { 0 } else { header.bytes(BLOCK) };
+        (own + token + content + self.proof_bytes()).max(MIN_COST) + header
+    }
+
+    /// The memory of the proofs outside the entry, in bytes.
+    fn proof_bytes(&self) -> usize {
+        let older = match size_of_val(&*self.older) {
+            0 => 0,
+            bytes => bytes + BLOCK,
+        };
+        let of_sets = |proof: &Proof| match &proof.sets {
+            SetIds::One(_) => 0,
+            SetIds::Several(ids) => size_of_val(&**ids) + BLOCK,
+        };
+        older + of_sets(&self.proof) + self.older.iter().map(of_sets).sum::<usize>()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base64url::encode;
     use crate::claims::Claims;
     use crate::header::Header;
     use crate::json::Document;
@@ -291,15 +343,18 @@ mod tests {
     const NOW: i64 = 1_000;
 
     fn content(exp: i64) -> Rc<Content> {
-        let document = |text: String| Document::parse(text.into_bytes()).unwrap();
-        let header = document(r#"{"alg":"HS256"}"#.to_owned());
-        let payload = document(format!(r#"{{"exp":{exp}}}"#));
-        let (head, claims) = (Header::read(&header).unwrap(), Claims::read(&payload).unwrap());
-        Rc::new(Content { header, payload, head, claims, padded: false })
+        let header = Header::parse(encode(r#"{"alg":"HS256"}"#).as_bytes()).unwrap();
+        of_header(exp, &header)
+    }
+
+    fn of_header(exp: i64, header: &Header) -> Rc<Content> {
+        let payload = Document::parse(format!(r#"{{"exp":{exp}}}"#).into_bytes()).unwrap();
+        let claims = Claims::read(&payload).unwrap();
+        Rc::new(Content { header: header.clone(), payload, claims, padded: false })
     }
 
     fn proof(set: u64, since: i64) -> Proof {
-        Proof { sets: [set].into(), key: KeyIndex { set: 0, key: 0 }, since }
+        Proof { sets: [set].into_iter().collect(), key: KeyIndex { set: 0, key: 0 }, since }
     }
 
     /// A full cache with the tokens 0 to 9, of which token 5 expires first.
@@ -366,6 +421,39 @@ mod tests {
         }
         assert!(holds(&[19], NOW) && holds(&[12], NOW) && !holds(&[11], NOW));
         assert!(cache.len() == 1 && cache.used() > one);
+    }
+
+    /// Every entry is counted, and a header that several have once.
+    #[test]
+    fn what_is_used_is_given_back_whatever_tokens_share() {
+        let header = |kid: &str| {
+            Header::parse(encode(format!(r#"{{"alg":"HS256","kid":"{kid}"}}"#)).as_bytes()).unwrap()
+        };
+        let (a, b) = (header("a"), header("b"));
+        let cache = Cache::new(1 << 20).unwrap();
+        let costs = [(1, &a), (2, &a), (3, &b), (4, &a), (5, &b)].map(|(token, header)| {
+            let before = cache.used();
+            // Long enough to cost more than the least that is counted.
+            cache.remember(&[token; 600], &of_header(NOW + 100, header), proof(0, NOW), NOW);
+            cache.used() - before
+        });
+        let [own, more, ..] = costs;
+        assert_eq!(own - more, a.bytes(BLOCK));
+        assert_eq!(costs, [own, more, own, more, more]);
+        // Some more proofs, of several sets too.
+        let empty = cache.used() - costs.iter().sum::<usize>();
+        let sets = [vec![1], vec![1, 2, 3], vec![], vec![7, 8], vec![1, 2, 3]];
+        for (token, sets) in (1..).zip(sets) {
+            let proof = Proof { sets: sets.into_iter().collect(), ..proof(0, NOW) };
+            cache.remember(&[token; 600], &of_header(NOW + 100, &a), proof, NOW);
+        }
+        assert!(cache.used() > empty + costs.iter().sum::<usize>());
+        let mut store = cache.store.borrow_mut();
+        for slot in (0..5).rev() {
+            assert!(store.take(slot).is_some());
+        }
+        assert_eq!(store.used, empty);
+        assert!(!a.is_kept() && !b.is_kept());
     }
 
     #[test]

@@ -9,11 +9,9 @@ use crate::refusal::Why;
 #[derive(Debug)]
 pub struct Content {
     /// The JOSE header.
-    pub header: Document,
+    pub header: Header,
     /// The claims.
     pub payload: Document,
-    /// The members of the header that the judgement needs.
-    pub(crate) head: Header,
     /// The registered claims of the payload.
     pub(crate) claims: Claims,
     /// Whether a section of the token is padded.
@@ -23,7 +21,7 @@ pub struct Content {
 impl Content {
     /// The kid in the header.
     pub fn kid(&self) -> Option<&str> {
-        self.head.kid(&self.header)
+        self.header.kid()
     }
 
     /// The claim `iss`; `Err` if it is not a string.
@@ -37,8 +35,9 @@ impl Content {
         self.claims.expires()
     }
 
-    /// The memory that it takes, in bytes; the allocator needs another `overhead` for each block.
+    /// The memory that it takes without its header, in bytes; the allocator needs another `overhead` for
+    /// each block.
     pub(crate) fn bytes(&self, overhead: usize) -> usize {
-        size_of::<Self>() + self.header.heap_bytes(overhead) + self.payload.heap_bytes(overhead)
+        size_of::<Self>() + self.payload.heap_bytes(overhead)
     }
 }

@@ -8,7 +8,7 @@ use crate::base64url;
 use crate::claims::Claims;
 use crate::compact::Compact;
 use crate::content::Content;
-use crate::header::{self, Header, KeyHint};
+use crate::header::{Header, KeyHint};
 use crate::json::Document;
 use crate::key::Key;
 use crate::keyset::{KeyIndex, KeySet, MAX_CANDIDATES, MAX_NAMELESS};
@@ -26,9 +26,8 @@ impl Policy {
     /// As [`Trust::check`](crate::Trust::check).
     pub fn verify_jws(&self, token: &[u8], now: i64) -> Result<Vec<u8>, Refusal> {
         let compact = Compact::split(token)?;
-        let document = header::document(compact.header)?;
+        let header = Header::parse(compact.header)?;
         let verify = || {
-            let head = Header::read(&document)?;
             let live = LiveInputs::default();
             let effective = EffectivePolicy {
                 policy: self,
@@ -38,10 +37,10 @@ impl Policy {
                 signatures: None,
             };
             effective.check_padding(compact.padded)?;
-            effective.verify(&compact, &head, &document, now)?;
+            effective.verify(&compact, &header, now)?;
             payload_text(&compact)
         };
-        verify().map_err(|why| Refusal::of(&document, why))
+        verify().map_err(|why| Refusal::of(&header, why))
     }
 }
 
@@ -53,13 +52,12 @@ impl Policy {
     pub fn check_form(&self, token: &[u8]) -> Result<(), Refusal> {
         let compact = Compact::split(token)?;
         check_padding(compact.padded, self.padding)?;
-        let document = header::document(compact.header)?;
+        let header = Header::parse(compact.header)?;
         let check = || {
-            Header::read(&document)?;
             base64url::decode(compact.signature).ok_or_else(signature_fault)?;
             Claims::read(&payload_document(payload_text(&compact)?)?)
         };
-        check().map(drop).map_err(|why| Refusal::of(&document, why))
+        check().map(drop).map_err(|why| Refusal::of(&header, why))
     }
 }
 
@@ -130,15 +128,14 @@ impl<'p> EffectivePolicy<'p> {
         check_padding(padded, own.unwrap_or(self.policy.padding))
     }
 
-    /// The key that verifies the signature. `head` must have been read from `header`.
+    /// The key that verifies the signature.
     pub(crate) fn verify(
         self,
         compact: &Compact<'_>,
-        head: &Header,
-        header: &Document,
+        header: &Header,
         now: i64,
     ) -> Result<(KeyIndex, &'p Key), Why> {
-        let algorithm = head.algorithm;
+        let algorithm = header.algorithm();
         if self.sets().next().is_none() {
             return Err(Reject::NoKeys.into());
         }
@@ -149,7 +146,7 @@ impl<'p> EffectivePolicy<'p> {
         let mut buffer = [0; base64url::BUFFER];
         let signature =
             base64url::decode_into(compact.signature, &mut buffer).ok_or_else(signature_fault)?;
-        let hint = head.key_hint(header);
+        let hint = header.key_hint();
         let verifies = |key: &Key| {
             let memo = self.memo.and_then(|memo| Some((memo, key.fingerprint()?)));
             if memo.is_some_and(|(memo, key)| memo.has(key, algorithm, compact.token)) {
@@ -227,10 +224,10 @@ impl<'p> EffectivePolicy<'p> {
     /// Refuses a Status List Token where no types are required: its issuer signs it with the same key, and
     /// everybody can fetch it, so it must be no credential (RFC 8725 section 3.12).
     fn check_no_list(self, content: &Content) -> Result<(), Why> {
-        if !content.head.is_status_list {
+        if !content.header.is_status_list() {
             return Ok(());
         }
-        let Some(typ) = content.head.typ(&content.header) else { return Ok(()) };
+        let Some(typ) = content.header.typ() else { return Ok(()) };
         let of_location = self.location.map(|location| &location.requirements);
         let mut all = self.policy.requirements.iter().chain(of_location);
         match all.any(|requirements| !requirements.types.is_empty()) {

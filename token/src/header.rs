@@ -1,28 +1,53 @@
 //! The JOSE header (RFC 7515 section 4).
 
+use std::cell::Cell;
+use std::ops::Deref;
+use std::rc::Rc;
+
 use crate::alg::Algorithm;
 use crate::base64url;
 use crate::claims::{STATUS_LIST_TYP, is_typ};
 use crate::json::{Document, NodeIndex, Number, Value};
 use crate::key::Thumbprint;
-use crate::refusal::Why;
+use crate::refusal::{Refusal, Why};
 use crate::reject::Reject;
 
 /// How many names and values a header may hold in total. It is parsed before the signature is
 /// verified, and the cost grows with their number. An embedded key or a chain of certificates fits.
 const MAX_NODES: usize = 256;
 
-/// The members of a header that select the key, and `typ`. They are kept as indices into the document,
-/// so that both can be kept together. A `kid` or `typ` that is null or empty is absent.
+/// The JOSE header of a token. Its clones share one, as do the tokens of one issuer, most of which have
+/// the very same header.
+#[derive(Debug, Clone)]
+pub struct Header(Rc<Parsed>);
+
+#[derive(Debug)]
+struct Parsed {
+    document: Document,
+    members: Members,
+    /// How many entries of the worker's cache have it.
+    keepers: Cell<usize>,
+}
+
+/// The members that select the key, and `typ`. They are kept as indices into the document, so that both
+/// can be kept together. A `kid` or `typ` that is null or empty is absent.
 ///
 /// `jwk`, `jku`, `x5u` and `x5c` are ignored: a token never brings its own key.
 #[derive(Debug)]
-pub(crate) struct Header {
-    pub(crate) algorithm: Algorithm,
+struct Members {
+    algorithm: Algorithm,
     kid: Option<NodeIndex>,
     typ: Option<NodeIndex>,
-    /// Whether the typ is that of a Status List Token, which is no credential.
-    pub(crate) is_status_list: bool,
+    is_status_list: bool,
+}
+
+impl Deref for Header {
+    type Target = Document;
+
+    /// The header as JSON.
+    fn deref(&self) -> &Document {
+        &self.0.document
+    }
 }
 
 /// What a header says of the key that has signed the token. It only chooses among the keys that there
@@ -42,7 +67,7 @@ fn is_status_list(typ: Value<'_>) -> bool {
 }
 
 /// Decodes and parses the encoded header.
-pub(crate) fn document(encoded: &[u8]) -> Result<Document, Why> {
+fn document(encoded: &[u8]) -> Result<Document, Why> {
     let text = base64url::decode(encoded);
     let text = text.ok_or_else(|| Why::malformed("the header is not base64url"))?;
     let document = Document::parse_bounded(text, MAX_NODES)
@@ -54,9 +79,9 @@ pub(crate) fn document(encoded: &[u8]) -> Result<Document, Why> {
     }
 }
 
-impl Header {
+impl Members {
     /// Reads the members in one pass.
-    pub(crate) fn read(document: &Document) -> Result<Self, Why> {
+    fn read(document: &Document) -> Result<Self, Why> {
         let (mut alg, mut kid, mut typ) = (None, None, None);
         for (name, value) in document.root().members().into_iter().flatten() {
             match name {
@@ -83,25 +108,68 @@ impl Header {
         let is_status_list = typ.is_some_and(|at| is_status_list(document.at(at)));
         Ok(Self { algorithm, kid, typ, is_status_list })
     }
+}
 
-    /// What the header says of the key; `document` must be the one that this was read from.
-    pub(crate) fn key_hint<'d>(&self, document: &'d Document) -> KeyHint<'d> {
-        if let Some(kid) = self.kid(document) {
-            return KeyHint::Kid(kid);
-        }
-        let thumbprint = || thumbprint(document.root());
-        thumbprint().map_or(KeyHint::Nothing, KeyHint::Thumbprint)
+impl Header {
+    /// Decodes and parses an encoded header.
+    ///
+    /// # Errors
+    /// [`Reject::BadAlgorithm`] for an algorithm that is not known, else [`Reject::Malformed`].
+    pub(crate) fn parse(encoded: &[u8]) -> Result<Self, Refusal> {
+        let document = document(encoded)?;
+        let members = Members::read(&document).map_err(|why| Refusal::of(&document, why))?;
+        Ok(Self(Rc::new(Parsed { document, members, keepers: Cell::new(0) })))
     }
 
-    /// The kid; `document` must be the one that this was read from.
-    pub(crate) fn kid<'d>(&self, document: &'d Document) -> Option<&'d str> {
-        let kid = document.at(self.kid?);
+    /// The algorithm of the signature.
+    pub(crate) fn algorithm(&self) -> Algorithm {
+        self.0.members.algorithm
+    }
+
+    /// What it says of the key.
+    pub(crate) fn key_hint(&self) -> KeyHint<'_> {
+        if let Some(kid) = self.kid() {
+            return KeyHint::Kid(kid);
+        }
+        thumbprint(self.root()).map_or(KeyHint::Nothing, KeyHint::Thumbprint)
+    }
+
+    /// The kid.
+    pub(crate) fn kid(&self) -> Option<&str> {
+        let kid = self.at(self.0.members.kid?);
         kid.as_str().or_else(|| kid.as_number().map(Number::as_str))
     }
 
-    /// The typ; `document` must be the one that this was read from.
-    pub(crate) fn typ<'d>(&self, document: &'d Document) -> Option<Value<'d>> {
-        self.typ.map(|at| document.at(at))
+    /// The typ.
+    pub(crate) fn typ(&self) -> Option<Value<'_>> {
+        self.0.members.typ.map(|at| self.at(at))
+    }
+
+    /// Whether the typ is that of a Status List Token, which is no credential.
+    pub(crate) fn is_status_list(&self) -> bool {
+        self.0.members.is_status_list
+    }
+
+    /// Whether an entry of the cache has it.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.0.keepers.get() > 0
+    }
+
+    /// One more entry of the cache has it.
+    pub(crate) fn keep(&self) {
+        self.0.keepers.set(self.0.keepers.get() + 1);
+    }
+
+    /// One entry of the cache fewer has it.
+    pub(crate) fn release(&self) {
+        self.0.keepers.set(self.0.keepers.get().saturating_sub(1));
+    }
+
+    /// The memory that it takes, in bytes; the allocator needs another `overhead` for each block.
+    pub(crate) fn bytes(&self, overhead: usize) -> usize {
+        // An Rc has two counters.
+        let shared = 2 * size_of::<usize>() + size_of::<Parsed>() + overhead;
+        shared + self.heap_bytes(overhead)
     }
 }
 
@@ -131,20 +199,17 @@ fn thumbprint(header: Value<'_>) -> Option<Thumbprint> {
 mod tests {
     use super::*;
 
-    fn read(json: &str) -> Result<Algorithm, Why> {
-        let document = document(base64url::encode(json).as_bytes())?;
-        Header::read(&document).map(|header| header.algorithm)
+    fn parse(json: &str) -> Result<Header, Refusal> {
+        Header::parse(base64url::encode(json).as_bytes())
     }
 
     #[test]
     fn the_algorithm_is_taken_by_its_exact_name() {
-        assert_eq!(
-            read(r#"{"alg":"ES256","kid":"a","jku":"https://x","jwk":{}}"#),
-            Ok(Algorithm::ES256)
-        );
+        let good = parse(r#"{"alg":"ES256","kid":"a","jku":"https://x","jwk":{}}"#).unwrap();
+        assert_eq!(good.algorithm(), Algorithm::ES256);
         for none in ["none", "None", "NONE", "nOnE", "hs256", "", "HS256\\u0000"] {
-            let why = read(&format!(r#"{{"alg":"{none}"}}"#)).unwrap_err();
-            assert_eq!(why.reason, Reject::BadAlgorithm, "{none}");
+            let refusal = parse(&format!(r#"{{"alg":"{none}"}}"#)).unwrap_err();
+            assert_eq!(refusal.reason, Reject::BadAlgorithm, "{none}");
         }
     }
 
@@ -165,18 +230,17 @@ mod tests {
             (r#"["HS256"]"#, "the header is no JSON object"),
             (r#""HS256""#, "the header is no JSON object"),
         ] {
-            assert_eq!(read(bad), Err(Why::malformed(why)), "{bad}");
+            let refusal = parse(bad).unwrap_err();
+            assert_eq!((refusal.reason, &*refusal.detail), (Reject::Malformed, why), "{bad}");
         }
-        assert_eq!(document(b"e30=").unwrap_err().reason, Reject::Malformed);
+        assert_eq!(Header::parse(b"e30=").unwrap_err().reason, Reject::Malformed);
     }
 
     #[test]
     fn a_kid_may_be_a_number_and_null_or_empty_is_none() {
         let hint = |members: &str| {
             let text = format!(r#"{{"alg":"HS256",{members}}}"#);
-            let document = Document::parse(text.into()).unwrap();
-            let header = Header::read(&document).unwrap();
-            format!("{:?}", header.key_hint(&document))
+            format!("{:?}", parse(&text).unwrap().key_hint())
         };
         assert_eq!(hint(r#""kid":"a""#), r#"Kid("a")"#);
         assert_eq!(hint(r#""kid":7"#), r#"Kid("7")"#);

@@ -11,7 +11,8 @@
 //! 3. Keys: `identity`, `key`, `keyset`; and their files: `loaded` (keys, warnings, errors), `published`
 //!    (limits), `pem`, `disclosed` (secrets that are public), `jwk::members`, `jwk`, `by_kid` (PEM by
 //!    kid), `keyfile` (any of the three), `kids` (secrets).
-//! 4. Content of a token: `refusal` (why it is refused), `claims`, `header`, `content`.
+//! 4. Content of a token: `refusal` (why it is refused), `claims`, `header`, `headers` (the last ones),
+//!    `content`.
 //! 5. What it is judged by: `path` (to a claim), `rules`, `issuers`, `revoked`, `policy` (as
 //!    configured), `effective` (the policy for one token), `providers` (one policy for each issuer).
 //! 6. `sign`: keys that sign, and what they sign. It uses the basics, `json` and the keys.
@@ -50,6 +51,7 @@ mod published;
 mod claims;
 mod content;
 mod header;
+mod headers;
 
 mod effective;
 mod issuers;
@@ -80,6 +82,8 @@ pub use cache::{Cache, CacheCounts};
 pub use compact::MAX_TOKEN_LEN;
 pub use content::Content;
 pub use disclosed::public_form;
+pub use header::Header;
+pub use headers::Headers;
 pub use issuers::Issuers;
 pub use key::{Key, KeyError, RSA_MAX_BITS, RSA_MIN_BITS};
 pub use keyfile::{fingerprint, load_keys, load_published_keys};

@@ -181,12 +181,6 @@ pub(crate) struct Rounded {
     rest: Ordering,
 }
 
-impl From<u32> for Rounded {
-    fn from(value: u32) -> Self {
-        Self { whole: value.into(), rest: Ordering::Equal }
-    }
-}
-
 impl Rounded {
     pub(crate) fn cmp_int(self, other: i64) -> Ordering {
         self.whole.cmp(&other).then(self.rest)

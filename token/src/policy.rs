@@ -8,7 +8,6 @@ use crate::claims::is_typ;
 use crate::content::Content;
 use crate::header::Header;
 use crate::issuers::Issuers;
-use crate::json::Document;
 use crate::keyset::KeySet;
 use crate::refusal::Why;
 use crate::reject::Reject;
@@ -82,7 +81,7 @@ pub struct Wanted<'t> {
 /// The kid is read only where a key is fetched for each kid.
 #[derive(Debug, Clone, Copy)]
 enum WantedKid<'t> {
-    InHeader(&'t Header, &'t Document),
+    InHeader(&'t Header),
     Known(Option<&'t str>),
 }
 
@@ -92,15 +91,15 @@ impl<'t> Wanted<'t> {
         Self { policy, kid: WantedKid::Known(kid) }
     }
 
-    /// For a token with this header, which `head` was read from.
-    pub(crate) fn for_token(policy: usize, (head, header): (&'t Header, &'t Document)) -> Self {
-        Self { policy, kid: WantedKid::InHeader(head, header) }
+    /// For a token with this header.
+    pub(crate) fn for_token(policy: usize, header: &'t Header) -> Self {
+        Self { policy, kid: WantedKid::InHeader(header) }
     }
 
     /// The token's kid, before its signature is verified: it may choose a key, and proves nothing.
     pub fn kid(self) -> Option<&'t str> {
         match self.kid {
-            WantedKid::InHeader(head, header) => head.kid(header),
+            WantedKid::InHeader(header) => header.kid(),
             WantedKid::Known(kid) => kid,
         }
     }
@@ -123,9 +122,9 @@ impl From<Rc<LivePolicy>> for LiveInputs {
 
 impl Requirements {
     pub(crate) fn check(&self, content: &Content, now: i64) -> Result<(), Why> {
-        let Content { header, payload, head, claims, .. } = content;
+        let Content { header, payload, claims, .. } = content;
         if !self.types.is_empty() {
-            let typ = head.typ(header);
+            let typ = header.typ();
             let typ = typ.ok_or_else(|| Why::new(Reject::BadType, "typ is missing"))?;
             if !is_typ(typ.as_str().unwrap_or_default(), &self.types) {
                 return Err(Why::not_accepted(Reject::BadType, typ));

@@ -11,8 +11,8 @@ use crate::claims::{self, Claims};
 use crate::compact::Compact;
 use crate::content::Content;
 use crate::effective::{EffectivePolicy, check_padding, payload_document, payload_text};
-use crate::header::{self, Header};
-use crate::json::Document;
+use crate::header::Header;
+use crate::headers::Headers;
 use crate::keyset::KeyIndex;
 use crate::memo::Memo;
 use crate::policy::{LiveInputs, LocationPolicy, Policy, Wanted};
@@ -36,6 +36,8 @@ pub enum Trust {
 pub struct With<'w> {
     /// The result is the same, but cheaper if the cache knows the token.
     pub cache: Option<&'w Cache>,
+    /// The result is the same, but cheaper if the last tokens had the same header.
+    pub headers: Option<&'w Headers>,
     /// The same of all workers, for signatures of public keys. The result is the same, but cheaper if a worker has
     /// verified the token's signature already.
     pub memo: Option<Memo<'w>>,
@@ -204,29 +206,30 @@ impl<'p, L: Fn(Wanted<'_>) -> LiveInputs> Judge<'p, L> {
     fn check_new(&self, token: &[u8]) -> Result<Verified, Refusal> {
         let compact = Compact::split(token)?;
         self.policies.check_padding(compact.padded)?;
-        let header = header::document(compact.header)?;
+        let known = self.with.headers.and_then(|headers| headers.find(compact.header));
+        let is_new = known.is_none();
+        let header = known.map_or_else(|| Header::parse(compact.header), Ok)?;
         let refused = |why| Refusal::of(&header, why);
-        let head = Header::read(&header).map_err(refused)?;
-        let key_of = (&head, &header);
         let mut text = None;
         let chosen = match self.policies {
-            Policies::One(policy) => self.only(policy, key_of),
+            Policies::One(policy) => self.only(policy, &header),
             Policies::ByIssuer(providers, location) => {
                 let text = text.insert(payload_text(&compact).map_err(refused)?);
                 let issuer = claims::issuer_of(text).map_err(refused)?;
-                self.of_issuer(issuer.as_deref(), key_of, providers, location).map_err(refused)?
+                self.of_issuer(issuer.as_deref(), &header, providers, location).map_err(refused)?
             }
         };
         let effective = chosen.effective();
         effective.check_padding(compact.padded).map_err(refused)?;
-        let (index, key) = effective.verify(&compact, &head, &header, self.now).map_err(refused)?;
+        let (index, key) = effective.verify(&compact, &header, self.now).map_err(refused)?;
         let text = text.map_or_else(|| payload_text(&compact), Ok).map_err(refused)?;
         let payload = payload_document(text).map_err(refused)?;
         let claims = Claims::read(&payload).map_err(refused)?;
-        let content = Content { header, payload, head, claims, padded: compact.padded };
-        effective
-            .check_content(&content, key, self.now)
-            .map_err(|why| Refusal::of(&content.header, why))?;
+        let content = Content { header: header.clone(), payload, claims, padded: compact.padded };
+        effective.check_content(&content, key, self.now).map_err(refused)?;
+        if let Some(headers) = self.with.headers.filter(|_| is_new) {
+            headers.note(compact.header, &header);
+        }
         let content = Rc::new(content);
         let remember = |cache| self.remember(cache, token, &content, &chosen, index);
         let cached = self.with.cache.is_some_and(remember);
@@ -238,24 +241,23 @@ impl<'p, L: Fn(Wanted<'_>) -> LiveInputs> Judge<'p, L> {
     fn check_known(&self, token: &[u8], cache: &Cache, known: &Known) -> Result<Verified, Refusal> {
         let content = &known.content;
         let refused = |why| Refusal::of(&content.header, why);
-        let key_of = (&content.head, &content.header);
         let chosen = match self.policies {
-            Policies::One(policy) => self.only(policy, key_of),
+            Policies::One(policy) => self.only(policy, &content.header),
             Policies::ByIssuer(providers, location) => {
                 let issuer = content.issuer().map_err(refused)?;
-                self.of_issuer(issuer, key_of, providers, location).map_err(refused)?
+                self.of_issuer(issuer, &content.header, providers, location).map_err(refused)?
             }
         };
         let effective = chosen.effective();
         effective.check_padding(content.padded).map_err(refused)?;
         let proven = cache
             .proof(known, effective.set_ids(), self.now)
-            .and_then(|index| effective.key(index, content.head.algorithm, self.now));
+            .and_then(|index| effective.key(index, content.header.algorithm(), self.now));
         let (key, new) = match proven {
             Some(key) => (key, None),
             None => {
                 let compact = Compact::split(token)?;
-                let verified = effective.verify(&compact, &content.head, &content.header, self.now);
+                let verified = effective.verify(&compact, &content.header, self.now);
                 let (index, key) = verified.map_err(refused)?;
                 (key, Some(index))
             }
@@ -278,8 +280,8 @@ impl<'p, L: Fn(Wanted<'_>) -> LiveInputs> Judge<'p, L> {
     }
 
     /// The only policy.
-    fn only(&self, policy: &'p Policy, key_of: (&Header, &Document)) -> Chosen<'p> {
-        let live = (self.live)(Wanted::for_token(0, key_of));
+    fn only(&self, policy: &'p Policy, header: &Header) -> Chosen<'p> {
+        let live = (self.live)(Wanted::for_token(0, header));
         let With { memo, signatures, .. } = self.with;
         Chosen { number: 0, policy, location: None, live, memo, signatures }
     }
@@ -288,7 +290,7 @@ impl<'p, L: Fn(Wanted<'_>) -> LiveInputs> Judge<'p, L> {
     fn of_issuer(
         &self,
         issuer: Option<&str>,
-        key_of: (&Header, &Document),
+        header: &Header,
         providers: &'p Providers,
         location: &'p LocationPolicy,
     ) -> Result<Chosen<'p>, Why> {
@@ -301,7 +303,7 @@ impl<'p, L: Fn(Wanted<'_>) -> LiveInputs> Judge<'p, L> {
             Some(_) => "no provider whose tokens are looked for there has the token's iss",
         };
         let (number, policy) = found.ok_or_else(bad_issuer(none))?;
-        let live = (self.live)(Wanted::for_token(number, key_of));
+        let live = (self.live)(Wanted::for_token(number, header));
         let With { memo, signatures, .. } = self.with;
         Ok(Chosen { number, policy, location: Some(location), live, memo, signatures })
     }

@@ -17,14 +17,15 @@ use token::base64url::encode;
 use token::link::{Link, LinkSecret, Plain};
 use token::status::{MAX_INFLATED, StatusList, StatusListError};
 use token::{
-    AlgorithmSet, Cache, ClaimPath, ClaimRule, Key, KeySet, LiveInputs, LocationPolicy, Operator,
-    Policy, Providers, Requirements, Revocation, RevokedList, Trust,
+    AlgorithmSet, Cache, ClaimPath, ClaimRule, Headers, Key, KeySet, LiveInputs, LocationPolicy,
+    Operator, Policy, Providers, Requirements, Revocation, RevokedList, Trust, With,
 };
 
 const NOW: i64 = 1_800_000_000;
-/// The text and the nodes of header and payload, the content that has both, the token's bytes, the
-/// identities of the key sets, and the list of proofs.
-const A_HANDFUL: usize = 10;
+/// The text and the nodes of the payload, room for which may be too large at first, the content that has
+/// both, the token's bytes, the identities of the key sets if there are several, and what ends the search
+/// for the issuer.
+const A_HANDFUL: usize = 7;
 
 thread_local! {
     static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
@@ -160,12 +161,15 @@ fn a_token_seen_before_allocates_nothing() {
 fn a_new_token_allocates_a_handful_whatever_there_is_of_keys_and_providers() {
     let mut counts = Vec::new();
     for (name, trust) in trusts() {
-        let cache = Cache::new(256 << 10).unwrap();
+        let (cache, headers) = (Cache::new(256 << 10).unwrap(), Headers::default());
+        let with = With { cache: Some(&cache), headers: Some(&headers), ..With::default() };
+        // The header of all the tokens is parsed once.
+        trust.check_with(&token(2_000), NOW, |_| LiveInputs::default(), with).unwrap();
         // The cache fills and then has to make room: neither costs more than before.
         let most = (0..2_000).map(|n| {
             let token = token(n);
             let (count, verified) = allocations(|| {
-                trust.check_cached(&token, NOW, |_| LiveInputs::default(), Some(&cache)).is_ok()
+                trust.check_with(&token, NOW, |_| LiveInputs::default(), with).is_ok()
             });
             assert!(verified, "{name}");
             count
@@ -176,7 +180,8 @@ fn a_new_token_allocates_a_handful_whatever_there_is_of_keys_and_providers() {
         counts.push(most);
         assert!(cache.len() < 2_000);
     }
-    assert!(counts[1] <= counts[0] && counts[3] <= counts[2], "{counts:?}");
+    // The identities of several key sets are one more.
+    assert!(counts[1] <= counts[0] + 1 && counts[3] <= counts[2] + 1, "{counts:?}");
 }
 
 #[test]

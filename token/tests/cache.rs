@@ -16,9 +16,9 @@ use proptest::prelude::*;
 use sha2::Sha256;
 use token::base64url::encode;
 use token::{
-    Algorithm, AlgorithmSet, Cache, ClaimPath, Issuers, Key, KeySet, LiveInputs, LivePolicy,
-    LocationPolicy, Policy, Providers, Refusal, Reject, Requirements, Revocation, RevokedList,
-    Trust, Verified, Wanted, With,
+    Algorithm, AlgorithmSet, Cache, ClaimPath, Headers, Issuers, Key, KeySet, LiveInputs,
+    LivePolicy, LocationPolicy, Policy, Providers, Refusal, Reject, Requirements, Revocation,
+    RevokedList, Trust, Verified, Wanted, With,
 };
 
 const NOW: i64 = 1_800_000_000;
@@ -68,6 +68,11 @@ fn revoked(list: &str) -> Arc<Revocation> {
     Arc::new(Revocation::new(ClaimPath::new("jti").unwrap(), list))
 }
 
+thread_local! {
+    /// What a worker has beside its cache.
+    static HEADERS: Headers = Headers::default();
+}
+
 /// Judges with `cache`, and asserts that the result is the same without it.
 fn judge_live(
     trust: &Trust,
@@ -81,7 +86,10 @@ fn judge_live(
             |it: Verified| (it.header.text().to_owned(), it.payload.text().to_owned(), it.provider);
         judged.map(said)
     };
-    let cached = told(trust.check_cached(token, now, &live, Some(cache)));
+    let cached = HEADERS.with(|headers| {
+        let with = With { cache: Some(cache), headers: Some(headers), ..With::default() };
+        told(trust.check_with(token, now, &live, with))
+    });
     assert_eq!(cached, told(trust.check(token, now, &live)));
     cached.map(|(_, _, provider)| provider).map_err(|refusal| refusal.reason)
 }

@@ -7,7 +7,7 @@ use std::hint::black_box;
 
 use token::base64url::decode;
 use token::link::{Link, LinkAlgorithm, LinkSecret, Plain};
-use token::{Algorithm, Cache, LiveInputs};
+use token::{Algorithm, Cache, Headers, LiveInputs, Wanted, With};
 
 #[path = "../../../token/tests/common/tokens.rs"]
 mod tokens;
@@ -41,19 +41,16 @@ fn judge(what: &str, times: usize) {
         }
         "cold" | "hot" => {
             let (trust, rule) = (trust(&[algorithm]), rule());
-            let (count, room) = if what == "hot" { (1, 1 << 20) } else { (DIFFERENT, 32 << 10) };
+            let (count, room) = if what == "hot" { (1, 1 << 20) } else { (DIFFERENT, 24 << 10) };
             let tokens: Vec<_> = (0..count).map(|n| token(algorithm, n)).collect();
-            let cache = Cache::new(room).unwrap();
+            let (cache, headers) = (Cache::new(room).unwrap(), Headers::default());
+            let with = With { cache: Some(&cache), headers: Some(&headers), ..With::default() };
+            let live = |_: Wanted<'_>| LiveInputs::default();
             for token in &tokens {
-                trust.check_cached(token, NOW, |_| LiveInputs::default(), Some(&cache)).unwrap();
+                trust.check_with(token, NOW, live, with).unwrap();
             }
             for token in tokens.iter().cycle().take(times) {
-                let token = trust.check_cached(
-                    black_box(token),
-                    NOW,
-                    |_| LiveInputs::default(),
-                    Some(&cache),
-                );
+                let token = trust.check_with(black_box(token), NOW, live, with);
                 assert!(rule.holds(&token.unwrap().payload, &["read"]));
             }
         }

@@ -1,21 +1,23 @@
 //! A parsed text and its values.
 
 use std::fmt::{self, Write as _};
+use std::num::NonZeroU32;
 
 use zeroize::{Zeroize, Zeroizing};
 
-use super::node::{Node, Span, digits};
+use super::node::{MAX_TEXT, Node, Packing};
 use super::tape;
 use crate::number::{Number, Rounded};
 
 /// A parsed JSON text.
 #[derive(Clone)]
 pub struct Document {
+    /// The text as it was given, and after it the strings that had escapes, unescaped.
     text: Box<str>,
-    /// The strings that had escapes, unescaped, one after the other.
-    unescaped: Box<str>,
     /// All values in the order of the text, depth first. In an object each name precedes its value.
-    nodes: Vec<Node>,
+    nodes: Box<[u32]>,
+    /// The length of the text as it was given, which decides how the nodes are packed.
+    given: u32,
 }
 
 /// Why a text is not strict JSON, with line and column.
@@ -24,8 +26,8 @@ pub enum JsonError {
     /// Bytes that are not UTF-8 (RFC 8259 section 8.1).
     #[error("not UTF-8 after byte {0}")]
     Utf8(usize),
-    /// Longer than 32-bit offsets can address.
-    #[error("text is larger than 4 GiB")]
+    /// Longer than the offsets that are kept can address.
+    #[error("text is larger than 512 MiB")]
     TooLarge,
     /// Not JSON, a repeated member name, or nested too deeply.
     #[error("{0}")]
@@ -40,18 +42,12 @@ impl Document {
 
     /// As [`Document::parse`], but more than `max_nodes` names and values are an error.
     pub(crate) fn parse_bounded(text: Vec<u8>, max_nodes: usize) -> Result<Self, JsonError> {
-        let text = String::from_utf8(text)
-            .map_err(|e| JsonError::Utf8(e.utf8_error().valid_up_to()))?
-            .into_boxed_str();
-        let (unescaped, nodes) = Self::nodes(&text, max_nodes)?;
-        Ok(Self { text, unescaped, nodes })
-    }
-
-    fn nodes(text: &str, max_nodes: usize) -> Result<(Box<str>, Vec<Node>), JsonError> {
-        if u32::try_from(text.len()).is_err() {
-            return Err(JsonError::TooLarge);
-        }
-        Ok(tape::write(text, max_nodes)?)
+        let mut text =
+            String::from_utf8(text).map_err(|e| JsonError::Utf8(e.utf8_error().valid_up_to()))?;
+        let given = text_len(&text)?;
+        let (unescaped, nodes) = tape::write(&text, max_nodes)?;
+        text.push_str(&unescaped);
+        Ok(Self { text: text.into(), nodes, given })
     }
 
     /// As [`Document::parse`], for a text that holds secrets: it is wiped, also if it is not JSON.
@@ -59,9 +55,11 @@ impl Document {
     /// copies; base64url needs none.
     pub(crate) fn parse_secret(text: &[u8]) -> Result<Zeroizing<Self>, JsonError> {
         let text = std::str::from_utf8(text).map_err(|e| JsonError::Utf8(e.valid_up_to()))?;
-        let mut text = Zeroizing::new(Box::<str>::from(text));
-        let (unescaped, nodes) = Self::nodes(&text, usize::MAX)?;
-        Ok(Zeroizing::new(Self { text: std::mem::take(&mut *text), unescaped, nodes }))
+        let given = text_len(text)?;
+        let (unescaped, nodes) = tape::write(text, usize::MAX)?;
+        let unescaped = Zeroizing::new(unescaped);
+        let text = [text, &unescaped].concat().into();
+        Ok(Zeroizing::new(Self { text, nodes, given }))
     }
 
     /// The outermost value.
@@ -71,24 +69,21 @@ impl Document {
 
     /// The text as it was given.
     pub fn text(&self) -> &str {
-        &self.text
+        self.text.get(..self.given as usize).unwrap_or_default()
     }
 
     /// The value at an index from [`Value::index`].
     pub(crate) fn at(&self, index: NodeIndex) -> Value<'_> {
-        Value { document: self, at: index.0 as usize }
+        Value { document: self, at: index.0.get() as usize }
     }
 
     /// The memory that it owns, in bytes; the allocator needs another `overhead` for each block.
     pub(crate) fn heap_bytes(&self, overhead: usize) -> usize {
-        self.text.len()
-            + self.unescaped.len()
-            + self.nodes.capacity() * size_of::<Node>()
-            + 3 * overhead
+        self.text.len() + size_of_val(&*self.nodes) + 2 * overhead
     }
 
     fn node(&self, at: usize) -> Node {
-        self.nodes.get(at).copied().unwrap_or(Node::Null)
+        Packing::of(self.given as usize).get(&self.nodes, at)
     }
 
     /// The index of the first node after the value at `at`.
@@ -100,12 +95,10 @@ impl Document {
     }
 
     fn string(&self, at: usize) -> Option<&str> {
-        let (text, span) = match self.node(at) {
-            Node::Plain(span) => (&self.text, span),
-            Node::Unescaped(span) => (&self.unescaped, span),
-            _ => return None,
-        };
-        text.get(span.start as usize..span.end as usize)
+        match self.node(at) {
+            Node::String(span) => Some(span.of(&self.text)),
+            _ => None,
+        }
     }
 }
 
@@ -113,8 +106,7 @@ impl Zeroize for Document {
     /// Overwrites the text, which may contain secrets, and leaves the document empty.
     fn zeroize(&mut self) {
         self.text.zeroize();
-        self.unescaped.zeroize();
-        self.nodes = Vec::new();
+        self.nodes = Box::default();
     }
 }
 
@@ -125,6 +117,12 @@ impl fmt::Debug for Document {
     }
 }
 
+/// The length of a text that is to be parsed.
+fn text_len(text: &str) -> Result<u32, JsonError> {
+    let len = u32::try_from(text.len()).ok();
+    len.filter(|_| text.len() < MAX_TEXT).ok_or(JsonError::TooLarge)
+}
+
 /// One value of a [`Document`].
 #[derive(Clone, Copy)]
 pub struct Value<'d> {
@@ -132,15 +130,17 @@ pub struct Value<'d> {
     at: usize,
 }
 
-/// The index of a value in its [`Document`], which can be kept without borrowing the document.
+/// The index of a member's value in its [`Document`], which can be kept without borrowing the document.
+/// Before it are the object and the name.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct NodeIndex(u32);
+pub(crate) struct NodeIndex(NonZeroU32);
 
 impl<'d> Value<'d> {
-    /// The index for [`Document::at`].
+    /// The index of a member's value for [`Document::at`].
     pub(crate) fn index(self) -> NodeIndex {
-        // There are fewer nodes than bytes of text, and the text is smaller than 4 GiB.
-        NodeIndex(u32::try_from(self.at).unwrap_or(u32::MAX))
+        // There are no more nodes than bytes of text, whose number fits into 32 bits.
+        let at = u32::try_from(self.at).ok().and_then(NonZeroU32::new);
+        NodeIndex(at.unwrap_or(NonZeroU32::MAX))
     }
 
     /// The string, if it is one.
@@ -150,22 +150,15 @@ impl<'d> Value<'d> {
 
     /// The number, if it is one.
     pub fn as_number(self) -> Option<Number<'d>> {
-        let Span { start, end } = match self.document.node(self.at) {
-            Node::Number(span) => span,
-            Node::Integer { start, value } => {
-                Span { start, end: start.saturating_add(digits(value)) }
-            }
-            _ => return None,
-        };
-        self.document.text.get(start as usize..end as usize).map(Number::of_literal)
+        match self.document.node(self.at) {
+            Node::Number(span) => Some(Number::of_literal(span.of(&self.document.text))),
+            _ => None,
+        }
     }
 
     /// The number in the form in which it is compared with integers, if it is one.
     pub(crate) fn as_rounded(self) -> Option<Rounded> {
-        match self.document.node(self.at) {
-            Node::Integer { value, .. } => Some(Rounded::from(value)),
-            _ => self.as_number().map(Number::rounded),
-        }
+        self.as_number().map(Number::rounded)
     }
 
     /// The boolean, if it is one.
@@ -211,7 +204,16 @@ impl<'d> Value<'d> {
 
     /// The value of the member `name`, if it is an object that has one.
     pub fn get(self, name: &str) -> Option<Value<'d>> {
-        self.members()?.find(|(member, _)| *member == name).map(|(_, value)| value)
+        let Node::Object { end } = self.document.node(self.at) else { return None };
+        let (document, mut at) = (self.document, self.at + 1);
+        while at < end as usize {
+            if matches!(document.node(at), Node::String(member) if member.is(&document.text, name))
+            {
+                return Some(Value { document, at: at + 1 });
+            }
+            at = document.after(at + 1);
+        }
+        None
     }
 
     /// The value as text for variables and headers: a string without quotes, an array joined by commas,
@@ -242,12 +244,8 @@ impl<'d> Value<'d> {
         match self.document.node(self.at) {
             Node::Null => out.push_str("null"),
             Node::Bool(value) => out.push_str(if value { "true" } else { "false" }),
-            Node::Integer { .. } | Node::Number(_) => {
-                out.push_str(self.as_number().map_or("0", Number::as_str));
-            }
-            Node::Plain(_) | Node::Unescaped(_) => {
-                write_text(self.as_str().unwrap_or_default(), out);
-            }
+            Node::Number(span) => out.push_str(span.of(&self.document.text)),
+            Node::String(span) => write_text(span.of(&self.document.text), out),
             Node::Array { .. } => {
                 out.push('[');
                 for (i, item) in self.items().into_iter().flatten().enumerate() {
@@ -341,7 +339,6 @@ mod tests {
         ];
         assert_eq!(numbers, want);
         assert_eq!(parse("7").unwrap().root().to_text(), "7");
-        assert!(size_of::<Node>() <= 12);
     }
 
     #[test]

@@ -4,36 +4,42 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
-use super::node::{MAX_DEPTH, Node, Span, digits};
+use super::node::{MAX_DEPTH, Node, Packing, Span};
 use crate::number::{MAX_EXPONENT_DIGITS, Number};
 
 /// Up to this number of members, comparing every pair of names is faster than sorting them.
 const FEW_MEMBERS: usize = 16;
 
-/// The unescaped strings of a text and all of its nodes.
+/// The unescaped strings of a text, one after the other, and the words of all of its nodes, as
+/// [`Packing::of`] the text's length packs them.
 pub(super) fn write(
     text: &str,
     max_nodes: usize,
-) -> Result<(Box<str>, Vec<Node>), serde_json::Error> {
-    let nodes = Vec::with_capacity(most_nodes(text.as_bytes()).min(max_nodes));
-    let mut tape = Tape { text, unescaped: String::new(), nodes, max_nodes, read: 0 };
+) -> Result<(String, Box<[u32]>), serde_json::Error> {
+    let packing = Packing::of(text.len());
+    let words = Vec::with_capacity(most_nodes(text.as_bytes()).min(max_nodes) * packing.words());
+    let mut tape = Tape { text, unescaped: String::new(), packing, words, max_nodes, read: 0 };
     let mut deserializer = serde_json::Deserializer::from_str(text);
     Seed { tape: &mut tape, depth: 0 }.deserialize(&mut deserializer)?;
     deserializer.end()?;
-    Ok((tape.unescaped.into_boxed_str(), tape.nodes))
+    Ok((tape.unescaped, tape.words.into()))
 }
 
 /// An upper limit for the number of nodes: each but the first follows one of these characters. It is
 /// close unless strings contain many of them.
 fn most_nodes(text: &[u8]) -> usize {
-    1 + text.iter().filter(|byte| matches!(byte, b',' | b':' | b'[' | b'{')).count()
+    // Counted in bytes, a part at a time, so that the compiler looks at many characters at once.
+    let begins = |byte: &u8| u8::from(matches!(byte, b',' | b':' | b'[' | b'{'));
+    let count = |part: &[u8]| usize::from(part.iter().map(begins).sum::<u8>());
+    1 + text.chunks(u8::MAX.into()).map(count).sum::<usize>()
 }
 
 /// The tape while it is being written.
 struct Tape<'t> {
     text: &'t str,
     unescaped: String,
-    nodes: Vec<Node>,
+    packing: Packing,
+    words: Vec<u32>,
     max_nodes: usize,
     /// The offset after the last string or number whose position is known.
     read: usize,
@@ -56,10 +62,10 @@ fn is_in_number(byte: u8) -> bool {
 
 impl Tape<'_> {
     fn push<E: serde::de::Error>(&mut self, node: Node) -> Result<(), E> {
-        if self.nodes.len() >= self.max_nodes {
+        if self.here() >= self.max_nodes {
             return Err(E::custom(format_args!("more than {} names and values", self.max_nodes)));
         }
-        self.nodes.push(node);
+        self.packing.push(&mut self.words, node);
         Ok(())
     }
 
@@ -69,13 +75,14 @@ impl Tape<'_> {
         // any other `part` the result would be an empty string, never an access out of bounds.
         let start = (part.as_ptr() as usize).saturating_sub(self.text.as_ptr() as usize);
         self.read = start + part.len() + 1;
-        self.push(Node::Plain(span(start, part.len())))
+        self.push(Node::String(span(start, part.len())))
     }
 
+    /// Adds a string that had escapes.
     fn push_unescaped<E: serde::de::Error>(&mut self, part: &str) -> Result<(), E> {
-        let start = self.unescaped.len();
+        let start = self.text.len() + self.unescaped.len();
         self.unescaped.push_str(part);
-        self.push(Node::Unescaped(span(start, part.len())))
+        self.push(Node::String(span(start, part.len())))
     }
 
     /// The offset of the number that the parser has just read. The parser passes the value only, not
@@ -94,10 +101,10 @@ impl Tape<'_> {
     }
 
     /// Adds an integer that is not negative; JSON has exactly one way to write it.
-    fn push_integer<E: serde::de::Error>(&mut self, value: u32) -> Result<(), E> {
-        let at = self.find_number();
-        self.read = at + digits(value) as usize;
-        self.push(Node::Integer { start: u32::try_from(at).unwrap_or(u32::MAX), value })
+    fn push_integer<E: serde::de::Error>(&mut self, value: u64) -> Result<(), E> {
+        let (at, len) = (self.find_number(), value.checked_ilog10().unwrap_or(0) as usize + 1);
+        self.read = at + len;
+        self.push(Node::Number(span(at, len)))
     }
 
     /// Adds any other number.
@@ -118,41 +125,67 @@ impl Tape<'_> {
 
     /// The name at node `at`.
     fn name(&self, at: usize) -> &str {
-        let (text, span) = match self.nodes.get(at) {
-            Some(Node::Plain(span)) => (self.text, span),
-            Some(Node::Unescaped(span)) => (self.unescaped.as_str(), span),
-            _ => return "",
+        let Node::String(span) = self.packing.get(&self.words, at) else { return "" };
+        let (start, end) = (span.start as usize, span.end as usize);
+        let given = self.text.len();
+        let name = match start.checked_sub(given) {
+            None => self.text.get(start..end),
+            Some(start) => self.unescaped.get(start..end - given),
         };
-        text.get(span.start as usize..span.end as usize).unwrap_or_default()
+        name.unwrap_or_default()
     }
 
-    /// The index of the next node. It fits: the text is shorter than 4 GiB and each node takes at least
-    /// one byte of it.
-    fn here(&self) -> u32 {
-        u32::try_from(self.nodes.len()).unwrap_or(u32::MAX)
+    /// The index of the next node.
+    fn here(&self) -> usize {
+        self.words.len() / self.packing.words()
     }
 
     /// Sets the end of the array or object at `at`.
-    fn close(&mut self, at: u32, node: impl FnOnce(u32) -> Node) {
-        let end = self.here();
-        if let Some(slot) = self.nodes.get_mut(at as usize) {
-            *slot = node(end);
+    fn close(&mut self, at: usize, node: impl FnOnce(u32) -> Node) {
+        // Each node takes at least one byte of the text, whose length fits into 32 bits.
+        let end = u32::try_from(self.here()).unwrap_or(u32::MAX);
+        self.packing.set(&mut self.words, at, node(end));
+    }
+}
+
+/// The indices of an object's names; without an allocation if there are few.
+#[derive(Default)]
+struct Names {
+    /// A tag and an index for each name. Equal names have equal tags, most other names do not.
+    few: [(u32, usize); FEW_MEMBERS],
+    count: usize,
+    further: Vec<usize>,
+    /// The bits of the tags so far. A tag whose bit is new is new.
+    bits: u64,
+    /// The first name among the few that had stood before.
+    repeated: Option<usize>,
+}
+
+impl Names {
+    /// Adds the name at node `at`.
+    fn push(&mut self, tape: &Tape<'_>, at: usize) {
+        let Some(place) = self.few.get_mut(self.count) else { return self.further.push(at) };
+        let name = tape.name(at);
+        let tag = tag(name.as_bytes());
+        *place = (tag, at);
+        // The upper bits of the product depend on all bits of the tag.
+        let bit = 1 << (tag.wrapping_mul(0x9e37_79b1) >> 26);
+        if self.bits & bit != 0 && self.repeated.is_none() {
+            let before = self.few.iter().take(self.count).filter(|(other, _)| *other == tag);
+            let is_same = before.map(|(_, at)| tape.name(*at)).any(|other| other == name);
+            self.repeated = is_same.then_some(at);
         }
+        self.bits |= bit;
+        self.count += 1;
     }
 
-    /// A name that occurs twice in `names`.
-    fn repeated(&self, names: &Names) -> Option<&str> {
-        if names.further.is_empty() {
-            let known = names.few.get(..names.count).unwrap_or_default();
-            return known.iter().enumerate().find_map(|(i, (tag, at))| {
-                let mut before = known.iter().take(i).filter(|(other, _)| other == tag);
-                let name = self.name(*at as usize);
-                before.any(|(_, other)| self.name(*other as usize) == name).then_some(name)
-            });
+    /// A name that stands twice.
+    fn repeated<'n>(&self, tape: &'n Tape<'_>) -> Option<&'n str> {
+        if self.further.is_empty() {
+            return self.repeated.map(|at| tape.name(at));
         }
-        let few = names.few.iter().map(|(_, at)| at);
-        let all = few.chain(&names.further);
-        let mut sorted: Vec<&str> = all.map(|&at| self.name(at as usize)).collect();
+        let few = self.few.iter().map(|(_, at)| at);
+        let mut sorted: Vec<&str> = few.chain(&self.further).map(|at| tape.name(*at)).collect();
         sorted.sort_unstable();
         sorted.windows(2).find_map(|pair| match pair {
             [a, b] if a == b => Some(*a),
@@ -161,28 +194,11 @@ impl Tape<'_> {
     }
 }
 
-/// The indices of an object's names; without an allocation if there are few.
-#[derive(Default)]
-struct Names {
-    /// A tag and an index for each name. Equal names have equal tags, most other names do not.
-    few: [(u32, u32); FEW_MEMBERS],
-    count: usize,
-    further: Vec<u32>,
-}
-
-impl Names {
-    fn push(&mut self, at: u32, name: &str) {
-        match self.few.get_mut(self.count) {
-            Some(place) => {
-                let byte = |byte: Option<&u8>| u32::from(byte.copied().unwrap_or_default());
-                let (first, last) = (byte(name.as_bytes().first()), byte(name.as_bytes().last()));
-                let len = u32::try_from(name.len()).unwrap_or(u32::MAX);
-                *place = ((len << 16) ^ (first << 8) ^ last, at);
-                self.count += 1;
-            }
-            None => self.further.push(at),
-        }
-    }
+/// The length, the first and the last byte of a name.
+fn tag(name: &[u8]) -> u32 {
+    let byte = |byte: Option<&u8>| u32::from(byte.copied().unwrap_or_default());
+    let len = u32::try_from(name.len()).unwrap_or(u32::MAX);
+    (len << 16) ^ (byte(name.first()) << 8) ^ byte(name.last())
 }
 
 /// The length of a string from after its first quote to after its last; `text` begins after the first.
@@ -241,10 +257,7 @@ impl<'de> Visitor<'de> for Seed<'_, '_> {
     }
 
     fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<(), E> {
-        match u32::try_from(value) {
-            Ok(value) => self.tape.push_integer(value),
-            Err(_) => self.tape.push_number(),
-        }
+        self.tape.push_integer(value)
     }
 
     fn visit_i64<E: serde::de::Error>(self, _: i64) -> Result<(), E> {
@@ -266,7 +279,7 @@ impl<'de> Visitor<'de> for Seed<'_, '_> {
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<(), A::Error> {
         let inner = self.inner()?;
         let at = inner.tape.here();
-        inner.tape.push(Node::Array { end: at })?;
+        inner.tape.push(Node::Array { end: 0 })?;
         while seq.next_element_seed(Seed { tape: inner.tape, depth: inner.depth })?.is_some() {}
         inner.tape.close(at, |end| Node::Array { end });
         Ok(())
@@ -275,18 +288,18 @@ impl<'de> Visitor<'de> for Seed<'_, '_> {
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
         let inner = self.inner()?;
         let at = inner.tape.here();
-        inner.tape.push(Node::Object { end: at })?;
+        inner.tape.push(Node::Object { end: 0 })?;
         let mut names = Names::default();
         loop {
             let name = inner.tape.here();
             if map.next_key_seed(Seed { tape: inner.tape, depth: inner.depth })?.is_none() {
                 break;
             }
-            names.push(name, inner.tape.name(name as usize));
+            names.push(inner.tape, name);
             map.next_value_seed(Seed { tape: inner.tape, depth: inner.depth })?;
         }
         inner.tape.close(at, |end| Node::Object { end });
-        match inner.tape.repeated(&names) {
+        match names.repeated(inner.tape) {
             Some(name) => Err(A::Error::custom(format_args!("member {name:?} stands twice"))),
             None => Ok(()),
         }

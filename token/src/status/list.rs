@@ -9,7 +9,7 @@ use crate::base64url;
 use crate::claims::{Claims, STATUS_LIST_TYP, is_typ};
 use crate::compact::Compact;
 use crate::effective::{EffectivePolicy, payload_document, payload_text};
-use crate::header::{self, Header};
+use crate::header::Header;
 use crate::json::{Document, Value};
 use crate::policy::{LiveInputs, LocationPolicy, Policy};
 use crate::refusal::{Refusal, Why, kind, shown, shown_text};
@@ -151,14 +151,13 @@ fn verified(
     let form = |why: Why| StatusListError::Form(why.into());
     let compact = Compact::split_within(token, MAX_LIST_LEN).map_err(form)?;
     effective.check_padding(compact.padded).map_err(form)?;
-    let document = header::document(compact.header).map_err(form)?;
-    let signature = |why| StatusListError::Signature(Refusal::of(&document, why));
-    let head = Header::read(&document).map_err(|why| match why.reason {
-        Reject::BadAlgorithm => signature(why),
-        _ => StatusListError::Form(Refusal::of(&document, why)),
+    let header = Header::parse(compact.header).map_err(|refusal| match refusal.reason {
+        Reject::BadAlgorithm => StatusListError::Signature(refusal),
+        _ => StatusListError::Form(refusal),
     })?;
-    effective.verify(&compact, &head, &document, now).map_err(signature)?;
-    match head.typ(&document) {
+    let signature = |why| StatusListError::Signature(Refusal::of(&header, why));
+    effective.verify(&compact, &header, now).map_err(signature)?;
+    match header.typ() {
         None => return Err(StatusListError::Type("missing".to_owned())),
         Some(typ) if !is_typ(typ.as_str().unwrap_or_default(), &[STATUS_LIST_TYP]) => {
             return Err(StatusListError::Type(shown(typ)));

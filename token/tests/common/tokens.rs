@@ -14,11 +14,11 @@ use token::{Algorithm, ClaimRule, Key, KeySet, Operator, Policy, Requirements, T
 
 pub(crate) const NOW: i64 = 1_800_000_000;
 pub(crate) const SECRET: &[u8] = b"the secret of the benchmark, long enough for HS256";
-#[allow(dead_code)] // one of the two that use these takes HS256 only
+#[allow(dead_code)] // not all that use these take every algorithm
 pub(crate) const ALGORITHMS: [Algorithm; 4] =
     [Algorithm::HS256, Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA];
 
-fn der(pem: &str) -> Vec<u8> {
+pub(crate) fn der(pem: &str) -> Vec<u8> {
     let base64: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
     let base64 = base64.trim_end_matches('=').replace('+', "-").replace('/', "_");
     decode(base64.as_bytes()).unwrap()
