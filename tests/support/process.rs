@@ -238,7 +238,8 @@ impl Nginx {
         kill_process(pid, signal).context("signalling nginx")
     }
 
-    /// The process ids of the workers that accept requests now.
+    /// The process ids of the workers that accept requests now: those that were started, without those that leave or
+    /// were killed.
     pub fn workers(&self) -> Vec<u32> {
         let log = self.error_log();
         let leaving = leaving_workers(&log);
