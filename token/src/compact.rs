@@ -41,7 +41,7 @@ impl<'t> Compact<'t> {
         if token.len() > limit {
             return None;
         }
-        let dot = |part: &[u8]| part.iter().position(|byte| *byte == b'.');
+        let dot = |part: &[u8]| memchr::memchr(b'.', part);
         let first = dot(token)?;
         if first > MAX_HEADER_LEN {
             return None;

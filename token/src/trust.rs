@@ -133,7 +133,7 @@ impl Trust {
             Self::Keys(policy) => Policies::One(policy),
             Self::Providers(providers, location) => Policies::ByIssuer(providers, location),
         };
-        Judge { policies, live, now, with }.check(token)
+        Judge { policies, live, now, with: &with }.check(token)
     }
 }
 
@@ -144,7 +144,7 @@ impl Policy {
     /// As [`Trust::check`].
     pub fn check(&self, token: &[u8], now: i64) -> Result<Verified, Refusal> {
         let live = |_: Wanted<'_>| LiveInputs::default();
-        Judge { policies: Policies::One(self), live, now, with: With::default() }.check(token)
+        Judge { policies: Policies::One(self), live, now, with: &With::default() }.check(token)
     }
 }
 
@@ -153,7 +153,7 @@ struct Judge<'p, L> {
     policies: Policies<'p>,
     live: L,
     now: i64,
-    with: With<'p>,
+    with: &'p With<'p>,
 }
 
 /// The policies to choose from.
@@ -282,7 +282,7 @@ impl<'p, L: Fn(Wanted<'_>) -> LiveInputs> Judge<'p, L> {
     /// The only policy.
     fn only(&self, policy: &'p Policy, header: &Header) -> Chosen<'p> {
         let live = (self.live)(Wanted::for_token(0, header));
-        let With { memo, signatures, .. } = self.with;
+        let With { memo, signatures, .. } = *self.with;
         Chosen { number: 0, policy, location: None, live, memo, signatures }
     }
 
@@ -304,7 +304,7 @@ impl<'p, L: Fn(Wanted<'_>) -> LiveInputs> Judge<'p, L> {
         };
         let (number, policy) = found.ok_or_else(bad_issuer(none))?;
         let live = (self.live)(Wanted::for_token(number, header));
-        let With { memo, signatures, .. } = self.with;
+        let With { memo, signatures, .. } = *self.with;
         Ok(Chosen { number, policy, location: Some(location), live, memo, signatures })
     }
 }
