@@ -147,7 +147,8 @@ impl TokenCase<'_> {
         };
         let meter = &self.http.meter;
         let (cache, memo) = (meter.cache(), meter.memo());
-        let with = With { cache, memo, among, signatures: Some(&meter.signatures) };
+        let signatures = Some(&meter.signatures);
+        let with = With { cache, memo, among, signatures, ..With::default() };
         let mut found = check.trust.check_with(token, time, in_force, with);
         // The worker's cache has this result; the request need not keep it, too.
         if !found.as_ref().is_ok_and(|verified| verified.cached) {

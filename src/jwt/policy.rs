@@ -121,6 +121,7 @@ impl PolicySettings {
             padding: self.padding.unwrap_or(false),
             requirements: vec![self.requirements()],
             revoked: self.lists(),
+            ..Policy::default()
         }
     }
 

@@ -167,6 +167,7 @@ impl JwtSettings {
             padding: self.policy.padding,
             requirements: self.policy.requirements(),
             revoked: self.policy.lists(),
+            ..LocationPolicy::default()
         };
         let revoked = self.policy.live_lists().into();
         let sources = sources::for_each(&listed.sources, &self.sources());

@@ -74,11 +74,12 @@ struct Entry {
     proofs: Vec<Proof>,
 }
 
-/// The fact that a key has verified a token's signature.
+/// The fact that a key has verified a token's signature, or has decrypted a token that is not signed.
 pub(crate) struct Proof {
-    /// The identities of all key sets that were used, in their order.
+    /// The identities of all key sets that were used, in their order: those that verify, then those that
+    /// decrypt.
     pub(crate) sets: Box<[u64]>,
-    /// The key that verified the signature.
+    /// The key that verified the signature, or decrypted the token.
     pub(crate) key: KeyIndex,
     /// The time of the verification. Since then keys may have expired, but none has become valid: so
     /// for as long as `key` is valid, it is still the first that verifies the token.
@@ -180,19 +181,15 @@ impl Cache {
     ) -> bool {
         let Ok(mut store) = self.store.try_borrow_mut() else { return false };
         let hash = store.hash(token);
-        let mut entry = match store.slot_of(hash, token) {
-            // One more proof may need more room: take the entry out and put it back.
-            Some(slot) => match store.take(slot) {
-                Some(entry) => entry,
-                None => return false,
-            },
-            None => Entry {
+        // One more proof may need more room: take the entry out and put it back.
+        let known = store.slot_of(hash, token).and_then(|slot| store.take(slot));
+        let mut entry =
+            known.filter(|entry| entry.content.is_same(content)).unwrap_or_else(|| Entry {
                 hash,
                 token: token.into(),
                 content: Rc::clone(content),
                 proofs: Vec::with_capacity(1),
-            },
-        };
+            });
         entry.proofs.retain(|known| known.sets != proof.sets);
         if entry.proofs.len() >= MAX_PROOFS {
             entry.proofs.remove(0);
@@ -285,6 +282,7 @@ impl Entry {
 mod tests {
     use super::*;
     use crate::claims::Claims;
+    use crate::content::Form;
     use crate::header::Header;
     use crate::json::Document;
 
@@ -294,8 +292,9 @@ mod tests {
         let document = |text: String| Document::parse(text.into_bytes()).unwrap();
         let header = document(r#"{"alg":"HS256"}"#.to_owned());
         let payload = document(format!(r#"{{"exp":{exp}}}"#));
-        let (head, claims) = (Header::read(&header).unwrap(), Claims::read(&payload).unwrap());
-        Rc::new(Content { header, payload, head, claims, padded: false })
+        let (head, algorithm) = Header::read(&header).unwrap();
+        let (form, claims) = (Form::Signed(algorithm), Claims::read(&payload).unwrap());
+        Rc::new(Content { header, payload, head, form, claims, padded: false })
     }
 
     fn proof(set: u64, since: i64) -> Proof {
@@ -366,6 +365,23 @@ mod tests {
         }
         assert!(holds(&[19], NOW) && holds(&[12], NOW) && !holds(&[11], NOW));
         assert!(cache.len() == 1 && cache.used() > one);
+    }
+
+    #[test]
+    fn another_content_of_the_same_bytes_takes_the_place_of_the_first() {
+        let cache = Cache::new(1 << 20).unwrap();
+        cache.remember(&[3], &content(NOW + 100), proof(0, NOW), NOW);
+        // The same text again is the same content.
+        cache.remember(&[3], &content(NOW + 100), proof(1, NOW), NOW);
+        let holds = |set: u64| {
+            let known = cache.find(&[3]).unwrap();
+            cache.proof(&known, [set].into_iter(), NOW).is_some()
+        };
+        assert!(holds(0) && holds(1));
+        cache.remember(&[3], &content(NOW + 200), proof(2, NOW), NOW);
+        assert!(holds(2) && !holds(0) && !holds(1));
+        assert_eq!(cache.find(&[3]).unwrap().content.expires(), Some(NOW + 200));
+        assert_eq!(cache.len(), 1);
     }
 
     #[test]

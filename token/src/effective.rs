@@ -28,7 +28,7 @@ impl Policy {
         let compact = Compact::split(token)?;
         let document = header::document(compact.header)?;
         let verify = || {
-            let head = Header::read(&document)?;
+            let (head, algorithm) = Header::read(&document)?;
             let live = LiveInputs::default();
             let effective = EffectivePolicy {
                 policy: self,
@@ -38,7 +38,7 @@ impl Policy {
                 signatures: None,
             };
             effective.check_padding(compact.padded)?;
-            effective.verify(&compact, &head, &document, now)?;
+            effective.verify(&compact, (&head, algorithm), &document, now)?;
             payload_text(&compact)
         };
         verify().map_err(|why| Refusal::of(&document, why))
@@ -130,15 +130,14 @@ impl<'p> EffectivePolicy<'p> {
         check_padding(padded, own.unwrap_or(self.policy.padding))
     }
 
-    /// The key that verifies the signature. `head` must have been read from `header`.
+    /// The key that verifies the signature. `head` and `algorithm` must have been read from `header`.
     pub(crate) fn verify(
         self,
         compact: &Compact<'_>,
-        head: &Header,
+        (head, algorithm): (&Header, Algorithm),
         header: &Document,
         now: i64,
     ) -> Result<(KeyIndex, &'p Key), Why> {
-        let algorithm = head.algorithm;
         if self.sets().next().is_none() {
             return Err(Reject::NoKeys.into());
         }
@@ -238,8 +237,13 @@ impl<'p> EffectivePolicy<'p> {
         }
     }
 
-    /// Judges the content of a token whose signature `key` has verified.
-    pub(crate) fn check_content(self, content: &Content, key: &Key, now: i64) -> Result<(), Why> {
+    /// Judges the content of a token that a key with this kid has verified, or decrypted if it is not signed.
+    pub(crate) fn check_content(
+        self,
+        content: &Content,
+        key_kid: Option<&str>,
+        now: i64,
+    ) -> Result<(), Why> {
         content.claims.check_time(now, self.leeway())?;
         self.check_no_list(content)?;
         for requirements in &self.policy.requirements {
@@ -251,7 +255,7 @@ impl<'p> EffectivePolicy<'p> {
         let case = Case {
             header: &content.header,
             payload: &content.payload,
-            key_kid: key.kid(),
+            key_kid,
             times: Times::at(now, content.claims.issued_at()),
         };
         self.check_lists(case)

@@ -12,13 +12,12 @@ use crate::reject::Reject;
 /// verified, and the cost grows with their number. An embedded key or a chain of certificates fits.
 const MAX_NODES: usize = 256;
 
-/// The members of a header that select the key, and `typ`. They are kept as indices into the document,
+/// The members of a header that name the key, and `typ`. They are kept as indices into the document,
 /// so that both can be kept together. A `kid` or `typ` that is null or empty is absent.
 ///
 /// `jwk`, `jku`, `x5u` and `x5c` are ignored: a token never brings its own key.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Header {
-    pub(crate) algorithm: Algorithm,
     kid: Option<NodeIndex>,
     typ: Option<NodeIndex>,
     /// Whether the typ is that of a Status List Token, which is no credential.
@@ -55,16 +54,12 @@ pub(crate) fn document(encoded: &[u8]) -> Result<Document, Why> {
 }
 
 impl Header {
-    /// Reads the members in one pass.
-    pub(crate) fn read(document: &Document) -> Result<Self, Why> {
-        let (mut alg, mut kid, mut typ) = (None, None, None);
+    /// Reads the header of a signed token, and its algorithm.
+    pub(crate) fn read(document: &Document) -> Result<(Self, Algorithm), Why> {
+        let (mut header, mut alg) = (Self::default(), None);
         for (name, value) in document.root().members().into_iter().flatten() {
             match name {
                 "alg" => alg = Some(value.as_str().ok_or_else(|| Why::wrong_type(name, value))?),
-                // A number counts as its JSON text.
-                "kid" if value.as_number().is_some() => kid = Some(value.index()),
-                "kid" => kid = optional_text(name, value)?,
-                "typ" => typ = optional_text(name, value)?,
                 // No extension is supported, so a critical one must be refused (RFC 7515 section
                 // 4.1.11). `b64` (RFC 7797) is refused even if the signer did not list it in `crit`.
                 "crit" => {
@@ -73,15 +68,29 @@ impl Header {
                 "b64" if value.as_bool() != Some(true) => {
                     return Err(Why::malformed("b64 is not true: the payload is not encoded"));
                 }
-                _ => {}
+                _ => header.note(name, value)?,
             }
         }
         let alg = alg.ok_or_else(|| Why::malformed("the header has no alg"))?;
         let algorithm = Algorithm::from_name(alg)
             .ok_or_else(|| Why::new(Reject::BadAlgorithm, "alg is no algorithm known here"))?;
-        // Found once, and not for each request.
-        let is_status_list = typ.is_some_and(|at| is_status_list(document.at(at)));
-        Ok(Self { algorithm, kid, typ, is_status_list })
+        Ok((header, algorithm))
+    }
+
+    /// Notes a member, if it is one of those that signed and encrypted tokens have.
+    pub(crate) fn note(&mut self, name: &str, value: Value<'_>) -> Result<(), Why> {
+        match name {
+            // A number counts as its JSON text.
+            "kid" if value.as_number().is_some() => self.kid = Some(value.index()),
+            "kid" => self.kid = optional_text(name, value)?,
+            "typ" => {
+                self.typ = optional_text(name, value)?;
+                // Found once, and not for each request.
+                self.is_status_list = is_status_list(value);
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     /// What the header says of the key; `document` must be the one that this was read from.
@@ -133,7 +142,7 @@ mod tests {
 
     fn read(json: &str) -> Result<Algorithm, Why> {
         let document = document(base64url::encode(json).as_bytes())?;
-        Header::read(&document).map(|header| header.algorithm)
+        Header::read(&document).map(|(_, algorithm)| algorithm)
     }
 
     #[test]
@@ -175,7 +184,7 @@ mod tests {
         let hint = |members: &str| {
             let text = format!(r#"{{"alg":"HS256",{members}}}"#);
             let document = Document::parse(text.into()).unwrap();
-            let header = Header::read(&document).unwrap();
+            let (header, _) = Header::read(&document).unwrap();
             format!("{:?}", header.key_hint(&document))
         };
         assert_eq!(hint(r#""kid":"a""#), r#"Kid("a")"#);

@@ -263,6 +263,7 @@ fn policy(args: &Args, keys: &Keys) -> Result<Policy> {
             .map(|text| revoked(text))
             .collect::<Result<_>>()
             .context("--revoked")?,
+        ..Policy::default()
     };
     if policy.keys.is_empty() && rules {
         bail!("rules are judged after the signature: give --keys, --kids or --secret as well");

@@ -153,11 +153,11 @@ fn verified(
     effective.check_padding(compact.padded).map_err(form)?;
     let document = header::document(compact.header).map_err(form)?;
     let signature = |why| StatusListError::Signature(Refusal::of(&document, why));
-    let head = Header::read(&document).map_err(|why| match why.reason {
+    let (head, algorithm) = Header::read(&document).map_err(|why| match why.reason {
         Reject::BadAlgorithm => signature(why),
         _ => StatusListError::Form(Refusal::of(&document, why)),
     })?;
-    effective.verify(&compact, &head, &document, now).map_err(signature)?;
+    effective.verify(&compact, (&head, algorithm), &document, now).map_err(signature)?;
     match head.typ(&document) {
         None => return Err(StatusListError::Type("missing".to_owned())),
         Some(typ) if !is_typ(typ.as_str().unwrap_or_default(), &[STATUS_LIST_TYP]) => {
