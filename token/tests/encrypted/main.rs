@@ -7,6 +7,7 @@ mod changed;
 mod judged;
 mod keys;
 mod rfc;
+mod timing;
 mod wycheproof;
 
 use token::jwe::{
