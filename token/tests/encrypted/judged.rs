@@ -21,7 +21,7 @@ fn claims(exp: i64) -> Members {
     claims
 }
 
-fn signed(exp: i64) -> String {
+pub(crate) fn signed(exp: i64) -> String {
     let key = include_bytes!("../../../tests/keys/p256.pem");
     let wanted = Wanted { kid: Some("s"), ..Wanted::default() };
     SigningKey::load(key, wanted).unwrap().0.sign(&claims(exp)).unwrap()
@@ -31,7 +31,7 @@ fn in_secret(content: &str) -> String {
     encrypted(&oct(32), KeyManagement::Dir, ContentEncryption::A256Gcm, content.as_bytes())
 }
 
-fn policy(accept: &str, keys: Vec<Arc<DecryptionKeys>>) -> Policy {
+pub(crate) fn policy(accept: &str, keys: Vec<Arc<DecryptionKeys>>) -> Policy {
     let verifying = load_keys(include_bytes!("../../../tests/keys/p256.jwk.json"), Some("s"));
     Policy {
         keys: vec![Arc::new(KeySet::new(verifying.unwrap().keys))],
@@ -53,7 +53,7 @@ fn secret() -> Arc<DecryptionKeys> {
     Arc::new(keys(&oct(32)))
 }
 
-fn check(trust: &Trust, token: &str, with: With<'_>) -> Result<Verified, Refusal> {
+pub(crate) fn check(trust: &Trust, token: &str, with: With<'_>) -> Result<Verified, Refusal> {
     trust.check_with(token.as_bytes(), NOW, |_| LiveInputs::default(), with)
 }
 
