@@ -2,13 +2,13 @@
 //!
 //! A token is decrypted before anything else is known of it, so all that it says may be an attacker's. What
 //! fails after its form is one refusal, [`Reject::BadDecryption`](crate::Reject::BadDecryption), and takes the
-//! same time: a key that cannot be had is a random one (`manage`).
+//! same time: for a key that cannot be had another one is taken, which nobody knows (`manage`).
 //!
 //! 1. `algorithm`: the tables. `compact`: the five sections. `header`: what the first one says.
 //! 2. `cek`: the key of a content. `content`: the content's encryption. `wrap`, `agree`: how that key is
 //!    brought.
 //! 3. `key`: a key that decrypts; `load`: the files of these; `keyset`: the keys of a source.
-//! 4. `manage`: the key of a token's content. `open`: the whole.
+//! 4. `manage`: decrypts with a key. `open`: finds the key, and is the whole.
 //! 5. `seal`: makes encrypted tokens.
 
 mod agree;

@@ -60,6 +60,8 @@ pub(super) enum AesSize {
 }
 
 impl AesSize {
+    pub(super) const ALL: [Self; 3] = [Self::Aes128, Self::Aes192, Self::Aes256];
+
     /// In bytes.
     pub(super) fn len(self) -> usize {
         match self {

@@ -37,7 +37,7 @@ pub(super) fn open(
     sealed: Sealed<'_>,
 ) -> Option<Zeroizing<Vec<u8>>> {
     match encryption.cipher() {
-        Cipher::Gcm(size) => open_gcm(size, key, sealed),
+        Cipher::Gcm(size) => open_gcm(&gcm_key(size, key)?, sealed),
         Cipher::Cbc(size, hash) => open_cbc(size, hash, key, sealed),
     }
 }
@@ -55,18 +55,18 @@ pub(super) fn seal(
     }
 }
 
+/// A key for AES-GCM. `None` if it does not have the length.
+pub(super) fn gcm_key(size: AesSize, key: &[u8]) -> Option<LessSafeKey> {
+    Some(LessSafeKey::new(UnboundKey::new(size.gcm(), key).ok()?))
+}
+
 /// AES-GCM (RFC 7518 section 5.3): an IV of 96 bits, and always a tag of 128.
-pub(super) fn open_gcm(
-    size: AesSize,
-    key: &[u8],
-    sealed: Sealed<'_>,
-) -> Option<Zeroizing<Vec<u8>>> {
+pub(super) fn open_gcm(key: &LessSafeKey, sealed: Sealed<'_>) -> Option<Zeroizing<Vec<u8>>> {
     let Sealed { aad, iv, ciphertext, tag } = sealed;
-    if tag.len() != size.gcm().tag_len() {
+    if tag.len() != key.algorithm().tag_len() {
         return None;
     }
     let nonce = Nonce::try_assume_unique_for_key(iv).ok()?;
-    let key = LessSafeKey::new(UnboundKey::new(size.gcm(), key).ok()?);
     let mut plaintext = Zeroizing::new(vec![0; ciphertext.len()]);
     key.open_separate_gather(nonce, Aad::from(aad), ciphertext, tag, &mut plaintext).ok()?;
     Some(plaintext)
@@ -77,7 +77,7 @@ pub(super) fn seal_gcm(size: AesSize, key: &[u8], aad: &[u8], plaintext: &[u8]) 
     let mut iv = vec![0; size.gcm().nonce_len()];
     rand::fill(&mut iv).ok()?;
     let nonce = Nonce::try_assume_unique_for_key(&iv).ok()?;
-    let key = LessSafeKey::new(UnboundKey::new(size.gcm(), key).ok()?);
+    let key = gcm_key(size, key)?;
     let mut ciphertext = plaintext.to_vec();
     let tag = key.seal_in_place_separate_tag(nonce, Aad::from(aad), &mut ciphertext).ok()?;
     Some(Made { iv, ciphertext, tag: tag.as_ref().to_vec() })

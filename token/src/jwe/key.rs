@@ -2,13 +2,18 @@
 
 use std::fmt;
 
+use aws_lc_rs::aead::LessSafeKey;
 use aws_lc_rs::agreement::PrivateKey as AgreementKey;
 use aws_lc_rs::error::Unspecified;
+use aws_lc_rs::rand;
 use aws_lc_rs::rsa::{OaepPrivateDecryptingKey, PrivateDecryptingKey, PublicEncryptingKey};
 use zeroize::Zeroizing;
 
 use super::agree::AgreementCurve;
-use super::algorithm::{ContentEncryption, KeyManagement, KeyManagementSet, Mode};
+use super::algorithm::{
+    AesSize, ContentEncryption, KeyManagement, KeyManagementSet, MAX_KEY_LEN, Mode,
+};
+use super::content;
 use crate::identity::Identity;
 
 /// A key that decrypts: a secret that is shared with the issuer, or a private key. A secret is wiped on drop,
@@ -20,13 +25,23 @@ pub struct DecryptionKey {
     only: Option<ContentEncryption>,
     pub(super) identity: Identity,
     pub(super) material: Material,
+    /// What takes the place of a token's key that cannot be had (`manage`). Nothing is ever encrypted with it, so it
+    /// may be the same for all tokens.
+    pub(super) spare: Zeroizing<[u8; MAX_KEY_LEN]>,
 }
 
 pub(super) enum Material {
-    Secret(Zeroizing<Vec<u8>>),
+    Secret(Secret),
     /// The key, and its public half.
     Rsa(Box<OaepPrivateDecryptingKey>, PublicEncryptingKey),
     Agreement(AgreementCurve, Box<AgreementKey>),
+}
+
+/// A shared secret.
+pub(super) struct Secret {
+    pub(super) bytes: Zeroizing<Vec<u8>>,
+    /// The same, prepared for AES-GCM, if it has the length for it.
+    pub(super) gcm: Option<LessSafeKey>,
 }
 
 /// What a key is for, as its JWK says (RFC 7517 section 4.4): `alg`.
@@ -71,9 +86,10 @@ impl DecryptionKey {
         if fitting.is_empty() {
             return Err(DecryptionKeyError::SecretSize(secret.len()));
         }
-        let material = Material::Secret(Zeroizing::new(secret.to_vec()));
-        let identity = Identity::of("oct", &[secret]);
-        let key = Self { kid: None, algorithms: fitting, only: None, identity, material };
+        let bytes = Zeroizing::new(secret.to_vec());
+        let gcm = AesSize::ALL.into_iter().find_map(|size| content::gcm_key(size, secret));
+        let material = Material::Secret(Secret { bytes, gcm });
+        let key = Self::new(fitting, Identity::of("oct", &[secret]), material)?;
         match named {
             NamedUse::Encrypting(enc) if enc.key_len() == secret.len() => {
                 let dir = [KeyManagement::Dir].into_iter().collect();
@@ -95,7 +111,7 @@ impl DecryptionKey {
         let key = OaepPrivateDecryptingKey::new(key)?;
         let algorithms = KeyManagementSet::of(|mode| matches!(mode, Mode::Oaep(_)));
         let material = Material::Rsa(Box::new(key), public);
-        Self { kid: None, algorithms, only: None, identity, material }.narrowed(named)
+        Self::new(algorithms, identity, material)?.narrowed(named)
     }
 
     /// A key of a curve, from its number or what X25519 takes.
@@ -109,7 +125,17 @@ impl DecryptionKey {
         let identity = Identity::of(curve.names().1, &[key.compute_public_key()?.as_ref()]);
         let algorithms = KeyManagementSet::of(|mode| matches!(mode, Mode::Agree(_)));
         let material = Material::Agreement(curve, Box::new(key));
-        Self { kid: None, algorithms, only: None, identity, material }.narrowed(named)
+        Self::new(algorithms, identity, material)?.narrowed(named)
+    }
+
+    fn new(
+        algorithms: KeyManagementSet,
+        identity: Identity,
+        material: Material,
+    ) -> Result<Self, DecryptionKeyError> {
+        let mut spare = Zeroizing::new([0; MAX_KEY_LEN]);
+        rand::fill(spare.as_mut())?;
+        Ok(Self { kid: None, algorithms, only: None, identity, material, spare })
     }
 
     /// The key, for the algorithm only that its JWK names.
@@ -154,7 +180,7 @@ impl DecryptionKey {
     pub fn is_for(&self, management: KeyManagement, encryption: ContentEncryption) -> bool {
         let is_direct = matches!(management.mode(), Mode::Direct);
         let has_length = match &self.material {
-            Material::Secret(secret) => !is_direct || secret.len() == encryption.key_len(),
+            Material::Secret(secret) => !is_direct || secret.bytes.len() == encryption.key_len(),
             Material::Rsa(..) | Material::Agreement(..) => true,
         };
         self.algorithms.contains(management)

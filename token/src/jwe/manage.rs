@@ -1,42 +1,52 @@
 //! How a token brings the key of its content (RFC 7518 section 4).
 
-use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::rsa::{OaepAlgorithm, OaepPrivateDecryptingKey};
 use zeroize::Zeroizing;
 
 use super::agree::{Purpose, agree};
-use super::algorithm::{AesSize, Mode};
+use super::algorithm::{AesSize, Cipher, Mode};
 use super::cek::Cek;
-use super::content::{Sealed, open_gcm};
+use super::content::{self, Sealed, open_gcm};
 use super::header::Header;
-use super::key::{DecryptionKey, Material};
+use super::key::{DecryptionKey, Material, Secret};
 use super::wrap::unwrap;
 
-/// The key of the content of a token that `key` is for, or a random one if it cannot be had: then the content
-/// is not authentic, like that of a token with another key. So nobody can tell by the answer or its time which
-/// of the two was wrong (RFC 7516 section 11.5). `None` if the system has no random numbers.
-pub(super) fn recover(
+/// The content of a token that `key` is for. `None` if it is not authentic.
+///
+/// A content whose key cannot be had is decrypted with another key, which nobody knows: then it is not authentic, like
+/// one that was changed. So nobody can tell by the answer or its time which of the two was wrong (RFC 7516 section
+/// 11.5).
+pub(super) fn decrypt(
     key: &DecryptionKey,
     header: &Header<'_>,
     encrypted_key: &[u8],
-) -> Option<Cek> {
+    sealed: Sealed<'_>,
+) -> Option<Zeroizing<Vec<u8>>> {
     let encryption = header.encryption;
-    // Made in any case, as making it takes time.
-    let random = Cek::random(encryption)?;
-    let found = found(key, header, encrypted_key);
-    Some(found.filter(|cek| cek.bytes().len() == encryption.key_len()).unwrap_or(random))
+    if let (Mode::Direct, Material::Secret(secret)) = (header.management.mode(), &key.material) {
+        // RFC 7516 section 5.2, step 10: where the key is known, the token has none.
+        return if encrypted_key.is_empty() { direct(secret, header, sealed) } else { None };
+    }
+    let found = recover(key, header, encrypted_key);
+    let found = found.filter(|cek| cek.bytes().len() == encryption.key_len());
+    let spare = key.spare.get(..encryption.key_len())?;
+    content::open(encryption, found.as_ref().map_or(spare, Cek::bytes), sealed)
 }
 
-fn found(key: &DecryptionKey, header: &Header<'_>, encrypted_key: &[u8]) -> Option<Cek> {
-    // RFC 7516 section 5.2, step 10: a key that is not encrypted has no place in the token.
-    let nothing = encrypted_key.is_empty();
+/// RFC 7518 section 4.5.
+fn direct(secret: &Secret, header: &Header<'_>, sealed: Sealed<'_>) -> Option<Zeroizing<Vec<u8>>> {
+    match (header.encryption.cipher(), &secret.gcm) {
+        (Cipher::Gcm(_), Some(gcm)) => open_gcm(gcm, sealed),
+        _ => content::open(header.encryption, &secret.bytes, sealed),
+    }
+}
+
+/// The key of the content. `None` if it cannot be had.
+fn recover(key: &DecryptionKey, header: &Header<'_>, encrypted_key: &[u8]) -> Option<Cek> {
     match (header.management.mode(), &key.material) {
-        (Mode::Direct, Material::Secret(secret)) if nothing => Cek::copied(secret),
-        (Mode::Wrap(size), Material::Secret(secret)) => unwrap(size, secret, encrypted_key),
-        (Mode::GcmWrap(size), Material::Secret(secret)) => {
-            unwrap_gcm(size, secret, header, encrypted_key)
-        }
-        (Mode::Oaep(algorithm), Material::Rsa(key, _)) => decrypt(algorithm, key, encrypted_key),
+        (Mode::Wrap(size), Material::Secret(secret)) => unwrap(size, &secret.bytes, encrypted_key),
+        (Mode::GcmWrap(_), Material::Secret(secret)) => unwrap_gcm(secret, header, encrypted_key),
+        (Mode::Oaep(algorithm), Material::Rsa(key, _)) => by_rsa(algorithm, key, encrypted_key),
         (Mode::Agree(wrapping), Material::Agreement(curve, key)) => {
             let peer = curve.public_key(header.epk()?)?;
             let parties = ["apu", "apv"].map(|name| header.decoded(name));
@@ -44,7 +54,7 @@ fn found(key: &DecryptionKey, header: &Header<'_>, encrypted_key: &[u8]) -> Opti
             let agreed = agree(key, &peer, purpose)?;
             match wrapping {
                 Some(size) => unwrap(size, agreed.bytes(), encrypted_key),
-                None => Some(agreed).filter(|_| nothing),
+                None => Some(agreed).filter(|_| encrypted_key.is_empty()),
             }
         }
         _ => None,
@@ -66,25 +76,18 @@ fn purpose<'p>(
 }
 
 /// RFC 7518 section 4.7.
-fn unwrap_gcm(
-    size: AesSize,
-    secret: &[u8],
-    header: &Header<'_>,
-    encrypted_key: &[u8],
-) -> Option<Cek> {
+fn unwrap_gcm(secret: &Secret, header: &Header<'_>, encrypted_key: &[u8]) -> Option<Cek> {
     let (iv, tag) = (header.decoded("iv"), header.decoded("tag"));
     let sealed = Sealed { aad: &[], iv: &iv, ciphertext: encrypted_key, tag: &tag };
-    Cek::copied(&open_gcm(size, secret, sealed)?)
+    Cek::copied(&open_gcm(secret.gcm.as_ref()?, sealed)?)
 }
 
 /// RFC 7518 section 4.3.
-fn decrypt(
+fn by_rsa(
     algorithm: &'static OaepAlgorithm,
     key: &OaepPrivateDecryptingKey,
     encrypted_key: &[u8],
 ) -> Option<Cek> {
     let mut plaintext = Zeroizing::new(vec![0; key.min_output_size()]);
-    let decrypted: Result<&mut [u8], Unspecified> =
-        key.decrypt(algorithm, encrypted_key, &mut plaintext, None);
-    Cek::copied(decrypted.ok()?)
+    Cek::copied(key.decrypt(algorithm, encrypted_key, &mut plaintext, None).ok()?)
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use zeroize::Zeroizing;
 
 use super::compact::Compact;
-use super::content::{self, Sealed};
+use super::content::Sealed;
 use super::header::Header;
 use super::key::DecryptionKey;
 use super::keyset::DecryptionKeys;
@@ -135,7 +135,6 @@ impl Search<'_> {
 
     fn decrypt(&self, key: &DecryptionKey) -> Option<Zeroizing<Vec<u8>>> {
         let Compact { header: aad, encrypted_key, iv, ciphertext, tag } = self.compact;
-        let cek = manage::recover(key, self.header, encrypted_key)?;
-        content::open(self.header.encryption, cek.bytes(), Sealed { aad, iv, ciphertext, tag })
+        manage::decrypt(key, self.header, encrypted_key, Sealed { aad, iv, ciphertext, tag })
     }
 }

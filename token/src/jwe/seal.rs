@@ -89,7 +89,7 @@ impl EncryptionKey {
     pub fn of(key: &DecryptionKey) -> Result<Self, SealError> {
         let library = |_| SealError::Library;
         let material = match &key.material {
-            key::Material::Secret(secret) => Material::Secret(secret.clone()),
+            key::Material::Secret(secret) => Material::Secret(secret.bytes.clone()),
             key::Material::Rsa(_, public) => Material::Rsa(Box::new(
                 OaepPublicEncryptingKey::new(public.clone()).map_err(library)?,
             )),
