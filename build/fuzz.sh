@@ -5,7 +5,7 @@
 # cargo-fuzz asks for, which stable Rust knows; only AddressSanitizer needs a nightly, and there is
 # no unsafe code in the core for it to look at.
 
-FUZZ_TARGETS=(token keys kids rules link authorization revoked table answer signing private status_list
+FUZZ_TARGETS=(token keys kids rules link authorization revoked table answer signing private jwe status_list
     akamai bunny google cloudfront playlist cdni)
 FUZZ_SECONDS=600 # each target's, of `./build.sh fuzz` without a number
 FUZZ_FLAGS=(-Cpasses=sancov-module

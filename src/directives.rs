@@ -73,6 +73,8 @@ directives! {
     c"jwks_file", OR_PROVIDER | NGX_CONF_TAKE1 | NGX_CONF_TAKE2 | NGX_CONF_TAKE3 => jwt jwt::keys::jwks_file;
     c"jwks_request", OR_PROVIDER | NGX_CONF_1MORE => jwt jwt::keys::jwks_request;
     c"jwt_algorithms", OR_PROVIDER | NGX_CONF_1MORE => jwt jwt::directives::jwt_algorithms;
+    c"jwt_type", ANYWHERE | NGX_CONF_1MORE => jwt jwt::encrypted::jwt_type;
+    c"jwt_decryption_key", ANYWHERE | NGX_CONF_TAKE1 | NGX_CONF_TAKE2 | NGX_CONF_TAKE3 => jwt jwt::encrypted::jwt_decryption_key;
     c"jwt_token", OR_PROVIDER | NGX_CONF_1MORE => jwt jwt::directives::jwt_token;
     c"jwt_next", ANYWHERE | NGX_CONF_FLAG => jwt jwt::directives::jwt_next;
     c"jwt_realm", ANYWHERE | NGX_CONF_TAKE1 => jwt jwt::directives::jwt_realm;
@@ -130,7 +132,7 @@ directives! {
     c"auth_jwt_key_request", ANYWHERE | NGX_CONF_TAKE1 => jwt jwt::keys::auth_jwt_key_request;
     c"auth_jwt_key_cache", ANYWHERE | NGX_CONF_TAKE1 => jwt jwt::keys::auth_jwt_key_cache;
     c"auth_jwt_leeway", ANYWHERE | NGX_CONF_TAKE1 => jwt jwt::directives::jwt_leeway;
-    c"auth_jwt_type", ANYWHERE | NGX_CONF_TAKE1 => jwt jwt::directives::auth_jwt_type;
+    c"auth_jwt_type", ANYWHERE | NGX_CONF_TAKE1 => jwt jwt::encrypted::jwt_type;
     c"auth_jwt_require", ANYWHERE | NGX_CONF_1MORE => jwt jwt::directives::auth_jwt_require;
     c"auth_jwt_claim_set", NGX_HTTP_MAIN_CONF | NGX_CONF_2MORE => http jwt_claim_set;
     c"auth_jwt_header_set", NGX_HTTP_MAIN_CONF | NGX_CONF_2MORE => http jwt_header_set;

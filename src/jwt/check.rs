@@ -8,6 +8,7 @@ use token::schedule::Terms;
 use token::{KeySet, LivePolicy, PerKid, Revocation, Trust};
 
 use super::challenge::Challenge;
+use super::forms::DecryptionInForce;
 use super::rules::Rule;
 use super::sources::{AskedSource, TokenSource};
 use super::uri_signing::Covering;
@@ -19,6 +20,8 @@ use crate::revoke::{ListSource, StatusListRequest};
 pub(crate) struct JwtCheck {
     pub(super) switch: SwitchValue,
     pub(super) trust: Trust,
+    /// Keys that decrypt and change at run time, in addition to those of `trust`.
+    pub(super) decryption: DecryptionInForce,
     /// What the module adds to each policy of `trust`, by the policy's number.
     pub(super) policies: Rc<[PolicySources]>,
     /// The location's own lists, in addition to those of its providers.

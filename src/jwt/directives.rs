@@ -334,17 +334,6 @@ pub(crate) fn auth_jwt(conf: &mut JwtSettings, _: &HttpLevel, setting: &mut Sett
     if off { Ok(()) } else { once(&mut conf.realm, setting.compile(setting.first())?) }
 }
 
-pub(crate) fn auth_jwt_type(
-    _: &mut JwtSettings,
-    _: &HttpLevel,
-    setting: &mut Setting<'_>,
-) -> Result {
-    match setting.first() {
-        b"signed" => Ok(()),
-        other => Err(ConfError::value(other, "only \"signed\" is supported")),
-    }
-}
-
 pub(crate) fn auth_jwt_require(
     conf: &mut JwtSettings,
     http: &HttpLevel,

@@ -7,6 +7,7 @@ use std::hash::Hash;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use token::jwe::DecryptionKeys;
 use token::{KeySet, Revocation};
 
 use crate::live::Watched;
@@ -20,6 +21,10 @@ use crate::nginx::Result;
 pub(super) struct Files {
     pub(super) keys: ReadFiles<KeyFormat, KeysOf>,
     pub(super) revoked: ReadFiles<Box<str>, RevokedOf>,
+    /// The keys that decrypt, of NGINX Plus's `auth_jwt_key_file`.
+    pub(super) of_plus: ReadFiles<(), Option<Arc<DecryptionKeys>>>,
+    /// By the `kid=` for a key that has none of its own.
+    pub(super) decryption: ReadFiles<Option<Box<str>>, DecryptionKeysOf>,
 }
 
 /// The format of a key file.
@@ -29,6 +34,8 @@ pub(super) enum KeyFormat {
     Kids,
     /// Keys, with the `kid=` for keys that have none of their own.
     Keys(Option<Box<str>>),
+    /// Keys, beside others that decrypt.
+    WithDecryption,
 }
 
 /// The keys of a file: as first read, or watched for changes.
@@ -36,6 +43,13 @@ pub(super) enum KeyFormat {
 pub(super) enum KeysOf {
     Fixed(Arc<KeySet>),
     Watched(Rc<Watched<KeySet>>),
+}
+
+/// The keys of a file that decrypt: as first read, or watched for changes.
+#[derive(Clone)]
+pub(super) enum DecryptionKeysOf {
+    Fixed(Arc<DecryptionKeys>),
+    Watched(Rc<Watched<DecryptionKeys>>),
 }
 
 /// A revocation list: as first read, or watched for changes.

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use token::jwe::DecryptionKeys;
 use token::{LiveInputs, Refusal, Verified, Wanted};
 
 use super::check::JwtCheck;
@@ -29,13 +30,21 @@ struct Known {
     judgements: VecDeque<Judgement>,
 }
 
-/// A token, and the numbers of the providers that may have issued it; `None` for all of the check.
-pub(super) type Sought<'t> = (&'t [u8], Option<&'t [usize]>);
+/// A token, and what its result depends on beside the check.
+#[derive(Clone, Copy)]
+pub(super) struct Sought<'t> {
+    pub(super) token: &'t [u8],
+    /// The numbers of the providers that may have issued it; `None` for all of the check.
+    pub(super) among: Option<&'t [usize]>,
+    /// The keys that decrypt and change at run time.
+    pub(super) decryption: &'t [Arc<DecryptionKeys>],
+}
 
 struct Judgement {
     /// Kept alive, so that no other check can get the same address.
     check: Rc<JwtCheck>,
     among: Option<Box<[usize]>>,
+    decryption: Box<[Arc<DecryptionKeys>]>,
     time: i64,
     /// The policy that was used, which depends only on the token; `None` if no policy was used.
     in_force: Option<InForce>,
@@ -55,12 +64,15 @@ impl FoundTokens {
     pub(super) fn find(
         &self,
         check: &Rc<JwtCheck>,
-        (token, among): Sought<'_>,
+        Sought { token, among, decryption }: Sought<'_>,
         time: i64,
         in_force: impl FnOnce(Wanted<'_>) -> LiveInputs,
     ) -> Option<Result<Verified, Refusal>> {
         let by_check = |one: &&Judgement| {
-            Rc::ptr_eq(&one.check, check) && one.time == time && one.among.as_deref() == among
+            Rc::ptr_eq(&one.check, check)
+                && one.time == time
+                && one.among.as_deref() == among
+                && are_same(&one.decryption, decryption)
         };
         let is_it = |known: &&Known| *known.token == *token;
         let tokens = self.0.try_borrow().ok()?;
@@ -82,7 +94,7 @@ impl FoundTokens {
     pub(super) fn note(
         &self,
         check: &Rc<JwtCheck>,
-        (token, among): Sought<'_>,
+        Sought { token, among, decryption }: Sought<'_>,
         time: i64,
         in_force: Option<InForce>,
         found: &mut Result<Verified, Refusal>,
@@ -104,8 +116,8 @@ impl FoundTokens {
             judgements.pop_front();
         }
         let (check, found) = (Rc::clone(check), found.clone());
-        let among = among.map(Into::into);
-        judgements.push_back(Judgement { check, among, time, in_force, found });
+        let (among, decryption) = (among.map(Into::into), decryption.into());
+        judgements.push_back(Judgement { check, among, decryption, time, in_force, found });
     }
 }
 

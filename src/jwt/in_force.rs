@@ -50,7 +50,9 @@ impl TokenCase<'_> {
         among: Option<&[usize]>,
     ) -> Result<Tried, NoVerdict> {
         let lookup = Lookup::default();
-        let judged = self.verify_now(check, (token, among), &lookup);
+        let decryption = check.decryption.current(self.case.request);
+        let sought = Sought { token, among, decryption: &decryption };
+        let judged = self.verify_now(check, sought, &lookup);
         let judged = self.for_want_of_keys(check, judged, &lookup);
         if lookup.failed.get() {
             return Err(NoVerdict::Value);
@@ -130,7 +132,7 @@ impl TokenCase<'_> {
         sought: Sought<'_>,
         lookup: &Lookup,
     ) -> Result<Verified, Refusal> {
-        let (token, among) = sought;
+        let Sought { token, among, decryption } = sought;
         let time = self.case.time();
         let in_force = |wanted: Wanted<'_>| self.in_force(check, wanted, lookup);
         if let Some(found) = self.kept.found.find(check, sought, time, in_force) {
@@ -148,7 +150,7 @@ impl TokenCase<'_> {
         let meter = &self.http.meter;
         let (cache, memo) = (meter.cache(), meter.memo());
         let (headers, signatures) = (Some(&meter.headers), Some(&meter.signatures));
-        let with = With { cache, headers, memo, among, signatures };
+        let with = With { cache, headers, memo, among, signatures, decryption };
         let mut found = check.trust.check_with(token, time, in_force, with);
         // The worker's cache has this result; the request need not keep it, too.
         if !found.as_ref().is_ok_and(|verified| verified.cached) {

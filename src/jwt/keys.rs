@@ -4,7 +4,8 @@ use std::fmt::Display;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use token::{Algorithm, KeySet, LoadError, Loaded, MAX_NAMELESS, PerKid};
+use token::jwe::{DecryptionKeys, load_decryption_keys};
+use token::{Algorithm, Fault, KeySet, LoadError, Loaded, MAX_NAMELESS, PerKid};
 
 use super::check::{KeyFile, KeyRequest, KeySource};
 use super::files::{KeyFormat, KeysOf};
@@ -21,7 +22,7 @@ use crate::nginx::{self, ConfError, Result, Setting, variables};
 /// The options of a directive that names a file.
 #[derive(Default)]
 pub(super) struct Options<'s> {
-    kid: Option<&'s str>,
+    pub(super) kid: Option<&'s str>,
     /// In milliseconds.
     pub(super) check: Option<u64>,
 }
@@ -106,8 +107,24 @@ impl KeyFormat {
         match self {
             Self::Kids => token::load_kids(text),
             Self::Keys(kid) => token::load_keys(text, kid.as_deref()),
+            Self::WithDecryption => with_decryption(token::load_keys(text, None)),
         }
         .map_err(|error| error.to_string())
+    }
+}
+
+/// The keys that verify of a file that has others, which decrypt: none is no mistake, and those that encrypt
+/// need no warning.
+fn with_decryption(
+    loaded: core::result::Result<Loaded, LoadError>,
+) -> core::result::Result<Loaded, LoadError> {
+    match loaded {
+        Err(LoadError { fault: Fault::NoKey(_), .. }) => Ok(Loaded::default()),
+        Err(error) => Err(error),
+        Ok(mut loaded) => {
+            loaded.warnings.retain(|warning| !warning.contains("use is \"enc\""));
+            Ok(loaded)
+        }
     }
 }
 
@@ -163,6 +180,7 @@ fn read_keys(
     Ok(KeysOf::Watched(watched))
 }
 
+/// Warns of what is odd in the file at `path`.
 pub(super) fn warn(setting: &Setting<'_>, warnings: &[String], path: Option<&str>) {
     for warning in warnings {
         match path {
@@ -358,13 +376,28 @@ pub(crate) fn auth_jwt_key_cache(
     once(&mut conf.policy.key_cache, time.max(1_000))
 }
 
+/// The keys that decrypt of a file that may have none: NGINX Plus has them beside those that verify.
+fn decryption_keys(text: &[u8]) -> Option<Arc<DecryptionKeys>> {
+    let loaded = load_decryption_keys(text, None).ok()?;
+    Some(Arc::new(DecryptionKeys::new(loaded.keys)))
+}
+
 pub(crate) fn auth_jwt_key_file(
     conf: &mut JwtSettings,
     http: &HttpLevel,
     setting: &mut Setting<'_>,
 ) -> Result {
     if !setting.first().contains(&b'$') {
-        return key_file(conf, http, setting, None, KeyFormat::Keys(None), false);
+        let path = setting.file_path(setting.first())?;
+        let read = || Ok(decryption_keys(&read_file(&path, LARGEST_KEY_FILE)?));
+        let decrypting = http.files.of_plus.get_or_read(&path, (), None, read)?;
+        let format = match &decrypting {
+            None => KeyFormat::Keys(None),
+            Some(_) => KeyFormat::WithDecryption,
+        };
+        key_file(conf, http, setting, None, format, false)?;
+        conf.policy.keys.get_or_insert_default().decryption.extend(decrypting);
+        return Ok(());
     }
     let folder = setting.full_path(b"-")?;
     let folder = folder.strip_suffix(b"-").unwrap_or(&folder).into();

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use token::jwe::DecryptionKeys;
 use token::{KeySet, Revocation};
 
 use super::check::KeySource;
@@ -27,6 +28,8 @@ struct Noted {
 pub(super) enum Holder {
     Keys(Arc<KeySet>),
     WatchedKeys(Rc<Watched<KeySet>>),
+    DecryptionKeys(Arc<DecryptionKeys>),
+    WatchedDecryptionKeys(Rc<Watched<DecryptionKeys>>),
     List(Arc<Revocation>),
     WatchedList(Rc<Watched<Revocation>>),
     /// Status lists that tokens name.
@@ -64,6 +67,10 @@ impl Noted {
         state.health.good = Some(loaded);
         match &self.holder {
             Holder::Keys(keys) => hold(&mut state, SourceKind::Keys, &**keys),
+            Holder::DecryptionKeys(keys) => hold(&mut state, SourceKind::Keys, &**keys),
+            Holder::WatchedDecryptionKeys(file) => {
+                watched(&mut state, SourceKind::Keys, file, request);
+            }
             Holder::List(list) => hold(&mut state, SourceKind::List, &**list),
             Holder::WatchedKeys(file) => watched(&mut state, SourceKind::Keys, file, request),
             Holder::WatchedList(file) => watched(&mut state, SourceKind::List, file, request),

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use token::jwe::DecryptionKeys;
 use token::{AlgorithmSet, Issuers, KeySet, Policy, Requirements, Revocation};
 
 use super::check::{KeySource, LiveSources, PolicySources, Provider};
@@ -41,6 +42,8 @@ pub(super) struct PolicySettings {
 #[derive(Default, Clone)]
 pub(super) struct Keys {
     pub(super) sets: Vec<Arc<KeySet>>,
+    /// Those that decrypt, of NGINX Plus's `auth_jwt_key_file`.
+    pub(super) decryption: Vec<Arc<DecryptionKeys>>,
     pub(super) sources: Vec<Rc<KeySource>>,
     /// Whether one of these directives switches the check on merely by being there. NGINX Plus's
     /// `auth_jwt_key_file` does not.
@@ -50,6 +53,11 @@ pub(super) struct Keys {
 }
 
 impl Keys {
+    /// Whether there are keys that verify, or may be.
+    pub(super) fn verify(&self) -> bool {
+        !self.sources.is_empty() || self.sets.iter().any(|set| !set.is_empty())
+    }
+
     /// The keys that are known while the configuration is read.
     pub(super) fn known(&self) -> impl Iterator<Item = Arc<KeySet>> {
         let watched = self.sources.iter().filter_map(|source| match &**source {
@@ -121,6 +129,7 @@ impl PolicySettings {
             padding: self.padding.unwrap_or(false),
             requirements: vec![self.requirements()],
             revoked: self.lists(),
+            ..Policy::default()
         }
     }
 

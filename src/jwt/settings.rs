@@ -3,10 +3,11 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use token::{LocationPolicy, Trust};
+use token::{Forms, LocationPolicy, Policy, Trust};
 
 use super::challenge::Challenge;
 use super::check::{JwtCheck, LocationLists};
+use super::forms::{Asked, Decryption, DecryptionInForce, TokenTypes};
 use super::http_level::HttpLevel;
 use super::policy::{Keys, PolicySettings};
 use super::provider::ProviderList;
@@ -28,6 +29,10 @@ pub(crate) struct JwtSettings {
     pub(super) realm: Option<ComplexValue>,
     pub(super) challenge: Option<Challenge>,
     pub(super) uri_signing: Option<UriSigning>,
+    /// `jwt_type`.
+    pub(super) types: Option<TokenTypes>,
+    /// `jwt_decryption_key`.
+    pub(super) decryption: Option<Decryption>,
     /// Whether the level has `auth_jwt`. Without `token=` that means the bearer token, even if the
     /// level above says otherwise.
     pub(super) auth_jwt: bool,
@@ -43,6 +48,7 @@ impl Settings for JwtSettings {
 
     fn serves(check: &Rc<JwtCheck>, http: &HttpLevel, level: &Level<'_>) {
         http.note_requests(check, level);
+        check.decryption.warn(level);
     }
 
     /// Refuses a level that has both keys and providers.
@@ -71,6 +77,8 @@ impl Settings for JwtSettings {
             realm,
             challenge,
             uri_signing,
+            types,
+            decryption,
             auth_jwt,
         } = self;
         if *auth_jwt && sources.is_none() {
@@ -86,7 +94,9 @@ impl Settings for JwtSettings {
             | inherit(next, &parent.next)
             | inherit(realm, &parent.realm)
             | inherit(challenge, &parent.challenge)
-            | inherit(uri_signing, &parent.uri_signing);
+            | inherit(uri_signing, &parent.uri_signing)
+            | inherit(types, &parent.types)
+            | inherit(decryption, &parent.decryption);
         if own_switch && providers.is_some() {
             policy.keys = None;
         }
@@ -95,21 +105,26 @@ impl Settings for JwtSettings {
 
     /// Keys in force switch the check on, unless the switch is off.
     fn check(&self, http: &HttpLevel) -> Result<Option<JwtCheck>, MergeError> {
-        let switch = match (&self.base.switch, &self.policy.keys) {
+        let verifies = |keys: &&Keys| keys.verify() || !self.needs_verifying_keys();
+        let switch = match (&self.base.switch, self.policy.keys.as_ref().filter(verifies)) {
             (Some(Switch { value: SwitchValue::Fixed(Mode::Off), .. }), _) => return Ok(None),
             (Some(switch), keys) => match (&self.providers, keys) {
                 (Some(list), _) => return self.check_of_providers(switch, list, http).map(Some),
                 (None, Some(_)) => switch.value,
+                (None, None) if !self.needs_verifying_keys() => switch.value,
                 (None, None) => return Err(no_keys(switch)),
             },
             (None, Some(Keys { switch_on: true, .. })) => SwitchValue::Fixed(Mode::On),
+            (None, _) if self.decryption_switches_on() => SwitchValue::Fixed(Mode::On),
             (None, _) => return Ok(None),
         };
+        let (forms, decryption) = self.forms()?;
         let policy = self.policy.policy_sources(None);
         let sources = sources::for_all(&self.sources());
         Ok(Some(JwtCheck {
             switch,
-            trust: Trust::Keys(self.policy.policy()),
+            trust: Trust::Keys(Policy { forms, ..self.policy.policy() }),
+            decryption,
             keys_on_variables: policy.live.keys_depend_on_variables(),
             policies: Rc::new([policy]),
             lists: LocationLists::default(),
@@ -143,6 +158,29 @@ impl Settings for JwtSettings {
 }
 
 impl JwtSettings {
+    /// The forms of tokens that are accepted with their keys, and the keys that decrypt and change at run time.
+    fn forms(&self) -> Result<(Forms, DecryptionInForce), MergeError> {
+        let of_plus = self.policy.keys.as_ref().map(|keys| &*keys.decryption).unwrap_or_default();
+        Asked {
+            types: self.types.as_ref(),
+            named: self.decryption.as_ref(),
+            of_plus,
+            has_providers: self.providers.is_some(),
+            renews: matches!(self.uri_signing, Some(UriSigning::On(_))),
+        }
+        .forms()
+    }
+
+    /// Whether tokens of a form that is accepted are signed.
+    fn needs_verifying_keys(&self) -> bool {
+        self.types.as_ref().is_none_or(|types| types.signed || types.nested)
+    }
+
+    /// Whether keys that decrypt vouch for tokens by themselves, so that a check is in force where they are.
+    fn decryption_switches_on(&self) -> bool {
+        self.decryption.is_some() && self.types.as_ref().is_some_and(|types| types.encrypted)
+    }
+
     fn sources(&self) -> Sources {
         self.sources.clone().unwrap_or_else(sources::bearer)
     }
@@ -161,18 +199,21 @@ impl JwtSettings {
     ) -> Result<JwtCheck, MergeError> {
         let mistake = |what| MergeError { what, position: Rc::clone(&switch.position) };
         let listed = list.resolve(&http.providers).map_err(mistake)?;
+        let (forms, decryption) = self.forms()?;
         let location = LocationPolicy {
             algorithms: self.policy.algorithms,
             leeway: self.policy.leeway,
             padding: self.policy.padding,
             requirements: self.policy.requirements(),
             revoked: self.policy.lists(),
+            forms,
         };
         let revoked = self.policy.live_lists().into();
         let sources = sources::for_each(&listed.sources, &self.sources());
         Ok(JwtCheck {
             switch: switch.value,
             trust: Trust::Providers(Arc::clone(&listed.policies), location),
+            decryption,
             policies: Rc::clone(&listed.live),
             lists: LocationLists { revoked, ..LocationLists::default() },
             status_lists: self.policy.status_lists(),

@@ -4,6 +4,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use token::jwe::DecryptionKeys;
 use token::{KeySet, Revocation};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -189,6 +190,16 @@ impl Contents for KeySet {
 
     fn kids(&self) -> Vec<String> {
         self.kids().map(str::to_owned).collect()
+    }
+}
+
+impl Contents for DecryptionKeys {
+    fn entries(&self) -> usize {
+        self.keys().len()
+    }
+
+    fn kids(&self) -> Vec<String> {
+        self.keys().iter().filter_map(|key| key.kid().map(str::to_owned)).collect()
     }
 }
 

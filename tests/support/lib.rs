@@ -25,6 +25,7 @@ mod client;
 mod config;
 mod env;
 mod http2;
+mod jwe;
 mod jwt;
 mod keys;
 mod link;
@@ -46,6 +47,7 @@ pub use env::{
     module, nginx_configured, nginx_has, nginx_leaves_out, nginx_version, patience, tokenctl,
 };
 pub use http2::{End, Field, Http2, http2_request};
+pub use jwe::{ENCRYPTION_SECRET, Recipient, encrypt, secret_jwk};
 pub use jwt::{
     Jwt, OTHER_SECRET, SECRET, base64url, hmac, now, raw_token, signature, unsigned_part,
 };

@@ -77,11 +77,11 @@ struct Entry {
     older: Box<[Proof]>,
 }
 
-/// The fact that a key has verified a token's signature.
+/// The fact that a key has verified a token's signature, or has decrypted a token that is not signed.
 pub(crate) struct Proof {
-    /// All key sets that were used.
+    /// All key sets that were used: those that verify, then those that decrypt.
     pub(crate) sets: SetIds,
-    /// The key that verified the signature.
+    /// The key that verified the signature, or decrypted the token.
     pub(crate) key: KeyIndex,
     /// The time of the verification. Since then keys may have expired, but none has become valid: so
     /// for as long as `key` is valid, it is still the first that verifies the token.
@@ -213,7 +213,7 @@ impl Cache {
         let hash = store.hash(token);
         // One more proof may need more room: the entry is taken out and put back.
         let known = store.slot_of(hash, token).and_then(|slot| store.take(slot));
-        let entry = match known {
+        let entry = match known.filter(|entry| entry.content.is_same(content)) {
             Some(entry) => entry.with(proof),
             None => {
                 let (token, content) = (token.into(), Rc::clone(content));
@@ -335,22 +335,24 @@ impl Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::alg::Algorithm;
     use crate::base64url::encode;
     use crate::claims::Claims;
+    use crate::content::Form;
     use crate::header::Header;
     use crate::json::Document;
 
     const NOW: i64 = 1_000;
 
     fn content(exp: i64) -> Rc<Content> {
-        let header = Header::parse(encode(r#"{"alg":"HS256"}"#).as_bytes()).unwrap();
+        let (header, _) = Header::parse(encode(r#"{"alg":"HS256"}"#).as_bytes()).unwrap();
         of_header(exp, &header)
     }
 
     fn of_header(exp: i64, header: &Header) -> Rc<Content> {
         let payload = Document::parse(format!(r#"{{"exp":{exp}}}"#).into_bytes()).unwrap();
-        let claims = Claims::read(&payload).unwrap();
-        Rc::new(Content { header: header.clone(), payload, claims, padded: false })
+        let (form, claims) = (Form::Signed(Algorithm::HS256), Claims::read(&payload).unwrap());
+        Rc::new(Content { header: header.clone(), payload, form, claims, padded: false })
     }
 
     fn proof(set: u64, since: i64) -> Proof {
@@ -427,7 +429,8 @@ mod tests {
     #[test]
     fn what_is_used_is_given_back_whatever_tokens_share() {
         let header = |kid: &str| {
-            Header::parse(encode(format!(r#"{{"alg":"HS256","kid":"{kid}"}}"#)).as_bytes()).unwrap()
+            let text = encode(format!(r#"{{"alg":"HS256","kid":"{kid}"}}"#));
+            Header::parse(text.as_bytes()).unwrap().0
         };
         let (a, b) = (header("a"), header("b"));
         let cache = Cache::new(1 << 20).unwrap();
@@ -454,6 +457,23 @@ mod tests {
         }
         assert_eq!(store.used, empty);
         assert!(!a.is_kept() && !b.is_kept());
+    }
+
+    #[test]
+    fn another_content_of_the_same_bytes_takes_the_place_of_the_first() {
+        let cache = Cache::new(1 << 20).unwrap();
+        cache.remember(&[3], &content(NOW + 100), proof(0, NOW), NOW);
+        // The same text again is the same content.
+        cache.remember(&[3], &content(NOW + 100), proof(1, NOW), NOW);
+        let holds = |set: u64| {
+            let known = cache.find(&[3]).unwrap();
+            cache.proof(&known, [set].into_iter(), NOW).is_some()
+        };
+        assert!(holds(0) && holds(1));
+        cache.remember(&[3], &content(NOW + 200), proof(2, NOW), NOW);
+        assert!(holds(2) && !holds(0) && !holds(1));
+        assert_eq!(cache.find(&[3]).unwrap().content.expires(), Some(NOW + 200));
+        assert_eq!(cache.len(), 1);
     }
 
     #[test]

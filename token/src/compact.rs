@@ -9,7 +9,7 @@ pub const MAX_TOKEN_LEN: usize = 64 * 1024;
 
 /// The largest header section, in characters. It is small because the header is parsed before the
 /// signature is verified.
-const MAX_HEADER_LEN: usize = 8 * 1024;
+pub(crate) const MAX_HEADER_LEN: usize = 8 * 1024;
 
 /// The three sections of a token, still encoded, without their padding.
 #[derive(Debug, Clone, Copy)]

@@ -26,7 +26,7 @@ impl Policy {
     /// As [`Trust::check`](crate::Trust::check).
     pub fn verify_jws(&self, token: &[u8], now: i64) -> Result<Vec<u8>, Refusal> {
         let compact = Compact::split(token)?;
-        let header = Header::parse(compact.header)?;
+        let (header, algorithm) = Header::parse(compact.header)?;
         let verify = || {
             let live = LiveInputs::default();
             let effective = EffectivePolicy {
@@ -37,7 +37,7 @@ impl Policy {
                 signatures: None,
             };
             effective.check_padding(compact.padded)?;
-            effective.verify(&compact, &header, now)?;
+            effective.verify(&compact, &header, algorithm, now)?;
             payload_text(&compact)
         };
         verify().map_err(|why| Refusal::of(&header, why))
@@ -52,7 +52,7 @@ impl Policy {
     pub fn check_form(&self, token: &[u8]) -> Result<(), Refusal> {
         let compact = Compact::split(token)?;
         check_padding(compact.padded, self.padding)?;
-        let header = Header::parse(compact.header)?;
+        let (header, _) = Header::parse(compact.header)?;
         let check = || {
             base64url::decode(compact.signature).ok_or_else(signature_fault)?;
             Claims::read(&payload_document(payload_text(&compact)?)?)
@@ -128,14 +128,14 @@ impl<'p> EffectivePolicy<'p> {
         check_padding(padded, own.unwrap_or(self.policy.padding))
     }
 
-    /// The key that verifies the signature.
+    /// The key that verifies the signature. `algorithm` must have been read from `header`.
     pub(crate) fn verify(
         self,
         compact: &Compact<'_>,
         header: &Header,
+        algorithm: Algorithm,
         now: i64,
     ) -> Result<(KeyIndex, &'p Key), Why> {
-        let algorithm = header.algorithm();
         if self.sets().next().is_none() {
             return Err(Reject::NoKeys.into());
         }
@@ -236,8 +236,13 @@ impl<'p> EffectivePolicy<'p> {
         }
     }
 
-    /// Judges the content of a token whose signature `key` has verified.
-    pub(crate) fn check_content(self, content: &Content, key: &Key, now: i64) -> Result<(), Why> {
+    /// Judges the content of a token that a key with this kid has verified, or decrypted if it is not signed.
+    pub(crate) fn check_content(
+        self,
+        content: &Content,
+        key_kid: Option<&str>,
+        now: i64,
+    ) -> Result<(), Why> {
         content.claims.check_time(now, self.leeway())?;
         self.check_no_list(content)?;
         for requirements in &self.policy.requirements {
@@ -249,7 +254,7 @@ impl<'p> EffectivePolicy<'p> {
         let case = Case {
             header: &content.header,
             payload: &content.payload,
-            key_kid: key.kid(),
+            key_kid,
             times: Times::at(now, content.claims.issued_at()),
         };
         self.check_lists(case)

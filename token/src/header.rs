@@ -24,18 +24,17 @@ pub struct Header(Rc<Parsed>);
 #[derive(Debug)]
 struct Parsed {
     document: Document,
-    members: Members,
+    names: Names,
     /// How many entries of the worker's cache have it.
     keepers: Cell<usize>,
 }
 
-/// The members that select the key, and `typ`. They are kept as indices into the document, so that both
+/// The members that name the key, and `typ`. They are kept as indices into the document, so that both
 /// can be kept together. A `kid` or `typ` that is null or empty is absent.
 ///
 /// `jwk`, `jku`, `x5u` and `x5c` are ignored: a token never brings its own key.
-#[derive(Debug)]
-struct Members {
-    algorithm: Algorithm,
+#[derive(Debug, Default)]
+pub(crate) struct Names {
     kid: Option<NodeIndex>,
     typ: Option<NodeIndex>,
     is_status_list: bool,
@@ -67,7 +66,7 @@ fn is_status_list(typ: Value<'_>) -> bool {
 }
 
 /// Decodes and parses the encoded header.
-fn document(encoded: &[u8]) -> Result<Document, Why> {
+pub(crate) fn document(encoded: &[u8]) -> Result<Document, Why> {
     let text = base64url::decode(encoded);
     let text = text.ok_or_else(|| Why::malformed("the header is not base64url"))?;
     let document = Document::parse_bounded(text, MAX_NODES)
@@ -79,17 +78,13 @@ fn document(encoded: &[u8]) -> Result<Document, Why> {
     }
 }
 
-impl Members {
-    /// Reads the members in one pass.
-    fn read(document: &Document) -> Result<Self, Why> {
-        let (mut alg, mut kid, mut typ) = (None, None, None);
+impl Names {
+    /// Reads the header of a signed token, and its algorithm.
+    fn read(document: &Document) -> Result<(Self, Algorithm), Why> {
+        let (mut names, mut alg) = (Self::default(), None);
         for (name, value) in document.root().members().into_iter().flatten() {
             match name {
                 "alg" => alg = Some(value.as_str().ok_or_else(|| Why::wrong_type(name, value))?),
-                // A number counts as its JSON text.
-                "kid" if value.as_number().is_some() => kid = Some(value.index()),
-                "kid" => kid = optional_text(name, value)?,
-                "typ" => typ = optional_text(name, value)?,
                 // No extension is supported, so a critical one must be refused (RFC 7515 section
                 // 4.1.11). `b64` (RFC 7797) is refused even if the signer did not list it in `crit`.
                 "crit" => {
@@ -98,32 +93,53 @@ impl Members {
                 "b64" if value.as_bool() != Some(true) => {
                     return Err(Why::malformed("b64 is not true: the payload is not encoded"));
                 }
-                _ => {}
+                _ => names.note(name, value)?,
             }
         }
         let alg = alg.ok_or_else(|| Why::malformed("the header has no alg"))?;
         let algorithm = Algorithm::from_name(alg)
             .ok_or_else(|| Why::new(Reject::BadAlgorithm, "alg is no algorithm known here"))?;
-        // Found once, and not for each request.
-        let is_status_list = typ.is_some_and(|at| is_status_list(document.at(at)));
-        Ok(Self { algorithm, kid, typ, is_status_list })
+        Ok((names, algorithm))
+    }
+
+    /// Notes a member, if it is one of those that signed and encrypted tokens have.
+    pub(crate) fn note(&mut self, name: &str, value: Value<'_>) -> Result<(), Why> {
+        match name {
+            // A number counts as its JSON text.
+            "kid" if value.as_number().is_some() => self.kid = Some(value.index()),
+            "kid" => self.kid = optional_text(name, value)?,
+            "typ" => {
+                self.typ = optional_text(name, value)?;
+                // Found once, and not for each request.
+                self.is_status_list = is_status_list(value);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The kid; `document` must be the one that this was read from.
+    pub(crate) fn kid<'d>(&self, document: &'d Document) -> Option<&'d str> {
+        let kid = document.at(self.kid?);
+        kid.as_str().or_else(|| kid.as_number().map(Number::as_str))
     }
 }
 
 impl Header {
-    /// Decodes and parses an encoded header.
+    /// The header with what was read from it.
+    pub(crate) fn new(document: Document, names: Names) -> Self {
+        Self(Rc::new(Parsed { document, names, keepers: Cell::new(0) }))
+    }
+
+    /// Decodes and parses the encoded header of a signed token; gives its algorithm as well.
     ///
     /// # Errors
     /// [`Reject::BadAlgorithm`] for an algorithm that is not known, else [`Reject::Malformed`].
-    pub(crate) fn parse(encoded: &[u8]) -> Result<Self, Refusal> {
+    pub(crate) fn parse(encoded: &[u8]) -> Result<(Self, Algorithm), Refusal> {
         let document = document(encoded)?;
-        let members = Members::read(&document).map_err(|why| Refusal::of(&document, why))?;
-        Ok(Self(Rc::new(Parsed { document, members, keepers: Cell::new(0) })))
-    }
-
-    /// The algorithm of the signature.
-    pub(crate) fn algorithm(&self) -> Algorithm {
-        self.0.members.algorithm
+        let (names, algorithm) =
+            Names::read(&document).map_err(|why| Refusal::of(&document, why))?;
+        Ok((Self::new(document, names), algorithm))
     }
 
     /// What it says of the key.
@@ -136,18 +152,17 @@ impl Header {
 
     /// The kid.
     pub(crate) fn kid(&self) -> Option<&str> {
-        let kid = self.at(self.0.members.kid?);
-        kid.as_str().or_else(|| kid.as_number().map(Number::as_str))
+        self.0.names.kid(self)
     }
 
     /// The typ.
     pub(crate) fn typ(&self) -> Option<Value<'_>> {
-        self.0.members.typ.map(|at| self.at(at))
+        self.0.names.typ.map(|at| self.at(at))
     }
 
     /// Whether the typ is that of a Status List Token, which is no credential.
     pub(crate) fn is_status_list(&self) -> bool {
-        self.0.members.is_status_list
+        self.0.names.is_status_list
     }
 
     /// Whether an entry of the cache has it.
@@ -199,14 +214,14 @@ fn thumbprint(header: Value<'_>) -> Option<Thumbprint> {
 mod tests {
     use super::*;
 
-    fn parse(json: &str) -> Result<Header, Refusal> {
+    fn parse(json: &str) -> Result<(Header, Algorithm), Refusal> {
         Header::parse(base64url::encode(json).as_bytes())
     }
 
     #[test]
     fn the_algorithm_is_taken_by_its_exact_name() {
-        let good = parse(r#"{"alg":"ES256","kid":"a","jku":"https://x","jwk":{}}"#).unwrap();
-        assert_eq!(good.algorithm(), Algorithm::ES256);
+        let (_, good) = parse(r#"{"alg":"ES256","kid":"a","jku":"https://x","jwk":{}}"#).unwrap();
+        assert_eq!(good, Algorithm::ES256);
         for none in ["none", "None", "NONE", "nOnE", "hs256", "", "HS256\\u0000"] {
             let refusal = parse(&format!(r#"{{"alg":"{none}"}}"#)).unwrap_err();
             assert_eq!(refusal.reason, Reject::BadAlgorithm, "{none}");
@@ -240,7 +255,7 @@ mod tests {
     fn a_kid_may_be_a_number_and_null_or_empty_is_none() {
         let hint = |members: &str| {
             let text = format!(r#"{{"alg":"HS256",{members}}}"#);
-            format!("{:?}", parse(&text).unwrap().key_hint())
+            format!("{:?}", parse(&text).unwrap().0.key_hint())
         };
         assert_eq!(hint(r#""kid":"a""#), r#"Kid("a")"#);
         assert_eq!(hint(r#""kid":7"#), r#"Kid("7")"#);

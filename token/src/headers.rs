@@ -6,6 +6,7 @@
 
 use std::cell::RefCell;
 
+use crate::alg::Algorithm;
 use crate::header::Header;
 
 /// How many headers are kept. Each is as long as a header may be at most.
@@ -19,24 +20,24 @@ pub struct Headers {
 
 #[derive(Debug, Default)]
 struct Recent {
-    /// Each header with its encoded form.
-    headers: Vec<(Box<[u8]>, Header)>,
+    /// Each header with its encoded form and its algorithm.
+    headers: Vec<(Box<[u8]>, Header, Algorithm)>,
     /// The place of the oldest one.
     oldest: usize,
 }
 
 impl Headers {
-    /// The header with this encoded form, if it is known.
-    pub(crate) fn find(&self, encoded: &[u8]) -> Option<Header> {
+    /// The header with this encoded form, and its algorithm, if it is known.
+    pub(crate) fn find(&self, encoded: &[u8]) -> Option<(Header, Algorithm)> {
         let recent = self.recent.try_borrow().ok()?;
-        let found = recent.headers.iter().find(|(text, _)| **text == *encoded);
-        found.map(|(_, header)| header.clone())
+        let found = recent.headers.iter().find(|(text, ..)| **text == *encoded);
+        found.map(|(_, header, algorithm)| (header.clone(), *algorithm))
     }
 
     /// Notes the header of an accepted token.
-    pub(crate) fn note(&self, encoded: &[u8], header: &Header) {
+    pub(crate) fn note(&self, encoded: &[u8], header: &Header, algorithm: Algorithm) {
         let Ok(mut recent) = self.recent.try_borrow_mut() else { return };
-        let (new, oldest) = ((encoded.into(), header.clone()), recent.oldest);
+        let (new, oldest) = ((encoded.into(), header.clone(), algorithm), recent.oldest);
         match recent.headers.get_mut(oldest) {
             Some(place) => *place = new,
             None => recent.headers.push(new),
@@ -57,11 +58,12 @@ mod tests {
         let found = |kid: usize| headers.find(text(kid).as_bytes());
         for new in 0..3 * KEPT {
             assert!(found(new).is_none());
-            headers.note(text(new).as_bytes(), &Header::parse(text(new).as_bytes()).unwrap());
+            let (header, algorithm) = Header::parse(text(new).as_bytes()).unwrap();
+            headers.note(text(new).as_bytes(), &header, algorithm);
             for kid in 0..=new {
                 let kept = found(kid);
                 assert_eq!(kept.is_some(), new - kid < KEPT, "{kid} after {new}");
-                assert!(kept.is_none_or(|header| header.kid() == Some(&*kid.to_string())));
+                assert!(kept.is_none_or(|(header, _)| header.kid() == Some(&*kid.to_string())));
             }
         }
         // A part of a known one, and more than it, are others.

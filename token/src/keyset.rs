@@ -19,6 +19,12 @@ pub const MAX_NAMELESS: usize = 8;
 /// after them.
 const MAX_INDEXED: usize = 16;
 
+/// A number that no other set of keys of this process has.
+pub(crate) fn new_id() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
 /// The position of a key in a list of key sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct KeyIndex {
@@ -77,8 +83,7 @@ impl KeySet {
                 by_thumbprint.entry(*thumbprint).or_default().push(at);
             }
         }
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        let id = new_id();
         Self { id, keys, by_kid, by_thumbprint, without_kid, for_any_kid, by_algorithm }
     }
 

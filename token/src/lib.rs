@@ -15,7 +15,8 @@
 //!    `content`.
 //! 5. What it is judged by: `path` (to a claim), `rules`, `issuers`, `revoked`, `policy` (as
 //!    configured), `effective` (the policy for one token), `providers` (one policy for each issuer).
-//! 6. `sign`: keys that sign, and what they sign. It uses the basics, `json` and the keys.
+//! 6. `sign`: keys that sign, and what they sign. It uses the basics, `json` and the keys. `jwe`: encrypted
+//!    tokens, and keys that decrypt, some of which are read as keys that sign.
 //! 7. The judgement: `cache`, `trust`. For links: `link`, which makes them too.
 //! 8. `status`: what a token's status list says of it.
 //! 9. `challenge`: the refusal as a header. `thumbprint`: that of a client's certificate.
@@ -63,6 +64,7 @@ mod refusal;
 mod revoked;
 mod rules;
 
+pub mod jwe;
 pub mod sign;
 
 mod cache;
@@ -93,7 +95,7 @@ pub use loaded::{Fault, LoadError, Loaded};
 pub use memo::Memo;
 pub use path::ClaimPath;
 pub use per_kid::PerKid;
-pub use policy::{LiveInputs, LivePolicy, LocationPolicy, Policy, Requirements, Wanted};
+pub use policy::{Forms, LiveInputs, LivePolicy, LocationPolicy, Policy, Requirements, Wanted};
 pub use providers::Providers;
 pub use published::MAX_PUBLISHED_KEYS;
 pub use refusal::Refusal;

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use crate::alg::AlgorithmSet;
 use crate::claims::is_typ;
-use crate::content::Content;
+use crate::content::{Content, Form};
 use crate::header::Header;
 use crate::issuers::Issuers;
+use crate::jwe::DecryptionKeys;
 use crate::keyset::KeySet;
 use crate::refusal::Why;
 use crate::reject::Reject;
@@ -28,6 +29,52 @@ pub struct Policy {
     pub requirements: Vec<Requirements>,
     /// The lists of revoked tokens.
     pub revoked: Vec<Arc<Revocation>>,
+    /// Which forms of tokens are accepted. What a provider's policy says here is not used: a token is
+    /// decrypted before its issuer is known.
+    pub forms: Forms,
+}
+
+/// The forms of tokens that are accepted, and the keys that decrypt. By default tokens are signed.
+#[derive(Debug, Clone)]
+pub struct Forms {
+    /// Signed tokens (RFC 7515).
+    pub signed: bool,
+    /// Claims that are encrypted (RFC 7516) and not signed: they are vouched for by the key that decrypts them.
+    /// If that is a private key, anybody can have encrypted them. Not with [`Trust::Providers`]: the keys that
+    /// decrypt are no provider's.
+    ///
+    /// [`Trust::Providers`]: crate::Trust::Providers
+    pub encrypted: bool,
+    /// Signed tokens that were then encrypted (RFC 7519 appendix A.2).
+    pub nested: bool,
+    /// The keys that decrypt. A kid is searched for in all of them, in this order.
+    pub keys: Vec<Arc<DecryptionKeys>>,
+}
+
+impl Default for Forms {
+    fn default() -> Self {
+        Self { signed: true, encrypted: false, nested: false, keys: Vec::new() }
+    }
+}
+
+impl Forms {
+    /// Whether any token is decrypted.
+    pub fn decrypt(&self) -> bool {
+        self.encrypted || self.nested
+    }
+
+    /// Refuses a token of a form that is not accepted.
+    pub(crate) fn check(&self, form: Form) -> Result<(), Why> {
+        let (accepted, what) = match form {
+            Form::Signed(_) => (self.signed, "a signed token, which is not encrypted"),
+            Form::Nested(_) => (self.nested, "an encrypted token that holds a signed one"),
+            Form::Encrypted => (self.encrypted, "an encrypted token, which is not signed"),
+        };
+        match accepted {
+            true => Ok(()),
+            false => Err(Why::malformed(format!("{what}: jwt_type does not accept that"))),
+        }
+    }
 }
 
 /// What the `typ` header and the registered claims (RFC 7519 section 4.1) must be.
@@ -59,6 +106,8 @@ pub struct LocationPolicy {
     pub requirements: Requirements,
     /// Further lists of revoked tokens.
     pub revoked: Vec<Arc<Revocation>>,
+    /// Which forms of tokens are accepted.
+    pub forms: Forms,
 }
 
 /// Keys and lists that change at run time, added to the policy's own.

@@ -43,12 +43,14 @@ pub enum Reject {
     BadAddress,
     /// It does not cover what is asked for.
     NotCovered,
+    /// An encrypted token that no key decrypts.
+    BadDecryption,
 }
 
 impl Reject {
     /// Every reason, in the order of [`Reject::index`]. A new one comes last: counters that outlive a
     /// change of the module are numbered like this.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Missing,
         Self::Malformed,
         Self::UnknownKey,
@@ -68,6 +70,7 @@ impl Reject {
         Self::BadStatus,
         Self::BadAddress,
         Self::NotCovered,
+        Self::BadDecryption,
     ];
 
     /// Its place in [`Reject::ALL`].
@@ -97,6 +100,7 @@ impl Reject {
             Self::BadStatus => "bad_status",
             Self::BadAddress => "bad_address",
             Self::NotCovered => "not_covered",
+            Self::BadDecryption => "bad_decryption",
         }
     }
 
@@ -122,6 +126,7 @@ impl Reject {
             Self::BadStatus => "The token's status is not accepted",
             Self::BadAddress => "The token is for another client address",
             Self::NotCovered => "The token does not cover this address",
+            Self::BadDecryption => "The token cannot be decrypted",
         }
     }
 }

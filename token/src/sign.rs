@@ -32,3 +32,7 @@ pub use members::{Json, Members};
 pub use private::{GenerateError, KeySize, PrivateKey, SignError};
 pub use public::{Jwk, PublicError, ThumbprintError, public_jwk, thumbprint};
 pub use read_pem::{PemBlock, public_of_block};
+
+pub(crate) use private::Material;
+pub(crate) use read_jwk::{ec as ec_of_jwk, rsa as rsa_of_jwk};
+pub(crate) use read_pem::{from_der as of_block, private_blocks, x25519_of_block};

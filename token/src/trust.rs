@@ -5,17 +5,19 @@ use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::alg::SignatureCounts;
+use crate::alg::{Algorithm, SignatureCounts};
 use crate::cache::{Cache, Known, Proof};
 use crate::claims::{self, Claims};
 use crate::compact::Compact;
-use crate::content::Content;
+use crate::content::{Content, Form};
 use crate::effective::{EffectivePolicy, check_padding, payload_document, payload_text};
 use crate::header::Header;
 use crate::headers::Headers;
+use crate::jwe::{self, DecryptionKeys, Opened};
+use crate::key::Key;
 use crate::keyset::KeyIndex;
 use crate::memo::Memo;
-use crate::policy::{LiveInputs, LocationPolicy, Policy, Wanted};
+use crate::policy::{Forms, LiveInputs, LocationPolicy, Policy, Wanted};
 use crate::providers::Providers;
 use crate::refusal::{Refusal, Why};
 use crate::reject::Reject;
@@ -46,6 +48,8 @@ pub struct With<'w> {
     pub among: Option<&'w [usize]>,
     /// Counts the signatures that are verified.
     pub signatures: Option<&'w SignatureCounts>,
+    /// Keys that decrypt and change at run time, tried after those of the [`Forms`].
+    pub decryption: &'w [Arc<DecryptionKeys>],
 }
 
 /// A token that was accepted.
@@ -59,9 +63,12 @@ pub struct Verified {
 }
 
 impl Verified {
-    /// Takes the content of `same`, a token of exactly the same bytes, so that one copy is kept.
+    /// Takes the content of `same`, a token of exactly the same bytes, so that one copy is kept. Not if other
+    /// keys have decrypted something else.
     pub fn share(&mut self, same: &Self) {
-        self.content = Rc::clone(&same.content);
+        if self.content.is_same(&same.content) {
+            self.content = Rc::clone(&same.content);
+        }
     }
 }
 
@@ -78,8 +85,8 @@ impl Trust {
     /// Judges `token` at `now`, in seconds since the epoch.
     ///
     /// The order is: form, header, key and algorithm, signature, and only then type, claims and
-    /// revocation. With several providers the issuer is read before the signature is verified, only
-    /// to select the provider.
+    /// revocation. An encrypted token is decrypted first. With several providers the issuer is read before
+    /// the signature is verified, only to select the provider.
     ///
     /// `live` returns the keys and lists that change at run time, for a policy and the token's kid.
     ///
@@ -194,6 +201,12 @@ impl Chosen<'_> {
     }
 }
 
+/// What has vouched for a token: a key and its kid.
+struct Vouched<'p> {
+    key: KeyIndex,
+    kid: Option<&'p str>,
+}
+
 impl<'p, L: Fn(Wanted<'_>) -> LiveInputs> Judge<'p, L> {
     fn check(&self, token: &[u8]) -> Result<Verified, Refusal> {
         match self.with.cache.and_then(|cache| Some((cache, cache.find(token)?))) {
@@ -204,12 +217,33 @@ impl<'p, L: Fn(Wanted<'_>) -> LiveInputs> Judge<'p, L> {
 
     /// Judges a token that the cache does not know.
     fn check_new(&self, token: &[u8]) -> Result<Verified, Refusal> {
-        let compact = Compact::split(token)?;
+        let forms = self.forms();
+        if !forms.decrypt() || !jwe::is_encrypted(token) {
+            return self.check_signed(token, token, Form::Signed);
+        }
+        let opened = jwe::open(token, self.decryption_keys())?;
+        // Claims are an object (RFC 7519 section 3), and a token is base64url and dots.
+        match opened.plaintext.trim_ascii_start() {
+            [b'{', ..] => self.check_encrypted(token, opened),
+            _ => self.check_signed(token, &opened.plaintext, Form::Nested),
+        }
+    }
+
+    /// Judges a signed token: `token` itself, or what it has encrypted.
+    fn check_signed(
+        &self,
+        token: &[u8],
+        signed: &[u8],
+        form: impl Fn(Algorithm) -> Form,
+    ) -> Result<Verified, Refusal> {
+        let compact = Compact::split(signed)?;
         self.policies.check_padding(compact.padded)?;
         let known = self.with.headers.and_then(|headers| headers.find(compact.header));
         let is_new = known.is_none();
-        let header = known.map_or_else(|| Header::parse(compact.header), Ok)?;
+        let (header, algorithm) = known.map_or_else(|| Header::parse(compact.header), Ok)?;
         let refused = |why| Refusal::of(&header, why);
+        let form = form(algorithm);
+        self.forms().check(form).map_err(refused)?;
         let mut text = None;
         let chosen = match self.policies {
             Policies::One(policy) => self.only(policy, &header),
@@ -221,17 +255,55 @@ impl<'p, L: Fn(Wanted<'_>) -> LiveInputs> Judge<'p, L> {
         };
         let effective = chosen.effective();
         effective.check_padding(compact.padded).map_err(refused)?;
-        let (index, key) = effective.verify(&compact, &header, self.now).map_err(refused)?;
+        let verified = effective.verify(&compact, &header, algorithm, self.now);
+        let (index, key) = verified.map_err(refused)?;
         let text = text.map_or_else(|| payload_text(&compact), Ok).map_err(refused)?;
         let payload = payload_document(text).map_err(refused)?;
         let claims = Claims::read(&payload).map_err(refused)?;
-        let content = Content { header: header.clone(), payload, claims, padded: compact.padded };
-        effective.check_content(&content, key, self.now).map_err(refused)?;
-        if let Some(headers) = self.with.headers.filter(|_| is_new) {
-            headers.note(compact.header, &header);
+        let padded = compact.padded;
+        let content = Content { header: header.clone(), payload, form, claims, padded };
+        let vouched = Vouched { key: index, kid: key.kid() };
+        let accepted = self.accept(token, content, &chosen, vouched)?;
+        // What was encrypted is not kept elsewhere.
+        if let Some(headers) = self.with.headers.filter(|_| is_new && !form.is_encrypted()) {
+            headers.note(compact.header, &header, algorithm);
         }
+        Ok(accepted)
+    }
+
+    /// Judges claims that were encrypted. The key that has decrypted them vouches for them.
+    fn check_encrypted(&self, token: &[u8], opened: Opened) -> Result<Verified, Refusal> {
+        let Opened { header, mut plaintext, key } = opened;
+        let refused = |why| Refusal::of(&header, why);
+        let form = Form::Encrypted;
+        self.forms().check(form).map_err(refused)?;
+        let Policies::One(policy) = self.policies else {
+            return Err(refused(Why::malformed(
+                "no provider vouches for a token that is not signed",
+            )));
+        };
+        let chosen = self.only(policy, &header);
+        let payload = payload_document(std::mem::take(&mut *plaintext)).map_err(refused)?;
+        let claims = Claims::read(&payload).map_err(refused)?;
+        let content = Content { header: header.clone(), payload, form, claims, padded: false };
+        let kid = self.decrypting_kid(key);
+        self.accept(token, content, &chosen, Vouched { key, kid })
+    }
+
+    /// Judges the content of a token that a key has vouched for, and has the cache remember it.
+    fn accept(
+        &self,
+        token: &[u8],
+        content: Content,
+        chosen: &Chosen<'_>,
+        by: Vouched<'_>,
+    ) -> Result<Verified, Refusal> {
+        chosen
+            .effective()
+            .check_content(&content, by.kid, self.now)
+            .map_err(|why| Refusal::of(&content.header, why))?;
         let content = Rc::new(content);
-        let remember = |cache| self.remember(cache, token, &content, &chosen, index);
+        let remember = |cache| self.remember(cache, token, &content, chosen, by.key);
         let cached = self.with.cache.is_some_and(remember);
         Ok(Verified { content, provider: chosen.number, cached })
     }
@@ -241,8 +313,12 @@ impl<'p, L: Fn(Wanted<'_>) -> LiveInputs> Judge<'p, L> {
     fn check_known(&self, token: &[u8], cache: &Cache, known: &Known) -> Result<Verified, Refusal> {
         let content = &known.content;
         let refused = |why| Refusal::of(&content.header, why);
+        self.forms().check(content.form).map_err(refused)?;
         let chosen = match self.policies {
             Policies::One(policy) => self.only(policy, &content.header),
+            Policies::ByIssuer(..) if content.form == Form::Encrypted => {
+                return self.check_new(token);
+            }
             Policies::ByIssuer(providers, location) => {
                 let issuer = content.issuer().map_err(refused)?;
                 self.of_issuer(issuer, &content.header, providers, location).map_err(refused)?
@@ -250,19 +326,23 @@ impl<'p, L: Fn(Wanted<'_>) -> LiveInputs> Judge<'p, L> {
         };
         let effective = chosen.effective();
         effective.check_padding(content.padded).map_err(refused)?;
-        let proven = cache
-            .proof(known, effective.set_ids(), self.now)
-            .and_then(|index| effective.key(index, content.header.algorithm(), self.now));
-        let (key, new) = match proven {
-            Some(key) => (key, None),
-            None => {
+        let proven = cache.proof(known, self.set_ids(content.form, effective), self.now);
+        let vouched = proven.and_then(|index| match content.form.algorithm() {
+            Some(algorithm) => effective.key(index, algorithm, self.now).map(Key::kid),
+            None => Some(self.decrypting_kid(index)),
+        });
+        let (kid, new) = match (vouched, content.form) {
+            (Some(kid), _) => (kid, None),
+            // What other keys decrypt may be something else.
+            (None, Form::Nested(_) | Form::Encrypted) => return self.check_new(token),
+            (None, Form::Signed(algorithm)) => {
                 let compact = Compact::split(token)?;
-                let verified = effective.verify(&compact, &content.header, self.now);
+                let verified = effective.verify(&compact, &content.header, algorithm, self.now);
                 let (index, key) = verified.map_err(refused)?;
-                (key, Some(index))
+                (key.kid(), Some(index))
             }
         };
-        effective.check_content(content, key, self.now).map_err(refused)?;
+        effective.check_content(content, kid, self.now).map_err(refused)?;
         let cached = new.is_none_or(|index| self.remember(cache, token, content, &chosen, index));
         Ok(Verified { content: Rc::clone(content), provider: chosen.number, cached })
     }
@@ -275,8 +355,38 @@ impl<'p, L: Fn(Wanted<'_>) -> LiveInputs> Judge<'p, L> {
         chosen: &Chosen<'_>,
         key: KeyIndex,
     ) -> bool {
-        let sets = chosen.effective().set_ids().collect();
+        let sets = self.set_ids(content.form, chosen.effective()).collect();
         cache.remember(token, content, Proof { sets, key, since: self.now }, self.now)
+    }
+
+    /// The identities of the key sets that a token of this form is judged by: those that verify, then those
+    /// that decrypt.
+    fn set_ids<'s>(
+        &'s self,
+        form: Form,
+        effective: EffectivePolicy<'s>,
+    ) -> impl Iterator<Item = u64> + Clone + use<'s, 'p, L> {
+        let verifying = if form.algorithm().is_some() { usize::MAX } else { 0 };
+        let decrypting = if form.is_encrypted() { usize::MAX } else { 0 };
+        let decrypting = self.decryption_keys().take(decrypting).map(DecryptionKeys::id);
+        effective.set_ids().take(verifying).chain(decrypting)
+    }
+
+    /// The forms of tokens that are accepted.
+    fn forms(&self) -> &'p Forms {
+        match self.policies {
+            Policies::One(policy) => &policy.forms,
+            Policies::ByIssuer(_, location) => &location.forms,
+        }
+    }
+
+    /// The keys that decrypt: the configured ones, then those that change at run time.
+    fn decryption_keys(&self) -> impl Iterator<Item = &'p DecryptionKeys> + Clone + use<'p, L> {
+        self.forms().keys.iter().chain(self.with.decryption).map(AsRef::as_ref)
+    }
+
+    fn decrypting_kid(&self, KeyIndex { set, key }: KeyIndex) -> Option<&'p str> {
+        self.decryption_keys().nth(set)?.keys().get(key)?.kid()
     }
 
     /// The only policy.

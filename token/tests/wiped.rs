@@ -130,6 +130,49 @@ fn keys_leave_nothing_behind() {
 }
 
 #[test]
+fn keys_that_decrypt_leave_nothing_behind() {
+    use token::jwe::{
+        ContentEncryption, DecryptionKeys, EncryptionKey, KeyManagement, decrypt,
+        load_decryption_keys,
+    };
+    let content = b"what nobody but the issuer and nginx may see";
+    for (algorithm, management) in [
+        (Algorithm::HS256, KeyManagement::Dir),
+        (Algorithm::HS256, KeyManagement::A256Kw),
+        (Algorithm::HS256, KeyManagement::A256GcmKw),
+        (Algorithm::RS256, KeyManagement::RsaOaep),
+        (Algorithm::ES256, KeyManagement::EcdhEs),
+        (Algorithm::ES512, KeyManagement::EcdhEsA192Kw),
+    ] {
+        let secret: Vec<u8> = (100..132).collect();
+        let key = match algorithm {
+            Algorithm::HS256 => PrivateKey::from_secret(&secret).unwrap(),
+            _ => key(algorithm),
+        };
+        let (jwk, needles) = members(&key);
+        let pem = key.pem().unwrap().map(|(private, _)| private);
+        let to = EncryptionKey::read(jwk.as_bytes()).unwrap();
+        for encryption in [ContentEncryption::A256Gcm, ContentEncryption::A128CbcHs256] {
+            let token = to.encrypt(management, encryption, &Members::default(), content).unwrap();
+            for text in [Some(&jwk), pem.as_ref()].into_iter().flatten() {
+                let all = [needles.clone(), parts(content)].concat();
+                let found = left(all, || {
+                    let loaded = load_decryption_keys(text.as_bytes(), None).unwrap();
+                    let keys = DecryptionKeys::new(loaded.keys);
+                    drop(decrypt(token.as_bytes(), &keys).unwrap());
+                });
+                assert_eq!(found, 0, "{management} {encryption}: {}", &text[..20]);
+                let cut = &text[..text.len() - 10];
+                let found = left(needles.clone(), || {
+                    load_decryption_keys(cut.as_bytes(), None).unwrap_err();
+                });
+                assert_eq!(found, 0, "{management}: {}", &text[..20]);
+            }
+        }
+    }
+}
+
+#[test]
 fn other_spellings_leave_nothing_behind() {
     let secret: Vec<u8> = (0..64).map(|at| 0xff - at).collect();
     let k = base64url::encode(&secret);

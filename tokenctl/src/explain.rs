@@ -49,6 +49,10 @@ pub(crate) fn why(
             of(&|requirements| other_value("typ", header.get("typ"), &requirements.types))
         }
         Reject::BadLifetime => vec![bad_lifetime(payload, policy, now)],
+        Reject::BadDecryption => vec![
+            "It was not encrypted to a key given here, or changed after it was encrypted."
+                .to_owned(),
+        ],
         Reject::Missing
         | Reject::Malformed
         | Reject::Revoked

@@ -34,7 +34,7 @@ fn compact_form(token: &str) -> Vec<String> {
             .zip(sections)
             .filter_map(|(name, section)| Some(format!("The {name} {}.", not_base64url(section)?)))
             .collect(),
-        5 => vec!["It is an encrypted token (JWE); only signed ones are read.".into()],
+        5 => vec!["It is an encrypted token (JWE), which --decryption-key decrypts.".into()],
         _ => vec!["Header, payload and signature are separated by dots.".into()],
     }
 }
@@ -75,7 +75,7 @@ mod tests {
     fn the_form_is_explained() {
         for (token, part) in [
             ("hello", "separated by dots"),
-            ("a.b.c.d.e", "only signed ones are read"),
+            ("a.b.c.d.e", "which --decryption-key decrypts"),
             ("{\"payload\":\"\"}", "compact form"),
             ("e30=.e30.AAAA", "header is padded"),
             ("e30.e3+0.AAAA", "payload is base64;"),

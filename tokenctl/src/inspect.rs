@@ -6,8 +6,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
+use token::jwe::{DecryptionKeys, load_decryption_keys};
 use token::link::LinkKeys;
-use token::{Algorithm, AlgorithmSet, Issuers, Key, Policy, Requirements};
+use token::{Algorithm, AlgorithmSet, Forms, Issuers, Key, Policy, Requirements};
 
 use crate::files;
 use crate::inspect_link;
@@ -28,6 +29,7 @@ Examples:
   tokenctl inspect \"$token\" --keys keys.json --claim 'roles any admin' --revoked jti:revoked.txt
   tokenctl inspect \"$token\" --keys keys.json --uri https://cdn.example.com/film/1.ts
   tokenctl inspect \"$token\" --keys keys.json --json | jq -r .reason
+  tokenctl inspect \"$token\" --keys keys.json --decryption-key edge.pem
   tokenctl inspect '/video/a.mp4?st=…&e=…' --secret mysecretkey
   tokenctl inspect '/hls/a.m3u8?hdnts=…' --format akamai --secret 77704f5541417a7a73666236
   tokenctl inspect /hls/a.ts --format akamai --cookie 'hdntl=…' --address 192.0.2.7
@@ -51,6 +53,10 @@ pub(crate) struct Args {
     kids: Vec<PathBuf>,
     #[command(flatten, next_help_heading = "Keys")]
     secret: SecretArgs,
+    /// As jwt_decryption_key: a private key or a secret that decrypts the token, with a kid for one that has none;
+    /// repeatable. Encrypted tokens are accepted then, whether they are signed too or not
+    #[arg(long, value_name = "FILE[:KID]", help_heading = "Keys")]
+    decryption_key: Vec<String>,
     /// Accepted algorithms, as jwt_algorithms or secure_token_algorithm; repeatable
     #[arg(long, value_name = "ALG", value_delimiter = ',', help_heading = "Rules")]
     alg: Vec<String>,
@@ -147,6 +153,7 @@ fn without_scheme(text: &str) -> &str {
 
 fn reject_token_options(args: &Args) -> Result<()> {
     let given = !args.kids.is_empty()
+        || !args.decryption_key.is_empty()
         || !args.issuer.is_empty()
         || !args.audience.is_empty()
         || !args.typ.is_empty()
@@ -231,6 +238,23 @@ fn load(args: &Args) -> Result<Keys> {
     Ok(keys)
 }
 
+/// The forms of tokens that are accepted: encrypted ones too if there are keys that decrypt.
+fn forms(args: &Args) -> Result<Forms> {
+    let mut keys = Vec::new();
+    for given in &args.decryption_key {
+        let (path, kid) = file_and_kid(given)?;
+        let loaded = load_decryption_keys(&files::read(path)?, kid)
+            .with_context(|| path.display().to_string())?;
+        for warning in loaded.warnings {
+            output::warn(&format!("{}: {warning}", path.display()));
+        }
+        keys.extend(loaded.keys);
+    }
+    let decrypts = !keys.is_empty();
+    let keys = decrypts.then(|| Arc::new(DecryptionKeys::new(keys))).into_iter().collect();
+    Ok(Forms { signed: true, encrypted: decrypts, nested: decrypts, keys })
+}
+
 fn policy(args: &Args, keys: &Keys) -> Result<Policy> {
     let algorithms: Result<Vec<Algorithm>, _> =
         args.alg.iter().map(|name| algorithm(name)).collect();
@@ -263,8 +287,9 @@ fn policy(args: &Args, keys: &Keys) -> Result<Policy> {
             .map(|text| revoked(text))
             .collect::<Result<_>>()
             .context("--revoked")?,
+        forms: forms(args)?,
     };
-    if policy.keys.is_empty() && rules {
+    if policy.keys.is_empty() && policy.forms.keys.is_empty() && rules {
         bail!("rules are judged after the signature: give --keys, --kids or --secret as well");
     }
     Ok(policy)

@@ -7,6 +7,7 @@ use token::sign::{Json, Members};
 use token::status::StatusRef;
 use token::{Carrier, Policy, Refusal, Reject, Revocation};
 
+use crate::decrypted::{Decrypted, is_encrypted};
 use crate::explain;
 use crate::form;
 use crate::keyring::Keys;
@@ -27,11 +28,15 @@ pub(crate) struct Demands<'a> {
 
 /// A token that has been judged.
 pub(crate) struct Judged {
+    /// The header of the encryption, of a token that was decrypted.
+    encryption: Option<Section>,
     sections: Sections,
     /// `None` if no key was given, so that only the form could be judged.
     verdict: Option<Result<(), Refusal>>,
     /// Whether the signature holds.
     signed: bool,
+    /// Whether it is not signed, and was decrypted.
+    vouched: bool,
     /// Whether there was a key to verify it with.
     keyed: bool,
     /// Sentences for the person who tests.
@@ -47,8 +52,20 @@ impl Judged {
     /// Judges `token` at the time `now`.
     pub(crate) fn new(token: &str, demands: &Demands<'_>, now: i64) -> Self {
         let Demands { policy, rules, lists, uri, keys } = demands;
-        let sections = Sections::new(token);
-        let keyed = !policy.keys.is_empty();
+        let decrypting = policy.forms.keys.first().filter(|_| is_encrypted(token));
+        let (decrypted, fault) = match decrypting.map(|keys| Decrypted::new(token, keys)) {
+            Some(Ok(decrypted)) => (Some(decrypted), None),
+            Some(Err(refusal)) => (None, Some(refusal)),
+            None => (None, None),
+        };
+        // Claims that are not signed are vouched for by the key that decrypts them.
+        let vouched = decrypted.as_ref().is_some_and(|it| it.signed.is_none());
+        let (encryption, signed, sections) = match decrypted {
+            Some(Decrypted { header, signed, sections }) => (Some(header), signed, sections),
+            None => (None, None, Sections::new(token)),
+        };
+        let inner = signed.as_deref().unwrap_or(token);
+        let keyed = !policy.keys.is_empty() || vouched;
         let mut why = Vec::new();
         let verdict = match () {
             () if token.is_empty() => Some(Err(Refusal::from(Reject::Missing))),
@@ -63,22 +80,24 @@ impl Judged {
                 if why.is_empty() { Ok(()) } else { Err(Refusal::from(Reject::Denied)) }
             })),
             // Without a key only its form can be judged.
-            () => policy.check_form(token.as_bytes()).err().map(Err),
+            () if fault.is_some() => fault.map(Err),
+            () => policy.check_form(inner.as_bytes()).err().map(Err),
         };
         if let Some(Err(refusal)) = &verdict {
             if refusal.reason == Reject::Revoked {
                 why.extend(revoked_by(token, policy, lists, now));
             }
-            why.extend(explain::why(refusal.reason, token, &sections, policy, keys, now));
-            if matches!(refusal.reason, Reject::Malformed | Reject::BadSignature) {
-                why.extend(form::hints(token, &sections));
+            why.extend(explain::why(refusal.reason, inner, &sections, policy, keys, now));
+            let by_form = matches!(refusal.reason, Reject::Malformed | Reject::BadSignature);
+            if by_form && !vouched {
+                why.extend(form::hints(inner, &sections));
             }
         }
-        let signed = policy.verify_jws(token.as_bytes(), now).is_ok();
+        let signed = policy.verify_jws(inner.as_bytes(), now).is_ok();
         let times = sections.times(now);
         let status = status(&sections);
         let covers = uri.map(|uri| covers(&sections, token, uri)).unwrap_or_default();
-        Self { sections, verdict, signed, keyed, why, times, status, covers }
+        Self { encryption, vouched, sections, verdict, signed, keyed, why, times, status, covers }
     }
 
     /// Whether it was accepted, or only shown.
@@ -90,10 +109,14 @@ impl Judged {
     pub(crate) fn text(&self) -> String {
         let note = match (self.signed, self.keyed) {
             (true, _) => "the signature holds",
+            _ if self.vouched => "decrypted, not signed",
             (_, false) => "NOT VERIFIED: no key was given",
             _ => "NOT VERIFIED",
         };
         let mut text = String::new();
+        if let Some(header) = self.encryption.as_ref().and_then(Section::shown) {
+            text.push_str(&format!("Encryption (decrypted)\n{header}\n\n"));
+        }
         if let Some(header) = self.sections.header.shown() {
             text.push_str(&format!("Header\n{header}\n\n"));
         }
@@ -144,6 +167,9 @@ impl Judged {
         members.set("verdict", verdict);
         members.set("reason", reason);
         members.set("signature_holds", Json::bool(self.signed));
+        if let Some(encryption) = &self.encryption {
+            members.set("encryption", section(encryption));
+        }
         members.set("header", section(&self.sections.header));
         members.set("payload", section(&self.sections.payload));
         let why: Vec<_> = self.why.iter().map(|line| output::one_line(line)).collect();

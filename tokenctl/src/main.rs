@@ -4,14 +4,16 @@
 //!
 //! 1. Input and output: `stdout` (was it closed?), `output`, `files`, `time`, `secret`, `options`.
 //! 2. Content: `link` (a link taken apart), `expression` (the text that a link's hash is over), `scheme` (how links
-//!    are signed), `sections` (a token taken apart), `form` (faults of its form).
+//!    are signed), `sections` (a token taken apart), `decrypted` (an encrypted one), `form` (faults of its form).
 //! 3. Keys: `key_file` (the key that signs), `pem_file` (public keys in PEM), `keyring` (the keys that
 //!    verify).
 //! 4. Verdicts: `rules`, `explain`, `inspect_token` (of a token), `inspect_link` (of a link).
-//! 5. One module for each subcommand: `jwt`, `status_list`, `url`, `keys`, `jwks`, `inspect`; and `manual`
+//! 5. One module for each subcommand: `jwt`, `encrypt`, `status_list`, `url`, `keys`, `jwks`, `inspect`; and `manual`
 //!    (completions, pages for man).
 #![deny(unsafe_code)]
 
+mod decrypted;
+mod encrypt;
 mod explain;
 mod expression;
 mod files;
@@ -67,6 +69,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Jwt(jwt::Args),
+    Encrypt(encrypt::Args),
     StatusList(status_list::Args),
     Url(url::Args),
     Keys(keys::Args),
@@ -84,6 +87,7 @@ fn main() -> ExitCode {
     };
     let done = match cli.command {
         Command::Jwt(args) => jwt::run(&args, now),
+        Command::Encrypt(args) => encrypt::run(&args),
         Command::StatusList(args) => status_list::run(&args, now),
         Command::Url(args) => url::run(&args, now),
         Command::Keys(args) => keys::run(&args),

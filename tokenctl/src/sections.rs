@@ -27,12 +27,16 @@ impl Section {
         let encoded = encoded.filter(|encoded| !encoded.is_empty());
         // Padding is not accepted by default, but what is padded is shown all the same.
         let bare = encoded.map(|encoded| encoded.trim_end_matches('='));
-        let bytes = bare.and_then(|encoded| base64url::decode(encoded.as_bytes()));
-        let json = match &bytes {
-            Some(bytes) => Document::parse(bytes.clone()).map_err(|error| error.to_string()),
-            None => Err(String::new()),
-        };
-        Self { text: bytes.and_then(|bytes| String::from_utf8(bytes).ok()), json }
+        match bare.and_then(|encoded| base64url::decode(encoded.as_bytes())) {
+            Some(bytes) => Self::of(bytes),
+            None => Self { text: None, json: Err(String::new()) },
+        }
+    }
+
+    /// A section whose text is known.
+    pub(crate) fn of(bytes: Vec<u8>) -> Self {
+        let json = Document::parse(bytes.clone()).map_err(|error| error.to_string());
+        Self { text: String::from_utf8(bytes).ok(), json }
     }
 
     /// The text to print: indented if it is JSON, otherwise unchanged.

@@ -7,6 +7,7 @@
 //! | `algorithms` | `alg`, keys of another kind, contradictory keys, keys in the header |
 //! | `cache` | the cache of verified tokens |
 //! | `claims` | registered claims of every wrong type and size, issuers, providers, revocation |
+//! | `encrypted` | encrypted tokens that were changed, and what they may hold |
 //! | `encoding` | base64url, sections, JWE, JSON serialisation, sizes |
 //! | `json` | `crit`, strictness of JSON, nesting |
 //! | `kids` | `kid` in every shape, none, twice |
@@ -30,6 +31,7 @@ mod algorithms;
 mod cache;
 mod claims;
 mod encoding;
+mod encrypted;
 mod http2;
 mod json;
 mod kids;

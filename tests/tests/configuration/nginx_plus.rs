@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 use module_tests::{
-    Jwt, Nginx, OTHER_SECRET, P256, RSA, SECRET, SERVE, base64url, mistake, nginx_t, now,
-    refuse_all,
+    ENCRYPTION_SECRET, Jwt, Nginx, OTHER_SECRET, P256, RSA, Recipient, SECRET, SERVE, base64url,
+    encrypt, jwk_set, mistake, nginx_t, now, refuse_all, secret_jwk,
 };
 use serde_json::{Value, json};
 
@@ -155,12 +155,11 @@ fn the_leeway_covers_both_ends() -> Result<()> {
 }
 
 #[test]
-fn a_type_that_is_not_signed_is_refused() -> Result<()> {
+fn a_type_is_signed_encrypted_or_nested() -> Result<()> {
     refuse_all(&[
-        mistake("encrypted", "auth_jwt_type encrypted;", &["encrypted", "signed"]),
-        mistake("nested", "auth_jwt_type nested;", &["nested", "signed"]),
-        mistake("unknown", "auth_jwt_type Signed;", &["Signed"]),
+        mistake("unknown", "auth_jwt_type Signed;", &["Signed", "\"encrypted\""]),
         mistake("none", "auth_jwt_type;", &[]),
+        mistake("two", "auth_jwt_type signed nested;", &[]),
     ])?;
     let nginx = start(format!(
         "location / {{ auth_jwt x; auth_jwt_type signed; auth_jwt_key_file keys.json; {SERVE} }}"
@@ -168,6 +167,51 @@ fn a_type_that_is_not_signed_is_refused() -> Result<()> {
     assert_eq!(nginx.bearer("/", &token(&json!({}))?)?.verdict(), (200, "ok"));
     // An encrypted token has five parts.
     assert_eq!(nginx.bearer("/", "e30.e30.e30.e30.e30")?.verdict(), (401, "malformed"));
+    nginx.finish()
+}
+
+/// The keys that decrypt are in `auth_jwt_key_file`, beside those that verify or alone.
+#[test]
+fn keys_that_decrypt_are_in_the_key_file() -> Result<()> {
+    let enc = secret_jwk(ENCRYPTION_SECRET, &json!({ "kid": "e", "use": "enc" }));
+    let sig = secret_jwk(SECRET.as_bytes(), &json!({ "kid": "k1", "alg": "HS256" }));
+    let builder = Nginx::builder()
+        .file("keys.json", jwk_set(&[enc.clone(), sig]))
+        .file("enc.json", jwk_set(&[enc]));
+    let checked = builder
+        .clone()
+        .server(
+            "location / { auth_jwt x; auth_jwt_type nested; auth_jwt_key_file keys.json; }
+            location /e { auth_jwt x; auth_jwt_type encrypted; auth_jwt_key_file enc.json; }",
+        )
+        .check()?;
+    checked.accepted()?;
+    for (directives, want) in [
+        ("auth_jwt_type nested; auth_jwt_key_file enc.json;", "\"auth_jwt\" has no keys"),
+        ("auth_jwt_key_file enc.json;", "\"auth_jwt\" has no keys"),
+    ] {
+        let server = format!("location / {{ auth_jwt x; {directives} }}");
+        builder.clone().server(server).check()?.refused_with(&[want, "nginx.conf:"])?;
+    }
+    let nginx = builder
+        .server(format!(
+            "location /nested {{ auth_jwt x; auth_jwt_type nested; auth_jwt_key_file keys.json; {SERVE} }}
+            location /encrypted {{ auth_jwt x; auth_jwt_type encrypted; auth_jwt_key_file enc.json;
+                {SERVE} }}
+            location /signed {{ auth_jwt x; auth_jwt_key_file keys.json; {SERVE} }}"
+        ))
+        .start()?;
+    let kid = json!({ "kid": "e" });
+    let to = Recipient::Secret(ENCRYPTION_SECRET);
+    let signed = token(&json!({}))?;
+    let nested = encrypt(to, &kid, &signed)?;
+    let encrypted = encrypt(to, &kid, json!({ "exp": now() + 60 }).to_string())?;
+    for (path, passes) in [("/nested", &nested), ("/encrypted", &encrypted), ("/signed", &signed)] {
+        for token in [&signed, &nested, &encrypted] {
+            let want = if token == passes { (200, "ok") } else { (401, "malformed") };
+            assert_eq!(nginx.bearer(path, token)?.verdict(), want, "{path}");
+        }
+    }
     nginx.finish()
 }
 

@@ -186,7 +186,7 @@ fn file_for(directive: &str) -> Option<String> {
         | "ssl_trusted_certificate" => P256.certificate.map(str::to_owned),
         "ssl_certificate_key" | "jwt_sign_key" => Some(P256.private.to_owned()),
         // Of secure_token_mint.
-        "key" => Some(RSA.private.to_owned()),
+        "key" | "jwt_decryption_key" => Some(RSA.private.to_owned()),
         _ => None,
     }
 }
@@ -205,7 +205,8 @@ fn tried(text: &str) -> (String, Vec<(String, String)>) {
                 holds = P384.private.to_owned();
             }
             if line.contains(" kid=")
-                && !["jwt_sign_key", "secure_token_keys", "key"].contains(word)
+                && !["jwt_sign_key", "jwt_decryption_key", "secure_token_keys", "key"]
+                    .contains(word)
             {
                 holds = P256.public.to_owned();
             }

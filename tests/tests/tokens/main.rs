@@ -6,6 +6,8 @@
 //! | `algorithms`, `keys`, `providers` | which key and which algorithm verify it |
 //! | `claims`, `rules`, `claim_rules`, `revoked` | which claims are required, and which revoked |
 //! | `claim_set` | variables for claims and headers by path |
+//! | `encrypted` | encrypted and nested tokens |
+//! | `encrypted_elsewhere` | the same, of other implementations |
 //! | `modes` | the modes of `jwt`: on, off, optional, permissive |
 //! | `jwt_cache` | the cache of verified tokens |
 //! | `uri_signing` | which URIs a token opens, and how it is renewed |
@@ -15,6 +17,8 @@ mod algorithms;
 mod claim_rules;
 mod claim_set;
 mod claims;
+mod encrypted;
+mod encrypted_elsewhere;
 mod jwt_cache;
 mod keys;
 mod modes;

@@ -23,10 +23,10 @@ use crate::key::{HmacKeys, Key, KeyError};
 
 /// A key that signs. A secret is wiped on drop, and the library wipes the private keys that it holds.
 pub struct PrivateKey {
-    pub(super) material: Material,
+    pub(crate) material: Material,
 }
 
-pub(super) enum Material {
+pub(crate) enum Material {
     Secret(Box<Secret>),
     Rsa(Box<RsaKeyPair>),
     Ec(Curve, EcdsaKeyPair),
@@ -35,7 +35,7 @@ pub(super) enum Material {
 }
 
 /// A secret, and what HMACs prepare of it.
-pub(super) struct Secret {
+pub(crate) struct Secret {
     bytes: Zeroizing<Vec<u8>>,
     keys: HmacKeys,
 }

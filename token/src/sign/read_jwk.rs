@@ -86,7 +86,8 @@ fn secret(members: JwkMembers<'_>) -> Result<PrivateKey, KeyFileError> {
     Ok(PrivateKey::from_secret(&secret)?)
 }
 
-fn rsa(members: JwkMembers<'_>) -> Result<PrivateKey, KeyFileError> {
+/// The key of an RSA JWK (RFC 7518 section 6.3).
+pub(crate) fn rsa(members: JwkMembers<'_>) -> Result<PrivateKey, KeyFileError> {
     let (n, e) = (members.bytes("n")?, members.bytes("e")?);
     // First, since what the library says of such a key is less clear.
     Key::rsa(&n, &e, AlgorithmSet::ALL)?;
@@ -104,7 +105,8 @@ fn rsa(members: JwkMembers<'_>) -> Result<PrivateKey, KeyFileError> {
     Ok(Material::Rsa(Box::new(key)).into())
 }
 
-fn ec(members: JwkMembers<'_>) -> Result<PrivateKey, KeyFileError> {
+/// The key of a JWK of type EC (RFC 7518 section 6.2).
+pub(crate) fn ec(members: JwkMembers<'_>) -> Result<PrivateKey, KeyFileError> {
     let curve = members.text("crv")?.and_then(Curve::from_name).ok_or(KeyFileError::Curve)?;
     let (x, y) = (members.coordinate("x", curve)?, members.coordinate("y", curve)?);
     let point = [&[4], &x[..], &y].concat();

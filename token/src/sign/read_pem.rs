@@ -6,6 +6,7 @@ use aws_lc_rs::signature::{EcdsaKeyPair, Ed25519KeyPair, PqdsaKeyPair};
 use base64::engine::general_purpose::STANDARD;
 use x509_cert::Certificate;
 use x509_cert::der::Decode as _;
+use zeroize::Zeroizing;
 
 use super::der::{pkcs8, rsa_numbers};
 use super::fault::KeyFileError;
@@ -14,7 +15,7 @@ use super::public::{Jwk, PublicError, pkcs1, spki};
 use crate::alg::{AlgorithmSet, Curve};
 use crate::base64url::{decode_secret, without_white_space};
 use crate::key::Key;
-use crate::pem::{self, EC, ED25519, RSA, Spki};
+use crate::pem::{self, EC, ED25519, RSA, Spki, X25519};
 
 const BEGIN: &[u8] = b"-----BEGIN ";
 
@@ -99,8 +100,32 @@ fn split_at<'t>(text: &'t [u8], middle: &[u8]) -> Option<(&'t [u8], &'t [u8])> {
     Some((text.get(..at)?, text.get(at + middle.len()..)?))
 }
 
+/// The label of a block, and its content, which is wiped.
+type PrivateBlock<'t> = (&'t str, Zeroizing<Vec<u8>>);
+
+/// Every private key of a text.
+pub(crate) fn private_blocks(text: &[u8]) -> Result<Vec<PrivateBlock<'_>>, KeyFileError> {
+    let mut blocks = Vec::new();
+    for at in pem::begun(text) {
+        let begun = text.get(at + BEGIN.len()..).unwrap_or_default();
+        if let Some((label, rest)) = label(begun).filter(|(label, _)| is_private(label)) {
+            let der = decoded(label, rest).map_err(|error| match error {
+                KeyFileError::Pem(fault) => KeyFileError::Pem(pem::explained(text, fault)),
+                error => error,
+            })?;
+            blocks.push((label, der));
+        }
+    }
+    Ok(blocks)
+}
+
 /// The private key of the block that begins with `text`. All that is decoded is wiped.
 fn from_text(label: &str, text: &[u8]) -> Result<PrivateKey, KeyFileError> {
+    from_der(label, &decoded(label, text)?)
+}
+
+/// The content of the block of a private key that begins with `text`.
+fn decoded(label: &str, text: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
     let end = format!("-----END {label}-----");
     let (body, _) = split_at(text, end.as_bytes())
         .ok_or_else(|| KeyFileError::Pem(format!("PEM: {label} begins, but does not end")))?;
@@ -108,9 +133,8 @@ fn from_text(label: &str, text: &[u8]) -> Result<PrivateKey, KeyFileError> {
     // Headers (RFC 1421 section 4.4), which base64 has no colon for, end at an empty line.
     let headers = split_at(body, b"\n\n").or_else(|| split_at(body, b"\n\r\n"));
     let body = headers.filter(|_| body.contains(&b':')).map_or(body, |(_, body)| body);
-    let der = decode_secret(&STANDARD, &without_white_space(body))
-        .ok_or_else(|| KeyFileError::Pem(format!("PEM: {label} is not base64")))?;
-    from_der(label, &der)
+    decode_secret(&STANDARD, &without_white_space(body))
+        .ok_or_else(|| KeyFileError::Pem(format!("PEM: {label} is not base64")))
 }
 
 fn refuse_encrypted(label: &str, has_proc_type: bool) -> Result<(), KeyFileError> {
@@ -120,12 +144,23 @@ fn refuse_encrypted(label: &str, has_proc_type: bool) -> Result<(), KeyFileError
     }
 }
 
-fn from_der(label: &str, der: &[u8]) -> Result<PrivateKey, KeyFileError> {
+/// The private key of a block with this content.
+pub(crate) fn from_der(label: &str, der: &[u8]) -> Result<PrivateKey, KeyFileError> {
     match label {
         "PRIVATE KEY" => from_pkcs8(der),
         "RSA PRIVATE KEY" => rsa(der, RsaKeyPair::from_der(der)),
         "EC PRIVATE KEY" => ec_of_any_curve(der),
         other => Err(KeyFileError::Label(other.to_owned())),
+    }
+}
+
+/// The number of a block that is a private key of X25519 (RFC 8410 section 7), which signs nothing.
+pub(crate) fn x25519_of_block<'d>(label: &str, der: &'d [u8]) -> Option<&'d [u8]> {
+    let (kind, key) = (label == "PRIVATE KEY").then(|| pkcs8(der).ok())??;
+    match key {
+        // An octet string of 32 bytes.
+        [0x04, 0x20, number @ ..] if kind == X25519 => Some(number),
+        _ => None,
     }
 }
 

@@ -151,12 +151,13 @@ fn verified(
     let form = |why: Why| StatusListError::Form(why.into());
     let compact = Compact::split_within(token, MAX_LIST_LEN).map_err(form)?;
     effective.check_padding(compact.padded).map_err(form)?;
-    let header = Header::parse(compact.header).map_err(|refusal| match refusal.reason {
-        Reject::BadAlgorithm => StatusListError::Signature(refusal),
-        _ => StatusListError::Form(refusal),
-    })?;
+    let (header, algorithm) =
+        Header::parse(compact.header).map_err(|refusal| match refusal.reason {
+            Reject::BadAlgorithm => StatusListError::Signature(refusal),
+            _ => StatusListError::Form(refusal),
+        })?;
     let signature = |why| StatusListError::Signature(Refusal::of(&header, why));
-    effective.verify(&compact, &header, now).map_err(signature)?;
+    effective.verify(&compact, &header, algorithm, now).map_err(signature)?;
     match header.typ() {
         None => return Err(StatusListError::Type("missing".to_owned())),
         Some(typ) if !is_typ(typ.as_str().unwrap_or_default(), &[STATUS_LIST_TYP]) => {

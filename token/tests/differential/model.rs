@@ -71,7 +71,7 @@ impl Wanted {
                 require_exp: self.require_exp,
                 max_lifetime: self.max_lifetime,
             }],
-            revoked: Vec::new(),
+            ..Policy::default()
         }
     }
 

@@ -3,6 +3,7 @@
 // The lints exempt test functions, and here their helpers are meant as well.
 #![allow(clippy::indexing_slicing, clippy::unwrap_used)]
 
+mod encrypted;
 mod inspect;
 mod jwt;
 mod keys;

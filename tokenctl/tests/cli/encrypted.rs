@@ -1,0 +1,95 @@
+//! `tokenctl encrypt`, and what `inspect` says of encrypted tokens.
+
+use crate::{Made, failed, openssl_key, printed, tokenctl, with_input};
+
+fn secret(len: usize) -> (tempfile::TempDir, String) {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("secret.json");
+    let k = token::base64url::encode(vec![7; len]);
+    std::fs::write(&file, format!(r#"{{"kty":"oct","kid":"s","k":"{k}"}}"#)).unwrap();
+    (dir, file.display().to_string())
+}
+
+const CLAIMS: &str = r#"{"sub":"alice"}"#;
+
+fn inspected(words: &[&str]) -> (i32, String) {
+    let call = tokenctl(&[&["inspect"], words].concat());
+    assert_eq!(call.err, "", "{}", call.out);
+    (call.status, call.out)
+}
+
+#[test]
+fn a_token_is_encrypted_to_a_public_key_and_inspected_with_the_private_one() {
+    let signer = Made::new("ES256", &["--kid", "a"]);
+    let token = printed(&["jwt", "--key", &signer.name("pem"), "--kid", "a", "--sub", "alice"]);
+    for key in ["rsa2048", "p256", "p521", "x25519"] {
+        let (public, private) =
+            (openssl_key(&format!("{key}.pub.pem")), openssl_key(&format!("{key}.pem")));
+        let sealed = with_input(&["encrypt", "-", "--key", &public], token.as_bytes());
+        assert_eq!((sealed.status, sealed.err.as_str()), (0, ""));
+        let sealed = sealed.out.trim();
+        assert_eq!(sealed.split('.').count(), 5);
+        let keys = signer.name("jwks.json");
+        let (status, said) = inspected(&[sealed, "--keys", &keys, "--decryption-key", &private]);
+        for part in ["Encryption (decrypted)", "\"cty\": \"JWT\"", "Payload (the signature holds)"]
+        {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+        assert!(status == 0 && said.ends_with("Verdict: ok\n"), "{said}");
+        // Without a key that verifies it is shown.
+        let (status, said) = inspected(&[sealed, "--decryption-key", &private]);
+        assert!(status == 0 && said.contains("NOT VERIFIED"), "{said}");
+        let other = openssl_key("rsa2048-other.pem");
+        let (status, said) = inspected(&[sealed, "--decryption-key", &other]);
+        let want =
+            if key == "rsa2048" { "Verdict: bad_decryption" } else { "Verdict: bad_algorithm" };
+        assert!(status == 1 && said.contains(want), "{said}");
+    }
+}
+
+#[test]
+fn claims_are_vouched_for_by_a_secret() {
+    let (_dir, file) = secret(64);
+    let words = ["encrypt", CLAIMS, "--key", &file, "--alg", "dir", "--enc", "A256CBC-HS512"];
+    let token = printed(&words);
+    let (status, said) = inspected(&[&token, "--decryption-key", &file]);
+    assert!(said.contains("Payload (decrypted, not signed)"), "{said}");
+    assert!(status == 0 && said.ends_with("Verdict: ok\n"), "{said}");
+    let (status, said) = inspected(&[&token, "--decryption-key", &file, "--require-exp", "--json"]);
+    assert!(status == 1 && said.contains(r#""verdict":"bad_lifetime""#), "{said}");
+    assert!(
+        said.contains(r#""encryption":{"alg":"dir","enc":"A256CBC-HS512","kid":"s"}"#),
+        "{said}"
+    );
+    let (status, said) = inspected(&[&token]);
+    assert!(status == 1 && said.contains("which --decryption-key decrypts"), "{said}");
+}
+
+#[test]
+fn mistakes() {
+    let (_dir, file) = secret(32);
+    let with = |more: &[&str]| failed(&[&["encrypt", CLAIMS, "--key", &file], more].concat());
+    for (said, part) in [
+        (with(&["--alg", "RSA-OAEP"]), "RSA-OAEP does not go with this key"),
+        (with(&["--alg", "A128KW"]), "A128KW does not go with this key"),
+        (
+            with(&["--alg", "dir", "--enc", "A128GCM"]),
+            "wants a secret of 16 bytes; this one has 32",
+        ),
+        (with(&["--alg", "RSA1_5"]), "one of RSA-OAEP"),
+        (with(&["--enc", "A128CBC"]), "one of A128CBC-HS256"),
+        (failed(&["encrypt", "hello", "--key", &file]), "want a signed token"),
+        (failed(&["encrypt", "{'a':1}", "--key", &file]), "not strict JSON"),
+        (
+            failed(&["encrypt", CLAIMS, "--key", &openssl_key("ed25519.pub.pem")]),
+            "no key that encrypts",
+        ),
+        (failed(&["encrypt", CLAIMS, "--key", &openssl_key("rsa1024.pub.pem")]), "1024 bits"),
+        (
+            failed(&["inspect", "a.b.c.d.e", "--decryption-key", &openssl_key("p256.pub.pem")]),
+            "no private key",
+        ),
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+}
