@@ -27,7 +27,7 @@ fn folder() -> PathBuf {
 type Driver = fn() -> Result<()>;
 
 /// Each configuration file and the function that tests it.
-const DRIVERS: [(&str, Driver); 37] = [
+const DRIVERS: [(&str, Driver); 38] = [
     ("ant-media-streams.conf", streams::ant_media),
     ("ant-media.conf", ant_media),
     ("aws-alb.conf", platforms::aws_alb),
@@ -36,6 +36,7 @@ const DRIVERS: [(&str, Driver); 37] = [
     ("azion-secure-token.conf", azion_secure_token),
     ("cookie-login.conf", cookie_login),
     ("demo.conf", demo),
+    ("encrypted-tokens.conf", signing::encrypted_tokens),
     ("from-akamai.conf", streams::akamai),
     ("from-bunny.conf", streams::bunny),
     ("from-cloudfront.conf", cdn::cloudfront),
@@ -93,7 +94,7 @@ fn every_configuration_has_a_driver_and_no_driver_lacks_its_configuration() -> R
 fn every_guide_quotes_its_configuration_as_it_is() -> Result<()> {
     let guides = folder().join("../docs/guides");
     let names = names(&guides, "md")?;
-    assert_eq!(names.len(), 27, "{names:?}");
+    assert_eq!(names.len(), 28, "{names:?}");
     for name in names {
         let configuration = fs::read_to_string(folder().join(&name).with_extension("conf"))
             .with_context(|| format!("the configuration of {name}"))?;

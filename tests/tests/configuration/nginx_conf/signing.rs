@@ -1,7 +1,9 @@
 //! The tests of the configurations in which nginx signs.
 
 use anyhow::{Context as _, Result};
-use module_tests::{ED25519, Jwt, P256, RSA, now};
+use module_tests::{
+    ED25519, ENCRYPTION_SECRET, Jwt, P256, RSA, Recipient, encrypt, now, secret_jwk,
+};
 use serde_json::{Value, json};
 
 use super::guides::body;
@@ -94,5 +96,40 @@ pub(crate) fn uri_signing() -> Result<()> {
     let second = by_cookie("/video/film/2.ts")?;
     assert_eq!((second.status, second.all("Set-Cookie").len()), (200, 1));
     assert_eq!(by_cookie("/video/other/1.ts")?.status, 403);
+    nginx.finish()
+}
+
+pub(crate) fn encrypted_tokens() -> Result<()> {
+    let secret = secret_jwk(ENCRYPTION_SECRET, &json!({ "alg": "dir" })).to_string();
+    let nginx = ready("encrypted-tokens.conf", &[])?
+        .file("keys/edge.pem", RSA.private)
+        .file("keys/secret.json", secret)
+        .file("jwks.json", P256.jwks("login")?)
+        .start()?;
+    let claims = json!({ "iss": "https://login.example.com/" });
+    let signed = Jwt::live_with(&claims).kid("login").sign("ES256", &P256)?;
+    let nested = encrypt(Recipient::Rsa(&RSA), &json!({ "cty": "JWT" }), &signed)?;
+    let secret = Recipient::Secret(ENCRYPTION_SECRET);
+    let encrypted = |claims: Value| encrypt(secret, &json!({}), claims.to_string());
+    let alice = encrypted(json!({ "sub": "alice", "exp": now() + 60 }))?;
+    let forever = encrypted(json!({ "sub": "alice" }))?;
+    expect(
+        &nginx,
+        &[
+            ("/api/", None, 401),
+            ("/api/", Some(&nested), 200),
+            ("/api/", Some(&signed), 401),
+            ("/api/", Some(&alice), 401),
+            ("/api/both/", Some(&nested), 200),
+            ("/api/both/", Some(&signed), 200),
+            ("/files/", Some(&alice), 200),
+            ("/files/", Some(&forever), 401),
+            ("/files/", Some(&nested), 401),
+        ],
+    )?;
+    for (path, token) in [("/api/", &nested), ("/files/", &alice)] {
+        let text = ask(&nginx, path, Some(token))?.text().into_owned();
+        assert_eq!(text, format!("user=alice uri={path}\n"));
+    }
     nginx.finish()
 }

@@ -5,7 +5,8 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use module_tests::{P256, RSA, checked_in, module};
+use module_tests::{ENCRYPTION_SECRET, P256, RSA, checked_in, module, secret_jwk};
+use serde_json::json;
 
 use super::{DRIVERS, folder};
 
@@ -38,11 +39,13 @@ fn install(root: &Path, prefix: &str) -> Result<()> {
     let keys = root.join("etc/nginx/keys");
     fs::create_dir_all(&keys)?;
     fs::write(keys.join("cloudfront.pub.pem"), RSA.public)?;
+    let secret = secret_jwk(ENCRYPTION_SECRET, &json!({ "alg": "A256KW" })).to_string();
     for (key, text) in [
         (demo.join("login.pem"), P256.private),
         (keys.join("login.pem"), P256.private),
         (keys.join("edge.pem"), P256.private),
         (keys.join("cloudfront.pem"), RSA.private),
+        (keys.join("secret.json"), &secret),
     ] {
         fs::write(&key, text)?;
         fs::set_permissions(&key, fs::Permissions::from_mode(0o600))?;
