@@ -65,16 +65,24 @@ impl Forms {
 
     /// Refuses a token of a form that is not accepted.
     pub(crate) fn check(&self, form: Form) -> Result<(), Why> {
-        let (accepted, what) = match form {
-            Form::Signed(_) => (self.signed, "a signed token, which is not encrypted"),
-            Form::Nested(_) => (self.nested, "an encrypted token that holds a signed one"),
-            Form::Encrypted => (self.encrypted, "an encrypted token, which is not signed"),
-        };
-        match accepted {
-            true => Ok(()),
-            false => Err(Why::malformed(format!("{what}: jwt_type does not accept that"))),
+        match form {
+            Form::Signed(_) if self.signed => Ok(()),
+            Form::Nested(_) if self.nested => Ok(()),
+            Form::Encrypted if self.encrypted => Ok(()),
+            form => Err(not_accepted(form)),
         }
     }
+}
+
+#[cold]
+#[inline(never)]
+fn not_accepted(form: Form) -> Why {
+    let what = match form {
+        Form::Signed(_) => "a signed token, which is not encrypted",
+        Form::Nested(_) => "an encrypted token that holds a signed one",
+        Form::Encrypted => "an encrypted token, which is not signed",
+    };
+    Why::malformed(format!("{what}: jwt_type does not accept that"))
 }
 
 /// What the `typ` header and the registered claims (RFC 7519 section 4.1) must be.

@@ -216,6 +216,7 @@ impl<'p, L: Fn(Wanted<'_>) -> LiveInputs> Judge<'p, L> {
     }
 
     /// Judges a token that the cache does not know.
+    #[inline(never)]
     fn check_new(&self, token: &[u8]) -> Result<Verified, Refusal> {
         let forms = self.forms();
         if !forms.decrypt() || !jwe::is_encrypted(token) {
@@ -313,38 +314,62 @@ impl<'p, L: Fn(Wanted<'_>) -> LiveInputs> Judge<'p, L> {
     fn check_known(&self, token: &[u8], cache: &Cache, known: &Known) -> Result<Verified, Refusal> {
         let content = &known.content;
         let refused = |why| Refusal::of(&content.header, why);
-        self.forms().check(content.form).map_err(refused)?;
         let chosen = match self.policies {
-            Policies::One(policy) => self.only(policy, &content.header),
+            Policies::One(policy) => {
+                policy.forms.check(content.form).map_err(refused)?;
+                self.only(policy, &content.header)
+            }
             Policies::ByIssuer(..) if content.form == Form::Encrypted => {
                 return self.check_new(token);
             }
             Policies::ByIssuer(providers, location) => {
+                location.forms.check(content.form).map_err(refused)?;
                 let issuer = content.issuer().map_err(refused)?;
                 self.of_issuer(issuer, &content.header, providers, location).map_err(refused)?
             }
         };
         let effective = chosen.effective();
         effective.check_padding(content.padded).map_err(refused)?;
+        let Form::Signed(algorithm) = content.form else {
+            return self.check_known_encrypted(token, cache, known, &chosen);
+        };
+        let proven = cache
+            .proof(known, effective.set_ids(), self.now)
+            .and_then(|index| effective.key(index, algorithm, self.now));
+        let (key, new) = match proven {
+            Some(key) => (key, None),
+            None => {
+                let compact = Compact::split(token)?;
+                let verified = effective.verify(&compact, &content.header, algorithm, self.now);
+                let (index, key) = verified.map_err(refused)?;
+                (key, Some(index))
+            }
+        };
+        effective.check_content(content, key.kid(), self.now).map_err(refused)?;
+        let cached = new.is_none_or(|index| self.remember(cache, token, content, &chosen, index));
+        Ok(Verified { content: Rc::clone(content), provider: chosen.number, cached })
+    }
+
+    /// Judges an encrypted token that the cache knows. It is decrypted again unless the key sets are the same, as
+    /// what other keys decrypt may be something else.
+    #[inline(never)]
+    fn check_known_encrypted(
+        &self,
+        token: &[u8],
+        cache: &Cache,
+        known: &Known,
+        chosen: &Chosen<'_>,
+    ) -> Result<Verified, Refusal> {
+        let (content, effective) = (&known.content, chosen.effective());
         let proven = cache.proof(known, self.set_ids(content.form, effective), self.now);
         let vouched = proven.and_then(|index| match content.form.algorithm() {
             Some(algorithm) => effective.key(index, algorithm, self.now).map(Key::kid),
             None => Some(self.decrypting_kid(index)),
         });
-        let (kid, new) = match (vouched, content.form) {
-            (Some(kid), _) => (kid, None),
-            // What other keys decrypt may be something else.
-            (None, Form::Nested(_) | Form::Encrypted) => return self.check_new(token),
-            (None, Form::Signed(algorithm)) => {
-                let compact = Compact::split(token)?;
-                let verified = effective.verify(&compact, &content.header, algorithm, self.now);
-                let (index, key) = verified.map_err(refused)?;
-                (key.kid(), Some(index))
-            }
-        };
+        let Some(kid) = vouched else { return self.check_new(token) };
+        let refused = |why| Refusal::of(&content.header, why);
         effective.check_content(content, kid, self.now).map_err(refused)?;
-        let cached = new.is_none_or(|index| self.remember(cache, token, content, &chosen, index));
-        Ok(Verified { content: Rc::clone(content), provider: chosen.number, cached })
+        Ok(Verified { content: Rc::clone(content), provider: chosen.number, cached: true })
     }
 
     fn remember(
@@ -355,7 +380,10 @@ impl<'p, L: Fn(Wanted<'_>) -> LiveInputs> Judge<'p, L> {
         chosen: &Chosen<'_>,
         key: KeyIndex,
     ) -> bool {
-        let sets = self.set_ids(content.form, chosen.effective()).collect();
+        let sets = match content.form {
+            Form::Signed(_) => chosen.effective().set_ids().collect(),
+            form => self.set_ids(form, chosen.effective()).collect(),
+        };
         cache.remember(token, content, Proof { sets, key, since: self.now }, self.now)
     }
 
