@@ -150,7 +150,7 @@ count=0
 for file in "/usr/share/doc/$MODULE/examples/"*.conf; do
     # Each with nothing but the keys that the comment at its head says how to make.
     rm -rf /etc/nginx/keys
-    sed -n 's/^#     \(.*tokenctl keys .*\)/\1/p' "$file" >/tmp/keys.sh
+    sed -En 's/^#     (.*(tokenctl keys |basenc|> keys\/).*)/\1/p' "$file" >/tmp/keys.sh
     (cd /etc/nginx && HOME=/tmp bash -e /tmp/keys.sh) >/tmp/t 2>&1 || { cat /tmp/t >&2; die "the keys of ${file##*/}"; }
     nginx -t -c "/etc/nginx/${file##*/}" 2>/tmp/t || { cat /tmp/t >&2; die "${file##*/} does not load"; }
     ! grep '\[warn\]' /tmp/t >&2 || die "${file##*/} loads with a warning"
