@@ -313,14 +313,14 @@ impl<'p, L: Fn(Wanted<'_>) -> LiveInputs> Judge<'p, L> {
     /// again if the key sets are still the same; everything else is checked as for a new token.
     fn check_known(&self, token: &[u8], cache: &Cache, known: &Known) -> Result<Verified, Refusal> {
         let content = &known.content;
+        let Form::Signed(algorithm) = content.form else {
+            return self.check_known_encrypted(token, cache, known);
+        };
         let refused = |why| Refusal::of(&content.header, why);
         let chosen = match self.policies {
             Policies::One(policy) => {
                 policy.forms.check(content.form).map_err(refused)?;
                 self.only(policy, &content.header)
-            }
-            Policies::ByIssuer(..) if content.form == Form::Encrypted => {
-                return self.check_new(token);
             }
             Policies::ByIssuer(providers, location) => {
                 location.forms.check(content.form).map_err(refused)?;
@@ -330,9 +330,6 @@ impl<'p, L: Fn(Wanted<'_>) -> LiveInputs> Judge<'p, L> {
         };
         let effective = chosen.effective();
         effective.check_padding(content.padded).map_err(refused)?;
-        let Form::Signed(algorithm) = content.form else {
-            return self.check_known_encrypted(token, cache, known, &chosen);
-        };
         let proven = cache
             .proof(known, effective.set_ids(), self.now)
             .and_then(|index| effective.key(index, algorithm, self.now));
@@ -350,17 +347,27 @@ impl<'p, L: Fn(Wanted<'_>) -> LiveInputs> Judge<'p, L> {
         Ok(Verified { content: Rc::clone(content), provider: chosen.number, cached })
     }
 
-    /// Judges an encrypted token that the cache knows. It is decrypted again unless the key sets are the same, as
-    /// what other keys decrypt may be something else.
+    /// Judges an encrypted token that the cache knows. It is judged as a new one unless the key sets are the same:
+    /// what other keys decrypt may be something else, and without them nothing may be said of what is in it.
     #[inline(never)]
     fn check_known_encrypted(
         &self,
         token: &[u8],
         cache: &Cache,
         known: &Known,
-        chosen: &Chosen<'_>,
     ) -> Result<Verified, Refusal> {
-        let (content, effective) = (&known.content, chosen.effective());
+        let content = &known.content;
+        let chosen = match self.policies {
+            _ if !self.forms().decrypt() => None,
+            Policies::One(policy) => Some(self.only(policy, &content.header)),
+            Policies::ByIssuer(..) if content.form == Form::Encrypted => None,
+            Policies::ByIssuer(providers, location) => content
+                .issuer()
+                .and_then(|issuer| self.of_issuer(issuer, &content.header, providers, location))
+                .ok(),
+        };
+        let Some(chosen) = chosen else { return self.check_new(token) };
+        let effective = chosen.effective();
         let proven = cache.proof(known, self.set_ids(content.form, effective), self.now);
         let vouched = proven.and_then(|index| match content.form.algorithm() {
             Some(algorithm) => effective.key(index, algorithm, self.now).map(Key::kid),
@@ -368,6 +375,8 @@ impl<'p, L: Fn(Wanted<'_>) -> LiveInputs> Judge<'p, L> {
         });
         let Some(kid) = vouched else { return self.check_new(token) };
         let refused = |why| Refusal::of(&content.header, why);
+        self.forms().check(content.form).map_err(refused)?;
+        effective.check_padding(content.padded).map_err(refused)?;
         effective.check_content(content, kid, self.now).map_err(refused)?;
         Ok(Verified { content: Rc::clone(content), provider: chosen.number, cached: true })
     }

@@ -226,5 +226,38 @@ fn the_cache_knows_a_token_by_the_keys_that_decrypt_it() {
     }
 }
 
+/// What another location has accepted tells nothing of a token here: not what is in it, nor that it is known.
+#[test]
+fn a_token_that_is_known_from_elsewhere_is_refused_as_a_new_one() {
+    let other = Arc::new(keys(&oct(32).replace("AQID", "BQID")));
+    let rsa = Arc::new(keys(RSA));
+    for token in [in_secret(&signed(NOW + 60)), in_secret(&claims(NOW + 60).to_string())] {
+        let cache = Cache::new(1 << 20).unwrap();
+        let known = With { cache: Some(&cache), ..With::default() };
+        let own = secret();
+        let elsewhere = Trust::Keys(policy("encrypted nested", vec![Arc::clone(&own)]));
+        check(&elsewhere, &token, known).unwrap();
+        let said = |trust: &Trust, with| match check(trust, &token, with) {
+            Ok(_) => "ok".to_owned(),
+            Err(refusal) => refusal.to_string(),
+        };
+        for accept in ["signed", "encrypted", "nested", "signed encrypted", "signed nested"] {
+            for keys in [vec![], vec![&other], vec![&rsa], vec![&own], vec![&own, &other]] {
+                let keys = keys.into_iter().map(Arc::clone).collect();
+                let trust = Trust::Keys(policy(accept, keys));
+                assert_eq!(said(&trust, known), said(&trust, With::default()), "{accept}");
+            }
+        }
+        let trust = Trust::Keys(policy("nested", vec![Arc::clone(&other)]));
+        assert_eq!(check(&trust, &token, known).unwrap_err().reason, Reject::BadDecryption);
+        let mut providers = Providers::default();
+        providers.add(policy("signed", Vec::new())).unwrap();
+        let forms = forms("nested", vec![other.clone()]);
+        let location = LocationPolicy { forms, ..LocationPolicy::default() };
+        let trust = Trust::Providers(Arc::new(providers), location);
+        assert_eq!(check(&trust, &token, known).unwrap_err().reason, Reject::BadDecryption);
+    }
+}
+
 static VERIFYING: std::sync::LazyLock<Vec<Arc<KeySet>>> =
     std::sync::LazyLock::new(|| policy("signed", Vec::new()).keys);
