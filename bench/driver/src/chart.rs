@@ -39,7 +39,7 @@ const STEP: f64 = 21.0;
 const GROUP: f64 = 34.0;
 const BOTTOM: f64 = 58.0;
 
-pub(crate) const STYLE: &str = "
+const STYLE: &str = "
 text{font-family:system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif;font-size:12.5px;fill:#24292f}
 .page{fill:#fff;stroke:#d0d7de}.title{font-size:17px;font-weight:600}.group{font-weight:600}
 .quiet{fill:#57606a;font-size:11.5px}.grid{stroke:#d8dee4;stroke-width:1}
@@ -47,6 +47,27 @@ text{font-family:system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Aria
 @media(prefers-color-scheme:dark){text{fill:#e6edf3}.page{fill:#0d1117;stroke:#30363d}
 .quiet{fill:#9198a1}.grid{stroke:#2a313c}.ours{fill:#4493f8}.peer{fill:#7d8590}.behind{fill:#373e47}}
 ";
+
+/// Begins a chart: the page with its title. `style` is what it has besides [`STYLE`].
+pub(crate) fn head(
+    f: &mut fmt::Formatter<'_>,
+    height: f64,
+    style: &str,
+    title: &str,
+    subtitle: &str,
+) -> fmt::Result {
+    writeln!(
+        f,
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" \
+         viewBox=\"0 0 {WIDTH} {height}\" role=\"img\">\n<title>{}</title>\n<style>{STYLE}{style}</style>\n\
+         <rect class=\"page\" x=\".5\" y=\".5\" width=\"{}\" height=\"{}\" rx=\"8\"/>",
+        Text(title),
+        WIDTH - 1.0,
+        height - 1.0,
+    )?;
+    text(f, 24.0, 34.0, "title", title)?;
+    text(f, 24.0, 56.0, "quiet", subtitle)
+}
 
 impl Chart {
     fn max(&self) -> f64 {
@@ -62,17 +83,7 @@ impl Chart {
     fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (height, max) = (self.height(), self.max().max(f64::MIN_POSITIVE));
         let scale = (WIDTH - LEFT - RIGHT) / max;
-        writeln!(
-            f,
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" \
-             viewBox=\"0 0 {WIDTH} {height}\" role=\"img\">\n<title>{}</title>\n<style>{STYLE}</style>\n\
-             <rect class=\"page\" x=\".5\" y=\".5\" width=\"{}\" height=\"{}\" rx=\"8\"/>",
-            Text(&self.title),
-            WIDTH - 1.0,
-            height - 1.0,
-        )?;
-        text(f, 24.0, 34.0, "title", &self.title)?;
-        text(f, 24.0, 56.0, "quiet", &self.subtitle)?;
+        head(f, height, "", &self.title, &self.subtitle)?;
         let (above, below) = (TOP - 8.0, height - BOTTOM + 4.0);
         for tick in ticks(max) {
             let x = LEFT + tick * scale;

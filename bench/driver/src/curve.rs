@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Write as _};
 
-use crate::chart::{STYLE, Text, WIDTH, text};
+use crate::chart::{WIDTH, head, text};
 
 /// Some lines that share their axes. Values are parts of one.
 pub(crate) struct Curves {
@@ -24,6 +24,8 @@ pub(crate) struct Line {
     pub(crate) dashed: bool,
 }
 
+const STYLE: &str = ".line{fill:none;stroke-width:2;stroke-linejoin:round}.line.ours{stroke:#0969da}\
+                     .line.peer{stroke:#8c959f}";
 const LEFT: f64 = 64.0;
 const RIGHT: f64 = 24.0;
 const TOP: f64 = 84.0;
@@ -37,18 +39,7 @@ impl Curves {
     fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let legend = TOP + HIGH + 44.0;
         let height = legend + LEGEND * self.lines.len() as f64 + 34.0;
-        writeln!(
-            f,
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" \
-             viewBox=\"0 0 {WIDTH} {height}\" role=\"img\">\n<title>{}</title>\n<style>{STYLE}\
-             .line{{fill:none;stroke-width:2;stroke-linejoin:round}}.line.ours{{stroke:#0969da}}.line.peer{{stroke:#8c959f}}\
-             </style>\n<rect class=\"page\" x=\".5\" y=\".5\" width=\"{}\" height=\"{}\" rx=\"8\"/>",
-            Text(&self.title),
-            WIDTH - 1.0,
-            height - 1.0,
-        )?;
-        text(f, 24.0, 34.0, "title", &self.title)?;
-        text(f, 24.0, 56.0, "quiet", &self.subtitle)?;
+        head(f, height, STYLE, &self.title, &self.subtitle)?;
         self.axes(f)?;
         for (number, line) in self.lines.iter().enumerate() {
             let class = if line.ours { "ours" } else { "peer" };

@@ -1,7 +1,7 @@
 //! Measures links of every kind beside nginx's secure_link.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -13,6 +13,7 @@ use crate::lane::{Lane, round};
 use crate::load::{Requests, status};
 use crate::peers::{run as called, user};
 use crate::pipeline::BATCH;
+use crate::record::Record;
 use crate::results::Cpu as Both;
 use crate::server::{Place, Server, leave_their_core};
 use crate::tokens::{SECRET, Signer};
@@ -37,12 +38,8 @@ pub(crate) struct Args {
     /// Few rounds, to see that it works
     #[arg(long)]
     small: bool,
-    /// What is measured, for the record
-    #[arg(long)]
-    commit: String,
-    /// Where links.md goes
-    #[arg(long)]
-    out: PathBuf,
+    #[command(flatten)]
+    record: Record,
 }
 
 /// A kind of links.
@@ -114,10 +111,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         round(&mut lanes, number, &server, SLICE)?;
         alone.measure()?;
     }
-    let text = table(&args.commit, rounds, &lanes, Both::of(&alone.cpu))?;
-    print!("{text}");
-    std::fs::create_dir_all(&args.out)?;
-    Ok(std::fs::write(args.out.join("links.md"), text)?)
+    let text = table(&args.record, rounds, &lanes, Both::of(&alone.cpu))?;
+    args.record.publish("links.md", &text)
 }
 
 fn start(args: &Args, keys: &Path) -> Result<Server> {
@@ -174,13 +169,11 @@ fn cloudfront(signer: &Signer, path: &str, number: usize) -> Result<String> {
     Ok(format!("{path}?Policy={policy}&Signature={signature}&Key-Pair-Id=k&Hash-Algorithm=SHA256"))
 }
 
-fn table(commit: &str, rounds: usize, lanes: &[Lane], alone: Both) -> Result<String> {
+fn table(record: &Record, rounds: usize, lanes: &[Lane], alone: Both) -> Result<String> {
     let mut text = format!(
-        "{}. Commit {}, {}: {rounds} rounds of {} ms. Microseconds of CPU for each request, minimum / median.\n\n\
+        "{}: {rounds} rounds of {} ms. Microseconds of CPU for each request, minimum / median.\n\n\
          | | without the check | the check adds |\n| --- | --: | --: |\n",
-        crate::machine::describe()?,
-        commit,
-        jiff::Timestamp::now().strftime("%Y-%m-%d"),
+        record.heading()?,
         SLICE.as_millis(),
     );
     let micro = |both: Both| {

@@ -5,7 +5,7 @@ mod ids;
 mod probe;
 mod table;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use crate::lane::{Lane, round};
 use crate::load::Requests;
 use crate::peers::user;
+use crate::record::Record;
 use crate::results::Cpu as Both;
 use crate::server::{Place, Server, leave_their_core};
 use crate::tokens::SECRET;
@@ -52,12 +53,8 @@ pub(crate) struct Args {
     /// Leave the full sizes out
     #[arg(long)]
     small: bool,
-    /// What is measured, for the record
-    #[arg(long)]
-    commit: String,
-    /// Where lists.md goes
-    #[arg(long)]
-    out: PathBuf,
+    #[command(flatten)]
+    record: Record,
     /// Only lists with so many ids
     #[arg(long)]
     only: Option<usize>,
@@ -112,10 +109,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         rows.push(row(args, *size)?);
     }
     let rounds = if args.small { FEW_ROUNDS } else { ROUNDS };
-    let text = table::text(&args.commit, rounds, &rows)?;
-    print!("{text}");
-    std::fs::create_dir_all(&args.out)?;
-    Ok(std::fs::write(args.out.join("lists.md"), text)?)
+    let text = table::text(&args.record, rounds, &rows)?;
+    args.record.publish("lists.md", &text)
 }
 
 fn row(args: &Args, size: Size) -> Result<Row> {

@@ -14,6 +14,7 @@ mod memo;
 mod peers;
 mod pipeline;
 mod profile;
+mod record;
 mod report;
 mod results;
 mod run;

@@ -7,13 +7,14 @@ mod reload;
 mod table;
 mod workers;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Result;
 
 use crate::load::Requests;
 use crate::peers::{Programs, user};
 use crate::pipeline::{BATCH, Pipeline};
+use crate::record::Record;
 use crate::server::{Place, Server, leave_their_core};
 use crate::tokens::{ALGORITHMS, SECRET, Signer, headers};
 
@@ -31,12 +32,8 @@ pub(crate) struct Args {
     /// Few rounds and fewer tokens, to see that it works
     #[arg(long)]
     small: bool,
-    /// What is measured, for the record
-    #[arg(long)]
-    commit: String,
-    /// Where memo.md and the charts go
-    #[arg(long)]
-    out: PathBuf,
+    #[command(flatten)]
+    record: Record,
 }
 
 /// Requests with good tokens, each of another user.
@@ -71,13 +68,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         curves: reload::measure(args, keys.path(), &tokens)?,
         workers: workers::measure(args, keys.path())?,
     };
-    let text = table::text(&args.commit, &measured)?;
-    print!("{text}");
-    std::fs::create_dir_all(&args.out)?;
-    std::fs::write(args.out.join("memo.md"), text)?;
-    let foot = table::foot(&args.commit)?;
-    std::fs::write(args.out.join("memo.svg"), table::chart(&measured, &foot).to_string())?;
-    Ok(std::fs::write(args.out.join("reload.svg"), table::curves(&measured, &foot).to_string())?)
+    let record = &args.record;
+    record.publish("memo.md", &table::text(record, &measured)?)?;
+    let foot = table::foot(record)?;
+    record.write("memo.svg", &table::chart(&measured, &foot).to_string())?;
+    record.write("reload.svg", &table::curves(&measured, &foot).to_string())
 }
 
 impl Tokens {

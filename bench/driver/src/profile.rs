@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::PathBuf;
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
@@ -11,6 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::load::Requests;
 use crate::peers::{Kind, Programs};
+use crate::record::Record;
 use crate::run::measure;
 use crate::server::{Server, leave_their_core};
 use crate::tokens::{self, Signer};
@@ -27,12 +27,8 @@ pub(crate) struct Args {
     /// The module has to have its symbols
     #[command(flatten)]
     programs: Programs,
-    /// What is measured, for the record
-    #[arg(long)]
-    commit: String,
-    /// Where profile.md goes
-    #[arg(long)]
-    out: PathBuf,
+    #[command(flatten)]
+    record: Record,
 }
 
 /// The kind of code that a sample was taken in.
@@ -95,16 +91,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         }
     }
     let text = format!(
-        "{}. Commit {}, {}. Nanoseconds per request, from samples of the worker ({FREQUENCY} a second for {} s).\n\n{}",
-        crate::machine::describe()?,
-        args.commit,
-        jiff::Timestamp::now().strftime("%Y-%m-%d"),
+        "{}. Nanoseconds per request, from samples of the worker ({FREQUENCY} a second for {} s).\n\n{}",
+        args.record.heading()?,
         TIME.as_secs(),
         table(&columns)?,
     );
-    print!("{text}");
-    std::fs::create_dir_all(&args.out)?;
-    Ok(std::fs::write(args.out.join("profile.md"), text)?)
+    args.record.publish("profile.md", &text)
 }
 
 fn table(columns: &[(String, Profile)]) -> Result<String> {

@@ -11,6 +11,7 @@ use hdrhistogram::Histogram;
 
 use crate::load::{CONNECTIONS, Load, Requests, Slice, status};
 use crate::peers::{Kind, Peer, Programs};
+use crate::record::{Record, today};
 use crate::results::{self, Cpu, Figures, Results, median};
 use crate::server::{Server, leave_their_core};
 use crate::tokens::{self, ALGORITHMS, Signer};
@@ -30,12 +31,8 @@ pub(crate) struct Args {
     /// Milliseconds of each slice
     #[arg(long, default_value_t = 500)]
     slice: u64,
-    /// What is measured, for the record
-    #[arg(long)]
-    commit: String,
-    /// Where results.json goes
-    #[arg(long)]
-    out: std::path::PathBuf,
+    #[command(flatten)]
+    record: Record,
 }
 
 /// A path with a check, measured against the same request without a check.
@@ -104,8 +101,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         });
     }
     let results = Results {
-        commit: args.commit.clone(),
-        date: jiff::Timestamp::now().strftime("%Y-%m-%d").to_string(),
+        commit: args.record.commit.clone(),
+        date: today(),
         machine: crate::machine::describe()?,
         rounds,
         slice_ms: args.slice,
@@ -113,9 +110,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         rotating: ROTATING,
         peers: measured,
     };
-    std::fs::create_dir_all(&args.out)?;
-    let text = serde_json::to_string_pretty(&results)?;
-    Ok(std::fs::write(args.out.join("results.json"), text + "\n")?)
+    args.record.write("results.json", &(serde_json::to_string_pretty(&results)? + "\n"))
 }
 
 /// Fails if a peer refuses a good token. Returns the bad requests that the peer lets pass.

@@ -4,7 +4,6 @@ mod scenes;
 mod table;
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -12,6 +11,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::load::Requests;
 use crate::peers::user;
+use crate::record::Record;
 use crate::run::measure;
 use crate::server::{Place, Server, leave_their_core};
 use scenes::{Made, SCENES, Scene};
@@ -30,12 +30,8 @@ pub(crate) struct Args {
     /// Leave the full sizes out
     #[arg(long)]
     small: bool,
-    /// What is measured, for the record
-    #[arg(long)]
-    commit: String,
-    /// Where scale.md goes
-    #[arg(long)]
-    out: PathBuf,
+    #[command(flatten)]
+    record: Record,
     /// Only the scenes whose name has this in it
     #[arg(long, default_value = "")]
     only: String,
@@ -78,11 +74,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         &[("each", "")]
     };
     let mut text = format!(
-        "{}. Commit {}, {}. CPU: microseconds more than the same request without a check, HS256, minimum of \
+        "{}. CPU: microseconds more than the same request without a check, HS256, minimum of \
          {ROUNDS} slices of {} ms.\n\n| what | how many | nginx -t, s | start, s | memory, MiB |",
-        crate::machine::describe()?,
-        args.commit,
-        jiff::Timestamp::now().strftime("%Y-%m-%d"),
+        args.record.heading()?,
         SLICE.as_millis(),
     );
     for (way, _) in ways {
@@ -103,9 +97,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     text += "\n";
     text += if verdicts.is_empty() { "Nothing grows faster than linearly.\n" } else { &verdicts };
-    print!("{text}");
-    std::fs::create_dir_all(&args.out)?;
-    Ok(std::fs::write(args.out.join("scale.md"), text)?)
+    args.record.publish("scale.md", &text)
 }
 
 fn measure_scene(args: &Args, scene: &Scene, ways: &[(&str, &str)]) -> Result<Vec<Row>> {

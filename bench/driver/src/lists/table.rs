@@ -7,6 +7,7 @@ use anyhow::Result;
 
 use super::{Row, SLICE};
 use crate::chart::thousands;
+use crate::record::Record;
 use crate::results::Cpu as Both;
 
 /// The goals: bytes of shared memory for an id, nanoseconds of a look-up, time of an event loop.
@@ -16,12 +17,8 @@ const HOLD: Duration = Duration::from_millis(5);
 /// Smaller lists say nothing about bytes for an id: memory has pages.
 const MANY: usize = 100_000;
 
-pub(super) fn text(commit: &str, rounds: usize, rows: &[Row]) -> Result<String> {
-    let mut text = format!(
-        "{}. Commit {commit}, {}.\n\n",
-        crate::machine::describe()?,
-        jiff::Timestamp::now().strftime("%Y-%m-%d"),
-    );
+pub(super) fn text(record: &Record, rounds: usize, rows: &[Row]) -> Result<String> {
+    let mut text = format!("{}.\n\n", record.heading()?);
     memory(&mut text, rows)?;
     text.push('\n');
     changes(&mut text, rows)?;

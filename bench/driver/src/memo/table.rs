@@ -10,6 +10,7 @@ use super::workers::WORKERS;
 use super::{MANY, MOST_ALGORITHM, Measured, first, lanes};
 use crate::chart::{Bar, Chart, Group, thousands};
 use crate::curve::{Curves, Line};
+use crate::record::{Record, today};
 use crate::results::Cpu as Both;
 use crate::tokens::ALGORITHMS;
 
@@ -27,12 +28,11 @@ const BUSY: i64 = 95;
 const DOUBT: &str = " **The machine was busy with other work: do not rely on these figures, and expect less CPU time and \
                      quicker reloads on an idle machine.**";
 
-pub(super) fn text(commit: &str, measured: &Measured) -> Result<String> {
+pub(super) fn text(record: &Record, measured: &Measured) -> Result<String> {
     let mut text = format!(
-        "{}. Commit {commit}, {}: {} rounds of {} ms. Microseconds of CPU that the check adds to a request, minimum / \
+        "{}: {} rounds of {} ms. Microseconds of CPU that the check adds to a request, minimum / \
          median.{}\n\n",
-        crate::machine::describe()?,
-        jiff::Timestamp::now().strftime("%Y-%m-%d"),
+        record.heading()?,
         measured.lanes.rounds,
         lanes::SLICE.as_millis(),
         if measured.lanes.own < BUSY { DOUBT } else { "" },
@@ -205,9 +205,8 @@ fn workers(text: &mut String, measured: &Measured) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn foot(commit: &str) -> Result<String> {
-    let date = jiff::Timestamp::now().strftime("%Y-%m-%d");
-    Ok(format!("{}; {date}, commit {commit}", crate::machine::describe()?))
+pub(super) fn foot(record: &Record) -> Result<String> {
+    Ok(format!("{}; {}, commit {}", crate::machine::describe()?, today(), record.commit))
 }
 
 /// Bars for RSA and for the algorithm of the most tokens: who has seen them, and what the others take.
