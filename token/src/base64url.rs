@@ -1,17 +1,16 @@
 //! base64url without padding (RFC 7515 section 2), in its canonical form only.
 
 use std::borrow::Cow;
+use std::mem::MaybeUninit;
 
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64_simd::{Out, URL_SAFE_NO_PAD};
 use zeroize::Zeroizing;
 
 /// Decodes `text`. `None` for padding, white space, other characters, an impossible length, or trailing
 /// bits that are not zero: each byte string has exactly one accepted encoding.
 pub fn decode(text: &[u8]) -> Option<Vec<u8>> {
-    // Exactly the decoded length: the vector is kept and must not be too large.
-    let mut bytes = vec![0; text.len() / 4 * 3 + text.len() % 4 * 3 / 4];
-    decode_exact(text, &mut bytes).then_some(bytes)
+    URL_SAFE_NO_PAD.decode_to_vec(text).ok()
 }
 
 /// Decodes with any alphabet into memory that is wiped, also if only a part of `text` can be decoded.
@@ -37,13 +36,18 @@ pub(crate) fn decode_into<'b>(text: &[u8], buffer: &'b mut [u8; BUFFER]) -> Opti
     if text.len().div_ceil(4) * 3 > BUFFER {
         return decode(text).map(Cow::Owned);
     }
-    let len = URL_SAFE_NO_PAD.decode_slice(text, buffer).ok()?;
-    buffer.get(..len).map(Cow::Borrowed)
+    URL_SAFE_NO_PAD.decode(text, Out::from_slice(buffer)).ok().map(|bytes| Cow::Borrowed(&*bytes))
+}
+
+/// Decodes `text` where it stands: the bytes are at its beginning.
+pub(crate) fn decode_in_place(text: &mut [u8]) -> Option<&[u8]> {
+    URL_SAFE_NO_PAD.decode_inplace(text).ok().map(|bytes| &*bytes)
 }
 
 /// Decodes into `out`; false unless `text` encodes exactly `out.len()` bytes.
 pub(crate) fn decode_exact(text: &[u8], out: &mut [u8]) -> bool {
-    URL_SAFE_NO_PAD.decode_slice(text, out) == Ok(out.len())
+    let fits = URL_SAFE_NO_PAD.decoded_length(text).is_ok_and(|len| len == out.len());
+    fits && URL_SAFE_NO_PAD.decode(text, Out::from_slice(out)).is_ok()
 }
 
 /// `text` without the `=` that fill up its last group of four characters (RFC 4648 section 3.2), or as it
@@ -55,12 +59,28 @@ pub(crate) fn without_padding(text: &[u8]) -> &[u8] {
 
 /// Encodes `bytes`.
 pub fn encode(bytes: impl AsRef<[u8]>) -> String {
-    URL_SAFE_NO_PAD.encode(bytes)
+    URL_SAFE_NO_PAD.encode_to_string(bytes)
 }
 
 /// Appends the encoding of `bytes` to `out`.
 pub(crate) fn encode_to(bytes: impl AsRef<[u8]>, out: &mut String) {
-    URL_SAFE_NO_PAD.encode_string(bytes, out);
+    URL_SAFE_NO_PAD.encode_append(bytes, out);
+}
+
+/// How many characters encode so many bytes.
+pub(crate) fn encoded_len(bytes: usize) -> usize {
+    bytes / 3 * 4 + (bytes % 3 * 4).div_ceil(3)
+}
+
+/// Whether `text` is the encoding of `bytes`, without memory for it.
+pub(crate) fn encodes(text: &[u8], bytes: &[u8]) -> bool {
+    const CHARACTERS: usize = 1024;
+    let mut room = [const { MaybeUninit::uninit() }; CHARACTERS];
+    let mut parts = text.chunks(CHARACTERS).zip(bytes.chunks(CHARACTERS / 4 * 3));
+    let is_encoded = |(text, bytes): (&[u8], &[u8])| {
+        *URL_SAFE_NO_PAD.encode(bytes, Out::from_uninit_slice(&mut room)) == *text
+    };
+    text.len() == encoded_len(bytes.len()) && parts.all(is_encoded)
 }
 
 #[cfg(test)]
@@ -74,6 +94,36 @@ mod tests {
         for bad in ["TWE=", "TW Fu", "TWFu\n", "+/8", "T", "TWF", "TWG", "TWF?"] {
             // TWF and TWG carry trailing bits that are not zero.
             assert_eq!(decode(bad.as_bytes()), None, "{bad:?}");
+        }
+    }
+
+    /// Whatever the length, and so whichever instructions are used.
+    #[test]
+    fn what_is_encoded_is_what_another_library_encodes() {
+        use base64::engine::general_purpose::URL_SAFE_NO_PAD as OTHER;
+        for len in (0..200).chain([766, 767, 768, 769, 1535, 1536, 1537, 5000]) {
+            let bytes: Vec<u8> = (0..len).map(|at: usize| (at * 151 + len) as u8).collect();
+            let text = encode(&bytes);
+            assert_eq!(text, OTHER.encode(&bytes));
+            assert_eq!(text.len(), encoded_len(len));
+            assert_eq!(decode(text.as_bytes()).as_ref(), Some(&bytes));
+            assert!(encodes(text.as_bytes(), &bytes));
+            assert_eq!(decode_in_place(&mut text.clone().into_bytes()), Some(&*bytes));
+            let mut exact = vec![0; len];
+            assert!(decode_exact(text.as_bytes(), &mut exact) && exact == bytes);
+            for at in 0..text.len() {
+                let mut other = text.clone().into_bytes();
+                other[at] = if other[at] == b'A' { b'B' } else { b'A' };
+                assert!(!encodes(&other, &bytes));
+                assert_eq!(decode(&other), OTHER.decode(&other).ok());
+                for bad in *b".=+/ ~\0\xff" {
+                    other[at] = bad;
+                    assert_eq!(decode(&other), None);
+                    assert!(!decode_exact(&other, &mut exact));
+                }
+            }
+            assert!(!encodes(&text.as_bytes()[..text.len().saturating_sub(1)], &bytes) || len == 0);
+            assert!(!encodes(format!("{text}A").as_bytes(), &bytes));
         }
     }
 

@@ -1,10 +1,11 @@
 //! A cache of verified tokens: the signature of a token that it knows need not be verified again.
 //!
-//! A token is identified by all of its bytes. The cache stores only facts that cannot change: the
+//! A token is identified by all of its bytes ([`Identity`]). The cache stores only facts that cannot change: the
 //! token's content, and which key verified its signature (a [`Proof`]). A proof is valid only for
 //! exactly the same key sets, compared by identity; if one of them is replaced, the signature is
 //! verified again. Everything else is judged each time.
 
+mod identity;
 mod index;
 
 use std::cell::{Cell, RefCell};
@@ -15,6 +16,7 @@ use siphasher::sip::SipHasher13;
 
 use crate::content::Content;
 use crate::keyset::KeyIndex;
+use identity::Identity;
 use index::{Buckets, Expiry, INDEX_BYTES, Recency, Slot, room_for};
 
 /// The smallest cost of an entry, in bytes. It limits the number of entries, and so the index.
@@ -69,7 +71,7 @@ struct Store {
 
 struct Entry {
     hash: u64,
-    token: Box<[u8]>,
+    identity: Identity,
     content: Rc<Content>,
     /// The newest proof.
     proof: Proof,
@@ -216,8 +218,8 @@ impl Cache {
         let entry = match known.filter(|entry| entry.content.is_same(content)) {
             Some(entry) => entry.with(proof),
             None => {
-                let (token, content) = (token.into(), Rc::clone(content));
-                Entry { hash, token, content, proof, older: Box::default() }
+                let (identity, content) = (Identity::new(token, content), Rc::clone(content));
+                Entry { hash, identity, content, proof, older: Box::default() }
             }
         };
         let (kept, removed) = store.put(entry, now);
@@ -238,7 +240,7 @@ impl Store {
     }
 
     fn slot_of(&self, hash: u64, token: &[u8]) -> Option<Slot> {
-        let is_it = |entry: &Entry| entry.hash == hash && *entry.token == *token;
+        let is_it = |entry: &Entry| entry.hash == hash && entry.identity.is(token, &entry.content);
         self.buckets.slots(hash).find(|slot| self.entry(*slot).is_some_and(is_it))
     }
 
@@ -310,7 +312,7 @@ impl Entry {
     /// entries have the same one.
     fn cost(&self) -> usize {
         let own = size_of::<Option<Self>>() + size_of::<Slot>() + INDEX_BYTES;
-        let token = self.token.len() + BLOCK;
+        let token = self.identity.bytes() + BLOCK;
         // An Rc has two counters.
         let content = self.content.bytes(BLOCK) + 2 * size_of::<usize>() + BLOCK;
         let header = &self.content.header;

@@ -72,7 +72,7 @@ fn shapes() -> [Shape; 2] {
     );
     [
         Shape { algorithm: Algorithm::RS256, claims: few, most: 1200 },
-        Shape { algorithm: Algorithm::HS256, claims: many, most: 1500 },
+        Shape { algorithm: Algorithm::HS256, claims: many, most: 1200 },
     ]
 }
 

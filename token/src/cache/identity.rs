@@ -1,0 +1,134 @@
+//! What a token is identified by: all of its bytes.
+
+use crate::base64url;
+use crate::compact::Compact;
+use crate::content::{Content, Form};
+
+/// What identifies a token, together with its content. What the content gives again is not kept twice: it is most of
+/// a token.
+pub(super) enum Identity {
+    /// A signed token, without padding. Of its sections the first two are the encoding of the content's texts, and
+    /// base64url encodes a text in one way only; so what is missing is the third one: here decoded.
+    Signature(Box<[u8]>),
+    /// Any other token, as it is. What is in an encrypted one does not tell how it was encrypted.
+    Bytes(Box<[u8]>),
+}
+
+impl Identity {
+    /// That of a token whose content this is.
+    pub(super) fn new(token: &[u8], content: &Content) -> Self {
+        let signature = || {
+            let compact = Compact::split(token).ok().filter(|compact| !compact.padded)?;
+            base64url::decode(compact.signature)
+        };
+        match signature().filter(|_| matches!(content.form, Form::Signed(_))) {
+            Some(signature) => Self::Signature(signature.into()),
+            None => Self::Bytes(token.into()),
+        }
+    }
+
+    /// Whether it is that of this token; `content` is the one that it was made with.
+    pub(super) fn is(&self, token: &[u8], content: &Content) -> bool {
+        match self {
+            Self::Signature(signature) => is_signed(token, content, signature),
+            Self::Bytes(bytes) => **bytes == *token,
+        }
+    }
+
+    /// How many bytes it keeps.
+    pub(super) fn bytes(&self) -> usize {
+        let (Self::Signature(bytes) | Self::Bytes(bytes)) = self;
+        bytes.len()
+    }
+}
+
+/// Whether a token is the encoding of header, payload and signature, with dots between.
+fn is_signed(token: &[u8], content: &Content, signature: &[u8]) -> bool {
+    let (header, payload) = (content.header.text().as_bytes(), content.payload.text().as_bytes());
+    let first = base64url::encoded_len(header.len());
+    let second = first + 1 + base64url::encoded_len(payload.len());
+    let section = |from, to| token.get(from..to).unwrap_or_default();
+    token.get(first) == Some(&b'.')
+        && token.get(second) == Some(&b'.')
+        && base64url::encodes(section(second + 1, token.len()), signature)
+        && base64url::encodes(section(0, first), header)
+        && base64url::encodes(section(first + 1, second), payload)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alg::Algorithm;
+    use crate::base64url::encode;
+    use crate::claims::Claims;
+    use crate::header::Header;
+    use crate::json::Document;
+
+    fn content(header: &str, payload: &str, form: Form, padded: bool) -> Content {
+        let (header, _) = Header::parse(encode(header).as_bytes()).unwrap();
+        let payload = Document::parse(payload.into()).unwrap();
+        let claims = Claims::read(&payload).unwrap();
+        Content { header, payload, form, claims, padded }
+    }
+
+    #[test]
+    fn every_byte_of_a_token_counts() {
+        let header = r#"{"alg":"HS256","typ":"JWT"}"#;
+        let signed = Form::Signed(Algorithm::HS256);
+        for payload in
+            [&r#"{"sub":"a"}"#.to_owned(), &format!(r#"{{"sub":"{}"}}"#, "a".repeat(2000))]
+        {
+            for (form, is_whole) in [(signed, false), (Form::Encrypted, true)] {
+                let content = content(header, payload, form, false);
+                let token =
+                    [encode(header), encode(payload), encode([7; 32])].join(".").into_bytes();
+                let identity = Identity::new(&token, &content);
+                assert_eq!(identity.bytes(), if is_whole { token.len() } else { 32 });
+                assert!(identity.is(&token, &content));
+                for at in 0..token.len() {
+                    for byte in *b"A.=_\0" {
+                        let mut other = token.clone();
+                        other[at] = byte;
+                        assert!(other == token || !identity.is(&other, &content));
+                        other[at] = token[at];
+                        other.insert(at, byte);
+                        assert!(!identity.is(&other, &content));
+                    }
+                    let mut other = token.clone();
+                    other.remove(at);
+                    assert!(!identity.is(&other, &content));
+                    assert!(!identity.is(&token[..at], &content));
+                }
+                assert!(!identity.is(&[&token[..], b"A"].concat(), &content));
+            }
+        }
+    }
+
+    #[test]
+    fn a_padded_token_is_another_one() {
+        let (header, payload) = (r#"{"alg":"HS256"}"#, r#"{"sub":"a"}"#);
+        let token = |fill: &str| {
+            format!("{}.{}{fill}.{}", encode(header), encode(payload), encode([7; 32]))
+        };
+        let (bare, padded) = (token(""), token("="));
+        for (of, other, is_padded) in [(&bare, &padded, false), (&padded, &bare, true)] {
+            let content = content(header, payload, Form::Signed(Algorithm::HS256), is_padded);
+            let identity = Identity::new(of.as_bytes(), &content);
+            assert!(identity.is(of.as_bytes(), &content));
+            assert!(!identity.is(other.as_bytes(), &content));
+        }
+    }
+
+    /// What is no token, or none of this content, is at least not taken for another one.
+    #[test]
+    fn what_does_not_belong_together_is_never_found() {
+        let content =
+            content(r#"{"alg":"HS256"}"#, r#"{"sub":"a"}"#, Form::Signed(Algorithm::HS256), false);
+        for token in [&b"\x03"[..], b"", b"a", b"a.b.c", b"e30.e30.AAAA", b".."] {
+            let identity = Identity::new(token, &content);
+            for other in [&b"\x03"[..], b"", b"a", b"a.b.c", b"e30.e30.AAAA", b".."] {
+                assert!(!identity.is(other, &content) || other == token);
+            }
+        }
+    }
+}
