@@ -229,7 +229,7 @@ fn bunny_message(query: &[u8], value: &[u8], address: &[u8]) -> Vec<Vec<u8>> {
         .collect();
     let paths = match get(b"token_path") {
         Some(path) => vec![path.to_vec()],
-        None => vec![value.to_vec(), address::encode_path(value).into_owned()],
+        None => vec![value.to_vec(), address::encode_address(value).into_owned()],
     };
     let params = params.join(&b'&');
     paths.into_iter().map(|path| [&*path, expires, address, &params].concat()).collect()

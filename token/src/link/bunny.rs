@@ -336,7 +336,7 @@ impl LinkSigner for Bunny {
         let expires = expires.ok_or_else(|| invalid("the expiry has not ten digits"))?;
         let decoded = address::decode(order.path.as_bytes());
         let value = order.value.unwrap_or(&decoded);
-        let url_path = address::encode_path(value);
+        let url_path = address::encode_address(value);
         let address = match order.address.map(str::parse::<IpAddr>) {
             None if self.needs_address => return Err(OrderError::Missing("address")),
             None => Vec::new(),
