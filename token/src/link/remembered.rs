@@ -49,7 +49,7 @@ struct Held {
     algorithm: LinkAlgorithm,
     form: u8,
     /// What is signed, and after it the signature.
-    link: Box<[u8]>,
+    link: Vec<u8>,
     message_len: usize,
     /// What was read from the message, so that it need not be read again.
     what: Rc<dyn Any>,
@@ -104,14 +104,14 @@ impl<E> Places<E> {
         place.iter().flatten().find_map(of)
     }
 
-    /// The newest entry stands first, and the oldest makes room for it.
-    fn put(&self, hash: u64, entry: E) {
+    /// The newest entry stands first, and the oldest makes room for it: `make` may use its memory.
+    fn put(&self, hash: u64, make: impl FnOnce(Option<E>) -> E) {
         let place =
             self.0.get(hash as usize % PLACES).and_then(|place| place.try_borrow_mut().ok());
         if let Some(mut place) = place {
             place.rotate_right(1);
             let [newest, ..] = &mut *place;
-            *newest = Some(entry);
+            *newest = Some(make(newest.take()));
         }
     }
 }
@@ -141,9 +141,15 @@ impl Remembered {
         if self.held.find(hash, |entry| entry.is(hash, claim).then_some(())).is_none() {
             let Claim { key, algorithm, presented: Presented { message, signature, form } } =
                 *claim;
-            let link = [message, signature].concat().into();
             let message_len = message.len();
-            self.held.put(hash, Held { hash, key: *key, algorithm, form, link, message_len, what });
+            self.held.put(hash, |oldest| {
+                let mut link = oldest.map(|oldest| oldest.link).unwrap_or_default();
+                link.clear();
+                link.reserve_exact(message.len() + signature.len());
+                link.extend_from_slice(message);
+                link.extend_from_slice(signature);
+                Held { hash, key: *key, algorithm, form, link, message_len, what }
+            });
         }
     }
 
@@ -170,7 +176,7 @@ impl Remembered {
     /// Puts in what was read from a text.
     pub(super) fn put_read<T: 'static>(&self, text: &[u8], what: T) {
         if let Some(hash) = self.hash_of_text(text) {
-            self.read.put(hash, Read { hash, text: text.into(), what: Rc::new(what) });
+            self.read.put(hash, |_| Read { hash, text: text.into(), what: Rc::new(what) });
         }
     }
 }

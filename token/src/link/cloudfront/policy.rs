@@ -9,6 +9,7 @@ use super::super::cover;
 use super::super::fields::unix_time;
 use super::super::format::{Denied, Granted};
 use super::super::part::{Meaning, Part};
+use super::text::uncanned;
 use crate::json::{Document, Value};
 use crate::reject::Reject;
 
@@ -45,6 +46,20 @@ impl Policy {
     /// # Errors
     /// What is wrong with it.
     pub(super) fn read(text: Vec<u8>) -> Result<Self, &'static str> {
+        Self::plain(&text).map_or_else(|| Self::parse(text), Ok)
+    }
+
+    /// Reads what most signers write, a Resource and an end without white space, faster than [`Policy::parse`], with
+    /// the same result. `None` for all other policies.
+    fn plain(text: &[u8]) -> Option<Self> {
+        let (resource, ends) = uncanned(text)?;
+        let resource = std::str::from_utf8(resource).ok();
+        let resource = resource.filter(|text| !text.is_empty() && text.is_ascii())?;
+        let ends = unix_time(ends)?;
+        Some(Self { resource: resource.into(), starts: None, ends, network: None })
+    }
+
+    fn parse(text: Vec<u8>) -> Result<Self, &'static str> {
         let document = Document::parse(text).map_err(|_| "its policy is not JSON")?;
         let [statements] = members(document.root(), ["Statement"], "an unknown member")?;
         let mut statements =
@@ -261,6 +276,36 @@ mod tests {
             assert!(read(bad).is_err(), "{bad}");
         }
         assert!(Policy::read(b"{\"Statement\":\"\xff\"}".to_vec()).is_err());
+    }
+
+    /// Whatever is changed in it, if the fast way reads it, it reads what the other one does.
+    #[test]
+    fn a_plain_policy_is_read_as_any_other() {
+        let good = br#"{"Statement":[{"Resource":"http://h/a*?b","Condition":{"DateLessThan":{"AWS:EpochTime":1800000000}}}]}"#;
+        let policy = Policy::plain(good).unwrap();
+        assert_eq!((&*policy.resource, policy.ends), ("http://h/a*?b", 1_800_000_000));
+        let same = |text: &[u8]| {
+            let plain = Policy::plain(text);
+            assert!(plain.is_none() || plain == Policy::parse(text.to_vec()).ok(), "{text:?}");
+            plain.is_some()
+        };
+        assert!(same(good));
+        let mut read = 0;
+        for at in 0..good.len() {
+            for byte in 0..=u8::MAX {
+                let mut text = good.to_vec();
+                text[at] = byte;
+                read += u32::from(same(&text));
+                text.insert(at, good[at]);
+                read += u32::from(same(&text));
+            }
+            let mut text = good.to_vec();
+            text.remove(at);
+            same(&text);
+            same(&good[at..]);
+            same(&good[..at]);
+        }
+        assert!(read > 1_000, "{read}");
     }
 
     #[test]

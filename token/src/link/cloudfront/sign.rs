@@ -143,7 +143,7 @@ fn address_of<'o>(order: &Order<'o>) -> Result<Cow<'o, [u8]>, OrderError> {
 /// The same, as a Resource that is for this URL alone.
 fn sole_address_of<'o>(order: &Order<'o>) -> Result<Cow<'o, [u8]>, OrderError> {
     let address = address_of(order)?;
-    match address.contains(&b'*') {
+    match address.contains(&b'*') || order.query.contains('*') {
         true => Err(invalid("the URL has a *, which whoever has the link could use as a wildcard")),
         false => Ok(address),
     }

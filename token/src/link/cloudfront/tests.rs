@@ -482,6 +482,8 @@ fn what_cannot_be_said_is_not_signed() {
     for order in [
         Order { origin: "", ..ORDER },
         Order { path: "/a*", ..ORDER },
+        Order { query: "b=*", ..ORDER },
+        Order { query: "b=*", starts: Some(1), ..ORDER },
         Order { path: "/a%2a", starts: Some(1), ..ORDER },
         Order { query: "a=\"", ..ORDER },
         Order { query: "a=1&signature=2", ..ORDER },

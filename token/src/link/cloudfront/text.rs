@@ -2,11 +2,8 @@
 
 use std::borrow::Cow;
 
-use base64::Engine as _;
-use base64::alphabet::Alphabet;
-use base64::engine::general_purpose::{GeneralPurpose, NO_PAD};
-
 use super::super::address;
+use crate::base64url;
 
 /// The names of a link's arguments.
 pub(super) const ARGUMENTS: [&str; 5] =
@@ -45,19 +42,17 @@ const CANNED_BEFORE: &[u8] = br#"{"Statement":[{"Resource":""#;
 const CANNED_BETWEEN: &[u8] = br#"","Condition":{"DateLessThan":{"AWS:EpochTime":"#;
 const CANNED_AFTER: &[u8] = b"}}}]}";
 
+/// The URL and the expiry of a policy that is written as a canned one is. `None` for any other policy.
+pub(super) fn uncanned(policy: &[u8]) -> Option<(&[u8], &[u8])> {
+    let text = policy.strip_prefix(CANNED_BEFORE)?.strip_suffix(CANNED_AFTER)?;
+    let (url, rest) = text.split_at_checked(memchr::memchr(b'"', text)?)?;
+    Some((url, rest.strip_prefix(CANNED_BETWEEN)?)).filter(|_| is_plain_in_json(url))
+}
+
 /// Whether a text stands in JSON as it is.
 fn is_plain_in_json(text: &[u8]) -> bool {
     !text.iter().any(|byte| matches!(byte, b'"' | b'\\' | 0x7f) || *byte < b' ')
 }
-
-/// CloudFront's base64: `+`, `=` and `/` are written `-`, `_` and `~`.
-const BASE64: GeneralPurpose = GeneralPurpose::new(&ALPHABET, NO_PAD);
-#[allow(clippy::panic)] // checked when it is compiled
-const ALPHABET: Alphabet =
-    match Alphabet::new("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-~") {
-        Ok(alphabet) => alphabet,
-        Err(_) => panic!("64 different characters"),
-    };
 
 /// `text` without its padding, of which nothing or all must be there.
 fn without_padding(text: &[u8]) -> &[u8] {
@@ -65,17 +60,33 @@ fn without_padding(text: &[u8]) -> &[u8] {
     if text.len().is_multiple_of(4) { bare } else { text }
 }
 
-pub(super) fn decode(text: &[u8]) -> Option<Vec<u8>> {
-    BASE64.decode(without_padding(text)).ok()
+/// base64url for a character of CloudFront's base64, where `+`, `=` and `/` are written `-`, `_` and `~`; `=` for what is
+/// none.
+fn to_base64url(character: u8) -> u8 {
+    match character {
+        b'~' => b'_',
+        b'_' => b'=',
+        same => same,
+    }
 }
 
+pub(super) fn decode(text: &[u8]) -> Option<Vec<u8>> {
+    let mut text: Vec<u8> = without_padding(text).iter().copied().map(to_base64url).collect();
+    let len = base64url::decode_in_place(&mut text)?.len();
+    text.truncate(len);
+    Some(text)
+}
+
+/// As [`decode`], into a buffer that is as long as the text.
 pub(super) fn decode_to<'b>(text: &[u8], buffer: &'b mut [u8]) -> Option<&'b [u8]> {
-    let len = BASE64.decode_slice(without_padding(text), buffer).ok()?;
-    buffer.get(..len)
+    let text = without_padding(text);
+    let buffer = buffer.get_mut(..text.len())?;
+    buffer.iter_mut().zip(text).for_each(|(to, from)| *to = to_base64url(*from));
+    base64url::decode_in_place(buffer)
 }
 
 pub(super) fn encode(bytes: &[u8]) -> String {
-    let mut text = BASE64.encode(bytes);
+    let mut text = base64url::encode(bytes).replace('_', "~");
     while !text.len().is_multiple_of(4) {
         text.push('_');
     }
