@@ -26,6 +26,11 @@ pub(super) struct TokenTypes {
 }
 
 impl TokenTypes {
+    /// Whether no token that is accepted is signed.
+    pub(super) fn are_only_encrypted(&self) -> bool {
+        !self.signed && !self.nested
+    }
+
     fn mistake(&self, what: &str) -> MergeError {
         let Self { directive, position, .. } = self;
         MergeError { what: format!("\"{directive}\" {what},"), position: Rc::clone(position) }

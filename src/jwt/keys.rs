@@ -113,16 +113,17 @@ impl KeyFormat {
     }
 }
 
-/// The keys that verify of a file that has others, which decrypt: none is no mistake, and those that encrypt
-/// need no warning.
+/// The keys that verify of a file that has others, which decrypt: none is no mistake, nor is PEM that holds private keys
+/// alone, and those need no warning.
 fn with_decryption(
     loaded: core::result::Result<Loaded, LoadError>,
 ) -> core::result::Result<Loaded, LoadError> {
     match loaded {
-        Err(LoadError { fault: Fault::NoKey(_), .. }) => Ok(Loaded::default()),
+        Err(LoadError { fault: Fault::NoKey(_) | Fault::Pem(_), .. }) => Ok(Loaded::default()),
         Err(error) => Err(error),
         Ok(mut loaded) => {
-            loaded.warnings.retain(|warning| !warning.contains("use is \"enc\""));
+            let are_private = ["use is \"enc\"", "holds a private key"];
+            loaded.warnings.retain(|warning| !are_private.iter().any(|one| warning.contains(one)));
             Ok(loaded)
         }
     }

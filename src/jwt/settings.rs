@@ -140,6 +140,17 @@ impl Settings for JwtSettings {
 
     fn lack(&self) -> Lack {
         match &self.policy.keys {
+            None if !self.needs_verifying_keys() => Lack {
+                switch: "jwt",
+                what: "key that decrypts",
+                add: "name a jwt_decryption_key there or on a level above",
+            },
+            None if self.decryption.is_some() && self.types.is_none() => Lack {
+                switch: "jwt",
+                what: "jwt_type",
+                add: "name \"jwt_type nested\" with the keys of the signatures, or \"jwt_type encrypted\", \
+                      there or on a level above",
+            },
             None => Lack {
                 switch: "jwt",
                 what: "keys",
@@ -173,12 +184,12 @@ impl JwtSettings {
 
     /// Whether tokens of a form that is accepted are signed.
     fn needs_verifying_keys(&self) -> bool {
-        self.types.as_ref().is_none_or(|types| types.signed || types.nested)
+        !self.types.as_ref().is_some_and(TokenTypes::are_only_encrypted)
     }
 
     /// Whether keys that decrypt vouch for tokens by themselves, so that a check is in force where they are.
     fn decryption_switches_on(&self) -> bool {
-        self.decryption.is_some() && self.types.as_ref().is_some_and(|types| types.encrypted)
+        self.decryption.is_some() && self.types.as_ref().is_some_and(TokenTypes::are_only_encrypted)
     }
 
     fn sources(&self) -> Sources {

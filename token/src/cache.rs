@@ -27,7 +27,7 @@ const LARGEST_PART: usize = 8;
 
 /// How many bytes at the end of a token are hashed. They belong to the signature, which differs for
 /// each verified token.
-const HASHED: usize = 64;
+const HASHED: usize = 32;
 
 /// How many proofs are kept for a token: it may be used with different key sets.
 const MAX_PROOFS: usize = 8;

@@ -23,6 +23,8 @@ pub struct Header(Rc<Parsed>);
 
 #[derive(Debug)]
 struct Parsed {
+    /// As it was in the token, without padding. Empty for that of an encrypted token, which nobody asks for.
+    encoded: Box<[u8]>,
     document: Document,
     names: Names,
     /// How many entries of the worker's cache have it.
@@ -126,9 +128,13 @@ impl Names {
 }
 
 impl Header {
-    /// The header with what was read from it.
-    pub(crate) fn new(document: Document, names: Names) -> Self {
-        Self(Rc::new(Parsed { document, names, keepers: Cell::new(0) }))
+    /// The header of an encrypted token, with what was read from it.
+    pub(crate) fn of_encrypted(document: Document, names: Names) -> Self {
+        Self::new(b"", document, names)
+    }
+
+    fn new(encoded: &[u8], document: Document, names: Names) -> Self {
+        Self(Rc::new(Parsed { encoded: encoded.into(), document, names, keepers: Cell::new(0) }))
     }
 
     /// Decodes and parses the encoded header of a signed token; gives its algorithm as well.
@@ -139,7 +145,12 @@ impl Header {
         let document = document(encoded)?;
         let (names, algorithm) =
             Names::read(&document).map_err(|why| Refusal::of(&document, why))?;
-        Ok((Self::new(document, names), algorithm))
+        Ok((Self::new(encoded, document, names), algorithm))
+    }
+
+    /// The encoded header of a signed token, without padding.
+    pub(crate) fn encoded(&self) -> &[u8] {
+        &self.0.encoded
     }
 
     /// What it says of the key.
@@ -184,7 +195,11 @@ impl Header {
     pub(crate) fn bytes(&self, overhead: usize) -> usize {
         // An Rc has two counters.
         let shared = 2 * size_of::<usize>() + size_of::<Parsed>() + overhead;
-        shared + self.heap_bytes(overhead)
+        let encoded = match self.0.encoded.len() {
+            0 => 0,
+            len => len + overhead,
+        };
+        shared + encoded + self.heap_bytes(overhead)
     }
 }
 

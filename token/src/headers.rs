@@ -20,8 +20,8 @@ pub struct Headers {
 
 #[derive(Debug, Default)]
 struct Recent {
-    /// Each header with its encoded form and its algorithm.
-    headers: Vec<(Box<[u8]>, Header, Algorithm)>,
+    /// Each header with its algorithm.
+    headers: Vec<(Header, Algorithm)>,
     /// The place of the oldest one.
     oldest: usize,
 }
@@ -30,14 +30,13 @@ impl Headers {
     /// The header with this encoded form, and its algorithm, if it is known.
     pub(crate) fn find(&self, encoded: &[u8]) -> Option<(Header, Algorithm)> {
         let recent = self.recent.try_borrow().ok()?;
-        let found = recent.headers.iter().find(|(text, ..)| **text == *encoded);
-        found.map(|(_, header, algorithm)| (header.clone(), *algorithm))
+        recent.headers.iter().find(|(header, _)| header.encoded() == encoded).cloned()
     }
 
     /// Notes the header of an accepted token.
-    pub(crate) fn note(&self, encoded: &[u8], header: &Header, algorithm: Algorithm) {
+    pub(crate) fn note(&self, header: &Header, algorithm: Algorithm) {
         let Ok(mut recent) = self.recent.try_borrow_mut() else { return };
-        let (new, oldest) = ((encoded.into(), header.clone(), algorithm), recent.oldest);
+        let (new, oldest) = ((header.clone(), algorithm), recent.oldest);
         match recent.headers.get_mut(oldest) {
             Some(place) => *place = new,
             None => recent.headers.push(new),
@@ -59,7 +58,7 @@ mod tests {
         for new in 0..3 * KEPT {
             assert!(found(new).is_none());
             let (header, algorithm) = Header::parse(text(new).as_bytes()).unwrap();
-            headers.note(text(new).as_bytes(), &header, algorithm);
+            headers.note(&header, algorithm);
             for kid in 0..=new {
                 let kept = found(kid);
                 assert_eq!(kept.is_some(), new - kid < KEPT, "{kid} after {new}");

@@ -184,6 +184,14 @@ impl Policies<'_> {
     }
 }
 
+/// Why what a token has encrypted is neither claims nor a signed token.
+fn no_content(why: Why) -> Why {
+    Why::malformed(format!(
+        "what is encrypted is neither claims nor a signed token: {}",
+        why.detail
+    ))
+}
+
 /// The policy for this token.
 struct Chosen<'p> {
     number: usize,
@@ -220,13 +228,16 @@ impl<'p, L: Fn(Wanted<'_>) -> LiveInputs> Judge<'p, L> {
     fn check_new(&self, token: &[u8]) -> Result<Verified, Refusal> {
         let forms = self.forms();
         if !forms.decrypt() || !jwe::is_encrypted(token) {
-            return self.check_signed(token, token, Form::Signed);
+            return self.check_signed(token, Compact::split(token)?, Form::Signed);
         }
         let opened = jwe::open(token, self.decryption_keys())?;
         // Claims are an object (RFC 7519 section 3), and a token is base64url and dots.
         match opened.plaintext.trim_ascii_start() {
             [b'{', ..] => self.check_encrypted(token, opened),
-            _ => self.check_signed(token, &opened.plaintext, Form::Nested),
+            _ => {
+                let compact = Compact::split(&opened.plaintext).map_err(no_content)?;
+                self.check_signed(token, compact, Form::Nested)
+            }
         }
     }
 
@@ -234,10 +245,9 @@ impl<'p, L: Fn(Wanted<'_>) -> LiveInputs> Judge<'p, L> {
     fn check_signed(
         &self,
         token: &[u8],
-        signed: &[u8],
+        compact: Compact<'_>,
         form: impl Fn(Algorithm) -> Form,
     ) -> Result<Verified, Refusal> {
-        let compact = Compact::split(signed)?;
         self.policies.check_padding(compact.padded)?;
         let known = self.with.headers.and_then(|headers| headers.find(compact.header));
         let is_new = known.is_none();
@@ -267,7 +277,7 @@ impl<'p, L: Fn(Wanted<'_>) -> LiveInputs> Judge<'p, L> {
         let accepted = self.accept(token, content, &chosen, vouched)?;
         // What was encrypted is not kept elsewhere.
         if let Some(headers) = self.with.headers.filter(|_| is_new && !form.is_encrypted()) {
-            headers.note(compact.header, &header, algorithm);
+            headers.note(&header, algorithm);
         }
         Ok(accepted)
     }

@@ -1,6 +1,7 @@
 //! Why a token is refused, in sentences for the person who tests it.
 
 use token::json::{Number, Value};
+use token::jwe::KeyManagement;
 use token::{Algorithm, AlgorithmSet, Key, KeySet, Policy, Reject, Requirements};
 
 use crate::keyring::Keys;
@@ -80,6 +81,13 @@ fn unknown_key(kid: &str, keys: &Keys) -> Vec<String> {
 
 fn bad_algorithm(header: &Section, policy: &Policy, keys: &Keys) -> String {
     let name = header.text("alg").unwrap_or_default();
+    if let Some(management) = KeyManagement::from_name(name) {
+        return format!("alg is {management}; no key given here decrypts with it.");
+    }
+    if header.get("enc").is_some() {
+        let known: Vec<_> = KeyManagement::ALL.map(KeyManagement::name).into();
+        return format!("alg {name:?} is not accepted here; {} are.", known.join(", "));
+    }
     let Some(algorithm) = Algorithm::from_name(name) else {
         return match name {
             none if none.eq_ignore_ascii_case("none") => {

@@ -33,6 +33,8 @@ pub(crate) struct Judged {
     sections: Sections,
     /// `None` if no key was given, so that only the form could be judged.
     verdict: Option<Result<(), Refusal>>,
+    /// Whether it is encrypted, and no key was given that decrypts.
+    closed: bool,
     /// Whether the signature holds.
     signed: bool,
     /// Whether it is not signed, and was decrypted.
@@ -64,6 +66,8 @@ impl Judged {
             Some(Decrypted { header, signed, sections }) => (Some(header), signed, sections),
             None => (None, None, Sections::new(token)),
         };
+        let closed =
+            is_encrypted(token) && decrypting.is_none() && sections.header.get("enc").is_some();
         let inner = signed.as_deref().unwrap_or(token);
         let keyed = !policy.keys.is_empty() || vouched;
         let mut why = Vec::new();
@@ -81,6 +85,7 @@ impl Judged {
             })),
             // Without a key only its form can be judged.
             () if fault.is_some() => fault.map(Err),
+            () if closed => None,
             () => policy.check_form(inner.as_bytes()).err().map(Err),
         };
         if let Some(Err(refusal)) = &verdict {
@@ -97,7 +102,19 @@ impl Judged {
         let times = sections.times(now);
         let status = status(&sections);
         let covers = uri.map(|uri| covers(&sections, token, uri)).unwrap_or_default();
-        Self { encryption, vouched, sections, verdict, signed, keyed, why, times, status, covers }
+        Self {
+            encryption,
+            sections,
+            verdict,
+            closed,
+            signed,
+            vouched,
+            keyed,
+            why,
+            times,
+            status,
+            covers,
+        }
     }
 
     /// Whether it was accepted, or only shown.
@@ -134,7 +151,9 @@ impl Judged {
         }
         match &self.verdict {
             None => {
-                text.push_str("Verdict: none, as no key was given (--keys, --kids, --secret)\n");
+                let options =
+                    if self.closed { "--decryption-key" } else { "--keys, --kids, --secret" };
+                text.push_str(&format!("Verdict: none, as no key was given ({options})\n"));
             }
             Some(Ok(())) => text.push_str("Verdict: ok\n"),
             Some(Err(refusal)) => {

@@ -63,9 +63,10 @@ impl Section {
 impl Sections {
     /// Takes a token apart. A section that is missing is empty.
     pub(crate) fn new(token: &str) -> Self {
-        let mut sections = token.split('.');
-        let mut next = || Section::new(sections.next());
-        Self { header: next(), payload: next() }
+        let sections: Vec<&str> = token.split('.').collect();
+        // The second of an encrypted token is a key.
+        let payload = sections.get(1).copied().filter(|_| sections.len() != 5);
+        Self { header: Section::new(sections.first().copied()), payload: Section::new(payload) }
     }
 
     /// A line for each time in the payload.

@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 use module_tests::{
-    ENCRYPTION_SECRET, Jwt, Nginx, OTHER_SECRET, P256, RSA, Recipient, SECRET, SERVE, base64url,
-    encrypt, jwk_set, mistake, nginx_t, now, refuse_all, secret_jwk,
+    ENCRYPTION_SECRET, Jwt, Nginx, OTHER_SECRET, P256, P384, RSA, Recipient, SECRET, SERVE,
+    base64url, encrypt, jwk_set, mistake, nginx_t, now, refuse_all, secret_jwk,
 };
 use serde_json::{Value, json};
 
@@ -193,6 +193,16 @@ fn keys_that_decrypt_are_in_the_key_file() -> Result<()> {
         let server = format!("location / {{ auth_jwt x; {directives} }}");
         builder.clone().server(server).check()?.refused_with(&[want, "nginx.conf:"])?;
     }
+    // A private key needs no warning there, in a set or alone.
+    let with_private =
+        P256.jwk(&json!({ "kid": "p", "d": "OjYTu_eQDSFokFk9AB0b-4PZyKFoeGZkEaVa8sb9Hwo" }))?;
+    let both = jwk_set(&[P384.jwk(&json!({ "kid": "k1" }))?, with_private]);
+    let private = builder.clone().file("both.json", both).file("key.pem", P256.private).server(
+        "location / { auth_jwt x; auth_jwt_type nested; auth_jwt_key_file both.json; }
+        location /pem { auth_jwt x; auth_jwt_type nested; auth_jwt_key_file keys.json;
+            auth_jwt_key_file key.pem; }",
+    );
+    private.check()?.accepted()?;
     let nginx = builder
         .server(format!(
             "location /nested {{ auth_jwt x; auth_jwt_type nested; auth_jwt_key_file keys.json; {SERVE} }}

@@ -198,8 +198,19 @@ fn mistakes() -> Result<()> {
             &secret,
             &["\"jwt_type\" has no keys", "would be open"],
         ),
-        of("no type", "", &secret, &["\"jwt_decryption_key\" has no keys"]),
+        of("no type", "", &secret, &["\"jwt_decryption_key\" has no jwt_type", "would be open"]),
         of("signed too", "jwt on; jwt_type encrypted signed;", &secret, &["\"jwt\" has no keys"]),
+        of(
+            "signed too, without a switch",
+            "jwt_type encrypted signed;",
+            &secret,
+            &["\"jwt_type\" has no keys", "would be open"],
+        ),
+        mistake(
+            "no key that decrypts, nor any other",
+            "jwt_type encrypted;",
+            &["\"jwt_type\" has no key that decrypts", "name a jwt_decryption_key"],
+        ),
         of("a public key", "", RSA.public, &["key.json", "no private key"]),
         of("a short secret", "", r#"{"kty":"oct","k":"AAAA"}"#, &["key.json", "3 bytes"]),
         of(

@@ -7,8 +7,8 @@ use crate::content::{Content, Form};
 /// What identifies a token, together with its content. What the content gives again is not kept twice: it is most of
 /// a token.
 pub(super) enum Identity {
-    /// A signed token, without padding. Of its sections the first two are the encoding of the content's texts, and
-    /// base64url encodes a text in one way only; so what is missing is the third one: here decoded.
+    /// A signed token, without padding. The content has its header as it came and the text of its payload, which
+    /// base64url encodes in one way only. So what is missing is the third section: here it is, encoded.
     Signature(Box<[u8]>),
     /// Any other token, as it is. What is in an encrypted one does not tell how it was encrypted.
     Bytes(Box<[u8]>),
@@ -18,10 +18,11 @@ impl Identity {
     /// That of a token whose content this is.
     pub(super) fn new(token: &[u8], content: &Content) -> Self {
         let signature = || {
-            let compact = Compact::split(token).ok().filter(|compact| !compact.padded)?;
-            base64url::decode(compact.signature)
+            let compact = Compact::split(token).ok()?;
+            let is_it = !compact.padded && matches!(content.form, Form::Signed(_));
+            is_it.then_some(compact.signature)
         };
-        match signature().filter(|_| matches!(content.form, Form::Signed(_))) {
+        match signature() {
             Some(signature) => Self::Signature(signature.into()),
             None => Self::Bytes(token.into()),
         }
@@ -42,17 +43,13 @@ impl Identity {
     }
 }
 
-/// Whether a token is the encoding of header, payload and signature, with dots between.
+/// Whether a token is made of the content's header and payload and this signature, with dots between.
 fn is_signed(token: &[u8], content: &Content, signature: &[u8]) -> bool {
-    let (header, payload) = (content.header.text().as_bytes(), content.payload.text().as_bytes());
-    let first = base64url::encoded_len(header.len());
-    let second = first + 1 + base64url::encoded_len(payload.len());
-    let section = |from, to| token.get(from..to).unwrap_or_default();
-    token.get(first) == Some(&b'.')
-        && token.get(second) == Some(&b'.')
-        && base64url::encodes(section(second + 1, token.len()), signature)
-        && base64url::encodes(section(0, first), header)
-        && base64url::encodes(section(first + 1, second), payload)
+    let rest = token.strip_prefix(content.header.encoded());
+    let rest = rest.and_then(|rest| rest.strip_prefix(b"."));
+    let rest = rest.and_then(|rest| rest.strip_suffix(signature));
+    rest.and_then(|rest| rest.strip_suffix(b"."))
+        .is_some_and(|payload| base64url::encodes(payload, content.payload.text().as_bytes()))
 }
 
 #[cfg(test)]
@@ -83,7 +80,7 @@ mod tests {
                 let token =
                     [encode(header), encode(payload), encode([7; 32])].join(".").into_bytes();
                 let identity = Identity::new(&token, &content);
-                assert_eq!(identity.bytes(), if is_whole { token.len() } else { 32 });
+                assert_eq!(identity.bytes(), if is_whole { token.len() } else { 43 });
                 assert!(identity.is(&token, &content));
                 for at in 0..token.len() {
                     for byte in *b"A.=_\0" {

@@ -65,7 +65,7 @@ pub enum DecryptionKeyError {
     SecretSize(usize),
     #[error("alg {algorithm} does not go with {kind}")]
     Mismatch { algorithm: &'static str, kind: &'static str },
-    #[error("the library refuses the key")]
+    #[error("is no usable private key: its numbers do not belong together, or one is wrong")]
     Library,
 }
 

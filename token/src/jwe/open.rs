@@ -56,7 +56,7 @@ pub(crate) fn open<'k>(
     });
     match opened {
         Ok((names, plaintext, key)) => {
-            Ok(Opened { header: header::Header::new(document, names), plaintext, key })
+            Ok(Opened { header: header::Header::of_encrypted(document, names), plaintext, key })
         }
         Err(why) => Err(Refusal::of(&document, why)),
     }

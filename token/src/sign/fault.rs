@@ -53,7 +53,9 @@ pub enum KeyFileError {
     PublicSecret(&'static str),
     #[error("pub is not the public half of priv")]
     OtherHalf,
-    #[error("is not a usable private key ({0})")]
+    #[error(
+        "is not a usable private key: its members do not belong together, or one is wrong (the library says {0})"
+    )]
     UnusableJwk(KeyRejected),
 
     #[error("{0}")]

@@ -134,7 +134,18 @@ fn tokens_are_encrypted_once() {
     let nested = in_secret(&signed(NOW + 60));
     for token in [in_secret(&nested), in_secret(&in_secret(&nested))] {
         let refusal = result("signed encrypted nested", &token).unwrap_err();
-        assert_eq!(refusal.to_string(), "malformed: 5 sections, an encrypted token");
+        let why = "malformed: what is encrypted is neither claims nor a signed token: 5 sections, an \
+                   encrypted token";
+        assert_eq!(refusal.to_string(), why);
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_content_is_said_of_the_content() {
+    for content in ["[]", "\u{feff}{}", "\0{}"] {
+        let refusal = result("encrypted nested", &in_secret(content)).unwrap_err().to_string();
+        let why = "malformed: what is encrypted is neither claims nor a signed token: ";
+        assert!(refusal.starts_with(why), "{refusal}");
     }
 }
 

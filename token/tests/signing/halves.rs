@@ -41,13 +41,13 @@ fn the_halves_of_a_jwk_belong_together() {
         let other = other.jwk().unwrap();
         let more: Value = names.iter().map(|name| (*name, other[*name].clone())).collect();
         let error = refused(&jwk(&key, more));
-        assert!(error.starts_with("is not a usable private key ("), "{error}");
+        assert!(error.starts_with("is not a usable private key: "), "{error}");
     }
     // Neither do the parts of an RSA key that are not public.
     let other = openssl("rsa2048-other.pem").jwk().unwrap();
     for name in ["d", "p", "q", "dp", "dq", "qi"] {
         let error = refused(&jwk(&openssl("rsa2048.pem"), json!({ name: other[name] })));
-        assert!(error.starts_with("is not a usable private key ("), "{name}: {error}");
+        assert!(error.starts_with("is not a usable private key: "), "{name}: {error}");
     }
 }
 

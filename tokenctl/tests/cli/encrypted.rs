@@ -44,6 +44,8 @@ fn a_token_is_encrypted_to_a_public_key_and_inspected_with_the_private_one() {
         let want =
             if key == "rsa2048" { "Verdict: bad_decryption" } else { "Verdict: bad_algorithm" };
         assert!(status == 1 && said.contains(want), "{said}");
+        let why = if key == "rsa2048" { "was not encrypted to" } else { "no key given here" };
+        assert!(said.contains(why), "{said}");
     }
 }
 
@@ -61,8 +63,15 @@ fn claims_are_vouched_for_by_a_secret() {
         said.contains(r#""encryption":{"alg":"dir","enc":"A256CBC-HS512","kid":"s"}"#),
         "{said}"
     );
+    // Without a key its header is shown, and what decrypts it.
     let (status, said) = inspected(&[&token]);
+    let verdict = "Verdict: none, as no key was given (--decryption-key)\n";
+    assert!(status == 0 && said.starts_with("Header\n") && said.ends_with(verdict), "{said}");
+    assert!(!said.contains("Payload") && !said.contains("strict JSON"), "{said}");
+    let keys = Made::new("ES256", &[]);
+    let (status, said) = inspected(&[&token, "--keys", &keys.name("jwks.json")]);
     assert!(status == 1 && said.contains("which --decryption-key decrypts"), "{said}");
+    assert!(!said.contains("strict JSON"), "{said}");
 }
 
 #[test]
