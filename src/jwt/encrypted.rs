@@ -41,7 +41,12 @@ pub(crate) fn jwt_type(conf: &mut JwtSettings, _: &HttpLevel, setting: &mut Sett
         }
     }
     let asks = types.encrypted || types.nested;
-    let severity = if asks { Severity::Error } else { Severity::Nothing };
+    let severity = match asks {
+        false => Severity::Nothing,
+        // In NGINX Plus it stands above the locations with `auth_jwt`, too.
+        true if setting.name().starts_with("auth_") => Severity::Warning,
+        true => Severity::Error,
+    };
     conf.base.asked.note("jwt_type", setting, severity);
     once(&mut conf.types, types)
 }
@@ -93,12 +98,18 @@ fn read_keys(
     };
     let shown = String::from_utf8_lossy(path);
     warn(setting, &warnings, Some(&shown));
-    if file::is_readable_by_all(path) {
-        setting.warn(&format!(
-            "{shown}: every user of this machine can read this key, and so decrypt tokens with it: take that \
-             right away (chmod o-r)"
-        ));
-    }
+    warn_if_readable(setting, path);
     http.sources.note(setting, path, holder);
     Ok(keys)
+}
+
+/// Warns of a file with keys that decrypt which is not only for nginx.
+pub(super) fn warn_if_readable(setting: &Setting<'_>, path: &[u8]) {
+    if file::is_readable_by_all(path) {
+        setting.warn(&format!(
+            "{}: every user of this machine can read this key, and so decrypt tokens with it: take that \
+             right away (chmod o-r)",
+            String::from_utf8_lossy(path)
+        ));
+    }
 }

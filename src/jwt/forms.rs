@@ -120,9 +120,9 @@ impl Asked<'_> {
             None => Decryption { sets: self.of_plus.to_vec(), watched: Vec::new() },
         };
         if found.known().next().is_none() {
-            return Err(types.mistake(
-                "has no key that decrypts: name a jwt_decryption_key there or on a level above",
-            ));
+            return Err(
+                types.mistake("has no key that decrypts: name a jwt_decryption_key beside it")
+            );
         }
         if encrypted && self.has_providers {
             return Err(types.mistake(

@@ -8,6 +8,7 @@ use token::jwe::{DecryptionKeys, load_decryption_keys};
 use token::{Algorithm, Fault, KeySet, LoadError, Loaded, MAX_NAMELESS, PerKid};
 
 use super::check::{KeyFile, KeyRequest, KeySource};
+use super::encrypted::warn_if_readable;
 use super::files::{KeyFormat, KeysOf};
 use super::http_level::HttpLevel;
 use super::noted::Holder;
@@ -396,6 +397,9 @@ pub(crate) fn auth_jwt_key_file(
             None => KeyFormat::Keys(None),
             Some(_) => KeyFormat::WithDecryption,
         };
+        if decrypting.as_ref().is_some_and(|keys| keys.has_private()) {
+            warn_if_readable(setting, &path);
+        }
         key_file(conf, http, setting, None, format, false)?;
         conf.policy.keys.get_or_insert_default().decryption.extend(decrypting);
         return Ok(());

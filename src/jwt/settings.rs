@@ -143,7 +143,7 @@ impl Settings for JwtSettings {
             None if !self.needs_verifying_keys() => Lack {
                 switch: "jwt",
                 what: "key that decrypts",
-                add: "name a jwt_decryption_key there or on a level above",
+                add: "name a jwt_decryption_key beside it",
             },
             None if self.decryption.is_some() && self.types.is_none() => Lack {
                 switch: "jwt",

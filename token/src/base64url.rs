@@ -44,6 +44,11 @@ pub(crate) fn decode_in_place(text: &mut [u8]) -> Option<&[u8]> {
     URL_SAFE_NO_PAD.decode_inplace(text).ok().map(|bytes| &*bytes)
 }
 
+/// Decodes `text` and appends it to `out`. If that is not possible, `out` is as before.
+pub(crate) fn decode_to(text: &[u8], out: &mut Vec<u8>) -> bool {
+    URL_SAFE_NO_PAD.decode_append(text, out).is_ok()
+}
+
 /// Decodes into `out`; false unless `text` encodes exactly `out.len()` bytes.
 pub(crate) fn decode_exact(text: &[u8], out: &mut [u8]) -> bool {
     let fits = URL_SAFE_NO_PAD.decoded_length(text).is_ok_and(|len| len == out.len());
@@ -108,6 +113,8 @@ mod tests {
             let text = encode(&bytes);
             assert_eq!(text, OTHER.encode(&bytes));
             assert_eq!(decode(text.as_bytes()).as_ref(), Some(&bytes));
+            let mut appended = vec![1];
+            assert!(decode_to(text.as_bytes(), &mut appended) && appended[1..] == bytes);
             assert!(encodes(text.as_bytes(), &bytes));
             assert_eq!(decode_in_place(&mut text.clone().into_bytes()), Some(&*bytes));
             let mut exact = vec![0; len];

@@ -23,7 +23,7 @@ pub struct Header(Rc<Parsed>);
 
 #[derive(Debug)]
 struct Parsed {
-    /// As it was in the token, without padding. Empty for that of an encrypted token, which nobody asks for.
+    /// As it was in the token, without padding.
     encoded: Box<[u8]>,
     document: Document,
     names: Names,
@@ -128,9 +128,17 @@ impl Names {
 }
 
 impl Header {
-    /// The header of an encrypted token, with what was read from it.
-    pub(crate) fn of_encrypted(document: Document, names: Names) -> Self {
-        Self::new(b"", document, names)
+    /// Decodes and parses the encoded header of an encrypted token. What is special in it, is up to others.
+    ///
+    /// # Errors
+    /// [`Reject::Malformed`].
+    pub(crate) fn parse_encrypted(encoded: &[u8]) -> Result<Self, Refusal> {
+        let document = document(encoded)?;
+        let mut names = Names::default();
+        for (name, value) in document.root().members().into_iter().flatten() {
+            names.note(name, value).map_err(|why| Refusal::of(&document, why))?;
+        }
+        Ok(Self::new(encoded, document, names))
     }
 
     fn new(encoded: &[u8], document: Document, names: Names) -> Self {
@@ -148,7 +156,7 @@ impl Header {
         Ok((Self::new(encoded, document, names), algorithm))
     }
 
-    /// The encoded header of a signed token, without padding.
+    /// The header as it was in the token, without padding.
     pub(crate) fn encoded(&self) -> &[u8] {
         &self.0.encoded
     }
@@ -195,11 +203,7 @@ impl Header {
     pub(crate) fn bytes(&self, overhead: usize) -> usize {
         // An Rc has two counters.
         let shared = 2 * size_of::<usize>() + size_of::<Parsed>() + overhead;
-        let encoded = match self.0.encoded.len() {
-            0 => 0,
-            len => len + overhead,
-        };
-        shared + encoded + self.heap_bytes(overhead)
+        shared + self.0.encoded.len() + overhead + self.heap_bytes(overhead)
     }
 }
 

@@ -230,15 +230,18 @@ impl<'p, L: Fn(Wanted<'_>) -> LiveInputs> Judge<'p, L> {
         if !forms.decrypt() || !jwe::is_encrypted(token) {
             return self.check_signed(token, Compact::split(token)?, Form::Signed);
         }
-        let opened = jwe::open(token, self.decryption_keys())?;
+        let opened = jwe::open(token, self.decryption_keys(), self.with.headers)?;
+        let header = opened.header.clone();
         // Claims are an object (RFC 7519 section 3), and a token is base64url and dots.
-        match opened.plaintext.trim_ascii_start() {
+        let accepted = match opened.plaintext.trim_ascii_start() {
             [b'{', ..] => self.check_encrypted(token, opened),
             _ => {
                 let compact = Compact::split(&opened.plaintext).map_err(no_content)?;
                 self.check_signed(token, compact, Form::Nested)
             }
-        }
+        }?;
+        self.with.headers.inspect(|headers| headers.note_encrypted(&header));
+        Ok(accepted)
     }
 
     /// Judges a signed token: `token` itself, or what it has encrypted.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use token::json::Document;
 use token::jwe::{ContentEncryption, EncryptionKey, KeyManagement};
 use token::sign::{Json, Members};
@@ -33,9 +33,10 @@ pub(crate) struct Args {
     /// A192GCMKW, A256GCMKW; dir; ECDH-ES, ECDH-ES+A128KW, +A192KW, +A256KW. Default: what goes with the key
     #[arg(long, value_parser = management)]
     alg: Option<KeyManagement>,
-    /// How the content is encrypted: A128GCM, A192GCM, A256GCM, A128CBC-HS256, A192CBC-HS384, A256CBC-HS512
-    #[arg(long, value_parser = encryption, default_value = "A256GCM")]
-    enc: ContentEncryption,
+    /// How the content is encrypted: A128GCM, A192GCM, A256GCM, A128CBC-HS256, A192CBC-HS384, A256CBC-HS512. Default: A256GCM;
+    /// with dir, what goes with the key
+    #[arg(long, value_parser = encryption)]
+    enc: Option<ContentEncryption>,
     /// The header's kid; default: that of the JWK, or none
     #[arg(long, allow_hyphen_values = true)]
     kid: Option<String>,
@@ -70,7 +71,8 @@ fn encrypt(args: &Args, key: &EncryptionKey, content: &[u8]) -> Result<String> {
         header.set("kid", Json::string(kid));
     }
     if content.starts_with(b"{") {
-        Document::parse(content.to_vec()).context("the claims are not strict JSON")?;
+        Document::parse(content.to_vec())
+            .map_err(|error| anyhow!("the claims are not strict JSON: {error}"))?;
     } else if content.split(|byte| *byte == b'.').count() == 3 {
         // RFC 7519 section 5.2.
         header.set("cty", Json::string("JWT"));
@@ -78,5 +80,6 @@ fn encrypt(args: &Args, key: &EncryptionKey, content: &[u8]) -> Result<String> {
         bail!("want a signed token, which has three sections, or claims, which are a JSON object");
     }
     let management = args.alg.unwrap_or_else(|| key.default_algorithm());
-    Ok(key.encrypt(management, args.enc, &header, content)?)
+    let encryption = args.enc.unwrap_or_else(|| key.default_encryption(management));
+    Ok(key.encrypt(management, encryption, &header, content)?)
 }

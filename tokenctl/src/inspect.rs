@@ -57,6 +57,10 @@ pub(crate) struct Args {
     /// repeatable. Encrypted tokens are accepted then, whether they are signed too or not
     #[arg(long, value_name = "FILE[:KID]", help_heading = "Keys")]
     decryption_key: Vec<String>,
+    /// As jwt_type: the forms of tokens that are accepted; repeatable. Default: signed ones, and with --decryption-key all
+    #[arg(long = "type", value_name = "FORM", value_delimiter = ',', help_heading = "Rules",
+        value_parser = ["signed", "encrypted", "nested"])]
+    types: Vec<String>,
     /// Accepted algorithms, as jwt_algorithms or secure_token_algorithm; repeatable
     #[arg(long, value_name = "ALG", value_delimiter = ',', help_heading = "Rules")]
     alg: Vec<String>,
@@ -154,6 +158,7 @@ fn without_scheme(text: &str) -> &str {
 fn reject_token_options(args: &Args) -> Result<()> {
     let given = !args.kids.is_empty()
         || !args.decryption_key.is_empty()
+        || !args.types.is_empty()
         || !args.issuer.is_empty()
         || !args.audience.is_empty()
         || !args.typ.is_empty()
@@ -252,7 +257,16 @@ fn forms(args: &Args) -> Result<Forms> {
     }
     let decrypts = !keys.is_empty();
     let keys = decrypts.then(|| Arc::new(DecryptionKeys::new(keys))).into_iter().collect();
-    Ok(Forms { signed: true, encrypted: decrypts, nested: decrypts, keys })
+    let accepts = |form: &str, otherwise| match args.types.is_empty() {
+        true => otherwise,
+        false => args.types.iter().any(|one| one == form),
+    };
+    Ok(Forms {
+        signed: accepts("signed", true),
+        encrypted: accepts("encrypted", decrypts),
+        nested: accepts("nested", decrypts),
+        keys,
+    })
 }
 
 fn policy(args: &Args, keys: &Keys) -> Result<Policy> {

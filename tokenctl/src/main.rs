@@ -74,7 +74,7 @@ enum Command {
     Url(url::Args),
     Keys(keys::Args),
     Jwks(jwks::Args),
-    Inspect(inspect::Args),
+    Inspect(Box<inspect::Args>),
     Completions(manual::Completions),
     Manual(manual::Manual),
 }

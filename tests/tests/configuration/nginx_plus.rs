@@ -193,16 +193,19 @@ fn keys_that_decrypt_are_in_the_key_file() -> Result<()> {
         let server = format!("location / {{ auth_jwt x; {directives} }}");
         builder.clone().server(server).check()?.refused_with(&[want, "nginx.conf:"])?;
     }
-    // A private key needs no warning there, in a set or alone.
+    // A private key may be there, in a set or alone, where only nginx can read it.
     let with_private =
         P256.jwk(&json!({ "kid": "p", "d": "OjYTu_eQDSFokFk9AB0b-4PZyKFoeGZkEaVa8sb9Hwo" }))?;
     let both = jwk_set(&[P384.jwk(&json!({ "kid": "k1" }))?, with_private]);
-    let private = builder.clone().file("both.json", both).file("key.pem", P256.private).server(
-        "location / { auth_jwt x; auth_jwt_type nested; auth_jwt_key_file both.json; }
-        location /pem { auth_jwt x; auth_jwt_type nested; auth_jwt_key_file keys.json;
-            auth_jwt_key_file key.pem; }",
-    );
-    private.check()?.accepted()?;
+    let builder = builder.file("both.json", both).file("key.pem", P256.private);
+    for files in
+        ["auth_jwt_key_file both.json;", "auth_jwt_key_file keys.json; auth_jwt_key_file key.pem;"]
+    {
+        let server = format!("location / {{ auth_jwt x; auth_jwt_type nested; {files} }}");
+        let checked = builder.clone().server(server).check()?;
+        checked.warned_with(&["every user of this machine can read this key"])?;
+        assert_eq!(checked.stderr.matches("[warn]").count(), 1, "{}", checked.stderr);
+    }
     let nginx = builder
         .server(format!(
             "location /nested {{ auth_jwt x; auth_jwt_type nested; auth_jwt_key_file keys.json; {SERVE} }}

@@ -11,16 +11,43 @@ const SECTIONS: usize = 5;
 pub(super) struct Compact<'t> {
     /// Still encoded: this is what is authenticated.
     pub(super) header: &'t [u8],
-    pub(super) encrypted_key: Vec<u8>,
-    pub(super) iv: Vec<u8>,
-    pub(super) ciphertext: Vec<u8>,
-    pub(super) tag: Vec<u8>,
+    /// The four others, decoded, one after the other.
+    decoded: Vec<u8>,
+    /// Where each of them ends.
+    ends: [usize; SECTIONS - 1],
 }
+
+/// The sections after the header, decoded.
+#[derive(Clone, Copy)]
+pub(super) struct Decoded<'d> {
+    pub(super) encrypted_key: &'d [u8],
+    pub(super) iv: &'d [u8],
+    pub(super) ciphertext: &'d [u8],
+    pub(super) tag: &'d [u8],
+}
+
+/// Their names.
+const NAMES: [&str; SECTIONS - 1] =
+    ["encrypted key", "initialization vector", "ciphertext", "authentication tag"];
 
 /// Whether a token has the five sections of an encrypted one, whatever they are.
 pub(crate) fn is_encrypted(token: &[u8]) -> bool {
     // A signed token is recognised by its fourth dot, which it does not have.
     memchr::memchr_iter(b'.', token).nth(SECTIONS - 2).is_some()
+}
+
+/// What is between the dots, if there are as many sections as there should be.
+fn sections(token: &[u8]) -> Option<[&[u8]; SECTIONS]> {
+    let mut sections = [&b""[..]; SECTIONS];
+    let mut rest = Some(token);
+    for section in &mut sections {
+        let text = rest?;
+        match memchr::memchr(b'.', text) {
+            None => (*section, rest) = (text, None),
+            Some(at) => (*section, rest) = (text.get(..at)?, text.get(at + 1..)),
+        }
+    }
+    rest.is_none().then_some(sections)
 }
 
 impl<'t> Compact<'t> {
@@ -30,15 +57,11 @@ impl<'t> Compact<'t> {
         if token.len() > MAX_TOKEN_LEN {
             return Err(Why::malformed(format!("longer than {MAX_TOKEN_LEN} bytes")));
         }
-        let mut sections = token.split(|byte| *byte == b'.');
-        let mut next = || sections.next();
-        let (Some(header), Some(key), Some(iv), Some(ciphertext), Some(tag), None) =
-            (next(), next(), next(), next(), next(), next())
-        else {
-            let count = token.split(|byte| *byte == b'.').count();
-            let what = format!("{count} sections, where an encrypted token has {SECTIONS}");
-            return Err(Why::malformed(what));
-        };
+        let sections = sections(token).ok_or_else(|| {
+            let count = memchr::memchr_iter(b'.', token).count() + 1;
+            Why::malformed(format!("{count} sections, where an encrypted token has {SECTIONS}"))
+        })?;
+        let [header, key, iv, ciphertext, tag] = sections;
         if header.is_empty() {
             return Err(Why::malformed("the header is empty"));
         }
@@ -46,19 +69,28 @@ impl<'t> Compact<'t> {
             let what = format!("the header is longer than {MAX_HEADER_LEN} characters");
             return Err(Why::malformed(what));
         }
-        Ok(Self {
-            header,
-            encrypted_key: decoded("encrypted key", key)?,
-            iv: decoded("initialization vector", iv)?,
-            ciphertext: decoded("ciphertext", ciphertext)?,
-            tag: decoded("authentication tag", tag)?,
-        })
+        let mut decoded = Vec::with_capacity(token.len() / 4 * 3);
+        let mut ends = [0; SECTIONS - 1];
+        let named = NAMES.into_iter().zip([key, iv, ciphertext, tag]);
+        for ((name, section), end) in named.zip(&mut ends) {
+            if !base64url::decode_to(section, &mut decoded) {
+                return Err(Why::malformed(format!("the {name} is not base64url")));
+            }
+            *end = decoded.len();
+        }
+        Ok(Self { header, decoded, ends })
     }
-}
 
-fn decoded(what: &str, section: &[u8]) -> Result<Vec<u8>, Why> {
-    let bytes = base64url::decode(section);
-    bytes.ok_or_else(|| Why::malformed(format!("the {what} is not base64url")))
+    pub(super) fn decoded(&self) -> Decoded<'_> {
+        let [first, second, third, fourth] = self.ends;
+        let section = |from, to| self.decoded.get(from..to).unwrap_or_default();
+        Decoded {
+            encrypted_key: section(0, first),
+            iv: section(first, second),
+            ciphertext: section(second, third),
+            tag: section(third, fourth),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -69,8 +101,8 @@ mod tests {
     fn exactly_five_sections() {
         let compact = Compact::split(b"aa.AQ.Ag.Aw.BA").map_err(|why| why.detail).unwrap();
         assert_eq!(compact.header, b"aa");
-        assert_eq!([compact.encrypted_key, compact.iv], [[1], [2]]);
-        assert_eq!([compact.ciphertext, compact.tag], [[3], [4]]);
+        let Decoded { encrypted_key, iv, ciphertext, tag } = compact.decoded();
+        assert_eq!([encrypted_key, iv, ciphertext, tag], [[1], [2], [3], [4]]);
         assert!(Compact::split(b"aa....").is_ok());
         let long = format!("{}....", "a".repeat(MAX_HEADER_LEN + 1));
         let whole = format!("a....{}", "a".repeat(MAX_TOKEN_LEN - 4));

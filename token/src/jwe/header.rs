@@ -2,8 +2,8 @@
 
 use super::algorithm::{ContentEncryption, KeyManagement, Mode};
 use crate::base64url;
-use crate::header::Names;
-use crate::json::{Document, Value};
+use crate::header;
+use crate::json::Value;
 use crate::refusal::Why;
 use crate::reject::Reject;
 
@@ -11,16 +11,14 @@ use crate::reject::Reject;
 pub(super) struct Header<'d> {
     pub(super) management: KeyManagement,
     pub(super) encryption: ContentEncryption,
-    /// What names the key, and `typ`.
-    pub(super) names: Names,
-    document: &'d Document,
+    header: &'d header::Header,
 }
 
 impl<'d> Header<'d> {
     /// Reads the header. What is said of a key or an algorithm is looked at only once it is used.
-    pub(super) fn read(document: &'d Document) -> Result<Self, Why> {
-        let (mut names, mut alg, mut enc) = (Names::default(), None, None);
-        for (name, value) in document.root().members().into_iter().flatten() {
+    pub(super) fn read(header: &'d header::Header) -> Result<Self, Why> {
+        let (mut alg, mut enc) = (None, None);
+        for (name, value) in header.root().members().into_iter().flatten() {
             let text = || value.as_str().ok_or_else(|| Why::wrong_type(name, value));
             match name {
                 "alg" => alg = Some(text()?),
@@ -35,7 +33,7 @@ impl<'d> Header<'d> {
                 "p2c" | "p2s" => {
                     return Err(Why::malformed(format!("{name}: passwords are not accepted")));
                 }
-                _ => names.note(name, value)?,
+                _ => {}
             }
         }
         let alg = alg.ok_or_else(|| Why::malformed("the header has no alg"))?;
@@ -45,7 +43,7 @@ impl<'d> Header<'d> {
             .ok_or_else(|| unknown("alg is no key management algorithm that is accepted here"))?;
         let encryption = ContentEncryption::from_name(enc)
             .ok_or_else(|| unknown("enc is no content encryption algorithm known here"))?;
-        let header = Self { management, encryption, names, document };
+        let header = Self { management, encryption, header };
         header.check_parameters()?;
         Ok(header)
     }
@@ -72,12 +70,12 @@ impl<'d> Header<'d> {
     }
 
     fn get(&self, name: &str) -> Option<Value<'d>> {
-        self.document.root().get(name)
+        self.header.root().get(name)
     }
 
     /// The name of the key.
     pub(super) fn kid(&self) -> Option<&'d str> {
-        self.names.kid(self.document)
+        self.header.kid()
     }
 
     /// The other side's public key.
@@ -103,8 +101,10 @@ mod tests {
     use super::*;
 
     fn read(members: &str) -> Result<(), Why> {
-        let document = Document::parse(format!("{{{members}}}").into()).unwrap();
-        Header::read(&document).map(drop)
+        let encoded = base64url::encode(format!("{{{members}}}"));
+        let header = header::Header::parse_encrypted(encoded.as_bytes());
+        let header = header.map_err(|refusal| Why::new(refusal.reason, refusal.detail))?;
+        Header::read(&header).map(drop)
     }
 
     #[test]

@@ -165,6 +165,16 @@ impl DecryptionKey {
         self.kid.as_deref()
     }
 
+    /// What its JWK says that it is for, as far as that shows.
+    pub(super) fn named_use(&self) -> NamedUse {
+        let mut algorithms = self.algorithms.iter();
+        match (self.only, algorithms.next(), algorithms.next()) {
+            (Some(only), ..) => NamedUse::Encrypting(only),
+            (None, Some(one), None) => NamedUse::Managing(one),
+            _ => NamedUse::Any,
+        }
+    }
+
     /// The algorithms that it is for.
     pub fn algorithms(&self) -> KeyManagementSet {
         self.algorithms

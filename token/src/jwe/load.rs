@@ -223,23 +223,13 @@ fn one(members: JwkMembers<'_>, given_kid: Option<&str>) -> Result<Read, KeyFaul
     let not_used = |why: String| Ok(Read::NotUsed(why));
     let kid = members.kid()?.or(given_kid);
     let kty = members.required("kty")?;
-    if let Some(purpose) = members.optional("use")?.filter(|purpose| *purpose != "enc") {
-        return not_used(format!("use is {}, not \"enc\"", Quoted(purpose)));
-    }
+    let named = match named_use(members)? {
+        Ok(named) => named,
+        Err(why) => return not_used(why),
+    };
     if !may_decrypt(members)? {
         return not_used("key_ops holds nothing that decrypts".to_owned());
     }
-    let named = match members.optional("alg")? {
-        None => NamedUse::Any,
-        Some(name) => match (KeyManagement::from_name(name), ContentEncryption::from_name(name)) {
-            (Some(one), _) => NamedUse::Managing(one),
-            (_, Some(one)) => NamedUse::Encrypting(one),
-            _ if Algorithm::from_name(name).is_some() => {
-                return not_used(format!("alg {} is for signatures", Quoted(name)));
-            }
-            _ => return not_used(format!("alg {} is not accepted", Quoted(name))),
-        },
-    };
     let has_private = || members.get("d").is_some();
     let key = match kty {
         "oct" => secret(members, named)?,
@@ -253,6 +243,22 @@ fn one(members: JwkMembers<'_>, given_kid: Option<&str>) -> Result<Read, KeyFaul
         other => return not_used(format!("kty {} does not decrypt", Quoted(other))),
     };
     Ok(Read::Key(Box::new(key.with_kid(kid))))
+}
+
+/// What `use` and `alg` say that the key is for, or why that is not encrypting.
+pub(super) fn named_use(members: JwkMembers<'_>) -> Result<Result<NamedUse, String>, MemberFault> {
+    if let Some(purpose) = members.optional("use")?.filter(|purpose| *purpose != "enc") {
+        return Ok(Err(format!("use is {}, not \"enc\"", Quoted(purpose))));
+    }
+    let Some(name) = members.optional("alg")? else { return Ok(Ok(NamedUse::Any)) };
+    Ok(match (KeyManagement::from_name(name), ContentEncryption::from_name(name)) {
+        (Some(one), _) => Ok(NamedUse::Managing(one)),
+        (_, Some(one)) => Ok(NamedUse::Encrypting(one)),
+        _ if Algorithm::from_name(name).is_some() => {
+            Err(format!("alg {} is for signatures", Quoted(name)))
+        }
+        _ => Err(format!("alg {} is not accepted", Quoted(name))),
+    })
 }
 
 /// Whether `key_ops` allows what is done here (RFC 7517 section 4.3).

@@ -10,8 +10,8 @@ use super::agree::{AgreementCurve, Purpose, agree};
 use super::algorithm::{AesSize, ContentEncryption, KeyManagement, Mode};
 use super::cek::Cek;
 use super::content::{Made, seal, seal_gcm};
-use super::key::{self, DecryptionKey};
-use super::load::load_decryption_keys;
+use super::key::{self, DecryptionKey, NamedUse};
+use super::load::{load_decryption_keys, named_use};
 use super::wrap::wrap;
 use crate::alg::{AlgorithmSet, Curve};
 use crate::base64url;
@@ -25,6 +25,8 @@ use crate::sign::{Json, Members, PemBlock, public_of_block};
 /// A key that encrypts: a shared secret, or the public half of a key that decrypts.
 pub struct EncryptionKey {
     kid: Option<Box<str>>,
+    /// What its JWK says that it is for.
+    named: NamedUse,
     material: Material,
 }
 
@@ -41,7 +43,7 @@ pub enum SealError {
     #[error("{0}")]
     Key(String),
     #[error("{algorithm} does not go with this key; {fitting}")]
-    Mismatch { algorithm: KeyManagement, fitting: &'static str },
+    Mismatch { algorithm: KeyManagement, fitting: String },
     #[error("dir with {encryption} wants a secret of {want} bytes; this one has {got}")]
     DirectLength { encryption: ContentEncryption, want: usize, got: usize },
     #[error("the library could not encrypt")]
@@ -58,13 +60,16 @@ impl EncryptionKey {
     /// A text that is no such key.
     pub fn read(text: &[u8]) -> Result<Self, SealError> {
         let text = without_byte_order_mark(text).trim_ascii_start();
-        if let Ok(own) = load_decryption_keys(text, None) {
-            let mut keys = own.keys.into_iter();
-            return match (keys.next(), keys.next()) {
-                (Some(key), None) => Self::of(&key),
-                _ => Err(fault("holds several keys; give the one to encrypt to")),
-            };
-        }
+        let own_fault = match load_decryption_keys(text, None) {
+            Ok(own) => {
+                let mut keys = own.keys.into_iter();
+                return match (keys.next(), keys.next()) {
+                    (Some(key), None) => Self::of(&key),
+                    _ => Err(fault("holds several keys; give the one to encrypt to")),
+                };
+            }
+            Err(error) => error,
+        };
         match text {
             [b'{', ..] => {
                 let document = Document::parse(text.to_vec());
@@ -76,6 +81,10 @@ impl EncryptionKey {
                     },
                     None => document.root(),
                 };
+                // A secret has no other half.
+                if jwk.get("kty").and_then(Value::as_str) == Some("oct") {
+                    return Err(SealError::Key(own_fault.to_string()));
+                }
                 Self::of_jwk(JwkMembers { jwk, place: Position::Alone })
             }
             _ => Self::of_pem(text),
@@ -98,7 +107,7 @@ impl EncryptionKey {
                 Material::Agreement(*curve, public.as_ref().to_vec())
             }
         };
-        Ok(Self { kid: key.kid().map(Into::into), material })
+        Ok(Self { kid: key.kid().map(Into::into), named: key.named_use(), material })
     }
 
     fn of_jwk(members: JwkMembers<'_>) -> Result<Self, SealError> {
@@ -120,7 +129,8 @@ impl EncryptionKey {
             _ => return Err(fault("is no key that encrypts")),
         };
         let kid = members.kid().map_err(wrong)?.map(Into::into);
-        Ok(Self { kid, material })
+        let named = named_use(members).map_err(wrong)?.map_err(SealError::Key)?;
+        Ok(Self { kid, named, material })
     }
 
     fn of_pem(text: &[u8]) -> Result<Self, SealError> {
@@ -135,7 +145,7 @@ impl EncryptionKey {
         {
             let public = info.subject_public_key.as_bytes().unwrap_or_default().to_vec();
             let material = Material::Agreement(AgreementCurve::X25519, public);
-            return Ok(Self { kid: None, material });
+            return Ok(Self { kid: None, named: NamedUse::Any, material });
         }
         let block = PemBlock { label: block.tag(), has_proc_type: false, der };
         let jwk = public_of_block(&block).map_err(|error| SealError::Key(error.to_string()))?;
@@ -144,8 +154,13 @@ impl EncryptionKey {
         Self::of_jwk(JwkMembers { jwk: document.root(), place: Position::Alone })
     }
 
-    /// What it encrypts with by default.
+    /// What it encrypts with by default: what its JWK names, or what most others know.
     pub fn default_algorithm(&self) -> KeyManagement {
+        match self.named {
+            NamedUse::Managing(one) => return one,
+            NamedUse::Encrypting(_) => return KeyManagement::Dir,
+            NamedUse::Any => {}
+        }
         match &self.material {
             Material::Secret(secret) => match secret.len() {
                 16 => KeyManagement::A128Kw,
@@ -156,6 +171,19 @@ impl EncryptionKey {
             Material::Rsa(_) => KeyManagement::RsaOaep256,
             Material::Agreement(..) => KeyManagement::EcdhEsA256Kw,
         }
+    }
+
+    /// What a content is encrypted with by default: A256GCM, or what goes with the key if that is the content's own.
+    pub fn default_encryption(&self, management: KeyManagement) -> ContentEncryption {
+        let fitting = match (self.named, management.mode(), &self.material) {
+            (NamedUse::Encrypting(one), ..) => Some(one),
+            (_, Mode::Direct, Material::Secret(secret)) => {
+                // The last one, which for 32 bytes is A256GCM.
+                ContentEncryption::ALL.into_iter().rfind(|one| one.key_len() == secret.len())
+            }
+            _ => None,
+        };
+        fitting.unwrap_or(ContentEncryption::A256Gcm)
     }
 
     /// A token of this content in the compact form. `members` are put into the header, behind those that say
@@ -191,6 +219,10 @@ impl EncryptionKey {
         management: KeyManagement,
         encryption: ContentEncryption,
     ) -> Result<Brought, SealError> {
+        if self.named != NamedUse::Any && management != self.default_algorithm() {
+            let fitting = format!("its JWK is for {}", self.default_algorithm());
+            return Err(SealError::Mismatch { algorithm: management, fitting });
+        }
         let random = || Cek::random(encryption);
         let brought = match (management.mode(), &self.material) {
             (Mode::Direct, Material::Secret(secret)) => {
@@ -239,6 +271,7 @@ impl EncryptionKey {
                     Material::Rsa(_) => "RSA-OAEP and its kind do",
                     Material::Agreement(..) => "ECDH-ES and its kind do",
                 };
+                let fitting = fitting.to_owned();
                 return Err(SealError::Mismatch { algorithm: management, fitting });
             }
         };

@@ -21,7 +21,7 @@ fn claims(exp: i64) -> Members {
     claims
 }
 
-pub(crate) fn signed(exp: i64) -> String {
+fn signed(exp: i64) -> String {
     let key = include_bytes!("../../../tests/keys/p256.pem");
     let wanted = Wanted { kid: Some("s"), ..Wanted::default() };
     SigningKey::load(key, wanted).unwrap().0.sign(&claims(exp)).unwrap()

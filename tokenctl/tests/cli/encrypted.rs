@@ -75,6 +75,49 @@ fn claims_are_vouched_for_by_a_secret() {
 }
 
 #[test]
+fn a_jwk_says_what_it_is_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("key.json");
+    let name = file.to_str().unwrap();
+    let secret = |len: usize| token::base64url::encode(vec![7; len]);
+    for (len, alg, header) in [
+        (32, "dir", r#"{"alg":"dir","enc":"A256GCM"}"#),
+        (16, "dir", r#"{"alg":"dir","enc":"A128GCM"}"#),
+        (64, "dir", r#"{"alg":"dir","enc":"A256CBC-HS512"}"#),
+        (32, "A128CBC-HS256", r#"{"alg":"dir","enc":"A128CBC-HS256"}"#),
+        (32, "A256GCMKW", r#"{"alg":"A256GCMKW","enc":"A256GCM""#),
+        (32, "A256KW", r#"{"alg":"A256KW","enc":"A256GCM"}"#),
+    ] {
+        let jwk = format!(r#"{{"kty":"oct","alg":"{alg}","k":"{}"}}"#, secret(len));
+        std::fs::write(&file, jwk).unwrap();
+        let token = printed(&["encrypt", CLAIMS, "--key", name]);
+        let first = token::base64url::decode(token.split('.').next().unwrap().as_bytes()).unwrap();
+        assert!(String::from_utf8(first).unwrap().starts_with(header), "{alg}");
+        let (status, said) = inspected(&[&token, "--decryption-key", name]);
+        assert!(status == 0 && said.ends_with("Verdict: ok\n"), "{said}");
+        let other = failed(&["encrypt", CLAIMS, "--key", name, "--alg", "A192KW"]);
+        assert!(other.contains("A192KW does not go with this key; its JWK is for"), "{other}");
+    }
+    let signer = Made::new("ES256", &[]);
+    let said = failed(&["encrypt", CLAIMS, "--key", &signer.name("jwk.json")]);
+    assert!(said.contains(r#"use is "sig", not "enc""#), "{said}");
+    std::fs::write(&file, r#"{"kty":"oct","k":"AAAA"}"#).unwrap();
+    assert!(failed(&["encrypt", CLAIMS, "--key", name]).contains("the secret has 3 bytes"));
+}
+
+#[test]
+fn the_forms_that_are_accepted_can_be_named() {
+    let (_dir, file) = secret(32);
+    let token = printed(&["encrypt", CLAIMS, "--key", &file]);
+    let with = |forms: &str| inspected(&[&token, "--decryption-key", &file, "--type", forms]);
+    assert_eq!(with("encrypted").0, 0);
+    assert_eq!(with("nested,encrypted").0, 0);
+    let (status, said) = with("nested");
+    let why = "malformed: an encrypted token, which is not signed: jwt_type does not accept that";
+    assert!(status == 1 && said.contains(why), "{said}");
+}
+
+#[test]
 fn mistakes() {
     let (_dir, file) = secret(32);
     let with = |more: &[&str]| failed(&[&["encrypt", CLAIMS, "--key", &file], more].concat());
