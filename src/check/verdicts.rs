@@ -44,7 +44,7 @@ pub(crate) struct Verdicts<C, V> {
     circular: RefCell<Vec<Rc<C>>>,
     /// The verdict that the access phase last decided by, with its check and place.
     decided: RefCell<Option<(Rc<C>, Place, V)>>,
-    /// The last of those whose check was not switched off.
+    /// If that check is switched off, the last one before it that was not.
     last: RefCell<Option<V>>,
     /// Whether a judgement of this kind is running.
     busy: Cell<bool>,
@@ -129,10 +129,10 @@ impl<C, V: Verdict> Verdicts<C, V> {
 
     /// Notes the verdict that the access phase decides by.
     pub(crate) fn decide(&self, check: &Rc<C>, place: Place, verdict: V) {
-        if verdict.mode() != Mode::Off {
-            self.last.replace(Some(verdict.clone()));
+        let before = self.decided.replace(Some((Rc::clone(check), place, verdict)));
+        if let Some((.., before)) = before.filter(|(.., before)| before.mode() != Mode::Off) {
+            self.last.replace(Some(before));
         }
-        self.decided.replace(Some((Rc::clone(check), place, verdict)));
     }
 
     /// The verdict that a variable shows. If the location has a check that is not off, this is the
@@ -167,7 +167,11 @@ impl<C, V: Verdict> Verdicts<C, V> {
 
     /// The last verdict of the access phase whose check was not switched off.
     pub(crate) fn last(&self) -> Result<Option<V>, NoVerdict> {
-        self.last.try_borrow().map(|verdict| verdict.clone()).map_err(|_| NoVerdict::Circular)
+        let decided = self.decided.try_borrow().map_err(|_| NoVerdict::Circular)?;
+        match &*decided {
+            Some((.., verdict)) if verdict.mode() != Mode::Off => Ok(Some(verdict.clone())),
+            _ => self.last.try_borrow().map(|it| it.clone()).map_err(|_| NoVerdict::Circular),
+        }
     }
 
     fn has_run_in_a_circle(&self, check: &Rc<C>) -> bool {

@@ -36,7 +36,7 @@ impl TokenCase<'_> {
         let asked = Asked { uri: &uri, carriers: &carriers, renews: self.renews };
         match cdni::check(token, asked, &self.http.patterns, self.case.time()) {
             Ok(renewal) => tried.renewal = renewal.map(Rc::new),
-            Err(refusal) => tried.token = Err(refusal),
+            Err(refusal) => tried.token = Err(refusal.into()),
         }
         Ok(tried)
     }

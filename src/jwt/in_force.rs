@@ -24,19 +24,19 @@ const RATIONED: &str =
 
 /// The result for one token.
 pub(super) struct Tried {
-    pub(super) token: Result<Verified, Refusal>,
+    pub(super) token: Result<Verified, Box<Refusal>>,
     /// Whether the token was refused before anybody's keys were looked for: it is not one of those that
     /// are expected here.
     pub(super) is_foreign: bool,
     /// The number of the source that it was found in.
-    pub(super) found_in: Option<usize>,
+    pub(super) found_in: Option<u32>,
     /// How it is renewed, if it covers the request's URI and is to be renewed.
     pub(super) renewal: Option<Rc<Renewal>>,
 }
 
 impl Tried {
     pub(super) fn new(token: Result<Verified, Refusal>, is_foreign: bool) -> Self {
-        Self { token, is_foreign, found_in: None, renewal: None }
+        Self { token: token.map_err(Box::new), is_foreign, found_in: None, renewal: None }
     }
 }
 

@@ -88,7 +88,7 @@ impl TokenCase<'_> {
                     Reject::NotCovered | Reject::BadAddress | Reject::Denied => Status::FORBIDDEN,
                     _ => Status::UNAUTHORIZED,
                 };
-                (Why::Bad(bad.clone()), bad.reason, status)
+                (Why::Bad((**bad).clone()), bad.reason, status)
             }
         };
         let refusal = |challenge| {
@@ -113,20 +113,8 @@ impl TokenCase<'_> {
             };
             let policy = token.as_ref().ok().and_then(|token| check.policies.get(token.provider));
             let provider = policy.and_then(|policy| policy.provider.clone());
-            let rules = Rc::clone(&check.rules);
-            let sources = Rc::clone(&check.sources);
-            let (number, by_rules) = (kept.number(), ByRules::Unknown);
-            Ok(JwtVerdict {
-                number,
-                mode,
-                token,
-                provider,
-                rules,
-                sources,
-                found_in,
-                by_rules,
-                renewal,
-            })
+            let (number, by_rules, check) = (kept.number(), ByRules::Unknown, Rc::clone(check));
+            Ok(JwtVerdict { number, mode, check, token, provider, found_in, by_rules, renewal })
         };
         let judge = || case.attempt(judge);
         kept.verdicts.verdict(case.judging, check, case.place(), want, judge)
@@ -139,7 +127,7 @@ impl TokenCase<'_> {
         let passed = verdict.mode != Mode::Off
             && verdict.token.is_ok()
             && matches!(verdict.by_rules, ByRules::Hold);
-        match &*check.sources.get(verdict.found_in.filter(|_| passed)?)?.source {
+        match &*check.sources.get(verdict.found_in.filter(|_| passed)? as usize)?.source {
             TokenSource::Named(Source::Arg(name)) => Some(name),
             _ => None,
         }
@@ -149,7 +137,7 @@ impl TokenCase<'_> {
     /// that is none of any provider's leads to the next source; if no other source has a token, its refusal counts.
     fn judge_sources(self, check: &Rc<JwtCheck>) -> Result<Tried, NoVerdict> {
         let mut first: Option<Tried> = None;
-        for (number, AskedSource { source, providers }) in check.sources.iter().enumerate() {
+        for (number, AskedSource { source, providers }) in (0..).zip(check.sources.iter()) {
             let tried = match source.find(self.case.request)? {
                 None => continue,
                 Some(Err(reject)) => Tried::new(Err(unusable(reject)), true),
@@ -174,6 +162,10 @@ impl TokenCase<'_> {
         token: &Verified,
     ) -> Result<Option<(Rc<Rule>, Status)>, NoVerdict> {
         let (kept, number) = (self.kept, verdict.number);
+        if verdict.all_rules().next().is_none() {
+            kept.note_rules(number, &ByRules::Hold);
+            return Ok(None);
+        }
         let mut outcome = Outcome { kept, number, said: ByRules::Judging };
         outcome.tell();
         outcome.said = ByRules::Failed(NoVerdict::Value);
@@ -218,7 +210,7 @@ fn unusable(reason: Reject) -> BadToken {
 /// The result of the rules for a verdict. It is stored when this is dropped, also by a panic.
 struct Outcome<'k> {
     kept: &'k Kept,
-    number: usize,
+    number: u32,
     said: ByRules,
 }
 

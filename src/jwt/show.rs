@@ -44,7 +44,7 @@ impl TokenCase<'_> {
     fn why(self, verdict: &JwtVerdict) -> Result<Option<Why>, NoVerdict> {
         let token = match &verdict.token {
             Ok(token) => token,
-            Err(refusal) => return Ok(Some(Why::Bad(refusal.clone()))),
+            Err(refusal) => return Ok(Some(Why::Bad((**refusal).clone()))),
         };
         let rule = match &verdict.by_rules {
             ByRules::Deny(rule) => Some(Rc::clone(rule)),
@@ -76,7 +76,7 @@ impl TokenCase<'_> {
     pub(crate) fn args(self, check: Option<&Rc<JwtCheck>>) -> Result<Option<Vec<u8>>, NoVerdict> {
         let last = self.kept.verdicts.last()?;
         let here = check.map(|check| &*check.sources).unwrap_or_default();
-        let before = last.as_ref().map(|verdict| &*verdict.sources).unwrap_or_default();
+        let before = last.as_ref().map(|verdict| &*verdict.check.sources).unwrap_or_default();
         Ok(without_tokens(self.case.request.query(), here.iter().chain(before)))
     }
 

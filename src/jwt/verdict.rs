@@ -9,7 +9,6 @@ use token::{Refusal, Verified};
 use super::check::{JwtCheck, Provider};
 use super::found::FoundTokens;
 use super::rules::Rule;
-use super::sources::AskedSource;
 use super::uri_signing::Renewable;
 use crate::check::{Mode, NoVerdict, Verdict, Verdicts};
 use crate::live::Wait;
@@ -18,17 +17,16 @@ use crate::live::Wait;
 #[derive(Clone)]
 pub(super) struct JwtVerdict {
     /// The number of the verdict in its request. Copies of a verdict have the same number.
-    pub(super) number: usize,
+    pub(super) number: u32,
     pub(super) mode: Mode,
+    /// The check that gave it.
+    pub(super) check: Rc<JwtCheck>,
     /// The token without rules: form, signature, registered claims.
-    pub(super) token: Result<Verified, Refusal>,
+    pub(super) token: Result<Verified, Box<Refusal>>,
     /// The provider that the token is from, if the token was verified.
     pub(super) provider: Option<Rc<Provider>>,
-    /// The rules of the check that gave the verdict. They apply after the provider's.
-    pub(super) rules: Rc<[Rc<Rule>]>,
-    /// Where that check looks for tokens, and the number of the one where this token was.
-    pub(super) sources: Rc<[AskedSource]>,
-    pub(super) found_in: Option<usize>,
+    /// The number of the check's source where the token was.
+    pub(super) found_in: Option<u32>,
     /// The result of the rules, after they were evaluated. This comes after the token is verified,
     /// since the rules' values may hold variables that show its claims.
     pub(super) by_rules: ByRules,
@@ -40,7 +38,7 @@ impl JwtVerdict {
     /// The rules for the token, in the order in which they apply: the provider's, then the check's.
     pub(super) fn all_rules(&self) -> impl Iterator<Item = &Rc<Rule>> {
         let provider = self.provider.as_ref().map(|one| &*one.rules).unwrap_or_default();
-        provider.iter().chain(&*self.rules)
+        provider.iter().chain(&*self.check.rules)
     }
 }
 
@@ -77,17 +75,17 @@ pub(crate) struct Kept {
     /// Whether the log has a line about a value with a control character.
     pub(super) control_logged: Cell<bool>,
     /// How many verdicts the request has had.
-    count: Cell<usize>,
+    count: Cell<u32>,
 }
 
 impl Kept {
     /// The number for a new verdict.
-    pub(super) fn number(&self) -> usize {
-        self.count.replace(self.count.get() + 1)
+    pub(super) fn number(&self) -> u32 {
+        self.count.replace(self.count.get().wrapping_add(1))
     }
 
     /// Stores the result of the rules in all remembered copies of verdict `number`.
-    pub(super) fn note_rules(&self, number: usize, said: &ByRules) {
+    pub(super) fn note_rules(&self, number: u32, said: &ByRules) {
         self.verdicts.amend(|verdict| {
             if verdict.number == number {
                 verdict.by_rules = said.clone();

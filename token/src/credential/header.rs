@@ -67,9 +67,14 @@ fn others_read(line: &[u8], scheme: &[u8]) -> bool {
 /// The line after the scheme and its spaces.
 fn strip<'r>(line: &'r [u8], scheme: &[u8]) -> Option<&'r [u8]> {
     let (found, rest) = line.split_at_checked(scheme.len())?;
-    let spaces = rest.iter().take_while(|byte| **byte == b' ').count();
-    (found.eq_ignore_ascii_case(scheme) && spaces > 0)
-        .then(|| rest.get(spaces..).unwrap_or_default())
+    if found != scheme && !found.eq_ignore_ascii_case(scheme) {
+        return None;
+    }
+    let mut rest = rest.strip_prefix(b" ")?;
+    while let Some(more) = rest.strip_prefix(b" ") {
+        rest = more;
+    }
+    Some(rest)
 }
 
 #[cfg(test)]

@@ -122,7 +122,8 @@ pub fn is_header_spelling(found: &[u8], name: &[u8]) -> bool {
         let is_dash = |byte: &u8| !byte.is_ascii_alphanumeric();
         a.eq_ignore_ascii_case(b) || is_dash(a) && is_dash(b)
     };
-    found.len() == name.len() && found.iter().zip(name).all(|(a, b)| same(a, b))
+    // Most are the name itself.
+    found == name || found.len() == name.len() && found.iter().zip(name).all(|(a, b)| same(a, b))
 }
 
 #[cfg(test)]

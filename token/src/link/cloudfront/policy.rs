@@ -1,6 +1,7 @@
 //! Custom policies ("Create a policy statement for a signed URL that uses a custom policy").
 
 use std::net::IpAddr;
+use std::ops::Range;
 
 use ipnet::IpNet;
 
@@ -17,9 +18,11 @@ use crate::reject::Reject;
 const MOST_QUERIES: usize = 8;
 
 /// What a custom policy says.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) struct Policy {
-    resource: Box<str>,
+    /// The Resource is within this text: the policy itself, or what it says there.
+    text: Vec<u8>,
+    resource: Range<usize>,
     /// `DateGreaterThan`: the first second in which it is valid.
     starts: Option<i64>,
     /// `DateLessThan`: the first second in which it is not valid any more.
@@ -46,17 +49,25 @@ impl Policy {
     /// # Errors
     /// What is wrong with it.
     pub(super) fn read(text: Vec<u8>) -> Result<Self, &'static str> {
-        Self::plain(&text).map_or_else(|| Self::parse(text), Ok)
+        match Self::plain(&text) {
+            Some((resource, ends)) => {
+                Ok(Self { text, resource, starts: None, ends, network: None })
+            }
+            None => Self::parse(text),
+        }
     }
 
-    /// Reads what most signers write, a Resource and an end without white space, faster than [`Policy::parse`], with
-    /// the same result. `None` for all other policies.
-    fn plain(text: &[u8]) -> Option<Self> {
+    /// What it is for, with wildcards.
+    fn resource(&self) -> &[u8] {
+        self.text.get(self.resource.clone()).unwrap_or_default()
+    }
+
+    /// What most signers write, a Resource and an end without white space: read faster than by [`Policy::parse`],
+    /// with the same result. `None` for all other policies.
+    fn plain(text: &[u8]) -> Option<(Range<usize>, i64)> {
         let (resource, ends) = uncanned(text)?;
-        let resource = std::str::from_utf8(resource).ok();
-        let resource = resource.filter(|text| !text.is_empty() && text.is_ascii())?;
-        let ends = unix_time(ends)?;
-        Some(Self { resource: resource.into(), starts: None, ends, network: None })
+        let url = text.get(resource.clone()).filter(|url| !url.is_empty())?;
+        url.is_ascii().then_some((resource, unix_time(ends)?))
     }
 
     fn parse(text: Vec<u8>) -> Result<Self, &'static str> {
@@ -70,7 +81,7 @@ impl Policy {
         let [resource, condition] =
             members(statement, ["Resource", "Condition"], "an unknown member of the statement")?;
         let resource = resource.and_then(Value::as_str).filter(|resource| !resource.is_empty());
-        let resource: Box<str> = resource.ok_or("its policy names no Resource")?.into();
+        let resource = resource.ok_or("its policy names no Resource")?;
         // It is shown by a variable, which may become a header.
         if resource.chars().any(char::is_control) {
             return Err("its Resource holds a control character");
@@ -81,7 +92,7 @@ impl Policy {
         let ends = time(ends.ok_or("its policy has no DateLessThan")?)?;
         let starts = starts.map(time).transpose()?;
         let network = network.map(network_of).transpose()?.flatten();
-        Ok(Self { resource, starts, ends, network })
+        Ok(Self { text: resource.into(), resource: 0..resource.len(), starts, ends, network })
     }
 
     /// Whether the policy allows this request.
@@ -96,7 +107,7 @@ impl Policy {
     ) -> Result<Granted, Denied> {
         let granted = Granted {
             expires: Some(self.ends.saturating_sub(1)),
-            acl: Some(self.resource.as_bytes().into()),
+            acl: Some(self.resource().into()),
             ..Granted::default()
         };
         if self.starts.is_some_and(|starts| now < starts) {
@@ -123,7 +134,7 @@ impl Policy {
     /// matches the query. So no wildcard of a path matches into a query, where a client writes what it likes:
     /// `https://host/*.jpg` does not cover `/secret?.jpg`.
     pub(super) fn covers(&self, Url { address, sent, query }: Url<'_>) -> bool {
-        let resource = self.resource.as_bytes();
+        let resource = self.resource();
         let is_it = |url: &[u8]| match resource.strip_prefix(url) {
             Some([]) => query.is_empty(),
             Some([b'?', rest @ ..]) => !query.is_empty() && rest == query,
@@ -159,12 +170,12 @@ impl Policy {
     /// What it says, and what that means for this request.
     pub(super) fn parts(&self, url: Url<'_>, client: Option<IpAddr>) -> Vec<Part> {
         let covers = if self.covers(url) { "covers it" } else { "does not cover it" };
-        let part =
-            |name: &str, text: &str, meaning| Part::new(name.as_bytes(), text.as_bytes(), meaning);
-        let time =
-            |name, before, time: i64| part(name, &time.to_string(), Meaning::Time(before, time));
+        let part = |name: &str, text: &[u8], meaning| Part::new(name.as_bytes(), text, meaning);
+        let time = |name, before, time: i64| {
+            part(name, time.to_string().as_bytes(), Meaning::Time(before, time))
+        };
         let mut parts = vec![
-            part("Resource", &self.resource, Meaning::words(covers)),
+            part("Resource", self.resource(), Meaning::words(covers)),
             time("DateLessThan", "before ", self.ends),
         ];
         parts.extend(self.starts.map(|starts| time("DateGreaterThan", "valid from ", starts)));
@@ -174,7 +185,7 @@ impl Policy {
                 Some(client) if cover::has(network, client) => "has the client's address",
                 Some(_) => "does not have the client's address",
             };
-            part("IpAddress", &network.to_string(), Meaning::words(words))
+            part("IpAddress", network.to_string().as_bytes(), Meaning::words(words))
         }));
         parts
     }
@@ -212,6 +223,13 @@ fn network_of(condition: Value<'_>) -> Result<Option<IpNet>, &'static str> {
 mod tests {
     use super::*;
 
+    impl PartialEq for Policy {
+        fn eq(&self, other: &Self) -> bool {
+            let what = |it: &Self| (it.resource().to_vec(), it.starts, it.ends, it.network);
+            what(self) == what(other)
+        }
+    }
+
     fn read(text: &str) -> Result<Policy, &'static str> {
         Policy::read(text.as_bytes().to_vec())
     }
@@ -221,14 +239,18 @@ mod tests {
     }
 
     fn of_resource(resource: &str) -> Policy {
-        Policy { resource: resource.into(), starts: None, ends: 9, network: None }
+        let text = resource.as_bytes().to_vec();
+        Policy { resource: 0..text.len(), text, starts: None, ends: 9, network: None }
     }
 
     #[test]
     fn a_policy_is_what_the_guide_describes_and_nothing_else() {
         let good = r#"{"Statement":[{"Resource":"http://h/*","Condition":{"DateLessThan":{"AWS:EpochTime":9},"DateGreaterThan":{"AWS:EpochTime":7},"IpAddress":{"AWS:SourceIp":"192.0.2.0/24"}}}]}"#;
         let policy = read(good).unwrap();
-        assert_eq!((&*policy.resource, policy.starts, policy.ends), ("http://h/*", Some(7), 9));
+        assert_eq!(
+            (policy.resource(), policy.starts, policy.ends),
+            (&b"http://h/*"[..], Some(7), 9)
+        );
         assert_eq!(policy.network, "192.0.2.0/24".parse().ok());
         // White space and order do not count, nor does how JSON writes a slash.
         let same = good.replace("http://h/*", "http:\\/\\/h\\/*").replace(':', " :\n ");
@@ -282,12 +304,14 @@ mod tests {
     #[test]
     fn a_plain_policy_is_read_as_any_other() {
         let good = br#"{"Statement":[{"Resource":"http://h/a*?b","Condition":{"DateLessThan":{"AWS:EpochTime":1800000000}}}]}"#;
-        let policy = Policy::plain(good).unwrap();
-        assert_eq!((&*policy.resource, policy.ends), ("http://h/a*?b", 1_800_000_000));
+        let policy = Policy::read(good.to_vec()).unwrap();
+        assert_eq!((policy.resource(), policy.ends), (&b"http://h/a*?b"[..], 1_800_000_000));
         let same = |text: &[u8]| {
-            let plain = Policy::plain(text);
-            assert!(plain.is_none() || plain == Policy::parse(text.to_vec()).ok(), "{text:?}");
-            plain.is_some()
+            let is_plain = Policy::plain(text).is_some();
+            if is_plain {
+                assert_eq!(Policy::read(text.to_vec()), Policy::parse(text.to_vec()), "{text:?}");
+            }
+            is_plain
         };
         assert!(same(good));
         let mut read = 0;

@@ -1,6 +1,7 @@
 //! How CloudFront writes policies and bytes.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use super::super::address;
 use crate::base64url;
@@ -42,11 +43,12 @@ const CANNED_BEFORE: &[u8] = br#"{"Statement":[{"Resource":""#;
 const CANNED_BETWEEN: &[u8] = br#"","Condition":{"DateLessThan":{"AWS:EpochTime":"#;
 const CANNED_AFTER: &[u8] = b"}}}]}";
 
-/// The URL and the expiry of a policy that is written as a canned one is. `None` for any other policy.
-pub(super) fn uncanned(policy: &[u8]) -> Option<(&[u8], &[u8])> {
+/// Where the URL is in a policy that is written as a canned one, and its expiry. `None` for any other policy.
+pub(super) fn uncanned(policy: &[u8]) -> Option<(Range<usize>, &[u8])> {
     let text = policy.strip_prefix(CANNED_BEFORE)?.strip_suffix(CANNED_AFTER)?;
     let (url, rest) = text.split_at_checked(memchr::memchr(b'"', text)?)?;
-    Some((url, rest.strip_prefix(CANNED_BETWEEN)?)).filter(|_| is_plain_in_json(url))
+    let place = CANNED_BEFORE.len()..CANNED_BEFORE.len() + url.len();
+    Some((place, rest.strip_prefix(CANNED_BETWEEN)?)).filter(|_| is_plain_in_json(url))
 }
 
 /// Whether a text stands in JSON as it is.
