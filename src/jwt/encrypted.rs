@@ -8,12 +8,12 @@ use token::jwe::{DecryptionKeys, LoadedDecryptionKeys, load_decryption_keys};
 use super::files::DecryptionKeysOf;
 use super::forms::TokenTypes;
 use super::http_level::HttpLevel;
-use super::keys::{Options, bad_file, read_file, warn};
+use super::keys::{Options, bad_file, read_file, warn, warn_if_readable};
 use super::noted::Holder;
 use super::settings::JwtSettings;
 use crate::check::{Severity, once};
 use crate::live::Watched;
-use crate::live::file::{self, LARGEST_KEY_FILE, Text};
+use crate::live::file::{LARGEST_KEY_FILE, Text};
 use crate::nginx::{ConfError, Result, Setting};
 
 /// `jwt_type signed|encrypted|nested ...`, and NGINX Plus's `auth_jwt_type`, which has one of them.
@@ -101,15 +101,4 @@ fn read_keys(
     warn_if_readable(setting, path);
     http.sources.note(setting, path, holder);
     Ok(keys)
-}
-
-/// Warns of a file with keys that decrypt which is not only for nginx.
-pub(super) fn warn_if_readable(setting: &Setting<'_>, path: &[u8]) {
-    if file::is_readable_by_all(path) {
-        setting.warn(&format!(
-            "{}: every user of this machine can read this key, and so decrypt tokens with it: take that \
-             right away (chmod o-r)",
-            String::from_utf8_lossy(path)
-        ));
-    }
 }

@@ -8,7 +8,6 @@ use token::jwe::{DecryptionKeys, load_decryption_keys};
 use token::{Algorithm, Fault, KeySet, LoadError, Loaded, MAX_NAMELESS, PerKid};
 
 use super::check::{KeyFile, KeyRequest, KeySource};
-use super::encrypted::warn_if_readable;
 use super::files::{KeyFormat, KeysOf};
 use super::http_level::HttpLevel;
 use super::noted::Holder;
@@ -96,6 +95,17 @@ fn failed(error: LoadError) -> ConfError {
 pub(super) fn bad_file(path: &[u8], why: impl Display) -> ConfError {
     let path = String::from_utf8_lossy(path);
     ConfError::Failed(format!("\"{path}\": {why}"))
+}
+
+/// Warns of a file with keys that decrypt which is not only for nginx.
+pub(super) fn warn_if_readable(setting: &Setting<'_>, path: &[u8]) {
+    if file::is_readable_by_all(path) {
+        setting.warn(&format!(
+            "{}: every user of this machine can read this key, and so decrypt tokens with it: take that \
+             right away (chmod o-r)",
+            String::from_utf8_lossy(path)
+        ));
+    }
 }
 
 /// Reads a file that a directive names, up to `limit` bytes.
