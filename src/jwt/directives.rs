@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use token::{Algorithm, ClaimPath, Issuers};
+use token::{Algorithm, Cache, ClaimPath, Issuers, Memo};
 
 use super::challenge;
 use super::http_level::HttpLevel;
@@ -269,13 +269,27 @@ pub(crate) fn jwt_cache(
             size => size,
         },
     };
+    if size > 0 && size < Cache::LEAST {
+        setting.warn("the size is too small for any token: one may take an eighth of it");
+    }
     if let Some(option) = setting.arg(2) {
         let shared = option.strip_prefix(b"shared=").ok_or_else(|| ConfError::parameter(option))?;
         let shared = match shared {
             _ if size == 0 => return Err(ConfError::value(option, "has no meaning with off")),
             b"off" => 0,
-            shared => self::size(shared)?,
+            shared => self::size(shared).map_err(|_| {
+                ConfError::value(
+                    option,
+                    "must be a size, such as shared=512k or shared=4m, or shared=off",
+                )
+            })?,
         };
+        if shared > 0 && shared < Memo::LEAST {
+            setting.warn(&format!(
+                "{}: is too small for any signature",
+                String::from_utf8_lossy(option)
+            ));
+        }
         if shared > LARGEST_CACHE {
             return Err(ConfError::value(option, "must be at most 16384m"));
         }

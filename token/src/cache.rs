@@ -123,6 +123,9 @@ pub(crate) struct Known {
 }
 
 impl Cache {
+    /// A cache of fewer bytes has no room for any token.
+    pub const LEAST: usize = MIN_COST * LARGEST_PART;
+
     /// An empty cache of at most `limit` bytes. `None` if there is not enough memory for the index,
     /// which is allocated at once, or no source of random numbers.
     pub fn new(limit: usize) -> Option<Self> {

@@ -41,6 +41,9 @@ pub struct Memo<'m> {
 }
 
 impl<'m> Memo<'m> {
+    /// A memo of fewer bytes has no room for an entry.
+    pub const LEAST: usize = (HEAD + SET) * size_of::<u64>();
+
     /// The memo in these words. Where they are zeros, it is a new one. `None` if there is no room for an entry, or no
     /// source of random numbers.
     pub fn open(words: &'m [AtomicU64]) -> Option<Self> {

@@ -71,8 +71,8 @@ fn shapes() -> [Shape; 2] {
         NOW - 600,
     );
     [
-        Shape { algorithm: Algorithm::RS256, claims: few, most: 1200 },
-        Shape { algorithm: Algorithm::HS256, claims: many, most: 1200 },
+        Shape { algorithm: Algorithm::RS256, claims: few, most: 950 },
+        Shape { algorithm: Algorithm::HS256, claims: many, most: 950 },
     ]
 }
 

@@ -18,7 +18,8 @@ fn mistakes() -> Result<()> {
         ("jwt_cache;", ["invalid number of arguments", "\"jwt_cache\" directive"]),
         ("jwt_cache 8m 8m;", ["invalid parameter \"8m\"", "\"jwt_cache\" directive"]),
         ("jwt_cache 8m shared=1m x;", ["invalid number of arguments", "\"jwt_cache\" directive"]),
-        ("jwt_cache 8m shared=soon;", ["invalid value \"soon\"", size]),
+        ("jwt_cache 8m shared=soon;", ["invalid value \"shared=soon\"", "shared=512k"]),
+        ("jwt_cache 8m shared=0;", ["invalid value \"shared=0\"", "or shared=off"]),
         ("jwt_cache 8m shared=262144m;", ["\"shared=262144m\"", "must be at most 16384m"]),
         ("jwt_cache off shared=1m;", ["\"shared=1m\"", "has no meaning with off"]),
         (
@@ -30,6 +31,18 @@ fn mistakes() -> Result<()> {
         checked.refused_with(&fragments).with_context(|| directive.to_owned())?;
     }
     refuse_all(&[mistake("in a location", "jwt_cache 8m;", &["not allowed here"])])
+}
+
+#[test]
+fn what_is_too_small_is_warned_of() -> Result<()> {
+    for (directive, why) in [
+        ("jwt_cache 1;", "\"jwt_cache\": the size is too small for any token"),
+        ("jwt_cache 4095;", "\"jwt_cache\": the size is too small for any token"),
+        ("jwt_cache 8m shared=1;", "\"jwt_cache\": shared=1: is too small for any signature"),
+    ] {
+        Nginx::builder().http(directive).check()?.warned_with(&[why, "nginx.conf:"])?;
+    }
+    Nginx::builder().http("jwt_cache 4k shared=128;").check()?.accepted()
 }
 
 #[test]
