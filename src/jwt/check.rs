@@ -107,6 +107,16 @@ pub(super) enum KeySource {
     Request(KeyRequest),
 }
 
+impl KeySource {
+    /// The file, if it is one with variables in its name.
+    pub(super) fn named(&self) -> Option<&KeyFile> {
+        match self {
+            Self::Named(file) => Some(file),
+            Self::Watched(_) | Self::Request(_) => None,
+        }
+    }
+}
+
 /// A key file with variables in its name.
 pub(super) struct KeyFile {
     pub(super) name: ComplexValue,

@@ -7,10 +7,11 @@ use std::hash::Hash;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use token::jwe::DecryptionKeys;
-use token::{KeySet, Revocation};
+use token::jwe::{DecryptionKeys, load_decryption_keys};
+use token::{Fault, KeySet, LoadError, Loaded, Revocation};
 
 use crate::live::Watched;
+use crate::live::file::Text;
 use crate::nginx::Result;
 
 /// The files that have been read.
@@ -36,6 +37,12 @@ pub(super) enum KeyFormat {
     Keys(Option<Box<str>>),
     /// Keys, beside others that decrypt.
     WithDecryption,
+}
+
+/// All keys of NGINX Plus's `auth_jwt_key_file`.
+pub(super) struct FileKeys {
+    pub(super) verifying: Arc<KeySet>,
+    pub(super) decrypting: Arc<DecryptionKeys>,
 }
 
 /// The keys of a file: as first read, or watched for changes.
@@ -88,4 +95,49 @@ impl<F: Eq + Hash, T: Clone> ReadFiles<F, T> {
         self.0.borrow_mut().insert(key, fresh.clone());
         Ok(fresh)
     }
+}
+
+impl KeyFormat {
+    pub(super) fn load(&self, text: &[u8]) -> Result<Loaded, String> {
+        match self {
+            Self::Kids => token::load_kids(text),
+            Self::Keys(kid) => token::load_keys(text, kid.as_deref()),
+            Self::WithDecryption => with_decryption(token::load_keys(text, None)),
+        }
+        .map_err(|error| error.to_string())
+    }
+}
+
+/// The keys that verify of a file that has others, which decrypt: none is no mistake, nor is PEM that holds private keys
+/// alone, and those need no warning.
+fn with_decryption(
+    loaded: core::result::Result<Loaded, LoadError>,
+) -> core::result::Result<Loaded, LoadError> {
+    match loaded {
+        Err(LoadError { fault: Fault::NoKey(_) | Fault::Pem(_), .. }) => Ok(Loaded::default()),
+        Err(error) => Err(error),
+        Ok(mut loaded) => {
+            let are_private = ["use is \"enc\"", "holds a private key"];
+            loaded.warnings.retain(|warning| !are_private.iter().any(|one| warning.contains(one)));
+            Ok(loaded)
+        }
+    }
+}
+
+/// The keys that decrypt of a file that may have none: NGINX Plus has them beside those that verify.
+pub(super) fn decryption_keys(text: &[u8]) -> Option<Arc<DecryptionKeys>> {
+    let loaded = load_decryption_keys(text, None).ok()?;
+    Some(Arc::new(DecryptionKeys::new(loaded.keys)))
+}
+
+/// All keys of a file: those that verify, and those that decrypt.
+pub(super) fn all_of_file(text: &Text) -> Result<(FileKeys, Vec<String>), String> {
+    let decrypting = decryption_keys(text);
+    let format = match &decrypting {
+        None => KeyFormat::Keys(None),
+        Some(_) => KeyFormat::WithDecryption,
+    };
+    let Loaded { keys, warnings, .. } = format.load(text)?;
+    let decrypting = decrypting.unwrap_or_else(|| Arc::new(DecryptionKeys::new(Vec::new())));
+    Ok((FileKeys { verifying: Arc::new(KeySet::new(keys)), decrypting }, warnings))
 }

@@ -45,8 +45,11 @@ pub(super) struct Decryption {
 }
 
 /// The keys in force that decrypt and change at run time.
+#[derive(Default)]
 pub(super) struct DecryptionInForce {
     watched: Box<[Rc<Watched<DecryptionKeys>>]>,
+    /// Whether the files of NGINX Plus's `auth_jwt_key_file` with variables in their names decrypt, too.
+    pub(super) are_in_named_files: bool,
     /// What says that claims are accepted which anybody can have encrypted.
     public: Option<TokenTypes>,
 }
@@ -101,6 +104,8 @@ pub(super) struct Asked<'c> {
     pub(super) named: Option<&'c Decryption>,
     /// Those of NGINX Plus's `auth_jwt_key_file`, if there are no others.
     pub(super) of_plus: &'c [Arc<DecryptionKeys>],
+    /// Whether it names files by variables, so that what is in them is not known yet.
+    pub(super) has_named_files: bool,
     pub(super) has_providers: bool,
     /// Whether tokens are renewed (`jwt_uri_signing`).
     pub(super) renews: bool,
@@ -109,7 +114,7 @@ pub(super) struct Asked<'c> {
 impl Asked<'_> {
     /// The forms of tokens that are accepted with their keys, and the keys that change at run time.
     pub(super) fn forms(self) -> Result<(Forms, DecryptionInForce), MergeError> {
-        let none = DecryptionInForce { watched: Box::default(), public: None };
+        let none = DecryptionInForce::default();
         let Some(types) = self.types else { return Ok((Forms::default(), none)) };
         let TokenTypes { signed, encrypted, nested, .. } = *types;
         if !encrypted && !nested {
@@ -119,7 +124,8 @@ impl Asked<'_> {
             Some(named) => named.clone(),
             None => Decryption { sets: self.of_plus.to_vec(), watched: Vec::new() },
         };
-        if found.known().next().is_none() {
+        let are_in_named_files = self.named.is_none() && self.has_named_files;
+        if found.known().next().is_none() && !are_in_named_files {
             return Err(
                 types.mistake("has no key that decrypts: name a jwt_decryption_key beside it")
             );
@@ -137,7 +143,8 @@ impl Asked<'_> {
         }
         let is_public = encrypted && found.known().any(|keys| keys.has_private());
         let public = is_public.then(|| types.clone());
-        let in_force = DecryptionInForce { watched: found.watched.into(), public };
+        let watched = found.watched.into();
+        let in_force = DecryptionInForce { watched, are_in_named_files, public };
         Ok((Forms { signed, encrypted, nested, keys: found.sets }, in_force))
     }
 }

@@ -10,7 +10,7 @@ use token::cdni::Patterns;
 use token::schedule::Terms;
 
 use super::check::{JwtCheck, KeyRequest, KeySource};
-use super::files::Files;
+use super::files::{FileKeys, Files, all_of_file};
 use super::meter::Meter;
 use super::noted::NotedSources;
 use super::provider::Providers;
@@ -29,7 +29,7 @@ pub(crate) struct HttpLevel {
     /// The files that directives have read.
     pub(super) files: Files,
     /// The key files with variables in their names.
-    pub(super) key_files: NamedFiles<KeySet>,
+    pub(super) key_files: NamedFiles<FileKeys>,
     /// The sources that keys are fetched from.
     pub(super) key_requests: Sources<FetchedKeys>,
     /// The sources that have the key of one kid each (`per=`).
@@ -69,10 +69,7 @@ impl Default for HttpLevel {
         Self {
             providers: Providers::default(),
             files: Files::default(),
-            key_files: NamedFiles::new(LARGEST_KEY_FILE, |text| {
-                let loaded = token::load_keys(text, None).map_err(|error| error.to_string())?;
-                Ok((KeySet::new(loaded.keys), loaded.warnings))
-            }),
+            key_files: NamedFiles::new(LARGEST_KEY_FILE, all_of_file),
             key_requests: Sources::new(Rank::Usual),
             kid_requests: Sources::new(Rank::Rationed),
             elsewhere: FetchedElsewhere::default(),

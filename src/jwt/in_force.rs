@@ -10,6 +10,7 @@ use token::{KeySet, LiveInputs, LivePolicy, Refusal, Reject, Revocation, Verifie
 
 use super::case::TokenCase;
 use super::check::{JwtCheck, KeyFile, KeyRequest, KeySource, LocationLists, PolicySources};
+use super::files::FileKeys;
 use super::found::{InForce, Sought};
 use super::lookup::Lookup;
 use crate::check::NoVerdict;
@@ -50,7 +51,13 @@ impl TokenCase<'_> {
         among: Option<&[usize]>,
     ) -> Result<Tried, NoVerdict> {
         let lookup = Lookup::default();
-        let decryption = check.decryption.current(self.case.request);
+        let mut decryption = check.decryption.current(self.case.request);
+        if check.decryption.are_in_named_files {
+            let sources = check.policies.iter().flat_map(|policy| &policy.live.keys);
+            let files = sources.filter_map(|source| source.named());
+            let files = files.filter_map(|file| self.named_file(file, &lookup));
+            decryption.extend(files.map(|keys| Arc::clone(&keys.decrypting)));
+        }
         let sought = Sought { token, among, decryption: &decryption };
         let judged = self.verify_now(check, sought, &lookup);
         let judged = self.for_want_of_keys(check, judged, &lookup);
@@ -255,7 +262,9 @@ impl TokenCase<'_> {
                 request.log_line("key file", line);
                 Some(keys)
             }
-            KeySource::Named(file) => self.named_file(file, lookup),
+            KeySource::Named(file) => {
+                self.named_file(file, lookup).map(|keys| Arc::clone(&keys.verifying))
+            }
             KeySource::Request(key_request) => {
                 let source = match key_request.per {
                     None => self.source(key_request, lookup)?,
@@ -321,7 +330,7 @@ impl TokenCase<'_> {
         is_sound.then_some(uri)
     }
 
-    fn named_file(self, file: &KeyFile, lookup: &Lookup) -> Option<Arc<KeySet>> {
+    fn named_file(self, file: &KeyFile, lookup: &Lookup) -> Option<Arc<FileKeys>> {
         let request = self.case.request;
         let mut name = Cow::Borrowed(lookup.evaluate(request, &file.name)?);
         if !name.starts_with(b"/") {

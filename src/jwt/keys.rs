@@ -4,11 +4,10 @@ use std::fmt::Display;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use token::jwe::{DecryptionKeys, load_decryption_keys};
-use token::{Algorithm, Fault, KeySet, LoadError, Loaded, MAX_NAMELESS, PerKid};
+use token::{Algorithm, KeySet, LoadError, Loaded, MAX_NAMELESS, PerKid};
 
 use super::check::{KeyFile, KeyRequest, KeySource};
-use super::files::{KeyFormat, KeysOf};
+use super::files::{KeyFormat, KeysOf, decryption_keys};
 use super::http_level::HttpLevel;
 use super::noted::Holder;
 use super::policy::Keys;
@@ -111,33 +110,6 @@ pub(super) fn warn_if_readable(setting: &Setting<'_>, path: &[u8]) {
 /// Reads a file that a directive names, up to `limit` bytes.
 pub(super) fn read_file(path: &[u8], limit: usize) -> Result<Text> {
     file::read(path, limit).map_err(|error| bad_file(path, error))
-}
-
-impl KeyFormat {
-    fn load(&self, text: &[u8]) -> Result<Loaded, String> {
-        match self {
-            Self::Kids => token::load_kids(text),
-            Self::Keys(kid) => token::load_keys(text, kid.as_deref()),
-            Self::WithDecryption => with_decryption(token::load_keys(text, None)),
-        }
-        .map_err(|error| error.to_string())
-    }
-}
-
-/// The keys that verify of a file that has others, which decrypt: none is no mistake, nor is PEM that holds private keys
-/// alone, and those need no warning.
-fn with_decryption(
-    loaded: core::result::Result<Loaded, LoadError>,
-) -> core::result::Result<Loaded, LoadError> {
-    match loaded {
-        Err(LoadError { fault: Fault::NoKey(_) | Fault::Pem(_), .. }) => Ok(Loaded::default()),
-        Err(error) => Err(error),
-        Ok(mut loaded) => {
-            let are_private = ["use is \"enc\"", "holds a private key"];
-            loaded.warnings.retain(|warning| !are_private.iter().any(|one| warning.contains(one)));
-            Ok(loaded)
-        }
-    }
 }
 
 /// Adds the keys of the file that the directive names: fixed, or watched for changes.
@@ -386,12 +358,6 @@ pub(crate) fn auth_jwt_key_cache(
 ) -> Result {
     let time = nginx::milliseconds(setting.first())?;
     once(&mut conf.policy.key_cache, time.max(1_000))
-}
-
-/// The keys that decrypt of a file that may have none: NGINX Plus has them beside those that verify.
-fn decryption_keys(text: &[u8]) -> Option<Arc<DecryptionKeys>> {
-    let loaded = load_decryption_keys(text, None).ok()?;
-    Some(Arc::new(DecryptionKeys::new(loaded.keys)))
 }
 
 pub(crate) fn auth_jwt_key_file(

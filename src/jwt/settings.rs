@@ -171,11 +171,15 @@ impl Settings for JwtSettings {
 impl JwtSettings {
     /// The forms of tokens that are accepted with their keys, and the keys that decrypt and change at run time.
     fn forms(&self) -> Result<(Forms, DecryptionInForce), MergeError> {
-        let of_plus = self.policy.keys.as_ref().map(|keys| &*keys.decryption).unwrap_or_default();
+        let keys = self.policy.keys.as_ref();
+        let of_plus = keys.map(|keys| &*keys.decryption).unwrap_or_default();
+        let has_named_files =
+            keys.is_some_and(|keys| keys.sources.iter().any(|it| it.named().is_some()));
         Asked {
             types: self.types.as_ref(),
             named: self.decryption.as_ref(),
             of_plus,
+            has_named_files,
             has_providers: self.providers.is_some(),
             renews: matches!(self.uri_signing, Some(UriSigning::On(_))),
         }

@@ -228,6 +228,60 @@ fn keys_that_decrypt_are_in_the_key_file() -> Result<()> {
     nginx.finish()
 }
 
+/// Also where the file is one of several, by a variable, and when it changes.
+#[test]
+fn keys_that_decrypt_are_in_a_key_file_with_variables_in_its_name() -> Result<()> {
+    let kid = json!({ "kid": "e" });
+    let enc = |secret: &[u8]| secret_jwk(secret, &json!({ "kid": "e", "use": "enc" }));
+    let sig = secret_jwk(SECRET.as_bytes(), &json!({ "kid": "k1", "alg": "HS256" }));
+    const OTHER: &[u8; 32] = &[7; 32];
+    let nginx = Nginx::builder()
+        .http("map $host $tenant { default none; red red; blue blue; green green; }")
+        .server(format!(
+            "auth_jwt x; auth_jwt_key_file keys-$tenant.json;
+            location / {{ auth_jwt_type nested; {SERVE} }}
+            location /claims {{ auth_jwt_type encrypted; {SERVE} }}
+            location /signed {{ auth_jwt_type signed; {SERVE} }}"
+        ))
+        .file("keys-red.json", jwk_set(&[enc(ENCRYPTION_SECRET), sig.clone()]))
+        .file("keys-blue.json", jwk_set(&[enc(OTHER), sig.clone()]))
+        .file("keys-green.json", jwk_set(std::slice::from_ref(&sig)))
+        .start()?;
+    let signed = token(&json!({}))?;
+    let claims = json!({ "exp": now() + 60 }).to_string();
+    let of = |secret: &'static [u8; 32], content: &str| {
+        encrypt(Recipient::Secret(secret), &kid, content)
+    };
+    let (red, blue) = (of(ENCRYPTION_SECRET, &signed)?, of(OTHER, &signed)?);
+    let (red_claims, blue_claims) = (of(ENCRYPTION_SECRET, &claims)?, of(OTHER, &claims)?);
+    let asked = |path: &str, host: &str, token: &str| -> Result<(u16, String)> {
+        let response = nginx.request().target(path).host(host).bearer(token).send()?;
+        let (status, reason) = response.verdict();
+        Ok((status, reason.to_owned()))
+    };
+    // Twice, so that the cache has them.
+    for _ in 0..2 {
+        for (path, host, token, want) in [
+            ("/", "red", &red, (200, "ok")),
+            ("/", "blue", &red, (401, "bad_decryption")),
+            ("/", "blue", &blue, (200, "ok")),
+            ("/", "green", &red, (401, "unknown_key")),
+            ("/claims", "red", &red_claims, (200, "ok")),
+            ("/claims", "blue", &red_claims, (401, "bad_decryption")),
+            ("/claims", "blue", &blue_claims, (200, "ok")),
+            ("/claims", "red", &red, (401, "malformed")),
+            ("/signed", "red", &signed, (200, "ok")),
+            ("/signed", "red", &red, (401, "malformed")),
+        ] {
+            assert_eq!(asked(path, host, token)?, (want.0, want.1.to_owned()), "{path} {host}");
+        }
+    }
+    nginx.put("keys-red.json", jwk_set(&[enc(OTHER), sig]))?;
+    assert_eq!(asked("/", "red", &red)?, (401, "bad_decryption".to_owned()));
+    assert_eq!(asked("/", "red", &blue)?, (200, "ok".to_owned()));
+    nginx.finish()
+}
+
 #[test]
 fn requirements_are_401_unless_they_say_403() -> Result<()> {
     let nginx = Nginx::builder()
