@@ -193,6 +193,16 @@ fn keys_that_decrypt_are_in_the_key_file() -> Result<()> {
         let server = format!("location / {{ auth_jwt x; {directives} }}");
         builder.clone().server(server).check()?.refused_with(&[want, "nginx.conf:"])?;
     }
+    // Above the locations it is no mistake, as in NGINX Plus.
+    let above = builder
+        .clone()
+        .http("auth_jwt_type nested;")
+        .server("location /a { auth_jwt x; auth_jwt_key_file keys.json; }");
+    above.check()?.warned_with(&[
+        "\"auth_jwt_type\" has no keys",
+        "which is open",
+        "nginx.conf:",
+    ])?;
     // A private key may be there, in a set or alone, where only nginx can read it.
     let with_private =
         P256.jwk(&json!({ "kid": "p", "d": "OjYTu_eQDSFokFk9AB0b-4PZyKFoeGZkEaVa8sb9Hwo" }))?;

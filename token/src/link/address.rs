@@ -48,8 +48,12 @@ pub fn encode_address(address: &[u8]) -> Cow<'_, [u8]> {
 /// URL: no `%`, `?` or `#` is in it.
 pub(super) fn spellings(address: &[u8]) -> impl Iterator<Item = Cow<'_, [u8]>> {
     let encoded = encode_address(address);
-    let is_plain = !address.iter().any(|byte| matches!(byte, b'%' | b'?' | b'#'));
-    let as_it_is = (is_plain && *encoded != *address).then_some(Cow::Borrowed(address));
+    let as_it_is = match encoded {
+        Cow::Owned(_) if memchr::memchr3(b'%', b'?', b'#', address).is_none() => {
+            Some(Cow::Borrowed(address))
+        }
+        _ => None,
+    };
     std::iter::once(encoded).chain(as_it_is)
 }
 

@@ -131,7 +131,7 @@ impl CloudFront {
             Terms::Custom(encoded) => {
                 let (policy, is_again) = parts.policy(keys, encoded, request.remembered())?;
                 let url = Url { address: &address, sent: sent.as_deref(), query };
-                Ok((policy.judge(url, request.client(), now)?, is_again))
+                Ok((policy.judge(url, || request.client(), now)?, is_again))
             }
         }
     }

@@ -9,6 +9,17 @@ use ipnet::IpNet;
 /// A pattern is a part of a link whose signature has held. The time is that of both lengths multiplied, at
 /// worst.
 pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
+    // Most patterns are a beginning, and then anything.
+    let first = memchr::memchr2(b'*', b'?', pattern).unwrap_or(pattern.len());
+    match (pattern.split_at_checked(first), text.split_at_checked(first)) {
+        (Some((before, rest)), Some((start, text))) if before == start => {
+            rest == b"*" || wildcards_match(rest, text)
+        }
+        _ => false,
+    }
+}
+
+fn wildcards_match(pattern: &[u8], text: &[u8]) -> bool {
     let (mut pattern, mut text) = (pattern, text);
     // Where to go on if what follows the last `*` does not fit.
     let mut retry: Option<(&[u8], &[u8])> = None;
@@ -83,6 +94,25 @@ mod tests {
             ("/A", "/a"),
         ] {
             assert!(!matches(pattern.as_bytes(), text.as_bytes()), "{pattern} {text}");
+        }
+    }
+
+    /// The beginning without wildcards is compared in another way than the rest.
+    #[test]
+    fn a_beginning_is_no_exception() {
+        let texts = ["", "a", "b", "ab", "ba", "aab", "aba", "abb", "abab", "a*", "a?", "*", "?"];
+        for pattern in [
+            "", "a", "ab", "*", "?", "a*", "a?", "ab*", "ab?", "a*b", "a?b", "*a", "?a", "ab*b",
+            "ab**",
+        ] {
+            for text in texts {
+                let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
+                assert_eq!(
+                    matches(pattern, text),
+                    wildcards_match(pattern, text),
+                    "{pattern:?} {text:?}"
+                );
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::cell::RefCell;
-use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::hash::{BuildHasher as _, RandomState};
 use std::rc::Rc;
 
 use super::algorithm::LinkAlgorithm;
@@ -15,8 +15,9 @@ const PLACES: usize = 512;
 const LONGEST: usize = 2048;
 /// How many bytes at the end of a signature are hashed.
 const HASHED: usize = 32;
-/// Of each so many bytes of a text the first eight are hashed. A signature is several times as long.
-const STRIDE: usize = 64;
+/// Of a text some groups of eight bytes are hashed, at even distances. A signature has several of them.
+const GROUP: usize = 8;
+const GROUPS: usize = 12;
 
 /// A memory of links whose signature has held: the last 2048 or so, each in about 200 bytes beside its own; and of
 /// what was read from the texts of those that came again. Each worker has one of its own.
@@ -158,11 +159,15 @@ impl Remembered {
         if text.is_empty() || text.len() > LONGEST {
             return None;
         }
-        let mut hasher = self.hasher.build_hasher();
-        for stride in text.chunks(STRIDE) {
-            hasher.write(stride.first_chunk::<8>().map_or(stride, |eight| eight));
+        let mut groups = [[0; GROUP]; GROUPS];
+        let stride = text.len() / GROUPS;
+        if stride < GROUP {
+            return Some(self.hasher.hash_one(text));
         }
-        Some(hasher.finish())
+        for (group, from) in groups.iter_mut().zip(text.chunks_exact(stride)) {
+            *group = from.first_chunk().copied().unwrap_or_default();
+        }
+        Some(self.hasher.hash_one(groups.as_flattened()))
     }
 
     /// What was read from a text.

@@ -102,7 +102,7 @@ impl Policy {
     pub(super) fn judge(
         &self,
         url: Url<'_>,
-        client: Option<IpAddr>,
+        client: impl FnOnce() -> Option<IpAddr>,
         now: i64,
     ) -> Result<Granted, Denied> {
         let granted = Granted {
@@ -114,7 +114,7 @@ impl Policy {
             return Err(granted.but(Reject::NotYetValid, "before its DateGreaterThan"));
         }
         let granted = granted.unless_expired(now)?;
-        let is_in = |network| client.is_some_and(|client| cover::has(network, client));
+        let is_in = |network| client().is_some_and(|client| cover::has(network, client));
         if !self.network.is_none_or(is_in) {
             return Err(granted.but(Reject::BadAddress, "its IpAddress is another"));
         }
@@ -339,7 +339,7 @@ mod tests {
                 "{{\"Statement\":[{{\"Resource\":\"*\",\"Condition\":{{\"DateLessThan\":\
                  {{\"AWS:EpochTime\":9}},\"IpAddress\":{{\"AWS:SourceIp\":\"{network}\"}}}}}}]}}"
             );
-            match read(&condition).unwrap().judge(url("http://h/", ""), client.parse().ok(), 0) {
+            match read(&condition).unwrap().judge(url("http://h/", ""), || client.parse().ok(), 0) {
                 Ok(_) => true,
                 Err(Denied::Refused(refused)) => {
                     assert_eq!(refused.reject, Reject::BadAddress);
