@@ -98,23 +98,31 @@ impl<F: Eq + Hash, T: Clone> ReadFiles<F, T> {
 }
 
 impl KeyFormat {
+    /// That of NGINX Plus's `auth_jwt_key_file`, which may have keys that decrypt.
+    pub(super) fn beside(decrypting: Option<&DecryptionKeys>) -> Self {
+        match decrypting {
+            None => Self::Keys(None),
+            Some(_) => Self::WithDecryption,
+        }
+    }
+
     pub(super) fn load(&self, text: &[u8]) -> Result<Loaded, String> {
         match self {
             Self::Kids => token::load_kids(text),
             Self::Keys(kid) => token::load_keys(text, kid.as_deref()),
-            Self::WithDecryption => with_decryption(token::load_keys(text, None)),
+            Self::WithDecryption => with_decryption(token::load_keys_beside_private(text)),
         }
         .map_err(|error| error.to_string())
     }
 }
 
-/// The keys that verify of a file that has others, which decrypt: none is no mistake, nor is PEM that holds private keys
-/// alone, and those need no warning.
+/// The keys that verify of a file that has others, which decrypt: none is no mistake, and those that decrypt need no
+/// warning.
 fn with_decryption(
     loaded: core::result::Result<Loaded, LoadError>,
 ) -> core::result::Result<Loaded, LoadError> {
     match loaded {
-        Err(LoadError { fault: Fault::NoKey(_) | Fault::Pem(_), .. }) => Ok(Loaded::default()),
+        Err(LoadError { fault: Fault::NoKey(_), .. }) => Ok(Loaded::default()),
         Err(error) => Err(error),
         Ok(mut loaded) => {
             let are_private = ["use is \"enc\"", "holds a private key"];
@@ -133,11 +141,7 @@ pub(super) fn decryption_keys(text: &[u8]) -> Option<Arc<DecryptionKeys>> {
 /// All keys of a file: those that verify, and those that decrypt.
 pub(super) fn all_of_file(text: &Text) -> Result<(FileKeys, Vec<String>), String> {
     let decrypting = decryption_keys(text);
-    let format = match &decrypting {
-        None => KeyFormat::Keys(None),
-        Some(_) => KeyFormat::WithDecryption,
-    };
-    let Loaded { keys, warnings, .. } = format.load(text)?;
+    let Loaded { keys, warnings, .. } = KeyFormat::beside(decrypting.as_deref()).load(text)?;
     let decrypting = decrypting.unwrap_or_else(|| Arc::new(DecryptionKeys::new(Vec::new())));
     Ok((FileKeys { verifying: Arc::new(KeySet::new(keys)), decrypting }, warnings))
 }

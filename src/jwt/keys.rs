@@ -369,10 +369,7 @@ pub(crate) fn auth_jwt_key_file(
         let path = setting.file_path(setting.first())?;
         let read = || Ok(decryption_keys(&read_file(&path, LARGEST_KEY_FILE)?));
         let decrypting = http.files.of_plus.get_or_read(&path, (), None, read)?;
-        let format = match &decrypting {
-            None => KeyFormat::Keys(None),
-            Some(_) => KeyFormat::WithDecryption,
-        };
+        let format = KeyFormat::beside(decrypting.as_deref());
         if decrypting.as_ref().is_some_and(|keys| keys.has_private()) {
             warn_if_readable(setting, &path);
         }

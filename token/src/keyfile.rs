@@ -18,6 +18,19 @@ pub fn load_keys(text: &[u8], kid: Option<&str>) -> Result<Loaded, LoadError> {
     load(text, kid, Origin::File)
 }
 
+/// As [`load_keys`], but of PEM the private keys are left out: they decrypt, and are read elsewhere.
+///
+/// # Errors
+/// As [`load_keys`].
+pub fn load_keys_beside_private(text: &[u8]) -> Result<Loaded, LoadError> {
+    let bare = without_byte_order_mark(text).trim_ascii_start();
+    match bare {
+        [b'{' | b'[', ..] => load_keys(text, None),
+        _ if pem::begun(bare).next().is_some() => pem::load_public(bare)?.finish(),
+        _ => load_keys(text, None),
+    }
+}
+
 /// As [`load_keys`], but for a set that others publish: different keys of one kid, and secrets that are
 /// public, are left out with a warning too.
 ///

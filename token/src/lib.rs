@@ -88,7 +88,7 @@ pub use header::Header;
 pub use headers::Headers;
 pub use issuers::Issuers;
 pub use key::{Key, KeyError, RSA_MAX_BITS, RSA_MIN_BITS};
-pub use keyfile::{fingerprint, load_keys, load_published_keys};
+pub use keyfile::{fingerprint, load_keys, load_keys_beside_private, load_published_keys};
 pub use keyset::{KeySet, MAX_CANDIDATES, MAX_NAMELESS};
 pub use kids::load_kids;
 pub use loaded::{Fault, LoadError, Loaded};

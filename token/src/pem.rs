@@ -35,6 +35,24 @@ pub(crate) fn begun(text: &[u8]) -> impl Iterator<Item = usize> {
 
 /// Reads every block. `kid` is used for the key if there is only one.
 pub(crate) fn load(text: &[u8], kid: Option<&str>, origin: Origin) -> Result<Loaded, LoadError> {
+    load_those(text, kid, origin, |_| true)
+}
+
+/// Reads every block but those of private keys, which are for something else.
+pub(crate) fn load_public(text: &[u8]) -> Result<Loaded, LoadError> {
+    load_those(text, None, Origin::File, |block| !is_private(block))
+}
+
+fn is_private(block: &::pem::Pem) -> bool {
+    block.tag().contains("PRIVATE KEY")
+}
+
+fn load_those(
+    text: &[u8],
+    kid: Option<&str>,
+    origin: Origin,
+    counts: impl Fn(&::pem::Pem) -> bool,
+) -> Result<Loaded, LoadError> {
     let count = begun(text).count();
     if origin == Origin::Published && count > MAX_PUBLISHED_PEM {
         let fault = format!("PEM: {count} blocks; at most {MAX_PUBLISHED_PEM} are read");
@@ -42,7 +60,8 @@ pub(crate) fn load(text: &[u8], kid: Option<&str>, origin: Origin) -> Result<Loa
     }
     let blocks = blocks(text).map_err(|fault| LoadError::new("", fault))?;
     // OpenSSL writes a block with the curve before an EC key, which names the curve as well.
-    let keys = || blocks.iter().enumerate().filter(|(_, block)| block.tag() != "EC PARAMETERS");
+    let is_key = |block: &::pem::Pem| block.tag() != "EC PARAMETERS" && counts(block);
+    let keys = || blocks.iter().enumerate().filter(|(_, block)| is_key(block));
     if keys().count() > 1 && kid.is_some() {
         return Err(LoadError::new("PEM block 2", Fault::KidOfSet));
     }
@@ -98,7 +117,7 @@ pub(crate) fn key(block: &::pem::Pem) -> Result<(Key, Identity), Fault> {
             Ok((key.with_thumbprints(Thumbprint::of_certificate(der)), identity))
         }
         "RSA PUBLIC KEY" => rsa(der),
-        tag if tag.contains("PRIVATE KEY") => Err(Fault::Pem(
+        _ if is_private(block) => Err(Fault::Pem(
             "is a private key; give its public half (openssl pkey -in FILE -pubout)".to_owned(),
         )),
         _ => Err(Fault::Pem(

@@ -216,6 +216,16 @@ fn keys_that_decrypt_are_in_the_key_file() -> Result<()> {
         checked.warned_with(&["every user of this machine can read this key"])?;
         assert_eq!(checked.stderr.matches("[warn]").count(), 1, "{}", checked.stderr);
     }
+    // Beside it a public key verifies, and what is broken is told.
+    let both = format!("{}{}", P384.public, P256.private);
+    let broken = format!("{}{}", P384.public.replace("-----END", "----END"), P256.private);
+    let with = |pem: String| {
+        let server = "location / { auth_jwt x; auth_jwt_type nested; auth_jwt_key_file pem.pem; }";
+        builder.clone().file("pem.pem", pem).server(server).check()
+    };
+    with(both)?.warned_with(&["every user of this machine can read this key"])?;
+    with(broken)?.refused_with(&["auth_jwt_key_file", "pem.pem", "PEM"])?;
+    with(P256.private.to_owned())?.refused_with(&["\"auth_jwt\" has no keys"])?;
     let nginx = builder
         .server(format!(
             "location /nested {{ auth_jwt x; auth_jwt_type nested; auth_jwt_key_file keys.json; {SERVE} }}
