@@ -21,4 +21,4 @@ pub(crate) use options::{FetchTimes, option_once, option_text, positive};
 pub(crate) use settings::{Base, Configured, Settings, inherit, once};
 pub(crate) use source::Source;
 pub(crate) use switch::{Mode, Switch, SwitchValue, flag, switch};
-pub(crate) use verdicts::{Verdict, Verdicts, Want};
+pub(crate) use verdicts::{Number, Verdict, Verdicts, Want};

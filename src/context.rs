@@ -19,7 +19,7 @@ pub(crate) struct Context {
     link: link::Kept,
     issue: issue::Kept,
     /// The token that has let the request pass, if it is to be renewed, and what signs the next one.
-    renewed: RefCell<Option<(Renewable, Renewer)>>,
+    renewed: RefCell<Option<(Box<Renewable>, Renewer)>>,
 }
 
 /// A request, with what is kept with it.
@@ -81,7 +81,7 @@ impl<'r> Judged<'r> {
 pub(crate) fn renewal(
     request: Request<'_>,
     take: impl FnOnce(&Renewable) -> bool,
-) -> Option<(Renewable, Renewer)> {
+) -> Option<(Box<Renewable>, Renewer)> {
     let (_, context) = request.existing_context::<Context>()?;
     let mut renewed = context.renewed.try_borrow_mut().ok()?;
     if take(&renewed.as_ref()?.0) { renewed.take() } else { None }

@@ -30,7 +30,7 @@ fn next(request: Request<'_>, main: &MainConf, by: Transport) -> Option<(Renewab
     let (renewable, renewer) = context::renewal(request, |one| one.renewal.transport == by)?;
     let (token, algorithm) = renewer.next(request, renewable.token(), &renewable.renewal)?;
     main.status.count_signed(&main.jwt.meter, algorithm, 1);
-    Some((renewable, token))
+    Some((*renewable, token))
 }
 
 /// A query with the next token in place of the one in the argument called `name`; `None` if the token of the

@@ -35,34 +35,54 @@ impl Want {
 /// The verdicts of one kind of check, by check and place. A location is judged only by its own check,
 /// and only once while its place is among the last ones.
 pub(crate) struct Verdicts<C, V> {
-    /// Each verdict keeps its check alive, so that no other check can get the same address. Failures
-    /// are remembered, too: nginx may read a variable twice, for its length and for its bytes, and must
-    /// see the same value.
-    verdicts: RefCell<Last<Remembered<C, V>>>,
-    /// The checks that depend on themselves. They are not tried again, at any place: a `map` keeps for
-    /// the whole request the value that it made of an empty variable within the circle.
-    circular: RefCell<Vec<Rc<C>>>,
-    /// The verdict that the access phase last decided by, with its check and place.
-    decided: RefCell<Option<(Rc<C>, Place, V)>>,
+    known: RefCell<Known<C, V>>,
+    /// The verdict that the access phase last decided by.
+    decided: Cell<Option<Number>>,
     /// If that check is switched off, the last one before it that was not.
-    last: RefCell<Option<V>>,
+    last: Cell<Option<Number>>,
+    /// How many verdicts there were.
+    count: Cell<u32>,
     /// Whether a judgement of this kind is running.
     busy: Cell<bool>,
 }
 
+/// The number of a verdict among those of its kind that a request has had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Number(u32);
+
+/// The verdicts that are kept. The newest one needs no allocation: most requests have only one.
+struct Known<C, V> {
+    newest: Option<Remembered<C, V>>,
+    others: Option<Box<Others<C, V>>>,
+}
+
+struct Others<C, V> {
+    /// The oldest first.
+    older: VecDeque<Remembered<C, V>>,
+    /// The checks that depend on themselves. They are not tried again, at any place: a `map` keeps for
+    /// the whole request the value that it made of an empty variable within the circle.
+    circular: Vec<Rc<C>>,
+}
+
+/// Each verdict keeps its check alive, so that no other check can get the same address.
 struct Remembered<C, V> {
+    number: Number,
     check: Rc<C>,
     place: Place,
+    /// Failures are remembered, too: nginx may read a variable twice, for its length and for its bytes, and must
+    /// see the same value.
     verdict: Result<V, NoVerdict>,
+    /// Whether its place has been judged again. It is kept only since the request was decided by it.
+    is_past: bool,
 }
 
 impl<C, V> Default for Verdicts<C, V> {
     fn default() -> Self {
         Self {
-            verdicts: RefCell::default(),
-            circular: RefCell::default(),
-            decided: RefCell::default(),
-            last: RefCell::default(),
+            known: RefCell::new(Known { newest: None, others: None }),
+            decided: Cell::default(),
+            last: Cell::default(),
+            count: Cell::default(),
             busy: Cell::default(),
         }
     }
@@ -83,55 +103,67 @@ impl<C, V: Verdict> Verdicts<C, V> {
         place: Place,
         want: Want,
         judge: impl FnOnce() -> Result<V, NoVerdict>,
-    ) -> Result<V, NoVerdict> {
+    ) -> Result<Number, NoVerdict> {
         let circular = || judging.fail(NoVerdict::Circular);
-        if self.busy.get() || self.has_run_in_a_circle(check) {
-            return Err(circular());
-        }
-        let is_it = |one: &Remembered<C, V>| Rc::ptr_eq(&one.check, check) && one.place == place;
-        let good_enough = |one: &Remembered<C, V>| match want {
+        let good_enough = |one: &&Remembered<C, V>| match want {
             Want::Known => true,
             Want::Settled => !matches!(one.verdict, Err(NoVerdict::Pending)),
             Want::Fresh => false,
         };
-        let verdicts = self.verdicts.try_borrow().map_err(|_| circular())?;
-        if let Some(known) = verdicts.iter().find(|one| is_it(one) && good_enough(one)) {
-            return known.verdict.clone().map_err(|why| judging.fail(why));
+        let known = self.known.try_borrow().map_err(|_| circular())?;
+        if self.busy.get() || known.has_run_in_a_circle(check) {
+            return Err(circular());
         }
-        drop(verdicts);
+        if let Some(one) = known.at(check, place).filter(good_enough) {
+            return one.outcome().map_err(|why| judging.fail(why));
+        }
+        drop(known);
         let busy = Busy::new(&self.busy);
         let verdict = judge();
         drop(busy);
-        if matches!(verdict, Err(NoVerdict::Circular))
-            && let Ok(mut checks) = self.circular.try_borrow_mut()
-        {
-            checks.push(Rc::clone(check));
+        let mut known = self.known.try_borrow_mut().map_err(|_| circular())?;
+        if matches!(verdict, Err(NoVerdict::Circular)) {
+            known.others().circular.push(Rc::clone(check));
         }
-        let mut verdicts = self.verdicts.try_borrow_mut().map_err(|_| circular())?;
-        verdicts.remove(is_it);
-        verdicts.push(Remembered { check: Rc::clone(check), place, verdict: verdict.clone() });
-        verdict
+        let number = Number(self.count.get());
+        self.count.set(number.0.wrapping_add(1));
+        let keeps = [self.decided.get(), self.last.get()];
+        let check = Rc::clone(check);
+        let new = Remembered { number, check, place, verdict, is_past: false };
+        let outcome = new.outcome();
+        known.note(new, keeps);
+        outcome
     }
 
-    /// Changes all remembered verdicts.
-    pub(crate) fn amend(&self, change: impl Fn(&mut V)) {
-        // Each borrow ends within one of these functions.
-        if let Ok(mut verdicts) = self.verdicts.try_borrow_mut() {
-            verdicts.iter_mut().filter_map(|one| one.verdict.as_mut().ok()).for_each(&change);
-        }
-        if let Ok(mut decided) = self.decided.try_borrow_mut() {
-            decided.iter_mut().for_each(|(_, _, verdict)| change(verdict));
-        }
-        if let Ok(mut last) = self.last.try_borrow_mut() {
-            last.iter_mut().for_each(change);
+    /// What `read` finds in a verdict. It must not ask for verdicts.
+    pub(crate) fn read<R>(&self, number: Number, read: impl FnOnce(&V) -> R) -> Option<R> {
+        let known = self.known.try_borrow().ok()?;
+        let verdict = &known.iter().find(|one| one.number == number)?.verdict;
+        verdict.as_ref().ok().map(read)
+    }
+
+    /// A copy of a verdict.
+    pub(crate) fn get(&self, number: Number) -> Result<V, NoVerdict> {
+        self.read(number, V::clone).ok_or(NoVerdict::Circular)
+    }
+
+    /// Changes a verdict, if it is still remembered.
+    pub(crate) fn amend(&self, number: Number, change: impl FnOnce(&mut V)) {
+        if let Ok(mut known) = self.known.try_borrow_mut()
+            && let Some(one) = known.iter_mut().find(|one| one.number == number)
+            && let Ok(verdict) = &mut one.verdict
+        {
+            change(verdict);
         }
     }
 
     /// Notes the verdict that the access phase decides by.
-    pub(crate) fn decide(&self, check: &Rc<C>, place: Place, verdict: V) {
-        let before = self.decided.replace(Some((Rc::clone(check), place, verdict)));
-        if let Some((.., before)) = before.filter(|(.., before)| before.mode() != Mode::Off) {
-            self.last.replace(Some(before));
+    pub(crate) fn decide(&self, number: Number) {
+        if let Some(before) = self.decided.replace(Some(number))
+            && before != number
+            && self.read(before, V::mode).is_some_and(|mode| mode != Mode::Off)
+        {
+            self.last.set(Some(before));
         }
     }
 
@@ -142,15 +174,15 @@ impl<C, V: Verdict> Verdicts<C, V> {
         &self,
         check: Option<&Rc<C>>,
         place: Place,
-        judge: impl FnOnce(&Rc<C>) -> Result<V, NoVerdict>,
-    ) -> Result<Option<V>, NoVerdict> {
+        judge: impl FnOnce(&Rc<C>) -> Result<Number, NoVerdict>,
+    ) -> Result<Option<Number>, NoVerdict> {
         if let Some(check) = check {
-            let verdict = match self.decided(check, place)? {
-                Some(verdict) => verdict,
+            let number = match self.decided(check, place)? {
+                Some(number) => number,
                 None => judge(check)?,
             };
-            if verdict.mode() != Mode::Off {
-                return Ok(Some(verdict));
+            if self.read(number, V::mode).ok_or(NoVerdict::Circular)? != Mode::Off {
+                return Ok(Some(number));
             }
         }
         self.last()
@@ -158,25 +190,87 @@ impl<C, V: Verdict> Verdicts<C, V> {
 
     /// The verdict of `check` that the access phase decided by, if no redirect has come since. The path
     /// may have changed since then (`try_files`), which does not change the decision.
-    pub(crate) fn decided(&self, check: &Rc<C>, place: Place) -> Result<Option<V>, NoVerdict> {
-        let decided = self.decided.try_borrow().map_err(|_| NoVerdict::Circular)?;
-        Ok(decided.as_ref().and_then(|(by, at, verdict)| {
-            (Rc::ptr_eq(by, check) && at.changes == place.changes).then(|| verdict.clone())
-        }))
+    pub(crate) fn decided(&self, check: &Rc<C>, place: Place) -> Result<Option<Number>, NoVerdict> {
+        let known = self.known.try_borrow().map_err(|_| NoVerdict::Circular)?;
+        let Some(decided) = self.decided.get() else { return Ok(None) };
+        let is_it = |one: &&Remembered<C, V>| {
+            one.number == decided
+                && Rc::ptr_eq(&one.check, check)
+                && one.place.changes == place.changes
+        };
+        Ok(known.iter().find(is_it).map(|one| one.number))
     }
 
     /// The last verdict of the access phase whose check was not switched off.
-    pub(crate) fn last(&self) -> Result<Option<V>, NoVerdict> {
-        let decided = self.decided.try_borrow().map_err(|_| NoVerdict::Circular)?;
-        match &*decided {
-            Some((.., verdict)) if verdict.mode() != Mode::Off => Ok(Some(verdict.clone())),
-            _ => self.last.try_borrow().map(|it| it.clone()).map_err(|_| NoVerdict::Circular),
-        }
+    pub(crate) fn last(&self) -> Result<Option<Number>, NoVerdict> {
+        let known = self.known.try_borrow().map_err(|_| NoVerdict::Circular)?;
+        let is_on = |number: &Number| {
+            let one = known.iter().find(|one| one.number == *number);
+            let verdict = one.and_then(|one| one.verdict.as_ref().ok());
+            verdict.is_some_and(|verdict| verdict.mode() != Mode::Off)
+        };
+        Ok(self.decided.get().filter(is_on).or(self.last.get()))
+    }
+}
+
+impl<C, V> Remembered<C, V> {
+    /// Its number, unless it is a failure.
+    fn outcome(&self) -> Result<Number, NoVerdict> {
+        self.verdict.as_ref().map(|_| self.number).map_err(|why| *why)
+    }
+
+    fn is_at(&self, check: &Rc<C>, place: Place) -> bool {
+        Rc::ptr_eq(&self.check, check) && self.place == place && !self.is_past
+    }
+}
+
+impl<C, V> Known<C, V> {
+    /// The newest first.
+    fn iter(&self) -> impl Iterator<Item = &Remembered<C, V>> {
+        let others = self.others.iter().flat_map(|others| others.older.iter().rev());
+        self.newest.iter().chain(others)
+    }
+
+    fn iter_mut(&mut self) -> impl Iterator<Item = &mut Remembered<C, V>> {
+        let others = self.others.iter_mut().flat_map(|others| &mut others.older);
+        self.newest.iter_mut().chain(others)
+    }
+
+    fn others(&mut self) -> &mut Others<C, V> {
+        let none = || Box::new(Others { older: VecDeque::new(), circular: Vec::new() });
+        self.others.get_or_insert_with(none)
+    }
+
+    /// The verdict of `check` at `place`.
+    fn at(&self, check: &Rc<C>, place: Place) -> Option<&Remembered<C, V>> {
+        self.iter().find(|one| one.is_at(check, place))
     }
 
     fn has_run_in_a_circle(&self, check: &Rc<C>) -> bool {
-        let checks = self.circular.try_borrow();
-        checks.is_ok_and(|checks| checks.iter().any(|one| Rc::ptr_eq(one, check)))
+        let circular = self.others.as_ref().map(|others| &*others.circular).unwrap_or_default();
+        circular.iter().any(|one| Rc::ptr_eq(one, check))
+    }
+
+    /// Adds a verdict in the place of the one before it, and forgets the oldest ones, but none of those to be
+    /// kept.
+    fn note(&mut self, new: Remembered<C, V>, keeps: [Option<Number>; 2]) {
+        let is_kept = |one: &Remembered<C, V>| keeps.contains(&Some(one.number));
+        let is_past = |one: &Remembered<C, V>| one.is_at(&new.check, new.place);
+        let newest = self.newest.take();
+        let Some(newest) = newest.filter(|one| !is_past(one) || is_kept(one)) else {
+            self.newest = Some(new);
+            return;
+        };
+        let older = &mut self.others().older;
+        older.push_back(newest);
+        older.iter_mut().filter(|one| is_past(one)).for_each(|one| one.is_past = true);
+        older.retain(|one| !one.is_past || is_kept(one));
+        if older.len() >= PLACES
+            && let Some(at) = older.iter().position(|one| !is_kept(one))
+        {
+            older.remove(at);
+        }
+        self.newest = Some(new);
     }
 }
 
@@ -196,58 +290,22 @@ impl Drop for Busy<'_> {
     }
 }
 
-/// The last [`PLACES`] values. The first one needs no allocation: most requests have only one.
-struct Last<T> {
-    newest: Option<T>,
-    /// The oldest first.
-    older: VecDeque<T>,
-}
-
-impl<T> Default for Last<T> {
-    fn default() -> Self {
-        Self { newest: None, older: VecDeque::new() }
-    }
-}
-
-impl<T> Last<T> {
-    fn iter(&self) -> impl Iterator<Item = &T> {
-        self.newest.iter().chain(self.older.iter().rev())
-    }
-
-    fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        self.newest.iter_mut().chain(&mut self.older)
-    }
-
-    fn push(&mut self, value: T) {
-        if let Some(older) = self.newest.replace(value) {
-            if self.older.len() + 1 >= PLACES {
-                self.older.pop_front();
-            }
-            self.older.push_back(older);
-        }
-    }
-
-    fn remove(&mut self, is_it: impl Fn(&T) -> bool) {
-        if self.newest.as_ref().is_some_and(&is_it) {
-            self.newest = None;
-        }
-        self.older.retain(|one| !is_it(one));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::rc::Rc;
 
     use super::super::judging::{Judging, NoVerdict};
-    use super::{Last, Mode, PLACES, Place, Verdict, Verdicts, Want};
+    use super::{Mode, PLACES, Place, Verdict, Verdicts, Want};
 
     impl Verdict for usize {
         fn mode(&self) -> Mode {
-            Mode::On
+            if *self == OFF { Mode::Off } else { Mode::On }
         }
     }
+
+    /// The verdict of a check that is switched off.
+    const OFF: usize = usize::MAX;
 
     const TEXT: &[u8] = &[0; 64];
 
@@ -260,7 +318,8 @@ mod tests {
     fn the_last_places_are_remembered_and_no_more() {
         let (judging, verdicts, check) = (Judging::default(), Verdicts::default(), Rc::new(()));
         let judge = |at: usize, verdict| {
-            verdicts.verdict(&judging, &check, place(at), Want::Known, || Ok(verdict))
+            let number = verdicts.verdict(&judging, &check, place(at), Want::Known, || Ok(verdict));
+            number.and_then(|number| verdicts.get(number))
         };
         for number in 0..40 {
             assert_eq!(judge(number, number), Ok(number));
@@ -272,27 +331,53 @@ mod tests {
     }
 
     #[test]
-    fn a_verdict_replaces_the_former_one_of_its_place() {
-        let mut last = Last::default();
-        for value in [1, 2, 1, 3, 1] {
-            last.remove(|one| *one == value);
-            last.push(value);
+    fn what_the_request_was_decided_by_is_kept_whatever_comes_after() {
+        let (judging, verdicts) = (Judging::default(), Verdicts::default());
+        let [check, other] = [Rc::new(()), Rc::new(())];
+        let judge = |check: &Rc<()>, at: usize, verdict| {
+            verdicts.verdict(&judging, check, place(at), Want::Fresh, || Ok(verdict)).unwrap()
+        };
+        let by = judge(&check, 0, 7);
+        verdicts.decide(by);
+        // The same place again, and more places than are remembered.
+        for number in 0..40 {
+            judge(&check, number, 100 + number);
+            judge(&other, 0, 0);
         }
-        assert_eq!(last.iter().copied().collect::<Vec<_>>(), [1, 3, 2]);
-        last.iter_mut().for_each(|one| *one += 1);
-        assert_eq!(last.iter().copied().collect::<Vec<_>>(), [2, 4, 3]);
+        assert_eq!(verdicts.decided(&check, place(5)), Ok(Some(by)));
+        assert_eq!(verdicts.decided(&other, place(0)), Ok(None));
+        let moved = Place { changes: 1, ..place(0) };
+        assert_eq!(verdicts.decided(&check, moved), Ok(None));
+        assert_eq!((verdicts.get(by), verdicts.last()), (Ok(7), Ok(Some(by))));
+        verdicts.amend(by, |verdict| *verdict += 1);
+        assert_eq!(verdicts.get(by), Ok(8));
+        // It is not the verdict of its place any more.
+        let new = judge(&check, 0, 9);
+        let known = verdicts.verdict(&judging, &check, place(0), Want::Known, || Ok(1)).unwrap();
+        assert_eq!((known, verdicts.get(known)), (new, Ok(9)));
+        // A check that is off does not hide it.
+        let off = judge(&other, 0, OFF);
+        verdicts.decide(off);
+        assert_eq!((verdicts.last(), verdicts.get(by)), (Ok(Some(by)), Ok(8)));
+        for number in 0..40 {
+            judge(&other, number, 0);
+        }
+        assert_eq!((verdicts.last(), verdicts.get(by)), (Ok(Some(by)), Ok(8)));
+        let count = verdicts.known.borrow().iter().count();
+        assert!(count <= PLACES + 1, "{count}");
     }
 
     #[test]
     fn a_judgement_that_panics_leaves_nothing_behind() {
         let (judging, verdicts, check) = (Judging::default(), Verdicts::default(), Rc::new(()));
         let judge = |fault: bool| {
-            verdicts.verdict(&judging, &check, place(0), Want::Known, || {
+            let number = verdicts.verdict(&judging, &check, place(0), Want::Known, || {
                 judging.run(|| match fault {
                     true => std::panic::resume_unwind(Box::new("a fault")),
                     false => Ok(1),
                 })
-            })
+            });
+            number.and_then(|number| verdicts.get(number))
         };
         assert!(catch_unwind(AssertUnwindSafe(|| judge(true))).is_err());
         assert!(judging.is_idle());
@@ -303,12 +388,14 @@ mod tests {
     fn what_runs_in_a_circle_does_so_at_every_place() {
         let (judging, verdicts, check) = (Judging::default(), Verdicts::default(), Rc::new(()));
         let inner = || verdicts.verdict(&judging, &check, place(1), Want::Fresh, || Ok(1));
-        let outer = verdicts
-            .verdict(&judging, &check, place(0), Want::Fresh, || judging.run(|| inner().or(Ok(2))));
+        let outer = verdicts.verdict(&judging, &check, place(0), Want::Fresh, || {
+            judging.run(|| inner().map(|_| 3).or(Ok(2)))
+        });
         assert_eq!(outer, Err(NoVerdict::Circular));
         let other = verdicts.verdict(&judging, &check, place(2), Want::Fresh, || Ok(3));
         assert_eq!(other, Err(NoVerdict::Circular));
         let another = Rc::new(());
-        assert_eq!(verdicts.verdict(&judging, &another, place(2), Want::Fresh, || Ok(4)), Ok(4));
+        let number = verdicts.verdict(&judging, &another, place(2), Want::Fresh, || Ok(4));
+        assert_eq!(number.and_then(|number| verdicts.get(number)), Ok(4));
     }
 }

@@ -21,7 +21,7 @@ impl<'r> TokenCase<'r> {
     }
 
     /// The token that the check has let pass, if it is to be renewed.
-    pub(crate) fn take_renewable(self) -> Option<Renewable> {
+    pub(crate) fn take_renewable(self) -> Option<Box<Renewable>> {
         self.kept.renewable.take()
     }
 

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use token::schedule::Terms;
-use token::{KeySet, LivePolicy, PerKid, Revocation, Trust};
+use token::{KeySet, LivePolicy, PerKid, Revocation, Steady, Trust};
 
 use super::challenge::Challenge;
 use super::forms::DecryptionInForce;
@@ -40,6 +40,8 @@ pub(crate) struct JwtCheck {
     pub(super) keys_on_variables: bool,
     /// The location's own `jwt_status_list`, in addition to those of its providers.
     pub(super) status_lists: Rc<[Rc<StatusListRequest>]>,
+    /// Its number, if it judges a token by nothing but the token and the time.
+    pub(super) steady: Option<Steady>,
 }
 
 impl JwtCheck {
@@ -57,6 +59,26 @@ impl JwtCheck {
                 .any(|one| matches!(*one.source, TokenSource::Named(Source::Value(_))))
             || self.keys_on_variables
             || self.uri_signing.is_some()
+    }
+
+    /// Whether it judges a token by nothing but the token and the time: no keys, lists or rules are different
+    /// for another request, and no rule is only tried.
+    pub(super) fn is_steady(&self) -> bool {
+        let is_fixed = |policy: &PolicySources| {
+            let rules = policy.provider.as_ref().map(|one| &*one.rules).unwrap_or_default();
+            let LiveSources { keys, revoked } = &policy.live;
+            keys.is_empty()
+                && revoked.is_empty()
+                && policy.status_lists.is_empty()
+                && rules.iter().all(|rule| rule.is_fixed())
+        };
+        !self.depends_on_variables()
+            && self.sources.iter().all(|one| one.providers.is_none())
+            && self.policies.iter().all(is_fixed)
+            && self.lists.revoked.is_empty()
+            && self.status_lists.is_empty()
+            && self.decryption.is_fixed()
+            && self.rules.iter().all(|rule| rule.is_fixed())
     }
 }
 

@@ -150,6 +150,11 @@ impl Asked<'_> {
 }
 
 impl DecryptionInForce {
+    /// Whether no key that decrypts changes at run time.
+    pub(super) fn is_fixed(&self) -> bool {
+        self.watched.is_empty() && !self.are_in_named_files
+    }
+
     /// The keys now. Files are checked, if their last check was too long ago.
     pub(super) fn current(&self, request: Request<'_>) -> Vec<Arc<DecryptionKeys>> {
         let current = |file: &Rc<Watched<DecryptionKeys>>| {

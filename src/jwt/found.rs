@@ -4,7 +4,7 @@
 //! Tokens that the worker's cache (`jwt_cache`) has do not need this. It is for the others: tokens that
 //! are refused or too large for the cache, and for a cache that is off.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ const JUDGEMENTS: usize = 64;
 
 /// The results for tokens alone, before the rules and the rest of the request are considered.
 #[derive(Default)]
-pub(super) struct FoundTokens(RefCell<VecDeque<Known>>);
+pub(super) struct FoundTokens(OnceCell<Box<RefCell<VecDeque<Known>>>>);
 
 /// A token, and its results.
 struct Known {
@@ -75,7 +75,8 @@ impl FoundTokens {
                 && are_same(&one.decryption, decryption)
         };
         let is_it = |known: &&Known| *known.token == *token;
-        let tokens = self.0.try_borrow().ok()?;
+        let known = self.0.get()?;
+        let tokens = known.try_borrow().ok()?;
         let first = tokens.iter().find(is_it)?.judgements.iter().find(by_check)?;
         let Some(used) = &first.in_force else { return Some(first.found.clone()) };
         let (policy, kid) = (used.policy, used.kid.clone());
@@ -85,7 +86,7 @@ impl FoundTokens {
         let same = |one: &&Judgement| {
             one.in_force.as_ref().is_some_and(|used| is_same(&used.inputs, &inputs))
         };
-        let tokens = self.0.try_borrow().ok()?;
+        let tokens = known.try_borrow().ok()?;
         let judgements = &tokens.iter().find(is_it)?.judgements;
         judgements.iter().filter(by_check).find(same).map(|one| one.found.clone())
     }
@@ -99,7 +100,8 @@ impl FoundTokens {
         in_force: Option<InForce>,
         found: &mut Result<Verified, Refusal>,
     ) {
-        let Ok(mut tokens) = self.0.try_borrow_mut() else { return };
+        let known = self.0.get_or_init(Box::default);
+        let Ok(mut tokens) = known.try_borrow_mut() else { return };
         let at = tokens.iter().position(|known| *known.token == *token).unwrap_or_else(|| {
             if tokens.len() >= TOKENS {
                 tokens.pop_front();

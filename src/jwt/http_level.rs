@@ -5,9 +5,9 @@ use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use token::KeySet;
 use token::cdni::Patterns;
 use token::schedule::Terms;
+use token::{KeySet, Steady};
 
 use super::check::{JwtCheck, KeyRequest, KeySource};
 use super::files::{FileKeys, Files, all_of_file};
@@ -62,6 +62,8 @@ pub(crate) struct HttpLevel {
     pub(super) patterns: Patterns,
     /// How many blocks of rules are open while the configuration is read.
     pub(super) open_blocks: Cell<usize>,
+    /// How many checks have a number.
+    numbered: Cell<u32>,
 }
 
 impl Default for HttpLevel {
@@ -87,6 +89,7 @@ impl Default for HttpLevel {
             uri_signing: Cell::default(),
             patterns: Patterns::default(),
             open_blocks: Cell::default(),
+            numbered: Cell::default(),
         }
     }
 }
@@ -100,6 +103,14 @@ struct AtStart {
 }
 
 impl HttpLevel {
+    /// The check with a number of its own, if its verdicts on tokens can stand.
+    pub(super) fn numbered(&self, mut check: JwtCheck) -> JwtCheck {
+        if check.is_steady() {
+            check.steady = Some(Steady(self.numbered.replace(self.numbered.get() + 1)));
+        }
+        check
+    }
+
     /// Notes the sources of a check of `level` whose URI is the same for all requests of the server, and
     /// warns of those that no location is made for.
     pub(super) fn note_requests(&self, check: &JwtCheck, level: &Level<'_>) {

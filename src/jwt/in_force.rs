@@ -6,7 +6,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use token::cdni::Renewal;
-use token::{KeySet, LiveInputs, LivePolicy, Refusal, Reject, Revocation, Verified, Wanted, With};
+use token::{
+    KeySet, Known, LiveInputs, LivePolicy, Refusal, Reject, Revocation, Verified, Wanted, With,
+};
 
 use super::case::TokenCase;
 use super::check::{JwtCheck, KeyFile, KeyRequest, KeySource, LocationLists, PolicySources};
@@ -33,11 +35,19 @@ pub(super) struct Tried {
     pub(super) found_in: Option<u32>,
     /// How it is renewed, if it covers the request's URI and is to be renewed.
     pub(super) renewal: Option<Rc<Renewal>>,
+    /// Whether the check has let it pass before, and says the same for as long as nothing else is asked.
+    pub(super) stands: bool,
 }
 
 impl Tried {
     pub(super) fn new(token: Result<Verified, Refusal>, is_foreign: bool) -> Self {
-        Self { token: token.map_err(Box::new), is_foreign, found_in: None, renewal: None }
+        let token = token.map_err(Box::new);
+        Self { token, is_foreign, found_in: None, renewal: None, stands: false }
+    }
+
+    /// A token that has passed, rules included.
+    fn standing(token: Verified) -> Self {
+        Self { stands: true, ..Self::new(Ok(token), false) }
     }
 }
 
@@ -50,6 +60,23 @@ impl TokenCase<'_> {
         token: &[u8],
         among: Option<&[usize]>,
     ) -> Result<Tried, NoVerdict> {
+        let known = self.http.meter.cache().and_then(|cache| Some((cache, cache.find(token)?)));
+        if let (Some((cache, known)), Some(by)) = (&known, check.steady)
+            && let Some(token) = Verified::standing(cache, known, by, self.case.time())
+        {
+            return Ok(Tried::standing(token));
+        }
+        self.verify_known(check, token, known.map(|(_, known)| known), among)
+    }
+
+    /// As [`TokenCase::verify`], for a token of which the worker's cache knows this.
+    fn verify_known(
+        self,
+        check: &Rc<JwtCheck>,
+        token: &[u8],
+        known: Option<Known>,
+        among: Option<&[usize]>,
+    ) -> Result<Tried, NoVerdict> {
         let lookup = Lookup::default();
         let mut decryption = check.decryption.current(self.case.request);
         if check.decryption.are_in_named_files {
@@ -59,7 +86,7 @@ impl TokenCase<'_> {
             decryption.extend(files.map(|keys| Arc::clone(&keys.decrypting)));
         }
         let sought = Sought { token, among, decryption: &decryption };
-        let judged = self.verify_now(check, sought, &lookup);
+        let judged = self.verify_now(check, sought, known, &lookup);
         let judged = self.for_want_of_keys(check, judged, &lookup);
         if lookup.failed.get() {
             return Err(NoVerdict::Value);
@@ -137,6 +164,7 @@ impl TokenCase<'_> {
         self,
         check: &Rc<JwtCheck>,
         sought: Sought<'_>,
+        known: Option<Known>,
         lookup: &Lookup,
     ) -> Result<Verified, Refusal> {
         let Sought { token, among, decryption } = sought;
@@ -158,9 +186,9 @@ impl TokenCase<'_> {
         let (cache, memo) = (meter.cache(), meter.memo());
         let (headers, signatures) = (Some(&meter.headers), Some(&meter.signatures));
         let with = With { cache, headers, memo, among, signatures, decryption };
-        let mut found = check.trust.check_with(token, time, in_force, with);
+        let mut found = check.trust.check_found(token, known, time, in_force, with);
         // The worker's cache has this result; the request need not keep it, too.
-        if !found.as_ref().is_ok_and(|verified| verified.cached) {
+        if !found.as_ref().is_ok_and(Verified::is_cached) {
             self.kept.found.note(check, sought, time, used.into_inner(), &mut found);
         }
         found

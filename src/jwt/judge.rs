@@ -13,7 +13,7 @@ use super::rules::{Failing, Rule};
 use super::sources::{AskedSource, TokenSource};
 use super::uri_signing::Renewable;
 use super::verdict::{ByRules, JwtVerdict, Kept};
-use crate::check::{Mode, NoVerdict, Opinion, Refusal, Source, Status, Trial, Want};
+use crate::check::{Mode, NoVerdict, Number, Opinion, Refusal, Source, Status, Trial, Want};
 
 /// The modes that `jwt` accepts.
 const MODES: [Mode; 4] = [Mode::Off, Mode::On, Mode::Optional, Mode::Permissive];
@@ -59,20 +59,31 @@ impl TokenCase<'_> {
 
     fn decide_once(self, check: &Rc<JwtCheck>) -> Result<Opinion, NoVerdict> {
         let want = Want::of_access_phase(check.depends_on_variables());
-        let verdict = self.judge(check, want)?;
-        self.kept.verdicts.decide(check, self.case.place(), verdict.clone());
+        let number = self.judge(check, want)?;
+        let verdicts = &self.kept.verdicts;
+        verdicts.decide(number);
+        // No rule of a steady check is only tried, or has to be asked again.
+        let passes = |verdict: &JwtVerdict| verdict.token.is_ok() && verdict.by_rules.hold();
+        if check.steady.is_some() && verdicts.read(number, passes) == Some(true) {
+            self.kept.renewable.take();
+            return Ok(Opinion::Passes(Vec::new()));
+        }
+        let verdict = verdicts.get(number)?;
         if verdict.mode == Mode::Off {
             return Ok(Opinion::Abstains);
         }
         self.kept.renewable.take();
         let (why, reason, status) = match &verdict.token {
-            Ok(token) => match self.apply_rules(&verdict, token)? {
+            Ok(token) => match self.apply_rules(number, &verdict, token)? {
                 None => {
                     let trials = self.try_rules(&verdict, token)?;
+                    if let (Some(by), Some(cache)) = (check.steady, self.http.meter.cache()) {
+                        token.let_stand(cache, by, self.case.time());
+                    }
                     if let (Some(renewal), Some(covering)) = (&verdict.renewal, &check.uri_signing)
                     {
                         let renewable = Renewable::new(token, renewal, covering);
-                        self.kept.renewable.replace(Some(renewable));
+                        self.kept.renewable.replace(Some(Box::new(renewable)));
                     }
                     return Ok(Opinion::Passes(trials));
                 }
@@ -103,18 +114,19 @@ impl TokenCase<'_> {
     }
 
     /// The verdict of `check` on the token.
-    pub(super) fn judge(self, check: &Rc<JwtCheck>, want: Want) -> Result<JwtVerdict, NoVerdict> {
+    pub(super) fn judge(self, check: &Rc<JwtCheck>, want: Want) -> Result<Number, NoVerdict> {
         let (case, kept) = (self.case, self.kept);
         let judge = || {
             let mode = check.switch.mode(case.request, "jwt", &MODES)?;
-            let Tried { token, renewal, found_in, .. } = match mode {
+            let Tried { token, renewal, found_in, stands, .. } = match mode {
                 Mode::Off => Tried::new(Err(Reject::Missing.into()), true),
                 _ => self.judge_sources(check)?,
             };
             let policy = token.as_ref().ok().and_then(|token| check.policies.get(token.provider));
             let provider = policy.and_then(|policy| policy.provider.clone());
-            let (number, by_rules, check) = (kept.number(), ByRules::Unknown, Rc::clone(check));
-            Ok(JwtVerdict { number, mode, check, token, provider, found_in, by_rules, renewal })
+            let by_rules = if stands { ByRules::Hold } else { ByRules::Unknown };
+            let check = Rc::clone(check);
+            Ok(JwtVerdict { mode, check, token, provider, found_in, by_rules, renewal })
         };
         let judge = || case.attempt(judge);
         kept.verdicts.verdict(case.judging, check, case.place(), want, judge)
@@ -123,10 +135,9 @@ impl TokenCase<'_> {
     /// The name of the argument with the token by which `check` has let the request pass; `None` if it has not,
     /// or if the token was elsewhere.
     pub(crate) fn carried(self, check: &Rc<JwtCheck>) -> Option<&[u8]> {
-        let verdict = self.kept.verdicts.decided(check, self.case.place()).ok()??;
-        let passed = verdict.mode != Mode::Off
-            && verdict.token.is_ok()
-            && matches!(verdict.by_rules, ByRules::Hold);
+        let verdicts = &self.kept.verdicts;
+        let verdict = verdicts.get(verdicts.decided(check, self.case.place()).ok()??).ok()?;
+        let passed = verdict.mode != Mode::Off && verdict.token.is_ok() && verdict.by_rules.hold();
         match &*check.sources.get(verdict.found_in.filter(|_| passed)? as usize)?.source {
             TokenSource::Named(Source::Arg(name)) => Some(name),
             _ => None,
@@ -158,15 +169,15 @@ impl TokenCase<'_> {
     /// rule that does not hold, and its status.
     pub(super) fn apply_rules(
         self,
+        number: Number,
         verdict: &JwtVerdict,
         token: &Verified,
     ) -> Result<Option<(Rc<Rule>, Status)>, NoVerdict> {
-        let (kept, number) = (self.kept, verdict.number);
+        let mut outcome = Outcome { kept: self.kept, number, said: ByRules::Hold };
         if verdict.all_rules().next().is_none() {
-            kept.note_rules(number, &ByRules::Hold);
             return Ok(None);
         }
-        let mut outcome = Outcome { kept, number, said: ByRules::Judging };
+        outcome.said = ByRules::Judging;
         outcome.tell();
         outcome.said = ByRules::Failed(NoVerdict::Value);
         let denied = self.case.attempt(|| {
@@ -210,13 +221,13 @@ fn unusable(reason: Reject) -> BadToken {
 /// The result of the rules for a verdict. It is stored when this is dropped, also by a panic.
 struct Outcome<'k> {
     kept: &'k Kept,
-    number: u32,
+    number: Number,
     said: ByRules,
 }
 
 impl Outcome<'_> {
     fn tell(&self) {
-        self.kept.note_rules(self.number, &self.said);
+        self.kept.verdicts.amend(self.number, |verdict| verdict.by_rules = self.said.clone());
     }
 }
 

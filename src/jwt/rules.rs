@@ -77,6 +77,17 @@ enum Demand {
     Block(Connective, Rc<[Rc<Rule>]>),
 }
 
+impl Demand {
+    /// Whether it is the same for all requests.
+    fn is_fixed(&self) -> bool {
+        match self {
+            Self::Claim(..) => true,
+            Self::Bound(..) | Self::Values { .. } => false,
+            Self::Block(_, rules) => rules.iter().all(|rule| rule.demand.is_fixed()),
+        }
+    }
+}
+
 /// How a block connects its rules.
 #[derive(Clone, Copy)]
 pub(crate) enum Connective {
@@ -105,6 +116,11 @@ impl Rule {
             None => Failing::Tells(trials.number(&position, &text)),
         };
         Self { demand, failing, position, text: text.into() }
+    }
+
+    /// Whether the rule says the same of a token for each request, and refuses those for which it does not hold.
+    pub(super) fn is_fixed(&self) -> bool {
+        matches!(self.failing, Failing::Refuses(_)) && self.demand.is_fixed()
     }
 
     /// Whether the rule holds for a token, with the values of this request. What is unknown does not

@@ -121,7 +121,7 @@ impl Settings for JwtSettings {
         let (forms, decryption) = self.forms()?;
         let policy = self.policy.policy_sources(None);
         let sources = sources::for_all(&self.sources());
-        Ok(Some(JwtCheck {
+        Ok(Some(http.numbered(JwtCheck {
             switch,
             trust: Trust::Keys(Policy { forms, ..self.policy.policy() }),
             decryption,
@@ -135,7 +135,8 @@ impl Settings for JwtSettings {
             next: self.next.unwrap_or(false),
             realm: self.realm,
             challenge: self.challenge.clone(),
-        }))
+            steady: None,
+        })))
     }
 
     fn lack(&self) -> Lack {
@@ -225,7 +226,7 @@ impl JwtSettings {
         };
         let revoked = self.policy.live_lists().into();
         let sources = sources::for_each(&listed.sources, &self.sources());
-        Ok(JwtCheck {
+        Ok(http.numbered(JwtCheck {
             switch: switch.value,
             trust: Trust::Providers(Arc::clone(&listed.policies), location),
             decryption,
@@ -239,7 +240,8 @@ impl JwtSettings {
             realm: self.realm,
             challenge: self.challenge.clone(),
             keys_on_variables: listed.keys_on_variables,
-        })
+            steady: None,
+        }))
     }
 }
 

@@ -13,7 +13,7 @@ use super::check::JwtCheck;
 use super::judge::Why;
 use super::sources::without_tokens;
 use super::verdict::{ByRules, JwtVerdict};
-use crate::check::{NoVerdict, Want};
+use crate::check::{NoVerdict, Number, Want};
 
 /// A variable that shows the value at a path in the token.
 pub(crate) struct NamedClaim {
@@ -36,12 +36,18 @@ pub(crate) enum Shown {
 impl TokenCase<'_> {
     /// The verdict that a variable shows.
     fn shown(self, check: Option<&Rc<JwtCheck>>) -> Result<Option<JwtVerdict>, NoVerdict> {
+        let number = self.number_shown(check)?;
+        number.map(|number| self.kept.verdicts.get(number)).transpose()
+    }
+
+    fn number_shown(self, check: Option<&Rc<JwtCheck>>) -> Result<Option<Number>, NoVerdict> {
         let judge = |check: &Rc<JwtCheck>| self.judge(check, Want::Known);
         self.kept.verdicts.shown(check, self.case.place(), judge)
     }
 
     /// Why the token is refused here, rules included; `None` if it is not.
-    fn why(self, verdict: &JwtVerdict) -> Result<Option<Why>, NoVerdict> {
+    fn why(self, number: Number) -> Result<Option<Why>, NoVerdict> {
+        let verdict = self.kept.verdicts.get(number)?;
         let token = match &verdict.token {
             Ok(token) => token,
             Err(refusal) => return Ok(Some(Why::Bad((**refusal).clone()))),
@@ -50,7 +56,7 @@ impl TokenCase<'_> {
             ByRules::Deny(rule) => Some(Rc::clone(rule)),
             ByRules::Hold | ByRules::Judging => None,
             ByRules::Failed(why) => return Err(*why),
-            ByRules::Unknown => self.apply_rules(verdict, token)?.map(|(rule, _)| rule),
+            ByRules::Unknown => self.apply_rules(number, &verdict, token)?.map(|(rule, _)| rule),
         };
         Ok(rule.map(Why::Rule))
     }
@@ -60,21 +66,22 @@ impl TokenCase<'_> {
         self,
         check: Option<&Rc<JwtCheck>>,
     ) -> Result<Option<&'static str>, NoVerdict> {
-        let Some(verdict) = self.shown(check)? else { return Ok(None) };
-        Ok(Some(self.why(&verdict)?.map_or("ok", |why| why.reason().status())))
+        let Some(number) = self.number_shown(check)? else { return Ok(None) };
+        Ok(Some(self.why(number)?.map_or("ok", |why| why.reason().status())))
     }
 
     /// `$jwt_reason`: the reason in a sentence, as the log has it, without the kid that the token claims.
     /// `None` if the token is not refused.
     pub(crate) fn reason(self, check: Option<&Rc<JwtCheck>>) -> Result<Option<Vec<u8>>, NoVerdict> {
-        let Some(verdict) = self.shown(check)? else { return Ok(None) };
-        Ok(self.why(&verdict)?.map(|why| why.sentence().into_bytes()))
+        let Some(number) = self.number_shown(check)? else { return Ok(None) };
+        Ok(self.why(number)?.map(|why| why.sentence().into_bytes()))
     }
 
     /// `$jwt_args`: the query without the arguments that are sources of tokens, here or where the request
     /// was judged last. `None` if it has none of them.
     pub(crate) fn args(self, check: Option<&Rc<JwtCheck>>) -> Result<Option<Vec<u8>>, NoVerdict> {
-        let last = self.kept.verdicts.last()?;
+        let verdicts = &self.kept.verdicts;
+        let last = verdicts.last()?.map(|number| verdicts.get(number)).transpose()?;
         let here = check.map(|check| &*check.sources).unwrap_or_default();
         let before = last.as_ref().map(|verdict| &*verdict.check.sources).unwrap_or_default();
         Ok(without_tokens(self.case.request.query(), here.iter().chain(before)))

@@ -16,8 +16,6 @@ use crate::live::Wait;
 /// The verdict on a token. Its copies share the token.
 #[derive(Clone)]
 pub(super) struct JwtVerdict {
-    /// The number of the verdict in its request. Copies of a verdict have the same number.
-    pub(super) number: u32,
     pub(super) mode: Mode,
     /// The check that gave it.
     pub(super) check: Rc<JwtCheck>,
@@ -63,33 +61,22 @@ pub(super) enum ByRules {
     Failed(NoVerdict),
 }
 
+impl ByRules {
+    /// Whether all rules hold.
+    pub(super) fn hold(&self) -> bool {
+        matches!(self, Self::Hold)
+    }
+}
+
 /// What is kept with a request for its token checks.
 #[derive(Default)]
 pub(crate) struct Kept {
     pub(super) verdicts: Verdicts<JwtCheck, JwtVerdict>,
     pub(super) found: FoundTokens,
     /// The token that the check has let pass last, if it is to be renewed.
-    pub(super) renewable: RefCell<Option<Renewable>>,
+    pub(super) renewable: RefCell<Option<Box<Renewable>>>,
     /// The fetches that the request waits for.
     pub(super) wait: Wait,
     /// Whether the log has a line about a value with a control character.
     pub(super) control_logged: Cell<bool>,
-    /// How many verdicts the request has had.
-    count: Cell<u32>,
-}
-
-impl Kept {
-    /// The number for a new verdict.
-    pub(super) fn number(&self) -> u32 {
-        self.count.replace(self.count.get().wrapping_add(1))
-    }
-
-    /// Stores the result of the rules in all remembered copies of verdict `number`.
-    pub(super) fn note_rules(&self, number: u32, said: &ByRules) {
-        self.verdicts.amend(|verdict| {
-            if verdict.number == number {
-                verdict.by_rules = said.clone();
-            }
-        });
-    }
 }

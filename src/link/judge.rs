@@ -9,7 +9,7 @@ use super::asking::Asking;
 use super::case::LinkCase;
 use super::check::LinkCheck;
 use super::verdict::LinkVerdict;
-use crate::check::{Mode, NoVerdict, Opinion, Refusal, Status, Want};
+use crate::check::{Mode, NoVerdict, Number, Opinion, Refusal, Status, Want};
 
 impl LinkCase<'_> {
     /// The opinion of `check` on the request, in the access phase.
@@ -20,9 +20,15 @@ impl LinkCase<'_> {
 
     fn decide_once(self, check: &Rc<LinkCheck>) -> Result<Opinion, NoVerdict> {
         let want = Want::of_access_phase(check.depends_on_variables());
-        let verdict = self.judge(check, want)?;
-        let LinkVerdict { mode, reject, why, expires, .. } = verdict;
-        self.kept.verdicts.decide(check, self.case.place(), verdict);
+        let number = self.judge(check, want)?;
+        let verdicts = &self.kept.verdicts;
+        verdicts.decide(number);
+        let read = |verdict: &LinkVerdict| {
+            let LinkVerdict { mode, reject, why, expires, .. } = *verdict;
+            (mode, reject, why, expires)
+        };
+        let (mode, reject, why, expires) =
+            verdicts.read(number, read).ok_or(NoVerdict::Circular)?;
         if mode == Mode::Off {
             return Ok(Opinion::Abstains);
         }
@@ -39,7 +45,7 @@ impl LinkCase<'_> {
         Ok(Opinion::Refuses(Box::new(refusal)))
     }
 
-    pub(super) fn judge(self, check: &Rc<LinkCheck>, want: Want) -> Result<LinkVerdict, NoVerdict> {
+    pub(super) fn judge(self, check: &Rc<LinkCheck>, want: Want) -> Result<Number, NoVerdict> {
         let case = self.case;
         let judge = || case.attempt(|| self.judge_once(check));
         self.kept.verdicts.verdict(case.judging, check, case.place(), want, judge)

@@ -17,7 +17,9 @@ impl LinkCase<'_> {
     /// The verdict that a variable shows.
     fn shown(self, check: Option<&Rc<LinkCheck>>) -> Result<Option<LinkVerdict>, NoVerdict> {
         let judge = |check: &Rc<LinkCheck>| self.judge(check, Want::Known);
-        self.kept.verdicts.shown(check, self.case.place(), judge)
+        let verdicts = &self.kept.verdicts;
+        let number = verdicts.shown(check, self.case.place(), judge)?;
+        number.map(|number| verdicts.get(number)).transpose()
     }
 
     /// `$secure_token_status`; `None` if no check has judged the request.
@@ -71,8 +73,12 @@ impl LinkCase<'_> {
 
     /// The names of the arguments of the link by which `check` has let the request pass; none if it has not.
     pub(crate) fn carried(self, check: &Rc<LinkCheck>) -> Vec<&[u8]> {
-        match self.kept.verdicts.decided(check, self.case.place()) {
-            Ok(Some(LinkVerdict { mode: Mode::On, reject: None, .. })) => check.arguments(),
+        let verdicts = &self.kept.verdicts;
+        let decided = verdicts.decided(check, self.case.place()).ok().flatten();
+        let has_passed =
+            |verdict: &LinkVerdict| verdict.mode == Mode::On && verdict.reject.is_none();
+        match decided.and_then(|number| verdicts.read(number, has_passed)) {
+            Some(true) => check.arguments(),
             _ => Vec::new(),
         }
     }

@@ -1,7 +1,6 @@
 //! Verdicts on links, and what a request keeps of them.
 
 use std::cell::RefCell;
-use std::rc::Rc;
 
 use token::Reject;
 use token::link::Granted;
@@ -21,7 +20,7 @@ pub(super) struct LinkVerdict {
     /// The last second in which the link is valid, since the epoch, if the signature is right.
     pub(super) expires: Option<i64>,
     /// What else the link says, if the signature is right and it says anything.
-    pub(super) said: Option<Rc<Granted>>,
+    pub(super) said: Option<Granted>,
 }
 
 impl LinkVerdict {
@@ -35,7 +34,7 @@ impl LinkVerdict {
         let says_more = |granted: &Granted| {
             granted.acl.is_some() || granted.id.is_some() || granted.data.is_some()
         };
-        let said = granted.filter(says_more).map(Rc::new);
+        let said = granted.filter(says_more);
         Self { mode, reject, why, expires, said }
     }
 }

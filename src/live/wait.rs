@@ -112,7 +112,11 @@ impl Drop for Waiting {
 /// the sources that it has waited for, counted from when it began to wait. After that it is judged with
 /// what is there.
 #[derive(Default)]
-pub(crate) struct Wait {
+pub(crate) struct Wait(OnceCell<Box<Waits>>);
+
+/// Most requests never wait, and need no room for this.
+#[derive(Default)]
+struct Waits {
     /// The fetches that the last judgement needs.
     needed: RefCell<Vec<Fetching>>,
     /// One for each of those: the first fetch that ends wakes the request.
@@ -126,17 +130,38 @@ impl Wait {
     /// Notes the fetches that a judgement needs. False if there are none, or if the request has waited
     /// long enough.
     pub(crate) fn needs(&self, fetches: Vec<Fetching>, now: u64) -> bool {
+        !fetches.is_empty() && self.0.get_or_init(Box::default).needs(fetches, now)
+    }
+
+    /// After a judgement: resumes the request if it was held, and holds it if its verdict is `pending`.
+    /// `None` if nginx cannot do so.
+    pub(crate) fn settle(
+        &self,
+        request: Request<'_>,
+        elsewhere: &FetchedElsewhere,
+        pending: bool,
+    ) -> Option<()> {
+        match self.0.get() {
+            Some(waits) => waits.settle(request, elsewhere, pending),
+            None if !pending => Some(()),
+            None => self.0.get_or_init(Box::default).settle(request, elsewhere, pending),
+        }
+    }
+}
+
+impl Waits {
+    /// As [`Wait::needs`].
+    fn needs(&self, fetches: Vec<Fetching>, now: u64) -> bool {
         let since = self.since.get().unwrap_or(now);
-        if fetches.is_empty() || now.saturating_sub(since) >= self.longest_of(&fetches) {
+        if now.saturating_sub(since) >= self.longest_of(&fetches) {
             return false;
         }
         self.needed.replace(fetches);
         true
     }
 
-    /// After a judgement: resumes the request if it was held, and holds it if its verdict is `pending`.
-    /// `None` if nginx cannot do so.
-    pub(crate) fn settle(
+    /// As [`Wait::settle`].
+    fn settle(
         &self,
         request: Request<'_>,
         elsewhere: &FetchedElsewhere,

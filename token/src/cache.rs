@@ -3,10 +3,11 @@
 //! A token is identified by all of its bytes ([`Identity`]). The cache stores only facts that cannot change: the
 //! token's content, and which key verified its signature (a [`Proof`]). A proof is valid only for
 //! exactly the same key sets, compared by identity; if one of them is replaced, the signature is
-//! verified again. Everything else is judged each time.
+//! verified again. Everything else is judged each time, unless the last verdict still stands ([`Steady`]).
 
 mod identity;
 mod index;
+mod standing;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -17,7 +18,10 @@ use siphasher::sip::SipHasher13;
 use crate::content::Content;
 use crate::keyset::KeyIndex;
 use identity::Identity;
-use index::{Buckets, Expiry, INDEX_BYTES, Recency, Slot, room_for};
+pub(crate) use index::Slot;
+use index::{Buckets, Expiry, INDEX_BYTES, Recency, room_for};
+pub(crate) use standing::Standing;
+pub use standing::Steady;
 
 /// The smallest cost of an entry, in bytes. It limits the number of entries, and so the index.
 const MIN_COST: usize = 512;
@@ -27,7 +31,11 @@ const LARGEST_PART: usize = 8;
 
 /// How many bytes at the end of a token are hashed. They belong to the signature, which differs for
 /// each verified token.
-const HASHED: usize = 32;
+const HASHED: usize = 16;
+
+/// An entry that is used again is marked again as recently used when this fraction (1/16) of what the cache can hold
+/// was put in since.
+const MARKS: usize = 16;
 
 /// How many proofs are kept for a token: it may be used with different key sets.
 const MAX_PROOFS: usize = 8;
@@ -67,6 +75,9 @@ struct Store {
     buckets: Buckets,
     recency: Recency,
     expiry: Expiry,
+    /// How many entries were put in, and after how many an entry that is used again has to be marked again.
+    put: u32,
+    mark_after: u32,
 }
 
 struct Entry {
@@ -77,6 +88,9 @@ struct Entry {
     proof: Proof,
     /// Those for other key sets, from the oldest to the newest. Most tokens have none.
     older: Box<[Proof]>,
+    standing: Standing,
+    /// When it was last marked as used: how many entries had been put in by then.
+    used: u32,
 }
 
 /// The fact that a key has verified a token's signature, or has decrypted a token that is not signed.
@@ -117,9 +131,11 @@ impl FromIterator<u64> for SetIds {
 }
 
 /// A token that the cache knows.
-pub(crate) struct Known {
-    slot: Slot,
+#[derive(Debug)]
+pub struct Known {
+    pub(crate) slot: Slot,
     pub(crate) content: Rc<Content>,
+    standing: Standing,
 }
 
 impl Cache {
@@ -144,6 +160,8 @@ impl Cache {
             recency: Recency::new(slots)?,
             expiry: Expiry::new(slots)?,
             buckets: Buckets::new(slots)?,
+            put: 0,
+            mark_after: (slots / MARKS) as u32,
         };
         Some(Self {
             store: RefCell::new(store),
@@ -174,13 +192,31 @@ impl Cache {
         self.len() == 0
     }
 
-    /// Finds a token and marks it as the most recently used.
-    pub(crate) fn find(&self, token: &[u8]) -> Option<Known> {
+    /// Finds a token and marks it as recently used.
+    pub fn find(&self, token: &[u8]) -> Option<Known> {
         self.lookups.set(self.lookups.get() + 1);
         let mut store = self.store.try_borrow_mut().ok()?;
         let slot = store.slot_of(store.hash(token), token)?;
-        store.recency.touch(slot);
-        Some(Known { slot, content: Rc::clone(&store.entry(slot)?.content) })
+        store.mark(slot);
+        let Entry { content, standing, .. } = store.entry(slot)?;
+        Some(Known { slot, content: Rc::clone(content), standing: *standing })
+    }
+
+    /// The number of the provider whose token it is, if the verdict of `by` on a known token still stands.
+    pub(crate) fn standing(&self, known: &Known, by: Steady, now: i64) -> Option<usize> {
+        let provider = known.standing.provider(by, now)?;
+        self.hits.set(self.hits.get() + 1);
+        Some(provider)
+    }
+
+    /// Lets the verdict on a token stand, if `slot` still has the token with this content.
+    pub(crate) fn let_stand(&self, slot: Slot, content: &Rc<Content>, standing: Standing) {
+        if let Ok(mut store) = self.store.try_borrow_mut()
+            && let Some(Some(entry)) = store.entries.get_mut(slot as usize)
+            && Rc::ptr_eq(&entry.content, content)
+        {
+            entry.standing = standing;
+        }
     }
 
     /// The key that verified a known token, if a proof is still valid. `sets` are the identities of all
@@ -206,15 +242,15 @@ impl Cache {
         Some(key)
     }
 
-    /// Stores an accepted token; returns false if there is no room for it.
+    /// Stores an accepted token; returns its place, or `None` if there is no room for it.
     pub(crate) fn remember(
         &self,
         token: &[u8],
         content: &Rc<Content>,
         proof: Proof,
         now: i64,
-    ) -> bool {
-        let Ok(mut store) = self.store.try_borrow_mut() else { return false };
+    ) -> Option<Slot> {
+        let mut store = self.store.try_borrow_mut().ok()?;
         let hash = store.hash(token);
         // One more proof may need more room: the entry is taken out and put back.
         let known = store.slot_of(hash, token).and_then(|slot| store.take(slot));
@@ -222,7 +258,8 @@ impl Cache {
             Some(entry) => entry.with(proof),
             None => {
                 let (identity, content) = (Identity::new(token, content), Rc::clone(content));
-                Entry { hash, identity, content, proof, older: Box::default() }
+                let (older, standing) = (Box::default(), Standing::default());
+                Entry { hash, identity, content, proof, older, standing, used: 0 }
             }
         };
         let (kept, removed) = store.put(entry, now);
@@ -247,6 +284,16 @@ impl Store {
         self.buckets.slots(hash).find(|slot| self.entry(*slot).is_some_and(is_it))
     }
 
+    /// Marks an entry as used. One that was marked a short time ago is not marked again: its neighbours in the order
+    /// of use are elsewhere in memory, and fetching them would cost more than finding the token.
+    fn mark(&mut self, slot: Slot) {
+        let Some(Some(entry)) = self.entries.get_mut(slot as usize) else { return };
+        if self.put.wrapping_sub(entry.used) > self.mark_after {
+            entry.used = self.put;
+            self.recency.touch(slot);
+        }
+    }
+
     /// Takes an entry out.
     fn take(&mut self, slot: Slot) -> Option<Entry> {
         let entry = self.entries.get_mut(slot as usize)?.take()?;
@@ -260,17 +307,17 @@ impl Store {
     }
 
     /// Puts an entry in. To make room, expired entries are removed first, then the least recently used
-    /// ones. Returns whether it is in, and how many were removed.
-    fn put(&mut self, entry: Entry, now: i64) -> (bool, u64) {
+    /// ones. Returns its place, if it is in, and how many were removed.
+    fn put(&mut self, mut entry: Entry, now: i64) -> (Option<Slot>, u64) {
         let mut removed = 0;
         if entry.cost() > self.limit / LARGEST_PART {
-            return (false, removed);
+            return (None, removed);
         }
         // What makes room may have been the last one with the same header, and so make the cost higher.
         while self.used + entry.cost() > self.limit {
             let expired = self.expiry.first().filter(|(time, _)| *time <= now);
             let Some(slot) = expired.map(|(_, slot)| slot).or(self.recency.oldest()) else {
-                return (false, removed);
+                return (None, removed);
             };
             self.take(slot);
             removed += 1;
@@ -278,11 +325,13 @@ impl Store {
         let slot = match self.free.pop() {
             Some(slot) => slot,
             None => {
-                let Ok(slot) = Slot::try_from(self.entries.len()) else { return (false, removed) };
+                let Ok(slot) = Slot::try_from(self.entries.len()) else { return (None, removed) };
                 self.entries.push(None);
                 slot
             }
         };
+        self.put = self.put.wrapping_add(1);
+        entry.used = self.put;
         self.used += entry.cost();
         entry.content.header.keep();
         self.buckets.insert(entry.hash, slot);
@@ -293,7 +342,7 @@ impl Store {
         if let Some(place) = self.entries.get_mut(slot as usize) {
             *place = Some(entry);
         }
-        (true, removed)
+        (Some(slot), removed)
     }
 }
 
@@ -308,7 +357,7 @@ impl Entry {
             proofs.remove(0);
         }
         self.older = proofs.into();
-        Self { proof, ..self }
+        Self { proof, standing: Standing::default(), ..self }
     }
 
     /// All memory that the entry takes while it is in the cache, in bytes: with its header, unless other
@@ -338,165 +387,4 @@ impl Entry {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::alg::Algorithm;
-    use crate::base64url::encode;
-    use crate::claims::Claims;
-    use crate::content::Form;
-    use crate::header::Header;
-    use crate::json::Document;
-
-    const NOW: i64 = 1_000;
-
-    fn content(exp: i64) -> Rc<Content> {
-        let (header, _) = Header::parse(encode(r#"{"alg":"HS256"}"#).as_bytes()).unwrap();
-        of_header(exp, &header)
-    }
-
-    fn of_header(exp: i64, header: &Header) -> Rc<Content> {
-        let payload = Document::parse(format!(r#"{{"exp":{exp}}}"#).into_bytes()).unwrap();
-        let (form, claims) = (Form::Signed(Algorithm::HS256), Claims::read(&payload).unwrap());
-        Rc::new(Content { header: header.clone(), payload, form, claims, padded: false })
-    }
-
-    fn proof(set: u64, since: i64) -> Proof {
-        Proof { sets: [set].into_iter().collect(), key: KeyIndex { set: 0, key: 0 }, since }
-    }
-
-    /// A full cache with the tokens 0 to 9, of which token 5 expires first.
-    fn full() -> Cache {
-        let one = Cache::new(1 << 20).unwrap();
-        let empty = one.used();
-        one.remember(&[0], &content(NOW), proof(0, NOW), NOW);
-        let index = 16 * size_of::<Slot>();
-        let cache = Cache::new(10 * (one.used() - empty) + index).unwrap();
-        for token in 0..10 {
-            let exp = NOW + if token == 5 { 50 } else { 100 + i64::from(token) };
-            cache.remember(&[token], &content(exp), proof(0, NOW), NOW);
-        }
-        let limit = cache.store.borrow().limit;
-        assert_eq!((cache.len(), cache.used()), (10, limit));
-        cache
-    }
-
-    #[test]
-    fn what_it_does_is_counted() {
-        let cache = full();
-        let known = cache.find(&[3]).unwrap();
-        assert_eq!(cache.proof(&known, [0].into_iter(), NOW), Some(KeyIndex { set: 0, key: 0 }));
-        assert_eq!(cache.proof(&known, [1].into_iter(), NOW), None);
-        assert!(cache.find(b"n").is_none());
-        cache.remember(b"n", &content(NOW + 100), proof(0, NOW), NOW);
-        assert_eq!(cache.counts(), CacheCounts { hits: 1, misses: 1, evictions: 1 });
-    }
-
-    fn missing(cache: &Cache) -> Vec<u8> {
-        (0..10).filter(|token| cache.find(&[*token]).is_none()).collect()
-    }
-
-    #[test]
-    fn the_one_not_used_for_longest_makes_room() {
-        let cache = full();
-        cache.find(&[0]).unwrap();
-        cache.remember(&[2], &content(NOW + 100), proof(0, NOW), NOW);
-        cache.remember(b"n", &content(NOW + 100), proof(0, NOW), NOW);
-        assert_eq!(missing(&cache), [1]);
-    }
-
-    #[test]
-    fn what_has_expired_makes_room_first() {
-        let cache = full();
-        cache.find(&[5]).unwrap();
-        cache.remember(b"n", &content(NOW + 500), proof(0, NOW + 50), NOW + 50);
-        assert_eq!(missing(&cache), [5]);
-        cache.remember(b"m", &content(NOW + 500), proof(0, NOW + 102), NOW + 102);
-        assert_eq!(missing(&cache), [0, 5]);
-    }
-
-    #[test]
-    fn a_proof_counts_for_the_same_sets_and_not_before_it_was_found() {
-        let cache = Cache::new(1 << 20).unwrap();
-        cache.remember(&[3], &content(NOW + 100), proof(0, NOW), NOW);
-        let known = cache.find(&[3]).unwrap();
-        let holds = |sets: &[u64], now| cache.proof(&known, sets.iter().copied(), now).is_some();
-        assert!(holds(&[0], NOW) && holds(&[0], NOW + 1) && !holds(&[0], NOW - 1));
-        assert!(!holds(&[1], NOW) && !holds(&[], NOW) && !holds(&[0, 0], NOW));
-        let one = cache.used();
-        for set in 1..20 {
-            cache.remember(&[3], &known.content, proof(set, NOW), NOW);
-        }
-        assert!(holds(&[19], NOW) && holds(&[12], NOW) && !holds(&[11], NOW));
-        assert!(cache.len() == 1 && cache.used() > one);
-    }
-
-    /// Every entry is counted, and a header that several have once.
-    #[test]
-    fn what_is_used_is_given_back_whatever_tokens_share() {
-        let header = |kid: &str| {
-            let text = encode(format!(r#"{{"alg":"HS256","kid":"{kid}"}}"#));
-            Header::parse(text.as_bytes()).unwrap().0
-        };
-        let (a, b) = (header("a"), header("b"));
-        let cache = Cache::new(1 << 20).unwrap();
-        let costs = [(1, &a), (2, &a), (3, &b), (4, &a), (5, &b)].map(|(token, header)| {
-            let before = cache.used();
-            // Long enough to cost more than the least that is counted.
-            cache.remember(&[token; 600], &of_header(NOW + 100, header), proof(0, NOW), NOW);
-            cache.used() - before
-        });
-        let [own, more, ..] = costs;
-        assert_eq!(own - more, a.bytes(BLOCK));
-        assert_eq!(costs, [own, more, own, more, more]);
-        // Some more proofs, of several sets too.
-        let empty = cache.used() - costs.iter().sum::<usize>();
-        let sets = [vec![1], vec![1, 2, 3], vec![], vec![7, 8], vec![1, 2, 3]];
-        for (token, sets) in (1..).zip(sets) {
-            let proof = Proof { sets: sets.into_iter().collect(), ..proof(0, NOW) };
-            cache.remember(&[token; 600], &of_header(NOW + 100, &a), proof, NOW);
-        }
-        assert!(cache.used() > empty + costs.iter().sum::<usize>());
-        let mut store = cache.store.borrow_mut();
-        for slot in (0..5).rev() {
-            assert!(store.take(slot).is_some());
-        }
-        assert_eq!(store.used, empty);
-        assert!(!a.is_kept() && !b.is_kept());
-    }
-
-    #[test]
-    fn another_content_of_the_same_bytes_takes_the_place_of_the_first() {
-        let cache = Cache::new(1 << 20).unwrap();
-        cache.remember(&[3], &content(NOW + 100), proof(0, NOW), NOW);
-        // The same text again is the same content.
-        cache.remember(&[3], &content(NOW + 100), proof(1, NOW), NOW);
-        let holds = |set: u64| {
-            let known = cache.find(&[3]).unwrap();
-            cache.proof(&known, [set].into_iter(), NOW).is_some()
-        };
-        assert!(holds(0) && holds(1));
-        cache.remember(&[3], &content(NOW + 200), proof(2, NOW), NOW);
-        assert!(holds(2) && !holds(0) && !holds(1));
-        assert_eq!(cache.find(&[3]).unwrap().content.expires(), Some(NOW + 200));
-        assert_eq!(cache.len(), 1);
-    }
-
-    #[test]
-    fn nothing_is_known_of_a_token_that_has_made_room() {
-        let cache = full();
-        let known = cache.find(&[3]).unwrap();
-        for token in 100..110 {
-            cache.remember(&[token], &content(NOW + 100), proof(0, NOW), NOW);
-        }
-        assert!(cache.proof(&known, [0].into_iter(), NOW).is_none());
-        assert_eq!(missing(&cache).len(), 10);
-    }
-
-    #[test]
-    fn each_cache_has_a_seed_of_its_own() {
-        let seed = || Cache::new(0).unwrap().store.borrow().key;
-        assert_ne!(seed(), seed());
-        let (a, b) = seed();
-        assert_ne!(a, b);
-    }
-}
+mod tests;

@@ -7,7 +7,7 @@ use crate::alg::{Algorithm, AlgorithmSet, SignatureCounts};
 use crate::base64url;
 use crate::claims::Claims;
 use crate::compact::Compact;
-use crate::content::Content;
+use crate::content::{Content, Form};
 use crate::header::{Header, KeyHint};
 use crate::json::Document;
 use crate::key::Key;
@@ -258,6 +258,28 @@ impl<'p> EffectivePolicy<'p> {
             times: Times::at(now, content.claims.issued_at()),
         };
         self.check_lists(case)
+    }
+
+    /// The first second in which a token that this policy has accepted at `now` may be judged in another way by it, if
+    /// the clock is not set back. `now` if that cannot be said.
+    ///
+    /// Of what a token is judged by, only these depend on the time, and with time go from passing to refusing: `exp`,
+    /// the end of the key, and lists. A token that is valid has reached its `nbf`, and one without `iat` lives ever
+    /// shorter.
+    pub(crate) fn stands_until(self, content: &Content, key: KeyIndex, now: i64) -> i64 {
+        let is_plain = matches!(content.form, Form::Signed(_));
+        if !is_plain || self.live.policy.is_some() || self.live.revoked.is_some() {
+            return now;
+        }
+        let Some(key) = self.sets().nth(key.set).and_then(|set| set.key(key.key)) else {
+            return now;
+        };
+        let has_lists = !self.policy.revoked.is_empty()
+            || self.location.is_some_and(|location| !location.revoked.is_empty());
+        let lists = has_lists.then_some(now.saturating_add(1));
+        let token = content.expires().map(|expires| expires.saturating_add(self.leeway()));
+        let ends = [lists, token, key.expires()];
+        ends.into_iter().flatten().min().unwrap_or(i64::MAX)
     }
 
     /// Refuses a token that is in a list. One that is in none of those that are there is refused if another

@@ -284,6 +284,11 @@ impl Key {
         self.expires.is_none_or(|expires| now < expires)
     }
 
+    /// The first second in which it is not valid any more, since the epoch.
+    pub(crate) fn expires(&self) -> Option<i64> {
+        self.expires
+    }
+
     /// Whether this is a shared secret rather than a public key.
     pub fn is_secret(&self) -> bool {
         matches!(self.material, Material::Hmac(_))

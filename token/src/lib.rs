@@ -70,6 +70,7 @@ pub mod sign;
 mod cache;
 pub mod link;
 mod trust;
+mod verified;
 
 pub mod status;
 
@@ -80,7 +81,7 @@ pub mod cdni;
 pub mod playlist;
 
 pub use alg::{Algorithm, AlgorithmSet, Curve, SignatureCounts};
-pub use cache::{Cache, CacheCounts};
+pub use cache::{Cache, CacheCounts, Known, Steady};
 pub use compact::MAX_TOKEN_LEN;
 pub use content::Content;
 pub use disclosed::public_form;
@@ -106,5 +107,6 @@ pub use revoked::{
 pub use rules::{ClaimRule, Operator, RuleError};
 
 pub use thumbprint::certificate_thumbprint;
-pub use trust::{Trust, Verified, With};
+pub use trust::{Trust, With};
 pub use uri::{Carrier, MAX_URI_LEN, RequestUri, UriError};
+pub use verified::Verified;

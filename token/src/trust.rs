@@ -1,12 +1,11 @@
 //! The judgement of a token. Every token takes the same path, whether there is one policy or one for
 //! each issuer, and whether the cache knows the token or not.
 
-use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::alg::{Algorithm, SignatureCounts};
-use crate::cache::{Cache, Known, Proof};
+use crate::cache::{Cache, Known, Proof, Slot};
 use crate::claims::{self, Claims};
 use crate::compact::Compact;
 use crate::content::{Content, Form};
@@ -21,6 +20,7 @@ use crate::policy::{Forms, LiveInputs, LocationPolicy, Policy, Wanted};
 use crate::providers::Providers;
 use crate::refusal::{Refusal, Why};
 use crate::reject::Reject;
+use crate::verified::Verified;
 
 /// Which tokens are accepted.
 #[derive(Debug)]
@@ -50,35 +50,6 @@ pub struct With<'w> {
     pub signatures: Option<&'w SignatureCounts>,
     /// Keys that decrypt and change at run time, tried after those of the [`Forms`].
     pub decryption: &'w [Arc<DecryptionKeys>],
-}
-
-/// A token that was accepted.
-#[derive(Debug, Clone)]
-pub struct Verified {
-    content: Rc<Content>,
-    /// The number of its provider among the [`Trust::Providers`]; 0 for [`Trust::Keys`].
-    pub provider: usize,
-    /// Whether the cache has it now, so that its signature need not be verified again.
-    pub cached: bool,
-}
-
-impl Verified {
-    /// Takes the content of `same`, a token of exactly the same bytes, so that one copy is kept. Not if other
-    /// keys have decrypted something else.
-    pub fn share(&mut self, same: &Self) {
-        if self.content.is_same(&same.content) {
-            self.content = Rc::clone(&same.content);
-        }
-    }
-}
-
-impl Deref for Verified {
-    type Target = Content;
-
-    /// The token's header and claims.
-    fn deref(&self) -> &Content {
-        &self.content
-    }
 }
 
 impl Trust {
@@ -136,11 +107,27 @@ impl Trust {
         live: impl Fn(Wanted<'_>) -> LiveInputs,
         with: With<'_>,
     ) -> Result<Verified, Refusal> {
+        let known = with.cache.and_then(|cache| cache.find(token));
+        self.check_found(token, known, now, live, with)
+    }
+
+    /// As [`Trust::check_with`], for a token that the cache was already asked for: `known` is what it knows.
+    ///
+    /// # Errors
+    /// As [`Trust::check`].
+    pub fn check_found(
+        &self,
+        token: &[u8],
+        known: Option<Known>,
+        now: i64,
+        live: impl Fn(Wanted<'_>) -> LiveInputs,
+        with: With<'_>,
+    ) -> Result<Verified, Refusal> {
         let policies = match self {
             Self::Keys(policy) => Policies::One(policy),
             Self::Providers(providers, location) => Policies::ByIssuer(providers, location),
         };
-        Judge { policies, live, now, with: &with }.check(token)
+        Judge { policies, live, now, with: &with }.check(token, known)
     }
 }
 
@@ -151,7 +138,8 @@ impl Policy {
     /// As [`Trust::check`].
     pub fn check(&self, token: &[u8], now: i64) -> Result<Verified, Refusal> {
         let live = |_: Wanted<'_>| LiveInputs::default();
-        Judge { policies: Policies::One(self), live, now, with: &With::default() }.check(token)
+        Judge { policies: Policies::One(self), live, now, with: &With::default() }
+            .check(token, None)
     }
 }
 
@@ -216,8 +204,8 @@ struct Vouched<'p> {
 }
 
 impl<'p, L: Fn(Wanted<'_>) -> LiveInputs> Judge<'p, L> {
-    fn check(&self, token: &[u8]) -> Result<Verified, Refusal> {
-        match self.with.cache.and_then(|cache| Some((cache, cache.find(token)?))) {
+    fn check(&self, token: &[u8], known: Option<Known>) -> Result<Verified, Refusal> {
+        match self.with.cache.zip(known) {
             Some((cache, known)) => self.check_known(token, cache, &known),
             None => self.check_new(token),
         }
@@ -318,8 +306,9 @@ impl<'p, L: Fn(Wanted<'_>) -> LiveInputs> Judge<'p, L> {
             .map_err(|why| Refusal::of(&content.header, why))?;
         let content = Rc::new(content);
         let remember = |cache| self.remember(cache, token, &content, chosen, by.key);
-        let cached = self.with.cache.is_some_and(remember);
-        Ok(Verified { content, provider: chosen.number, cached })
+        let slot = self.with.cache.and_then(remember);
+        let until = chosen.effective().stands_until(&content, by.key, self.now);
+        Ok(Verified::new(content, chosen.number, slot, until))
     }
 
     /// Judges a token that the cache knows. It is not parsed again, and its signature is not verified
@@ -345,19 +334,23 @@ impl<'p, L: Fn(Wanted<'_>) -> LiveInputs> Judge<'p, L> {
         effective.check_padding(content.padded).map_err(refused)?;
         let proven = cache
             .proof(known, effective.set_ids(), self.now)
-            .and_then(|index| effective.key(index, algorithm, self.now));
-        let (key, new) = match proven {
-            Some(key) => (key, None),
+            .and_then(|index| Some((index, effective.key(index, algorithm, self.now)?)));
+        let (index, key, is_new) = match proven {
+            Some((index, key)) => (index, key, false),
             None => {
                 let compact = Compact::split(token)?;
                 let verified = effective.verify(&compact, &content.header, algorithm, self.now);
                 let (index, key) = verified.map_err(refused)?;
-                (key, Some(index))
+                (index, key, true)
             }
         };
         effective.check_content(content, key.kid(), self.now).map_err(refused)?;
-        let cached = new.is_none_or(|index| self.remember(cache, token, content, &chosen, index));
-        Ok(Verified { content: Rc::clone(content), provider: chosen.number, cached })
+        let slot = match is_new {
+            true => self.remember(cache, token, content, &chosen, index),
+            false => Some(known.slot),
+        };
+        let until = effective.stands_until(content, index, self.now);
+        Ok(Verified::new(Rc::clone(content), chosen.number, slot, until))
     }
 
     /// Judges an encrypted token that the cache knows. It is judged as a new one unless the key sets are the same:
@@ -391,7 +384,7 @@ impl<'p, L: Fn(Wanted<'_>) -> LiveInputs> Judge<'p, L> {
         self.forms().check(content.form).map_err(refused)?;
         effective.check_padding(content.padded).map_err(refused)?;
         effective.check_content(content, kid, self.now).map_err(refused)?;
-        Ok(Verified { content: Rc::clone(content), provider: chosen.number, cached: true })
+        Ok(Verified::new(Rc::clone(content), chosen.number, Some(known.slot), self.now))
     }
 
     fn remember(
@@ -401,7 +394,7 @@ impl<'p, L: Fn(Wanted<'_>) -> LiveInputs> Judge<'p, L> {
         content: &Rc<Content>,
         chosen: &Chosen<'_>,
         key: KeyIndex,
-    ) -> bool {
+    ) -> Option<Slot> {
         let sets = match content.form {
             Form::Signed(_) => chosen.effective().set_ids().collect(),
             form => self.set_ids(form, chosen.effective()).collect(),

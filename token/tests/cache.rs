@@ -6,7 +6,7 @@
 #[path = "common/property.rs"]
 mod property;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use token::base64url::encode;
 use token::{
     Algorithm, AlgorithmSet, Cache, ClaimPath, Headers, Issuers, Key, KeySet, LiveInputs,
     LivePolicy, LocationPolicy, Policy, Providers, Refusal, Reject, Requirements, Revocation,
-    RevokedList, Trust, Verified, Wanted, With,
+    RevokedList, Steady, Trust, Verified, Wanted, With,
 };
 
 const NOW: i64 = 1_800_000_000;
@@ -94,8 +94,118 @@ fn judge_live(
     cached.map(|(_, _, provider)| provider).map_err(|refusal| refusal.reason)
 }
 
+/// [`judge_live`] without anything that changes. If a former verdict still stands, it is the same.
 fn judge(trust: &Trust, cache: &Cache, token: &[u8], now: i64) -> Result<usize, Reject> {
-    judge_live(trust, cache, token, now, |_| LiveInputs::default())
+    let by = number_of(trust);
+    let known = cache.find(token);
+    let standing = known.and_then(|known| Verified::standing(cache, &known, by, now));
+    let judged = judge_live(trust, cache, token, now, |_| LiveInputs::default());
+    match &standing {
+        Some(standing) => {
+            let told = |it: &Verified| (it.header.text().to_owned(), it.payload.text().to_owned());
+            let again = trust.check(token, now, |_| LiveInputs::default()).unwrap();
+            assert_eq!((judged, told(standing)), (Ok(standing.provider), told(&again)));
+            STOOD.set(STOOD.get() + 1);
+        }
+        None if judged.is_ok() => {
+            let live = |_: Wanted<'_>| LiveInputs::default();
+            let verified = trust.check_cached(token, now, live, Some(cache)).unwrap();
+            verified.let_stand(cache, by, now);
+        }
+        None => {}
+    }
+    judged
+}
+
+/// The number of a check with this trust. What is printed of it has the numbers of its key sets, which no other
+/// has.
+fn number_of(trust: &Trust) -> Steady {
+    let printed = format!("{trust:?}");
+    NUMBERS.with_borrow_mut(|numbers| {
+        let at = numbers.iter().position(|one| *one == printed).unwrap_or_else(|| {
+            numbers.push(printed);
+            numbers.len() - 1
+        });
+        Steady(at.try_into().unwrap())
+    })
+}
+
+thread_local! {
+    static NUMBERS: RefCell<Vec<String>> = RefCell::default();
+    /// How often a verdict stood.
+    static STOOD: Cell<usize> = const { Cell::new(0) };
+}
+
+#[test]
+fn a_verdict_stands_until_a_time_is_reached_that_matters() {
+    let cache = Cache::new(ROOMY).unwrap();
+    let stood = || STOOD.take();
+    let own = set(vec![key("a").with_expires(Some(NOW + 20))]);
+    let leeway = |leeway| Policy { keys: vec![own.clone()], leeway, ..Policy::default() };
+    let (strict, mild) = (Trust::Keys(leeway(0)), Trust::Keys(leeway(5)));
+    let good = token(&format!(r#"{{"nbf":{},"exp":{}.5}}"#, NOW - 1, NOW + 10));
+    let judge_each = |trust: &Trust, seconds: std::ops::Range<i64>| {
+        seconds.for_each(|second| assert_eq!(judge(trust, &cache, &good, NOW + second), Ok(0)));
+    };
+    judge_each(&strict, 0..1);
+    assert_eq!(stood(), 0);
+    judge_each(&strict, 0..11);
+    // The last second has a fraction of the token's life: that is judged.
+    assert_eq!(stood(), 10);
+    assert_eq!(judge(&strict, &cache, &good, NOW + 11), Err(Reject::Expired));
+    // Another check has a verdict of its own, and only the last one stands.
+    judge_each(&mild, 0..15);
+    assert_eq!(stood(), 14);
+    judge_each(&strict, 3..5);
+    assert_eq!(stood(), 1);
+    // The clock is set back.
+    judge_each(&strict, -1..0);
+    assert_eq!(stood(), 0);
+    assert_eq!(judge(&strict, &cache, &good, NOW - 2), Err(Reject::NotYetValid));
+    // A key ends, too.
+    let forever = token("{}");
+    for second in 18..20 {
+        assert_eq!(judge(&strict, &cache, &forever, NOW + second), Ok(0));
+    }
+    assert_eq!(stood(), 1);
+    assert_eq!(judge(&strict, &cache, &forever, NOW + 20), Err(Reject::UnknownKey));
+    assert_eq!(stood(), 0);
+}
+
+#[test]
+fn what_depends_on_more_than_the_token_does_not_stand() {
+    let cache = Cache::new(ROOMY).unwrap();
+    let good = token(r#"{"jti":"t"}"#);
+    let own = set(vec![key("a")]);
+    let stands = |trust: &Trust, live: LiveInputs, now: i64| {
+        let judged = trust.check_cached(&good, NOW, |_| live.clone(), Some(&cache)).unwrap();
+        let (by, none) = (Steady(7), Steady(0));
+        judged.let_stand(&cache, by, NOW);
+        let known = cache.find(&good).unwrap();
+        assert!(Verified::standing(&cache, &known, none, now).is_none());
+        Verified::standing(&cache, &known, by, now).is_some()
+    };
+    let plain = of_keys(vec![own.clone()]);
+    assert!(stands(&plain, LiveInputs::default(), NOW + 1000));
+    // For a moment only: it may be in a list for a time.
+    let listed = Trust::Keys(Policy {
+        keys: vec![own.clone()],
+        revoked: vec![revoked("x")],
+        ..Policy::default()
+    });
+    assert!(stands(&listed, LiveInputs::default(), NOW));
+    assert!(!stands(&listed, LiveInputs::default(), NOW + 1));
+    let cache_of = |live| (Cache::new(ROOMY).unwrap(), live);
+    let live_keys = LivePolicy { keys: vec![set(vec![key("a")])], revoked: Vec::new() };
+    for (cache, live) in [
+        cache_of(LiveInputs::from(Rc::new(live_keys))),
+        cache_of(LiveInputs { policy: None, revoked: Some(Rc::new([revoked("x")])) }),
+    ] {
+        let judged = plain.check_cached(&good, NOW, |_| live.clone(), Some(&cache)).unwrap();
+        judged.let_stand(&cache, Steady(7), NOW);
+        let known = cache.find(&good).unwrap();
+        assert!(Verified::standing(&cache, &known, Steady(7), NOW).is_none());
+    }
 }
 
 #[test]
@@ -327,7 +437,7 @@ fn after_its_key_is_removed() {
 fn a_judgement_tells_whether_the_cache_knows_the_token() {
     let trust = of_keys(vec![set(vec![key("a")])]);
     let known = |token: &[u8], cache: Option<&Cache>| {
-        trust.check_cached(token, NOW, |_| LiveInputs::default(), cache).unwrap().cached
+        trust.check_cached(token, NOW, |_| LiveInputs::default(), cache).unwrap().is_cached()
     };
     let (cache, small) = (Cache::new(ROOMY).unwrap(), Cache::new(4096).unwrap());
     let token = token(r#"{"sub":"x"}"#);

@@ -4,7 +4,7 @@
 //! a token to a full cache always costs the same.
 
 /// The number of an entry's place in the cache.
-pub(super) type Slot = u32;
+pub(crate) type Slot = u32;
 
 /// The bytes that the three indices need for each slot.
 pub(super) const INDEX_BYTES: usize = 2 * size_of::<Slot>() // Buckets, whose chains are short
@@ -133,7 +133,11 @@ impl Recency {
     }
 }
 
-/// The slots that expire, as a binary heap with the earliest on top. It knows the position of each
+/// How many children an element of the heap has. They stand side by side, so with more of them than two an element
+/// is moved in fewer steps, each of which waits for memory.
+const CHILDREN: usize = 4;
+
+/// The slots that expire, as a heap with the earliest on top. It knows the position of each
 /// slot, so that any slot can be removed.
 pub(super) struct Expiry {
     heap: Vec<(i64, Slot)>,
@@ -190,9 +194,9 @@ impl Expiry {
 
     /// Moves the element at `place` up to its right position, and returns that.
     fn raise(&mut self, mut place: usize) -> usize {
-        while place > 0 && self.time(place) < self.time((place - 1) / 2) {
-            self.swap(place, (place - 1) / 2);
-            place = (place - 1) / 2;
+        while place > 0 && self.time(place) < self.time((place - 1) / CHILDREN) {
+            self.swap(place, (place - 1) / CHILDREN);
+            place = (place - 1) / CHILDREN;
         }
         self.note(place);
         place
@@ -201,9 +205,9 @@ impl Expiry {
     /// Moves the element at `place` down to its right position.
     fn lower(&mut self, mut place: usize) {
         loop {
-            let children = [2 * place + 1, 2 * place + 2];
-            let child = children.into_iter().filter(|at| *at < self.heap.len());
-            match child.min_by_key(|at| self.time(*at)) {
+            let first = CHILDREN * place + 1;
+            let children = first..(first + CHILDREN).min(self.heap.len());
+            match children.min_by_key(|at| self.time(*at)) {
                 Some(child) if self.time(child) < self.time(place) => {
                     self.swap(place, child);
                     place = child;

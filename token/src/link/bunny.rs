@@ -17,6 +17,7 @@ mod path;
 
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use self::arguments::{Arguments, COUNTRIES};
 use super::address;
@@ -176,7 +177,7 @@ impl Bunny {
             return Err(Reject::BadSignature.into());
         }
         // Encoded, so that it fits into a header.
-        let acl = link.token_path.map(|path| Box::from(&*address::encode_path(path)));
+        let acl = link.token_path.map(|path| Rc::from(&*address::encode_path(path)));
         let granted = Granted { acl, ..Granted::until(link.until) }.unless_expired(now)?;
         if self.needs_address && !link.token.has_address {
             return Err(granted.but(Reject::BadAddress, "it names no address"));

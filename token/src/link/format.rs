@@ -1,6 +1,7 @@
 //! What every format of links can do, and what comes of a judgement.
 
 use std::fmt;
+use std::rc::Rc;
 
 use super::algorithm::LinkAlgorithm;
 use super::part::{Meaning, Part};
@@ -75,7 +76,7 @@ pub struct Granted {
     /// The last second in which it is valid, since the epoch.
     pub expires: Option<i64>,
     /// The paths or addresses that it covers, as it says it.
-    pub acl: Option<Box<[u8]>>,
+    pub acl: Option<Rc<[u8]>>,
     /// Whom or what it names: a user, a session.
     pub id: Option<Box<[u8]>>,
     /// What its maker has put into it besides.

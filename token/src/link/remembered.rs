@@ -5,6 +5,8 @@ use std::cell::RefCell;
 use std::hash::{BuildHasher as _, RandomState};
 use std::rc::Rc;
 
+use siphasher::sip::SipHasher13;
+
 use super::algorithm::LinkAlgorithm;
 
 /// How many entries share a place: the oldest of them makes room for a new one.
@@ -14,10 +16,10 @@ const PLACES: usize = 512;
 /// The most bytes of what is remembered: of what is signed with the signature, and of a text.
 const LONGEST: usize = 2048;
 /// How many bytes at the end of a signature are hashed.
-const HASHED: usize = 32;
+const HASHED: usize = 16;
 /// Of a text some groups of eight bytes are hashed, at even distances. A signature has several of them.
 const GROUP: usize = 8;
-const GROUPS: usize = 12;
+const GROUPS: usize = 6;
 
 /// A memory of links whose signature has held: the last 2048 or so, each in about 200 bytes beside its own; and of
 /// what was read from the texts of those that came again. Each worker has one of its own.
@@ -34,7 +36,7 @@ const GROUPS: usize = 12;
 /// piece.
 pub struct Remembered {
     /// A random key, so that nobody outside knows which entries share a place.
-    hasher: RandomState,
+    key: (u64, u64),
     held: Places<Held>,
     read: Places<Read>,
 }
@@ -120,14 +122,21 @@ impl<E> Places<E> {
 impl Remembered {
     /// An empty memory.
     pub fn new() -> Self {
-        Self { hasher: RandomState::new(), held: Places::new(), read: Places::new() }
+        // What the standard library has for its maps is random, too.
+        let random = RandomState::new();
+        let key = (random.hash_one(0), random.hash_one(1));
+        Self { key, held: Places::new(), read: Places::new() }
+    }
+
+    fn hash_of(&self, bytes: &[u8]) -> u64 {
+        SipHasher13::new_with_keys(self.key.0, self.key.1).hash(bytes)
     }
 
     /// The hash of a link's entry; `None` for one that is too long.
     fn hash(&self, claim: &Claim<'_>) -> Option<u64> {
         let Presented { message, signature, .. } = claim.presented;
         let end = signature.get(signature.len().saturating_sub(HASHED)..)?;
-        (message.len() + signature.len() <= LONGEST).then(|| self.hasher.hash_one(end))
+        (message.len() + signature.len() <= LONGEST).then(|| self.hash_of(end))
     }
 
     /// What was put in for this; `None` if nothing was.
@@ -162,12 +171,12 @@ impl Remembered {
         let mut groups = [[0; GROUP]; GROUPS];
         let stride = text.len() / GROUPS;
         if stride < GROUP {
-            return Some(self.hasher.hash_one(text));
+            return Some(self.hash_of(text));
         }
         for (group, from) in groups.iter_mut().zip(text.chunks_exact(stride)) {
             *group = from.first_chunk().copied().unwrap_or_default();
         }
-        Some(self.hasher.hash_one(groups.as_flattened()))
+        Some(self.hash_of(groups.as_flattened()))
     }
 
     /// What was read from a text.

@@ -220,7 +220,7 @@ fn the_cache_knows_a_token_by_the_keys_that_decrypt_it() {
         };
         let hits = || cache.counts().hits;
         let both = "encrypted nested";
-        assert!(judge(both, &[&one]).unwrap().cached);
+        assert!(judge(both, &[&one]).unwrap().is_cached());
         assert!(judge(both, &[&one]).is_ok() && hits() == 1);
         // Other sets, other facts: also with the same key.
         assert!(judge(both, &[&same]).is_ok() && hits() == 1);

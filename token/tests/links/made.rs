@@ -71,7 +71,7 @@ fn akamai_tokens_that_are_made_hold() {
             };
             let granted = judge_as(token.as_bytes(), &path, now).unwrap();
             assert_eq!(granted.expires, Some(akamai::EXP));
-            assert_eq!(text(&granted.id).is_some(), id.is_some());
+            assert_eq!(text(granted.id.as_deref()).is_some(), id.is_some());
             assert_eq!(judge_as(token.as_bytes(), &path, akamai::EXP + 1), with(Expired));
             if !covers {
                 assert_eq!(

@@ -94,6 +94,6 @@ fn with<T>(reject: Reject) -> Result<T, (Reject, bool)> {
     Err((reject, true))
 }
 
-fn text(part: &Option<Box<[u8]>>) -> Option<&str> {
-    part.as_deref().map(|part| std::str::from_utf8(part).unwrap())
+fn text(part: Option<&[u8]>) -> Option<&str> {
+    part.map(|part| std::str::from_utf8(part).unwrap())
 }

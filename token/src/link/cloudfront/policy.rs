@@ -1,7 +1,7 @@
 //! Custom policies ("Create a policy statement for a signed URL that uses a custom policy").
 
 use std::net::IpAddr;
-use std::ops::Range;
+use std::rc::Rc;
 
 use ipnet::IpNet;
 
@@ -20,9 +20,8 @@ const MOST_QUERIES: usize = 8;
 /// What a custom policy says.
 #[derive(Debug)]
 pub(super) struct Policy {
-    /// The Resource is within this text: the policy itself, or what it says there.
-    text: Vec<u8>,
-    resource: Range<usize>,
+    /// What it is for, with wildcards.
+    resource: Rc<[u8]>,
     /// `DateGreaterThan`: the first second in which it is valid.
     starts: Option<i64>,
     /// `DateLessThan`: the first second in which it is not valid any more.
@@ -49,25 +48,16 @@ impl Policy {
     /// # Errors
     /// What is wrong with it.
     pub(super) fn read(text: Vec<u8>) -> Result<Self, &'static str> {
-        match Self::plain(&text) {
-            Some((resource, ends)) => {
-                Ok(Self { text, resource, starts: None, ends, network: None })
-            }
-            None => Self::parse(text),
-        }
-    }
-
-    /// What it is for, with wildcards.
-    fn resource(&self) -> &[u8] {
-        self.text.get(self.resource.clone()).unwrap_or_default()
+        Self::plain(&text).map_or_else(|| Self::parse(text), Ok)
     }
 
     /// What most signers write, a Resource and an end without white space: read faster than by [`Policy::parse`],
     /// with the same result. `None` for all other policies.
-    fn plain(text: &[u8]) -> Option<(Range<usize>, i64)> {
+    fn plain(text: &[u8]) -> Option<Self> {
         let (resource, ends) = uncanned(text)?;
-        let url = text.get(resource.clone()).filter(|url| !url.is_empty())?;
-        url.is_ascii().then_some((resource, unix_time(ends)?))
+        let resource = text.get(resource).filter(|url| !url.is_empty() && url.is_ascii())?;
+        let ends = unix_time(ends)?;
+        Some(Self { resource: resource.into(), starts: None, ends, network: None })
     }
 
     fn parse(text: Vec<u8>) -> Result<Self, &'static str> {
@@ -92,7 +82,7 @@ impl Policy {
         let ends = time(ends.ok_or("its policy has no DateLessThan")?)?;
         let starts = starts.map(time).transpose()?;
         let network = network.map(network_of).transpose()?.flatten();
-        Ok(Self { text: resource.into(), resource: 0..resource.len(), starts, ends, network })
+        Ok(Self { resource: resource.as_bytes().into(), starts, ends, network })
     }
 
     /// Whether the policy allows this request.
@@ -107,7 +97,7 @@ impl Policy {
     ) -> Result<Granted, Denied> {
         let granted = Granted {
             expires: Some(self.ends.saturating_sub(1)),
-            acl: Some(self.resource().into()),
+            acl: Some(Rc::clone(&self.resource)),
             ..Granted::default()
         };
         if self.starts.is_some_and(|starts| now < starts) {
@@ -134,7 +124,7 @@ impl Policy {
     /// matches the query. So no wildcard of a path matches into a query, where a client writes what it likes:
     /// `https://host/*.jpg` does not cover `/secret?.jpg`.
     pub(super) fn covers(&self, Url { address, sent, query }: Url<'_>) -> bool {
-        let resource = self.resource();
+        let resource = &*self.resource;
         let is_it = |url: &[u8]| match resource.strip_prefix(url) {
             Some([]) => query.is_empty(),
             Some([b'?', rest @ ..]) => !query.is_empty() && rest == query,
@@ -175,7 +165,7 @@ impl Policy {
             part(name, time.to_string().as_bytes(), Meaning::Time(before, time))
         };
         let mut parts = vec![
-            part("Resource", self.resource(), Meaning::words(covers)),
+            part("Resource", &self.resource, Meaning::words(covers)),
             time("DateLessThan", "before ", self.ends),
         ];
         parts.extend(self.starts.map(|starts| time("DateGreaterThan", "valid from ", starts)));
@@ -225,7 +215,7 @@ mod tests {
 
     impl PartialEq for Policy {
         fn eq(&self, other: &Self) -> bool {
-            let what = |it: &Self| (it.resource().to_vec(), it.starts, it.ends, it.network);
+            let what = |it: &Self| (it.resource.to_vec(), it.starts, it.ends, it.network);
             what(self) == what(other)
         }
     }
@@ -239,8 +229,7 @@ mod tests {
     }
 
     fn of_resource(resource: &str) -> Policy {
-        let text = resource.as_bytes().to_vec();
-        Policy { resource: 0..text.len(), text, starts: None, ends: 9, network: None }
+        Policy { resource: resource.as_bytes().into(), starts: None, ends: 9, network: None }
     }
 
     #[test]
@@ -248,7 +237,7 @@ mod tests {
         let good = r#"{"Statement":[{"Resource":"http://h/*","Condition":{"DateLessThan":{"AWS:EpochTime":9},"DateGreaterThan":{"AWS:EpochTime":7},"IpAddress":{"AWS:SourceIp":"192.0.2.0/24"}}}]}"#;
         let policy = read(good).unwrap();
         assert_eq!(
-            (policy.resource(), policy.starts, policy.ends),
+            (&*policy.resource, policy.starts, policy.ends),
             (&b"http://h/*"[..], Some(7), 9)
         );
         assert_eq!(policy.network, "192.0.2.0/24".parse().ok());
@@ -305,7 +294,7 @@ mod tests {
     fn a_plain_policy_is_read_as_any_other() {
         let good = br#"{"Statement":[{"Resource":"http://h/a*?b","Condition":{"DateLessThan":{"AWS:EpochTime":1800000000}}}]}"#;
         let policy = Policy::read(good.to_vec()).unwrap();
-        assert_eq!((policy.resource(), policy.ends), (&b"http://h/a*?b"[..], 1_800_000_000));
+        assert_eq!((&*policy.resource, policy.ends), (&b"http://h/a*?b"[..], 1_800_000_000));
         let same = |text: &[u8]| {
             let is_plain = Policy::plain(text).is_some();
             if is_plain {
