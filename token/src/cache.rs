@@ -95,7 +95,7 @@ struct Entry {
 
 /// The fact that a key has verified a token's signature, or has decrypted a token that is not signed.
 pub(crate) struct Proof {
-    /// All key sets that were used: those that verify, then those that decrypt.
+    /// All key sets that were used: of an encrypted token [`opening_ids`], then those that verify.
     pub(crate) sets: SetIds,
     /// The key that verified the signature, or decrypted the token.
     pub(crate) key: KeyIndex,
@@ -136,6 +136,13 @@ pub struct Known {
     pub(crate) slot: Slot,
     pub(crate) content: Rc<Content>,
     standing: Standing,
+}
+
+/// What the proof of an encrypted token begins with: how many key sets there were that decrypt, and their identities.
+pub(crate) fn opening_ids(
+    decrypting: impl Iterator<Item = u64> + Clone,
+) -> impl Iterator<Item = u64> + Clone {
+    std::iter::once(decrypting.clone().count() as u64).chain(decrypting)
 }
 
 impl Cache {
@@ -240,6 +247,24 @@ impl Cache {
         let key = proofs.find(is_valid).map(|proof| proof.key)?;
         self.hits.set(self.hits.get() + 1);
         Some(key)
+    }
+
+    /// Whether these key sets, and no others, were those that decrypt when a known token was decrypted.
+    pub(crate) fn has_opened(
+        &self,
+        known: &Known,
+        decrypting: impl Iterator<Item = u64> + Clone,
+    ) -> bool {
+        let Ok(store) = self.store.try_borrow() else { return false };
+        let entry = store.entry(known.slot);
+        let Some(entry) = entry.filter(|it| Rc::ptr_eq(&it.content, &known.content)) else {
+            return false;
+        };
+        let begins = |proof: &Proof| {
+            let mut sets = proof.sets.as_slice().iter().copied();
+            opening_ids(decrypting.clone()).all(|id| sets.next() == Some(id))
+        };
+        std::iter::once(&entry.proof).chain(&entry.older).any(begins)
     }
 
     /// Stores an accepted token; returns its place, or `None` if there is no room for it.

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::alg::{Algorithm, SignatureCounts};
-use crate::cache::{Cache, Known, Proof, Slot};
+use crate::cache::{Cache, Known, Proof, Slot, opening_ids};
 use crate::claims::{self, Claims};
 use crate::compact::Compact;
 use crate::content::{Content, Form};
@@ -318,6 +318,7 @@ impl<'p, L: Fn(Wanted<'_>) -> LiveInputs> Judge<'p, L> {
         let Form::Signed(algorithm) = content.form else {
             return self.check_known_encrypted(token, cache, known);
         };
+        self.policies.check_padding(content.padded)?;
         let refused = |why| Refusal::of(&content.header, why);
         let chosen = match self.policies {
             Policies::One(policy) => {
@@ -354,7 +355,8 @@ impl<'p, L: Fn(Wanted<'_>) -> LiveInputs> Judge<'p, L> {
     }
 
     /// Judges an encrypted token that the cache knows. It is judged as a new one unless the key sets are the same:
-    /// what other keys decrypt may be something else, and without them nothing may be said of what is in it.
+    /// what other keys decrypt may be something else, and without them nothing may be said of what is in it. So it is
+    /// if its form is not accepted: what is refused as a new one is, is refused before the keys in force are asked for.
     #[inline(never)]
     fn check_known_encrypted(
         &self,
@@ -363,8 +365,12 @@ impl<'p, L: Fn(Wanted<'_>) -> LiveInputs> Judge<'p, L> {
         known: &Known,
     ) -> Result<Verified, Refusal> {
         let content = &known.content;
+        let decrypting = self.decryption_keys().map(DecryptionKeys::id);
+        let is_opened = cache.has_opened(known, decrypting)
+            && self.forms().check(content.form).is_ok()
+            && self.policies.check_padding(content.padded).is_ok();
         let chosen = match self.policies {
-            _ if !self.forms().decrypt() => None,
+            _ if !is_opened => None,
             Policies::One(policy) => Some(self.only(policy, &content.header)),
             Policies::ByIssuer(..) if content.form == Form::Encrypted => None,
             Policies::ByIssuer(providers, location) => content
@@ -381,7 +387,6 @@ impl<'p, L: Fn(Wanted<'_>) -> LiveInputs> Judge<'p, L> {
         });
         let Some(kid) = vouched else { return self.check_new(token) };
         let refused = |why| Refusal::of(&content.header, why);
-        self.forms().check(content.form).map_err(refused)?;
         effective.check_padding(content.padded).map_err(refused)?;
         effective.check_content(content, kid, self.now).map_err(refused)?;
         Ok(Verified::new(Rc::clone(content), chosen.number, Some(known.slot), self.now))
@@ -402,8 +407,8 @@ impl<'p, L: Fn(Wanted<'_>) -> LiveInputs> Judge<'p, L> {
         cache.remember(token, content, Proof { sets, key, since: self.now }, self.now)
     }
 
-    /// The identities of the key sets that a token of this form is judged by: those that verify, then those
-    /// that decrypt.
+    /// The identities of the key sets that a token of this form is judged by: of an encrypted one first the number of
+    /// those that decrypt and themselves ([`Cache::has_opened`]), then those that verify.
     fn set_ids<'s>(
         &'s self,
         form: Form,
@@ -411,8 +416,8 @@ impl<'p, L: Fn(Wanted<'_>) -> LiveInputs> Judge<'p, L> {
     ) -> impl Iterator<Item = u64> + Clone + use<'s, 'p, L> {
         let verifying = if form.algorithm().is_some() { usize::MAX } else { 0 };
         let decrypting = if form.is_encrypted() { usize::MAX } else { 0 };
-        let decrypting = self.decryption_keys().take(decrypting).map(DecryptionKeys::id);
-        effective.set_ids().take(verifying).chain(decrypting)
+        let opening = opening_ids(self.decryption_keys().map(DecryptionKeys::id)).take(decrypting);
+        opening.chain(effective.set_ids().take(verifying))
     }
 
     /// The forms of tokens that are accepted.

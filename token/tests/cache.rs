@@ -73,7 +73,8 @@ thread_local! {
     static HEADERS: Headers = Headers::default();
 }
 
-/// Judges with `cache`, and asserts that the result is the same without it.
+/// Judges with `cache`, and asserts that the result is the same without it, and that the keys in force are asked
+/// for in the same cases: a token that is refused before may be nobody's.
 fn judge_live(
     trust: &Trust,
     cache: &Cache,
@@ -86,11 +87,17 @@ fn judge_live(
             |it: Verified| (it.header.text().to_owned(), it.payload.text().to_owned(), it.provider);
         judged.map(said)
     };
+    let asked = Cell::new(false);
+    let live = |wanted: Wanted<'_>| {
+        asked.set(true);
+        live(wanted)
+    };
     let cached = HEADERS.with(|headers| {
         let with = With { cache: Some(cache), headers: Some(headers), ..With::default() };
-        told(trust.check_with(token, now, &live, with))
+        (told(trust.check_with(token, now, &live, with)), asked.take())
     });
-    assert_eq!(cached, told(trust.check(token, now, &live)));
+    assert_eq!(cached, (told(trust.check(token, now, &live)), asked.take()));
+    let (cached, _) = cached;
     cached.map(|(_, _, provider)| provider).map_err(|refusal| refusal.reason)
 }
 
@@ -170,6 +177,32 @@ fn a_verdict_stands_until_a_time_is_reached_that_matters() {
     assert_eq!(stood(), 1);
     assert_eq!(judge(&strict, &cache, &forever, NOW + 20), Err(Reject::UnknownKey));
     assert_eq!(stood(), 0);
+}
+
+/// One location accepts padding, and others do not.
+#[test]
+fn a_padded_token_that_is_known_is_refused_as_a_new_one() {
+    let (cache, own) = (Cache::new(ROOMY).unwrap(), set(vec![key("a")]));
+    let padding = |padding| Policy { keys: vec![own.clone()], padding, ..Policy::default() };
+    let (strict, mild) = (Trust::Keys(padding(false)), Trust::Keys(padding(true)));
+    let of_providers = providers(issuer("me", vec![own.clone()]), issuer("you", vec![own.clone()]));
+    for payload in [r#"{"iss":"me"}"#, r#"{"iss":"you"}"#, r#"{"iss":"she"}"#, r#"{"n":1}"#] {
+        let mut header = encode(r#"{"alg":"HS256","kid":"a"}"#);
+        let mut payload = encode(payload);
+        for section in [&mut header, &mut payload] {
+            section.push_str(["", "", "==", "="][section.len() % 4]);
+        }
+        let message = format!("{header}.{payload}");
+        assert!(message.contains('='));
+        let mac = Hmac::<Sha256>::new_from_slice(b"a").unwrap().chain_update(&message);
+        let token = format!("{message}.{}", encode(mac.finalize().into_bytes())).into_bytes();
+        for _ in 0..2 {
+            assert_eq!(judge(&mild, &cache, &token, NOW), Ok(0));
+            for trust in [&strict, &of_providers] {
+                assert_eq!(judge(trust, &cache, &token, NOW), Err(Reject::Malformed));
+            }
+        }
+    }
 }
 
 #[test]

@@ -74,6 +74,40 @@ fn each_form_passes_where_it_is_accepted() -> Result<()> {
 }
 
 #[test]
+fn a_form_that_is_not_accepted_leads_to_the_next_source_known_or_not() -> Result<()> {
+    let nginx = builder()
+        .server(format!(
+            "jwks_file keys.json; jwt_decryption_key enc.json; jwt_next on;
+            jwt_token cookie:session bearer;
+            location /all {{ jwt_type signed encrypted nested; {SERVE} }}
+            location /encrypted {{ jwt_type encrypted; {SERVE} }}
+            location /nested {{ jwt_type nested; {SERVE} }}
+            location /two {{ jwt_type signed nested; {SERVE} }}"
+        ))
+        .start()?;
+    let [signed, encrypted, nested] = [signed()?, encrypted()?, nested(DIR)?];
+    let ask = |path: &str, cookie: &str, bearer: &str| {
+        let request = nginx.request().target(path).bearer(bearer);
+        request.header("Cookie", format!("session={cookie}")).send()
+    };
+    for round in 0..3 {
+        for (path, cookie, bearer) in [
+            ("/nested", &encrypted, &nested),
+            ("/nested", &signed, &nested),
+            ("/encrypted", &nested, &encrypted),
+            ("/two", &encrypted, &signed),
+        ] {
+            assert_eq!(ask(path, cookie, bearer)?.verdict(), (200, "ok"), "{path} {round}");
+        }
+        // From now on the worker's cache knows all of them.
+        for token in [&signed, &encrypted, &nested] {
+            assert_eq!(nginx.bearer("/all", token)?.verdict(), (200, "ok"));
+        }
+    }
+    nginx.finish()
+}
+
+#[test]
 fn what_was_encrypted_is_judged_and_shown_as_any() -> Result<()> {
     let nginx = builder()
         .server(format!(

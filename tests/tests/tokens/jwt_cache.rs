@@ -4,7 +4,10 @@
 use std::fs;
 
 use anyhow::{Context as _, Result};
-use module_tests::{Jwt, Nginx, OTHER_SECRET, P521, RSA, SECRET, SERVE, mistake, refuse_all};
+use module_tests::{
+    Jwt, Nginx, OTHER_SECRET, P521, RSA, SECRET, SERVE, base64url, hmac, mistake, now, refuse_all,
+    until,
+};
 use serde_json::json;
 
 #[test]
@@ -209,11 +212,95 @@ fn variables_show_a_remembered_token() -> Result<()> {
         .file("rsa.json", RSA.jwks("k")?)
         .html("index.html", "ok\n")
         .start()?;
-    let payload = json!({ "exp": module_tests::now() + 600, "sub": "alice" });
+    let payload = json!({ "exp": now() + 600, "sub": "alice" });
     let token = Jwt::new(payload.clone()).kid("k").sign("RS256", &RSA)?;
     let shown = format!("alice k {payload}");
     for _ in 0..3 {
         assert_eq!(nginx.bearer("/", &token)?.header("X-Claims"), Some(shown.as_str()));
     }
+    nginx.finish()
+}
+
+/// Where a padded token is refused, it is nobody's token, whether the cache knows it or not.
+#[test]
+fn a_padded_token_leads_to_the_next_source_known_or_not() -> Result<()> {
+    let nginx = Nginx::builder()
+        .server(format!(
+            "jwt_kids {{ k1 {SECRET}; }} jwt_token cookie:session bearer;
+            location / {{ jwt_next on; {SERVE} }}
+            location /padded {{ jwt_padding on; {SERVE} }}"
+        ))
+        .start()?;
+    let pad = |text: Vec<u8>| {
+        let bare = base64url(text);
+        let fill = ["", "", "==", "="][bare.len() % 4];
+        bare + fill
+    };
+    let header = pad(json!({ "alg": "HS256", "kid": "k1" }).to_string().into_bytes());
+    let input = format!("{header}.{}", pad(br#"{"sub":"padded"}"#.to_vec()));
+    let padded = format!("{input}.{}", pad(hmac("HS256", SECRET.as_bytes(), input.as_bytes())?));
+    assert!(padded.ends_with('='));
+    let good = Jwt::live().kid("k1").hs("HS256", SECRET)?;
+    for round in 0..3 {
+        let request = nginx.request().bearer(&good).header("Cookie", format!("session={padded}"));
+        assert_eq!(request.send()?.verdict(), (200, "ok"), "{round}");
+        let request = nginx.request().target("/padded").bearer(&padded);
+        assert_eq!(request.send()?.verdict(), (200, "ok"));
+    }
+    nginx.finish()
+}
+
+/// A verdict stands where a location can say nothing else, and is never that of another location.
+#[test]
+fn a_verdict_stands_only_for_its_own_location_and_in_time() -> Result<()> {
+    let nginx = Nginx::builder()
+        .http(format!(
+            "jwt_provider one {{ jwt_issuer one; jwt_kids {{ k1 {SECRET}; }} jwt_claim role = user; }}
+            jwt_provider two {{ jwt_issuer two; jwt_kids {{ k1 {SECRET}; }} }}"
+        ))
+        .server(format!(
+            "jwt_kids {{ k1 {SECRET}; }}
+            location / {{ {SERVE} }}
+            location /late {{ jwt_leeway 1h; {SERVE} }}
+            location /any {{ jwt_any {{ jwt_claim role = admin; jwt_claim iss = one; }} {SERVE} }}
+            location /admin {{ jwt_claim role = admin error=404; {SERVE} }}
+            location /tried {{ jwt_claim role = admin error=none; {SERVE} }}
+            location /bound {{ jwt_claim role = $arg_role; {SERVE} }}
+            location /providers {{ jwt on provider=one provider=two; {SERVE} }}
+            location /by {{ if ($arg_off) {{ set $switch off; }} jwt $switch; {SERVE} }}"
+        ))
+        .start()?;
+    let exp = now() + 6;
+    let of = |iss: &str, role: &str| {
+        let claims = json!({ "iss": iss, "role": role, "exp": exp });
+        Jwt::new(claims).kid("k1").hs("HS256", SECRET)
+    };
+    let (user, admin) = (of("one", "user")?, of("two", "admin")?);
+    let ask = |late: bool| -> Result<()> {
+        let expired = |verdict| if late { (401, "expired") } else { verdict };
+        for (path, for_user, for_admin) in [
+            ("/", (200, "ok"), (200, "ok")),
+            ("/any", (200, "ok"), (200, "ok")),
+            ("/admin", (404, "denied"), (200, "ok")),
+            ("/tried", (200, "ok"), (200, "ok")),
+            ("/bound?role=user", (200, "ok"), (403, "denied")),
+            ("/bound?role=admin", (403, "denied"), (200, "ok")),
+            ("/providers", (200, "ok"), (200, "ok")),
+            ("/by", (200, "ok"), (200, "ok")),
+        ] {
+            for (token, verdict) in [(&user, for_user), (&admin, for_admin)] {
+                assert_eq!(nginx.bearer(path, token)?.verdict(), expired(verdict), "{path}");
+            }
+        }
+        assert_eq!(nginx.bearer("/late", &user)?.verdict(), (200, "ok"));
+        Ok(())
+    };
+    for _ in 0..3 {
+        ask(false)?;
+    }
+    let tried = "jwt let through (error=none): denied by the rule in";
+    assert_eq!(nginx.error_log().matches(tried).count(), 3);
+    until("the tokens have expired", || Ok((now() > exp).then_some(())))?;
+    ask(true)?;
     nginx.finish()
 }

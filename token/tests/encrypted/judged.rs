@@ -1,5 +1,6 @@
 //! Encrypted tokens, judged as a location does.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use token::jwe::{ContentEncryption, DecryptionKeys, KeyManagement};
@@ -248,9 +249,15 @@ fn a_token_that_is_known_from_elsewhere_is_refused_as_a_new_one() {
         let own = secret();
         let elsewhere = Trust::Keys(policy("encrypted nested", vec![Arc::clone(&own)]));
         check(&elsewhere, &token, known).unwrap();
-        let said = |trust: &Trust, with| match check(trust, &token, with) {
-            Ok(_) => "ok".to_owned(),
-            Err(refusal) => refusal.to_string(),
+        // And the keys in force are asked for in the same cases: what is refused before may be nobody's token.
+        let said = |trust: &Trust, with| {
+            let asked = Cell::new(false);
+            let live = |_: token::Wanted<'_>| {
+                asked.set(true);
+                LiveInputs::default()
+            };
+            let judged = trust.check_with(token.as_bytes(), NOW, live, with);
+            (judged.map_or_else(|refusal| refusal.to_string(), |_| "ok".to_owned()), asked.get())
         };
         for accept in ["signed", "encrypted", "nested", "signed encrypted", "signed nested"] {
             for keys in [vec![], vec![&other], vec![&rsa], vec![&own], vec![&own, &other]] {
