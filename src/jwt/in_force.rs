@@ -185,7 +185,8 @@ impl TokenCase<'_> {
         let meter = &self.http.meter;
         let (cache, memo) = (meter.cache(), meter.memo());
         let (headers, signatures) = (Some(&meter.headers), Some(&meter.signatures));
-        let with = With { cache, headers, memo, among, signatures, decryption };
+        let stands = check.steady.is_some();
+        let with = With { cache, headers, memo, among, stands, signatures, decryption };
         let mut found = check.trust.check_found(token, known, time, in_force, with);
         // The worker's cache has this result; the request need not keep it, too.
         if !found.as_ref().is_ok_and(Verified::is_cached) {

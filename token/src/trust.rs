@@ -46,6 +46,8 @@ pub struct With<'w> {
     /// The numbers of those [`Trust::Providers`] that are asked; `None` for all. A token of another one is
     /// of an unknown issuer.
     pub among: Option<&'w [usize]>,
+    /// Whether it is asked until when the verdict can stand ([`Verified::let_stand`]).
+    pub stands: bool,
     /// Counts the signatures that are verified.
     pub signatures: Option<&'w SignatureCounts>,
     /// Keys that decrypt and change at run time, tried after those of the [`Forms`].
@@ -307,7 +309,7 @@ impl<'p, L: Fn(Wanted<'_>) -> LiveInputs> Judge<'p, L> {
         let content = Rc::new(content);
         let remember = |cache| self.remember(cache, token, &content, chosen, by.key);
         let slot = self.with.cache.and_then(remember);
-        let until = chosen.effective().stands_until(&content, by.key, self.now);
+        let until = self.stands_until(chosen.effective(), &content, by.key);
         Ok(Verified::new(content, chosen.number, slot, until))
     }
 
@@ -350,7 +352,7 @@ impl<'p, L: Fn(Wanted<'_>) -> LiveInputs> Judge<'p, L> {
             true => self.remember(cache, token, content, &chosen, index),
             false => Some(known.slot),
         };
-        let until = effective.stands_until(content, index, self.now);
+        let until = self.stands_until(effective, content, index);
         Ok(Verified::new(Rc::clone(content), chosen.number, slot, until))
     }
 
@@ -390,6 +392,16 @@ impl<'p, L: Fn(Wanted<'_>) -> LiveInputs> Judge<'p, L> {
         effective.check_padding(content.padded).map_err(refused)?;
         effective.check_content(content, kid, self.now).map_err(refused)?;
         Ok(Verified::new(Rc::clone(content), chosen.number, Some(known.slot), self.now))
+    }
+
+    /// [`EffectivePolicy::stands_until`], if it is asked for.
+    fn stands_until(
+        &self,
+        effective: EffectivePolicy<'_>,
+        content: &Content,
+        key: KeyIndex,
+    ) -> i64 {
+        if self.with.stands { effective.stands_until(content, key, self.now) } else { self.now }
     }
 
     fn remember(

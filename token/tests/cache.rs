@@ -94,9 +94,9 @@ fn judge_live(
     };
     let cached = HEADERS.with(|headers| {
         let with = With { cache: Some(cache), headers: Some(headers), ..With::default() };
-        (told(trust.check_with(token, now, &live, with)), asked.take())
+        (told(trust.check_with(token, now, live, with)), asked.take())
     });
-    assert_eq!(cached, (told(trust.check(token, now, &live)), asked.take()));
+    assert_eq!(cached, (told(trust.check(token, now, live)), asked.take()));
     let (cached, _) = cached;
     cached.map(|(_, _, provider)| provider).map_err(|refusal| refusal.reason)
 }
@@ -116,12 +116,16 @@ fn judge(trust: &Trust, cache: &Cache, token: &[u8], now: i64) -> Result<usize, 
         }
         None if judged.is_ok() => {
             let live = |_: Wanted<'_>| LiveInputs::default();
-            let verified = trust.check_cached(token, now, live, Some(cache)).unwrap();
+            let verified = trust.check_with(token, now, live, standing_in(cache)).unwrap();
             verified.let_stand(cache, by, now);
         }
         None => {}
     }
     judged
+}
+
+fn standing_in(cache: &Cache) -> With<'_> {
+    With { cache: Some(cache), stands: true, ..With::default() }
 }
 
 /// The number of a check with this trust. What is printed of it has the numbers of its key sets, which no other
@@ -211,7 +215,7 @@ fn what_depends_on_more_than_the_token_does_not_stand() {
     let good = token(r#"{"jti":"t"}"#);
     let own = set(vec![key("a")]);
     let stands = |trust: &Trust, live: LiveInputs, now: i64| {
-        let judged = trust.check_cached(&good, NOW, |_| live.clone(), Some(&cache)).unwrap();
+        let judged = trust.check_with(&good, NOW, |_| live.clone(), standing_in(&cache)).unwrap();
         let (by, none) = (Steady(7), Steady(0));
         judged.let_stand(&cache, by, NOW);
         let known = cache.find(&good).unwrap();
@@ -234,7 +238,7 @@ fn what_depends_on_more_than_the_token_does_not_stand() {
         cache_of(LiveInputs::from(Rc::new(live_keys))),
         cache_of(LiveInputs { policy: None, revoked: Some(Rc::new([revoked("x")])) }),
     ] {
-        let judged = plain.check_cached(&good, NOW, |_| live.clone(), Some(&cache)).unwrap();
+        let judged = plain.check_with(&good, NOW, |_| live.clone(), standing_in(&cache)).unwrap();
         judged.let_stand(&cache, Steady(7), NOW);
         let known = cache.find(&good).unwrap();
         assert!(Verified::standing(&cache, &known, Steady(7), NOW).is_none());

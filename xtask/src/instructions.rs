@@ -37,6 +37,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let now = [
         ("cold".to_owned(), cold),
         ("hot".to_owned(), each(&judge, "hot")?),
+        ("again".to_owned(), each(&judge, "again")?),
         ("link".to_owned(), each(&judge, "link")?),
     ];
     if args.write {
@@ -81,7 +82,7 @@ fn total(profile: &str) -> Result<u64> {
 fn written(figures: &[Figure]) -> String {
     let mut text =
         "# Instructions of one judgement, as `cargo xtask instructions` counts them: a token \
-                    never seen\n# before, without its HMAC, one seen before, and a signed link.\n"
+                    never seen\n# before, without its HMAC, one seen before, one whose verdict stands, and a signed link.\n"
             .to_owned();
     for (what, count) in figures {
         // Writing to a string does not fail.

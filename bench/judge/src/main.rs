@@ -7,7 +7,7 @@ use std::hint::black_box;
 
 use token::base64url::decode;
 use token::link::{Link, LinkAlgorithm, LinkSecret, Plain};
-use token::{Algorithm, Cache, Headers, LiveInputs, Wanted, With};
+use token::{Algorithm, Cache, Headers, LiveInputs, Steady, Verified, Wanted, With};
 
 #[path = "../../../token/tests/common/tokens.rs"]
 mod tokens;
@@ -52,6 +52,18 @@ fn judge(what: &str, times: usize) {
             for token in tokens.iter().cycle().take(times) {
                 let token = trust.check_with(black_box(token), NOW, live, with);
                 assert!(rule.holds(&token.unwrap().payload, &["read"]));
+            }
+        }
+        "again" => {
+            let (trust, token, cache) =
+                (trust(&[algorithm]), token(algorithm, 0), Cache::new(1 << 20));
+            let (cache, by) = (cache.unwrap(), Steady(1));
+            let with = With { cache: Some(&cache), stands: true, ..With::default() };
+            let live = |_: Wanted<'_>| LiveInputs::default();
+            trust.check_with(&token, NOW, live, with).unwrap().let_stand(&cache, by, NOW);
+            for _ in 0..times {
+                let known = cache.find(black_box(&token)).unwrap();
+                assert!(Verified::standing(&cache, &known, by, NOW).is_some());
             }
         }
         "link" => {
