@@ -357,8 +357,8 @@ impl<'p, L: Fn(Wanted<'_>) -> LiveInputs> Judge<'p, L> {
     }
 
     /// Judges an encrypted token that the cache knows. It is judged as a new one unless the key sets are the same:
-    /// what other keys decrypt may be something else, and without them nothing may be said of what is in it. So it is
-    /// if its form is not accepted: what is refused as a new one is, is refused before the keys in force are asked for.
+    /// what other keys decrypt may be something else, and without them nothing may be said of what is in it. The same
+    /// goes for one whose form is not accepted: it is refused before the keys in force are asked for.
     #[inline(never)]
     fn check_known_encrypted(
         &self,
