@@ -235,16 +235,11 @@ impl Cache {
         now: i64,
     ) -> Option<KeyIndex> {
         let store = self.store.try_borrow().ok()?;
-        // The slot may have been given to another token since `find`.
-        let entry = store.entry(known.slot)?;
-        if !Rc::ptr_eq(&entry.content, &known.content) {
-            return None;
-        }
+        let entry = store.entry_of(known)?;
         let is_valid = |proof: &&Proof| {
             proof.since <= now && proof.sets.as_slice().iter().copied().eq(sets.clone())
         };
-        let mut proofs = std::iter::once(&entry.proof).chain(&entry.older);
-        let key = proofs.find(is_valid).map(|proof| proof.key)?;
+        let key = entry.proofs().find(is_valid).map(|proof| proof.key)?;
         self.hits.set(self.hits.get() + 1);
         Some(key)
     }
@@ -256,15 +251,12 @@ impl Cache {
         decrypting: impl Iterator<Item = u64> + Clone,
     ) -> bool {
         let Ok(store) = self.store.try_borrow() else { return false };
-        let entry = store.entry(known.slot);
-        let Some(entry) = entry.filter(|it| Rc::ptr_eq(&it.content, &known.content)) else {
-            return false;
-        };
+        let Some(entry) = store.entry_of(known) else { return false };
         let begins = |proof: &Proof| {
             let mut sets = proof.sets.as_slice().iter().copied();
             opening_ids(decrypting.clone()).all(|id| sets.next() == Some(id))
         };
-        std::iter::once(&entry.proof).chain(&entry.older).any(begins)
+        entry.proofs().any(begins)
     }
 
     /// Stores an accepted token; returns its place, or `None` if there is no room for it.
@@ -302,6 +294,11 @@ impl Store {
 
     fn entry(&self, slot: Slot) -> Option<&Entry> {
         self.entries.get(slot as usize)?.as_ref()
+    }
+
+    /// The entry of a known token, unless its slot was given to another one since [`Cache::find`].
+    fn entry_of(&self, known: &Known) -> Option<&Entry> {
+        self.entry(known.slot).filter(|entry| Rc::ptr_eq(&entry.content, &known.content))
     }
 
     fn slot_of(&self, hash: u64, token: &[u8]) -> Option<Slot> {
@@ -372,6 +369,11 @@ impl Store {
 }
 
 impl Entry {
+    /// The newest first, then the others from the oldest on.
+    fn proofs(&self) -> impl Iterator<Item = &Proof> {
+        std::iter::once(&self.proof).chain(&self.older)
+    }
+
     /// The entry with another proof, which takes the place of one for the same key sets, or of the oldest
     /// one.
     fn with(mut self, proof: Proof) -> Self {

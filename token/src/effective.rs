@@ -267,13 +267,11 @@ impl<'p> EffectivePolicy<'p> {
     /// the end of the key, and lists. A token that is valid has reached its `nbf`, and one without `iat` lives ever
     /// shorter.
     pub(crate) fn stands_until(self, content: &Content, key: KeyIndex, now: i64) -> i64 {
-        let is_plain = matches!(content.form, Form::Signed(_));
-        if !is_plain || self.live.policy.is_some() || self.live.revoked.is_some() {
+        let Form::Signed(algorithm) = content.form else { return now };
+        if self.live.policy.is_some() || self.live.revoked.is_some() {
             return now;
         }
-        let Some(key) = self.sets().nth(key.set).and_then(|set| set.key(key.key)) else {
-            return now;
-        };
+        let Some(key) = self.key(key, algorithm, now) else { return now };
         let has_lists = !self.policy.revoked.is_empty()
             || self.location.is_some_and(|location| !location.revoked.is_empty());
         let lists = has_lists.then_some(now.saturating_add(1));
