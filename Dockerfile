@@ -21,7 +21,8 @@ COPY --from=rust /usr/local/rustup /usr/local/rustup
 COPY --from=rust /usr/local/cargo /usr/local/cargo
 WORKDIR /src
 COPY . .
-RUN ./build.sh build && DESTDIR=/out ./build.sh install
+# What cargo leaves is a gigabyte that no later step needs.
+RUN ./build.sh build && DESTDIR=/out ./build.sh install && rm -rf target
 
 # Everything that the final image gets is laid out under /out. The private key of the demo's /jwks/ stays
 # in this stage; `docker build --target builder` gives an image that can mint with it. That of its login,

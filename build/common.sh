@@ -20,8 +20,10 @@ die() {
 # A scratch folder that is gone when the script ends, however it ends.
 SCRATCH=$(mktemp -d "${TMPDIR:-/tmp}/ngx-token-auth.XXXXXX")
 ON_EXIT=() # commands to run at exit, last one first
+JOBS=()    # the process groups of what runs beside this script
 cleanup() {
     local status=$? i
+    for i in ${JOBS[@]+"${JOBS[@]}"}; do kill -- "-$i" 2>/dev/null || true; done
     for ((i = ${#ON_EXIT[@]} - 1; i >= 0; i--)); do ${ON_EXIT[i]} || true; done
     rm -rf "$SCRATCH"
     exit "$status"
@@ -42,6 +44,25 @@ quietly() {
         printf 'build.sh: %s failed; the end of its output is above\n' "$what" >&2
         return 1
     fi
+}
+
+# Runs commands side by side, and dies at the end if one of them has failed: what a processor does alone, as
+# the optimiser of a whole program, leaves the others free. What a command sets is lost.
+side_by_side() { # "FUNCTION WORD..."...
+    local one failed=()
+    # Each is a process group, so that nothing that it has started is left behind if this script is stopped.
+    set -m
+    for one in "$@"; do
+        # shellcheck disable=SC2086 # these are words
+        $one </dev/null &
+        JOBS+=($!)
+    done
+    set +m
+    for one in "$@"; do
+        wait "${JOBS[0]}" || failed+=("$one")
+        JOBS=("${JOBS[@]:1}")
+    done
+    ((${#failed[@]} == 0)) || die "failed: ${failed[*]}; see above"
 }
 
 # version_at_least HAVE WANT

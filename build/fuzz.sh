@@ -45,22 +45,36 @@ build_fuzz() {
 # Prints the executions of each target. The seeds are never written to: inputs that reach new code
 # are kept in CORPUS, and one that fails in fuzz/artifacts/.
 run_fuzz() { # SECONDS CORPUS
-    local seconds=$1 corpus=$2 target log runs status
+    local target runs rows=() row at_once
+    FUZZ_TIME=$1 FUZZ_CORPUS=$2
     mkdir -p "$ROOT/fuzz/artifacts"
+    at_once=$(nproc 2>/dev/null || say 1)
+    for ((row = 0; row < at_once && row < ${#FUZZ_TARGETS[@]}; row++)); do
+        rows+=("fuzz_row $row $at_once")
+    done
+    side_by_side "${rows[@]}"
     for target in "${FUZZ_TARGETS[@]}"; do
-        log=$SCRATCH/fuzz-$target status=0
-        mkdir -p "$corpus/$target"
-        "$FUZZ_BUILD/$FUZZ_HOST/release/$target" -max_total_time="$seconds" -timeout=10 \
+        runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$SCRATCH/fuzz-$target")
+        ((runs > 100)) || die "fuzz: $target ran only ${runs:-0} times"
+        printf '  %-14s %10d executions\n' "$target" "$runs"
+        SUMMARIES+=("fuzz $target: $runs executions")
+    done
+}
+
+# Fuzzes each STEPth target, one after the other.
+fuzz_row() { # FIRST STEP
+    local at target log status
+    for ((at = $1; at < ${#FUZZ_TARGETS[@]}; at += $2)); do
+        target=${FUZZ_TARGETS[at]} status=0
+        log=$SCRATCH/fuzz-$target
+        mkdir -p "$FUZZ_CORPUS/$target"
+        "$FUZZ_BUILD/$FUZZ_HOST/release/$target" -max_total_time="$FUZZ_TIME" -timeout=10 \
             -rss_limit_mb=1024 -max_len=70000 -print_final_stats=1 \
             -artifact_prefix="$ROOT/fuzz/artifacts/$target-" \
-            "$corpus/$target" "$ROOT/fuzz/seeds/$target" >"$log" 2>&1 </dev/null || status=$?
+            "$FUZZ_CORPUS/$target" "$ROOT/fuzz/seeds/$target" >"$log" 2>&1 </dev/null || status=$?
         if ((status)); then
             grep -v '^#' "$log" | tail -n 40 >&2
             die "fuzz: $target failed; the end of its output is above, the input in fuzz/artifacts/"
         fi
-        runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
-        ((runs > 100)) || die "fuzz: $target ran only ${runs:-0} times"
-        printf '  %-14s %10d executions\n' "$target" "$runs"
-        SUMMARIES+=("fuzz $target: $runs executions")
     done
 }

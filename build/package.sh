@@ -6,42 +6,61 @@ CYCLONEDX_VERSION=0.5.9
 PACKAGES=$DIST/packages
 
 verb_package() {
-    local started=$SECONDS version
+    local started=$SECONDS
+    prepare_packages
+    step "packages for Debian's nginx, and for nginx.org's nginx $NGINX_ORG"
+    side_by_side debian_packages nginx_org_package setup_cyclonedx
+    finish_packages
+    step "package: $((SECONDS - started)) s"
+    list_packages
+}
+
+# What packages are made of, and what makes them.
+prepare_packages() {
     on_debian || die "packages are built on Debian or Ubuntu only"
     setup_rust
-    setup_cyclonedx
     VENDORED=0 setup_build_packages
     package_tools
     # What is not committed is in no package: a package can always be built again.
     git diff --quiet HEAD || note "what is not committed is not packed"
     COMMIT=$(git rev-parse HEAD)
-    version=$(dpkg-parsechangelog -S Version)
+    PACKED=$(dpkg-parsechangelog -S Version)
     SOURCE_DATE_EPOCH=$(git log -1 --format=%ct "$COMMIT")
     export SOURCE_DATE_EPOCH
+    NGINX_ORG=${NGINX_VERSION:-$(crate_version)}
     rm -rf "$PACKAGES"
     mkdir -p "$PACKAGES"
+}
 
-    step "packages for Debian's nginx"
-    package_source "$SCRATCH/debian/ngx-token-auth-$version"
-    pack "$SCRATCH/debian/ngx-token-auth-$version"
+debian_packages() { debian_packages_in "$SCRATCH/debian"; }
 
-    NGINX_ORG=${NGINX_VERSION:-$(crate_version)}
-    step "package for nginx.org's nginx $NGINX_ORG"
-    package_source "$SCRATCH/nginx.org/nginx-module-token-auth"
-    as_nginx_org_does "$SCRATCH/nginx.org/nginx-module-token-auth" "$version"
-    NGINX_VERSION=$NGINX_ORG pack "$SCRATCH/nginx.org/nginx-module-token-auth" -b
+debian_packages_in() { # DIR
+    # dpkg-source puts the folder's name into the archive.
+    package_source "$1/ngx-token-auth-$PACKED"
+    pack "$1/ngx-token-auth-$PACKED"
+}
 
+nginx_org_package() {
+    local tree=$SCRATCH/nginx.org/nginx-module-token-auth
+    package_source "$tree"
+    as_nginx_org_does "$tree" "$PACKED"
+    NGINX_VERSION=$NGINX_ORG pack "$tree" -b
+}
+
+# Checks the packages, and puts beside them what else is published.
+finish_packages() {
     step "lintian"
     lintian --fail-on error --suppress-tags "$(no_archive)" "$PACKAGES"/*.changes ||
         die "lintian finds errors; see above"
     step "SBOM and checksums"
+    setup_cyclonedx
     sbom
     # What the build says of the machine is not the same the next time.
     rm -f "$PACKAGES"/*.changes "$PACKAGES"/*.buildinfo
     (cd "$PACKAGES" && sha256sum ./* >SHA256SUMS && sed -i 's|\./||' SHA256SUMS)
-    step "package: $((SECONDS - started)) s"
-    sed "s|^[0-9a-f]*  |  ${PACKAGES#"$ROOT"/}/|" "$PACKAGES/SHA256SUMS"
 }
+
+list_packages() { sed "s|^[0-9a-f]*  |  ${PACKAGES#"$ROOT"/}/|" "$PACKAGES/SHA256SUMS"; }
 
 package_tools() {
     local wanted=() package
@@ -109,15 +128,33 @@ PACKAGE_TAG=ngx-token-auth:package-test
 
 verb_package_test() {
     local started=$SECONDS
-    verb_package
-    step "the same packages once more, from another folder"
-    again
+    prepare_packages
+    step "packages for Debian's nginx, twice, and for nginx.org's nginx $NGINX_ORG"
+    side_by_side debian_packages second_packages nginx_org_package setup_cyclonedx
+    finish_packages
+    list_packages
+    step "are all bytes the same?"
+    compare_packages
     if ! have docker || ! docker version >/dev/null 2>&1; then
         note "no Docker engine runs here: the packages were not installed anywhere"
         return 0
     fi
     in_containers
     step "package-test passed in $((SECONDS - started)) s"
+}
+
+# Another build must give the same bytes, in another folder.
+second_packages() {
+    mkdir -p "$SCRATCH/second"
+    PACKAGES=$SCRATCH/second debian_packages_in "$SCRATCH/again"
+}
+
+compare_packages() {
+    local file
+    for file in "$SCRATCH"/second/*.deb "$SCRATCH"/second/*.dsc "$SCRATCH"/second/*.tar.xz; do
+        cmp "$file" "$PACKAGES/${file##*/}" || die "a second build gives another ${file##*/}"
+    done
+    say "yes"
 }
 
 in_containers() {
@@ -186,18 +223,4 @@ nginx_org_stand_in() {
     printf 'user www-data;\npid /run/nginx.pid;\nerror_log /var/log/nginx/error.log;\nevents { }\nhttp {\n    include conf.d/*.conf;\n}\n' \
         >"$tree/etc/nginx/nginx.conf"
     make_package nginx "$NGINX_ORG-1" "Provides: nginx-r$NGINX_ORG"
-}
-
-# Another build must give the same bytes: from another folder, at another time.
-again() {
-    local tree file
-    # dpkg-source puts the folder's name into the archive.
-    tree=$SCRATCH/again/ngx-token-auth-$(dpkg-parsechangelog -S Version)
-    package_source "$tree"
-    mkdir -p "$SCRATCH/second"
-    PACKAGES=$SCRATCH/second pack "$tree"
-    for file in "$SCRATCH"/second/*.deb "$SCRATCH"/second/*.dsc "$SCRATCH"/second/*.tar.xz; do
-        cmp "$file" "$PACKAGES/${file##*/}" || die "a second build gives another ${file##*/}"
-    done
-    say "all bytes are the same"
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Tests of the build's own scripts: downloads with wrong contents, headers of another nginx than the
-# installed one, advisories that cannot be fetched. Nothing here needs a network.
+# installed one, advisories that cannot be fetched, what runs side by side. Nothing here needs a network.
 set -euo pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -201,9 +201,30 @@ test_advisories() {
     CI_ADVISORIES=required PATH=$SCRATCH/bin:$PATH fails "CI_ADVISORIES=required" check_advisories
 }
 
+# Each of these two ends only when the other has begun.
+first_of_two() { meets first second; }
+second_of_two() { meets second first; }
+meets() { # OWN OTHER
+    local until=$((SECONDS + 60))
+    touch "$SCRATCH/$1"
+    until [[ -e $SCRATCH/$2 ]]; do ((SECONDS < until)) || return; done
+    say "$1 has met $2"
+}
+breaks() {
+    false
+    touch "$SCRATCH/went-on"
+}
+
+test_side_by_side() {
+    passes "first has met second" side_by_side first_of_two second_of_two
+    fails "failed: breaks;" side_by_side first_of_two breaks second_of_two
+    [[ ! -e $SCRATCH/went-on ]] || die "self-test: what runs side by side goes on after a command has failed"
+}
+
 setup_curl
 test_checksums
 test_signatures
 test_headers
 test_advisories
-say "$PASSED cases of downloads, headers and advisories went as they should"
+test_side_by_side
+say "$PASSED cases of downloads, headers, advisories and of what runs side by side went as they should"
