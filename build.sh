@@ -70,6 +70,7 @@ verbs
 
 options
   --vendored    also build nginx itself, from the nginx-src crate, and use it
+  --module-only  build: leave out tokenctl
   --keep        demo: leave nginx running
   --quick       test: skip the second round with the vendored nginx; bench: a short run
   --reloads     soak: the number is a number of reloads (default: 1000), not of seconds
@@ -95,10 +96,11 @@ HELP
 
 main() {
     local verb="" argument="" names=() word
-    VENDORED=0 KEEP=0 QUICK=0 RELOADS=0 KEYS=0 HOSTILE=0 ASAN=0
+    VENDORED=0 MODULE_ONLY=0 KEEP=0 QUICK=0 RELOADS=0 KEYS=0 HOSTILE=0 ASAN=0
     for word in "$@"; do
         case $word in
             --vendored) VENDORED=1 ;;
+            --module-only) MODULE_ONLY=1 ;;
             --keep) KEEP=1 ;;
             --quick) QUICK=1 ;;
             --reloads) RELOADS=1 ;;

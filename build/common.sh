@@ -205,8 +205,9 @@ python_tool() { # FOLDER PROGRAM PACKAGE...
 # Tools that only `test` needs. PyPI carries prebuilt copies of both, which saves ten minutes of
 # compiling on a small machine; where there is none for the platform, cargo builds the tool.
 # The version is pinned so that a check that passed yesterday passes today.
-setup_cargo_tool() { # NAME VERSION
+setup_cargo_tool() { # NAME VERSION, options of cargo install
     local name=$1 version=$2
+    shift 2
     PATH=$TOOLS/bin:$TOOLS/$name/bin:$PATH
     # An installed one is used, unless it is much older.
     if have "$name" && "$name" --version >/dev/null 2>&1 &&
@@ -215,6 +216,6 @@ setup_cargo_tool() { # NAME VERSION
     fi
     python_tool "$TOOLS/$name" "$name" "astral-dev-toolchain-$name==$version" && return
     say "no prebuilt $name for this machine; cargo builds it, which takes some minutes"
-    quietly "cargo install $name" env -u CARGO_TARGET_DIR cargo install --locked --root "$TOOLS" --version "$version" "$name" ||
+    quietly "cargo install $name" env -u CARGO_TARGET_DIR cargo install --locked --root "$TOOLS" --version "$version" "$@" "$name" ||
         die "$name could not be installed; see above"
 }

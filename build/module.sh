@@ -7,12 +7,12 @@ PROFILE=release # or dev, which is built quickly
 
 verb_build() {
     build_module
-    build_tokenctl
+    ((MODULE_ONLY)) || build_tokenctl
     local load=modules/$MODULE_NAME
     step "done"
     say "  for nginx      $NGX_VERSION${NGX_BIN:+ ($NGX_BIN)}"
     say "  module         ${DIST#"$ROOT"/}/$MODULE_NAME ($(size_of "$DIST/$MODULE_NAME"))"
-    say "  command line   ${DIST#"$ROOT"/}/tokenctl"
+    ((MODULE_ONLY)) || say "  command line   ${DIST#"$ROOT"/}/tokenctl"
     say "  nginx.conf     load_module $load;   (first lines of the file)"
     say "Next: ./build.sh demo shows it at work, ./build.sh install puts it where nginx looks."
 }

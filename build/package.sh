@@ -107,7 +107,8 @@ pack() { # DIR, dpkg-buildpackage's options
     find "$(dirname "$dir")" -maxdepth 1 -type f -exec cp {} "$PACKAGES/" \;
 }
 
-setup_cyclonedx() { setup_cargo_tool cargo-cyclonedx $CYCLONEDX_VERSION; }
+# Where cargo has to build it: it runs for a second, and optimising it would take minutes.
+setup_cyclonedx() { setup_cargo_tool cargo-cyclonedx $CYCLONEDX_VERSION --debug; }
 
 # What is linked into the module and into tokenctl, in CycloneDX.
 sbom() {

@@ -15,14 +15,6 @@ GENERATED = debian/cargo debian/man debian/completions .nginx dist
 override_dh_auto_configure:
 override_dh_auto_install:
 
-override_dh_auto_build:
-	./build.sh build
-	dist/tokenctl manual debian/man
-	mkdir -p debian/completions
-	dist/tokenctl completions bash > debian/completions/tokenctl
-	dist/tokenctl completions zsh > debian/completions/_tokenctl
-	dist/tokenctl completions fish > debian/completions/tokenctl.fish
-
 # `./build.sh build` has loaded the module into nginx. The tests take half an hour.
 override_dh_auto_test:
 
