@@ -247,7 +247,10 @@ run_nextest() { # NAME, cargo's arguments
     step "tests: $name"
     NGX_TEST_NGINX=$NGX_BIN NGX_TEST_MODULE=$DIST/$MODULE_NAME NGX_TEST_TOKENCTL=$DIST/tokenctl \
         NGX_TEST_SOURCE=$NGX_SRC NGX_TEST_OBJS=$NGX_OBJS NGINX_SOURCE_DIR=$NGX_SRC NGINX_BUILD_DIR=$NGX_OBJS \
-        cargo nextest run --locked --no-fail-fast "$@" 2>&1 </dev/null | tee "$SCRATCH/nextest" || status=$?
+        cargo nextest run --locked --no-fail-fast --test-threads "$(test_threads)" "$@" 2>&1 </dev/null | tee "$SCRATCH/nextest" || status=$?
     ((status == 0)) || die "tests failed; see above"
     SUMMARIES+=("$name: $(grep 'Summary \[' "$SCRATCH/nextest" | tail -n 1 | sed 's/^ *//')")
 }
+
+# Most tests wait for nginx longer than they compute.
+test_threads() { say $((2 * $(nproc 2>/dev/null || say 2))); }
