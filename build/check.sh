@@ -38,12 +38,11 @@ verb_test() {
     [[ -n $NGX_BIN ]] || die "test: there is no nginx $NGX_VERSION here to run the tests with"
     check_clippy
     check_layout
+    step "examples in the documentation of the core"
+    cargo test --locked -q -p token --doc
     check_fuzz
     check_cost
     run_nextest "nginx $NGX_VERSION" "${TESTED[@]}"
-    step "examples in the documentation"
-    # The same packages again, and the same headers: nothing has to be built for it.
-    NGINX_SOURCE_DIR=$NGX_SRC NGINX_BUILD_DIR=$NGX_OBJS cargo test --locked -q "${TESTED[@]}" --doc
     run_demo
 
     if ((!QUICK)); then
