@@ -29,9 +29,13 @@ pub(crate) fn access(request: Request<'_>) -> Phase {
 fn tell(request: Request<'_>, location: &LocationConf, main: &MainConf, said: &Said) {
     let refused = matches!(said.decision, Decision::Refuse(_));
     let CheckRows { token, link } = location.rows;
-    for (opinion, row) in [(&said.token, token), (&said.link, link)] {
+    let tell = |opinion: &Opinion, row| {
         log(request, opinion);
         main.status.count(&main.jwt.meter, row, opinion, refused);
+    };
+    tell(&said.token, token);
+    if !matches!(said.link, Opinion::Abstains) {
+        tell(&said.link, link);
     }
 }
 

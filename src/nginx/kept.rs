@@ -40,6 +40,19 @@ pub(super) struct Own {
 }
 
 impl Own {
+    /// That which goes before a value of this type.
+    fn new<T: 'static>() -> Self {
+        Self {
+            of: TypeId::of::<T>(),
+            drop: drop_in_place::<Kept<T>>,
+            shown: RefCell::default(),
+            watchers: Cell::default(),
+            valued: RefCell::default(),
+            has_failed: Cell::default(),
+            held: RefCell::default(),
+        }
+    }
+
     /// Takes out what is held back of the answer to this request, if anything is.
     pub(super) fn take_held(&self, r: *const ngx_http_request_t) -> Option<Held> {
         let mut held = self.held.borrow_mut();
@@ -64,21 +77,13 @@ impl<'r> Request<'r> {
         if !existing.is_null() {
             return self.typed(existing);
         }
-        let own = Own {
-            of: TypeId::of::<T>(),
-            drop: drop_in_place::<Kept<T>>,
-            shown: RefCell::default(),
-            watchers: Cell::default(),
-            valued: RefCell::default(),
-            has_failed: Cell::default(),
-            held: RefCell::default(),
-        };
+        let make = || Kept { own: Own::new::<T>(), value: T::default() };
         // SAFETY: the main request outlives its subrequests and shares its pool with them, and the
         // context slot is ours alone. Nothing frees the value before the request ends, and all
         // references to it are shared ones.
         unsafe {
             let main = (*self.raw()).main;
-            let kept = allocate_with((*main).pool, Kept { own, value: T::default() }, drop_kept);
+            let kept = allocate_with((*main).pool, make, drop_kept);
             *(*main).ctx.add(slot()) = kept.cast();
             let kept = kept.as_ref()?;
             Some((Memory { request: self, own: &kept.own }, &kept.value))

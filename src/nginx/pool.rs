@@ -16,14 +16,19 @@ pub(super) type Cleanup = unsafe extern "C" fn(*mut c_void);
 /// `pool` must be valid. The value must not be used after the pool is destroyed.
 pub(super) unsafe fn allocate<T>(pool: *mut ngx_pool_t, value: T) -> *mut T {
     // SAFETY: by the contract of this function; the handler drops exactly this type.
-    unsafe { allocate_with(pool, value, drop_value::<T>) }
+    unsafe { allocate_with(pool, || value, drop_value::<T>) }
 }
 
-/// [`allocate`] with a given handler, by which [`find`] finds the value.
+/// [`allocate`] with a given handler, by which [`find`] finds the value. The value is made where it belongs rather than
+/// moved there.
 ///
 /// # Safety
 /// As [`allocate`]. The handler must drop a value of type `T`.
-pub(super) unsafe fn allocate_with<T>(pool: *mut ngx_pool_t, value: T, handler: Cleanup) -> *mut T {
+pub(super) unsafe fn allocate_with<T>(
+    pool: *mut ngx_pool_t,
+    make: impl FnOnce() -> T,
+    handler: Cleanup,
+) -> *mut T {
     const { assert!(align_of::<T>() <= ngx::ffi::NGX_ALIGNMENT) };
     // SAFETY: the pool is valid. nginx allocates memory of the requested size with the cleanup record,
     // aligned to NGX_ALIGNMENT.
@@ -34,7 +39,7 @@ pub(super) unsafe fn allocate_with<T>(pool: *mut ngx_pool_t, value: T, handler: 
     // SAFETY: not null; `data` is fresh memory of that size, and the handler drops exactly this type.
     unsafe {
         let data = (*cleanup).data.cast::<T>();
-        data.write(value);
+        data.write(make());
         (*cleanup).handler = Some(handler);
         data
     }

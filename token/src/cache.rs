@@ -8,6 +8,7 @@
 mod identity;
 mod index;
 mod standing;
+mod whole;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -22,6 +23,7 @@ pub(crate) use index::Slot;
 use index::{Buckets, Expiry, INDEX_BYTES, Recency, room_for};
 pub(crate) use standing::Standing;
 pub use standing::Steady;
+use whole::Whole;
 
 /// The smallest cost of an entry, in bytes. It limits the number of entries, and so the index.
 const MIN_COST: usize = 512;
@@ -75,6 +77,7 @@ struct Store {
     buckets: Buckets,
     recency: Recency,
     expiry: Expiry,
+    whole: Whole,
     /// How many entries were put in, and after how many an entry that is used again has to be marked again.
     put: u32,
     mark_after: u32,
@@ -166,6 +169,7 @@ impl Cache {
             free: room_for(slots)?,
             recency: Recency::new(slots)?,
             expiry: Expiry::new(slots)?,
+            whole: Whole::new(slots)?,
             buckets: Buckets::new(slots)?,
             put: 0,
             mark_after: (slots / MARKS) as u32,
@@ -205,6 +209,9 @@ impl Cache {
         let mut store = self.store.try_borrow_mut().ok()?;
         let slot = store.slot_of(store.hash(token), token)?;
         store.mark(slot);
+        if store.whole.chooses() {
+            store.keep_whole(slot, token);
+        }
         let Entry { content, standing, .. } = store.entry(slot)?;
         Some(Known { slot, content: Rc::clone(content), standing: *standing })
     }
@@ -316,6 +323,30 @@ impl Store {
         }
     }
 
+    /// Keeps all bytes of a token that is in `slot`, if there is room for them.
+    fn keep_whole(&mut self, slot: Slot, token: &[u8]) {
+        let Some(entry) = self.entry(slot) else { return };
+        let more = token.len().saturating_sub(entry.identity.bytes());
+        let has_room =
+            self.used + more <= self.limit && entry.cost() + more <= self.limit / LARGEST_PART;
+        if entry.identity.is_whole() || !has_room {
+            return;
+        }
+        self.identify(slot, |_| Identity::whole(token));
+        if let Some(oldest) = self.whole.note(slot) {
+            self.identify(oldest, Entry::least_identity);
+        }
+    }
+
+    /// Changes what the entry in `slot` is identified by.
+    fn identify(&mut self, slot: Slot, by: impl FnOnce(&Entry) -> Identity) {
+        if let Some(Some(entry)) = self.entries.get_mut(slot as usize) {
+            self.used -= entry.cost();
+            entry.identity = by(entry);
+            self.used += entry.cost();
+        }
+    }
+
     /// Takes an entry out.
     fn take(&mut self, slot: Slot) -> Option<Entry> {
         let entry = self.entries.get_mut(slot as usize)?.take()?;
@@ -385,6 +416,11 @@ impl Entry {
         }
         self.older = proofs.into();
         Self { proof, standing: Standing::default(), ..self }
+    }
+
+    /// What takes the least room.
+    fn least_identity(&self) -> Identity {
+        self.identity.least(&self.content)
     }
 
     /// All memory that the entry takes while it is in the cache, in bytes: with its header, unless other

@@ -10,7 +10,7 @@ pub(super) enum Identity {
     /// A signed token, without padding. The content has its header as it came and the text of its payload, which
     /// base64url encodes in one way only. So what is missing is the third section: here it is, encoded.
     Signature(Box<[u8]>),
-    /// Any other token, as it is. What is in an encrypted one does not tell how it was encrypted.
+    /// Any token, as it is. What is in an encrypted one does not tell how it was encrypted.
     Bytes(Box<[u8]>),
 }
 
@@ -25,6 +25,23 @@ impl Identity {
         match signature() {
             Some(signature) => Self::Signature(signature.into()),
             None => Self::Bytes(token.into()),
+        }
+    }
+
+    /// All bytes of a token: they take more room, and are compared faster.
+    pub(super) fn whole(token: &[u8]) -> Self {
+        Self::Bytes(token.into())
+    }
+
+    pub(super) fn is_whole(&self) -> bool {
+        matches!(self, Self::Bytes(_))
+    }
+
+    /// The same in the least room; `content` is the one that it was made with.
+    pub(super) fn least(&self, content: &Content) -> Self {
+        match self {
+            Self::Signature(signature) => Self::Signature(signature.clone()),
+            Self::Bytes(bytes) => Self::new(bytes, content),
         }
     }
 

@@ -14,7 +14,11 @@ fn content(exp: i64) -> Rc<Content> {
 }
 
 fn of_header(exp: i64, header: &Header) -> Rc<Content> {
-    let payload = Document::parse(format!(r#"{{"exp":{exp}}}"#).into_bytes()).unwrap();
+    of_payload(format!(r#"{{"exp":{exp}}}"#), header)
+}
+
+fn of_payload(payload: String, header: &Header) -> Rc<Content> {
+    let payload = Document::parse(payload.into_bytes()).unwrap();
     let (form, claims) = (Form::Signed(Algorithm::HS256), Claims::read(&payload).unwrap());
     Rc::new(Content { header: header.clone(), payload, form, claims, padded: false })
 }
@@ -157,4 +161,58 @@ fn each_cache_has_a_seed_of_its_own() {
     assert_ne!(seed(), seed());
     let (a, b) = seed();
     assert_ne!(a, b);
+}
+
+/// A token that comes again and again is compared as a whole, as long as no others do.
+#[test]
+fn a_token_that_comes_often_is_kept_whole() {
+    let cache = Cache::new(128 * 1024).unwrap();
+    let (header, _) = Header::parse(encode(r#"{"alg":"HS256"}"#).as_bytes()).unwrap();
+    let content = |number: u8| {
+        let (exp, long) = (NOW + 100 + i64::from(number), "x".repeat(400));
+        of_payload(format!(r#"{{"exp":{exp},"x":"{long}"}}"#), &header)
+    };
+    let token = |number: u8| {
+        let content = content(number);
+        let payload = encode(content.payload.text());
+        [content.header.encoded(), payload.as_bytes(), &[b'a'; 43]].join(&b"."[..])
+    };
+    let (empty, tokens) = (cache.used(), (0..200).map(token).collect::<Vec<_>>());
+    for (number, token) in (0..).zip(&tokens[..100]) {
+        cache.remember(token, &content(number), proof(0, NOW), NOW).unwrap();
+    }
+    let used = cache.used();
+    let whole = || {
+        let store = cache.store.borrow();
+        let all = (0..).map_while(|slot| store.entries.get(slot)?.as_ref());
+        let costs: usize = all.clone().map(Entry::cost).sum();
+        assert_eq!(costs + header.bytes(BLOCK), store.used - empty);
+        all.filter(|entry| entry.identity.is_whole()).count()
+    };
+    assert_eq!(whole(), 0);
+    for (often, wanted) in [(0, 1), (7, 2), (0, 2)] {
+        for _ in 0..64 {
+            assert_eq!(cache.find(&tokens[often]).unwrap().slot as usize, often);
+        }
+        assert_eq!(whole(), wanted);
+    }
+    // Every byte of it counts.
+    for at in 0..tokens[0].len() {
+        let mut other = tokens[0].clone();
+        other[at] ^= 1;
+        assert!(cache.find(&other).is_none());
+    }
+    // Others come often now: 16 of the 256 for which there are slots are kept whole.
+    for token in &tokens[20..60] {
+        (0..64).for_each(|_| drop(cache.find(token).unwrap()));
+    }
+    assert_eq!(whole(), 16);
+    assert!(cache.used() > used);
+    // Some of them make room, and a full cache has little for more bytes of a token.
+    for (number, token) in (100..).zip(&tokens[100..]) {
+        cache.remember(token, &content(number), proof(0, NOW), NOW).unwrap();
+        (0..64).for_each(|_| drop(cache.find(token).unwrap()));
+        assert!(cache.used() <= 128 * 1024 && whole() <= 16);
+    }
+    assert!(cache.counts().evictions > 0);
 }

@@ -63,8 +63,9 @@ const PLANS: [Plan; 6] = [
 pub(super) struct Lanes {
     pub(super) rounds: usize,
     pub(super) rows: Vec<Row>,
-    /// A signature by itself, for each algorithm with a public key.
-    pub(super) alone: [Option<Both>; ALGORITHMS.len()],
+    /// A signature by itself, for each algorithm with a public key: between two answers, and in a loop.
+    pub(super) served: [Option<Both>; ALGORITHMS.len()],
+    pub(super) looped: [Option<Both>; ALGORITHMS.len()],
     /// The part of the time, in percent, in which the load's core did nothing else: less on a busy machine.
     pub(super) own: i64,
     /// Each server, and its memory before and after.
@@ -121,9 +122,10 @@ pub(super) fn measure(args: &Args, keys: &Path, tokens: &Tokens) -> Result<Lanes
         .map(|it| Ok((it.name.clone(), [it.idle, it.server.memory()?])))
         .collect::<Result<_>>()?;
     let own: Vec<i64> = alone.iter().flatten().flat_map(|one| one.own.iter().copied()).collect();
-    let alone = alone.map(|one| one.map(|one| Both::of(&one.cpu)));
+    let served = alone.each_ref().map(|one| one.as_ref().map(Alone::served));
+    let looped = alone.each_ref().map(|one| one.as_ref().map(Alone::looped));
     let rows = subjects.iter().flat_map(Subject::rows).collect();
-    Ok(Lanes { rounds, rows, alone, own: median(&own), memory })
+    Ok(Lanes { rounds, rows, served, looped, own: median(&own), memory })
 }
 
 /// This module, with each `jwt_cache`.
