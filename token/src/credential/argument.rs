@@ -16,8 +16,8 @@ pub fn arguments<'r, const COUNT: usize>(
     query: &'r [u8],
     names: [&[u8]; COUNT],
 ) -> [Found<'r>; COUNT] {
-    let pairs = pieces(query, b'&');
-    one_reading_of_each(pairs, b';', names)
+    let further = memchr::memchr(b';', query).map(|_| b';');
+    one_reading_of_each(pieces(query, b'&'), further, names)
 }
 
 /// The value of argument `name`, not decoded, as nginx's `$arg_name` has it, if all programs find the

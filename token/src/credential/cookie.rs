@@ -26,7 +26,7 @@ pub fn cookies<'r, const COUNT: usize>(
             pair.get(spaces..).unwrap_or_default()
         })
     });
-    let mut found = one_reading_of_each(pairs.clone(), b',', names);
+    let mut found = one_reading_of_each(pairs.clone(), Some(b','), names);
     // Where nothing but semicolons may separate cookies, all programs find the same ones.
     let mut pairs = pairs;
     if pairs.all(separates_nothing) {

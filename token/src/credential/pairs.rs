@@ -4,10 +4,10 @@ use super::found::Found;
 use super::spelling::Name;
 
 /// The value of the only pair with each of the names, if the name is spelt exactly so. `further` is another
-/// separator, which only some programs use. The pairs are read once.
+/// separator, which only some programs use; `None` if there is none of it. The pairs are read once.
 pub(super) fn one_reading_of_each<'r, const COUNT: usize>(
     pairs: impl Iterator<Item = &'r [u8]>,
-    further: u8,
+    further: Option<u8>,
     names: [&[u8]; COUNT],
 ) -> [Found<'r>; COUNT] {
     let names = names.map(Name::new);
@@ -26,9 +26,9 @@ pub(super) fn one_reading_of_each<'r, const COUNT: usize>(
         }
     };
     for pair in pairs {
-        match memchr::memchr(further, pair) {
+        match further.filter(|further| memchr::memchr(*further, pair).is_some()) {
             None => note(pair, true),
-            Some(_) => pieces(pair, further).for_each(|part| note(part, false)),
+            Some(further) => pieces(pair, further).for_each(|part| note(part, false)),
         }
     }
     readings.map(Reading::found)

@@ -155,11 +155,13 @@ impl LinkFormat for CloudFront {
             let InQuery { parts, own } = &*known;
             return self.judge_parts(request, parts, own, now).map(|(granted, _)| granted);
         }
-        let found = arguments(request, ARGUMENTS);
+        let found = arguments(query, ARGUMENTS);
         let parts = Parts::read(found)?;
         let query = query.ok_or(Denied::malformed("programs may read another query"))?;
         if let Some(parts) = parts {
-            let (parts, own) = (parts.decoded(), without_link(query, found));
+            let has_escapes = memchr::memchr(b'%', query).is_some();
+            let parts = if has_escapes { parts.decoded() } else { parts };
+            let own = without_link(query, found);
             let (granted, is_again) = self.judge_parts(request, &parts, &own, now)?;
             if let Some(memory) = memory.filter(|_| is_again) {
                 memory.put_read(query, InQuery { parts: parts.into_owned(), own: (*own).into() });
@@ -209,9 +211,12 @@ impl LinkFormat for CloudFront {
 
 /// What a query is without the arguments of its link, which were `found` in it.
 fn without_link<'r>(query: &'r [u8], found: [Found<'_>; 5]) -> Cow<'r, [u8]> {
-    let of_link = found.iter().filter(|one| matches!(one, Found::One(_))).count();
-    // Most queries are nothing but the link.
-    if memchr::memchr_iter(b'&', query).count() + 1 == of_link {
+    let pairs = ARGUMENTS.iter().zip(found).filter_map(|(name, found)| match found {
+        Found::One(value) => Some(name.len() + value.len() + "=&".len()),
+        _ => None,
+    });
+    // Most queries are nothing but the link: its arguments are as long as they.
+    if pairs.sum::<usize>() == query.len() + "&".len() {
         return Cow::Borrowed(b"");
     }
     let own = without_arguments(query, ARGUMENTS.iter().map(|name| name.as_bytes()));

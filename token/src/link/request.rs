@@ -102,13 +102,13 @@ pub trait LinkRequest {
     }
 }
 
-/// Several arguments of the query; unusable if programs may read another query.
+/// Several arguments of the query; unusable if programs may read another one ([`LinkRequest::query`]).
 pub(super) fn arguments<'r, const COUNT: usize>(
-    request: &'r dyn LinkRequest,
+    query: Option<&'r [u8]>,
     names: [&str; COUNT],
 ) -> [Found<'r>; COUNT] {
     let names = names.map(str::as_bytes);
-    request.query().map_or([Found::Unusable; COUNT], |query| credential::arguments(query, names))
+    query.map_or([Found::Unusable; COUNT], |query| credential::arguments(query, names))
 }
 
 /// A URL whose path is decoded and normalised, with the path as the client has sent it: signers sign URLs as they

@@ -14,7 +14,7 @@ use crate::credential::{Found, without_arguments};
 pub(super) fn parts(request: &dyn LinkRequest) -> Vec<Part> {
     let query = request.query().unwrap_or_default();
     let are_there = |found: &[Found<'_>]| found.iter().any(|one| *one != Found::Absent);
-    let found = arguments(request, ARGUMENTS);
+    let found = arguments(request.query(), ARGUMENTS);
     if are_there(&found) {
         let own = without_arguments(query, ARGUMENTS.iter().map(|name| name.as_bytes()));
         return explained(request, ARGUMENTS, found, own.as_deref().unwrap_or(query));

@@ -15,7 +15,7 @@ use crate::credential::Found;
 
 /// The parts of the link of a request: of its query, else of its path, else of its text.
 pub(super) fn parts(request: &dyn LinkRequest) -> Vec<Part> {
-    let found = arguments(request, ARGUMENTS);
+    let found = arguments(request.query(), ARGUMENTS);
     if found.iter().any(|one| *one != Found::Absent) {
         let found = ARGUMENTS.into_iter().zip(found).filter(|(_, found)| *found != Found::Absent);
         let part = |(name, found): (&str, _)| {

@@ -52,7 +52,8 @@ impl Signed {
     /// them: with its path encoded in the normal form or as it is, and its other arguments as they came. With a
     /// prefix, where the arguments stand does not count.
     pub(super) fn of_query(request: &dyn LinkRequest) -> Result<Option<Self>, Denied> {
-        let found = arguments(request, ARGUMENTS);
+        let query = request.query();
+        let found = arguments(query, ARGUMENTS);
         if found.iter().all(|one| *one == Found::Absent) {
             return Ok(None);
         }
@@ -65,7 +66,6 @@ impl Signed {
                 values.of_prefix(&prefix, b'&', &signature)?
             }
             None => {
-                let query = request.query();
                 let query = query.ok_or(Denied::malformed("programs may read another query"))?;
                 let before = values.signed_at_the_end(query)?;
                 let urls = self::urls(request, b"?", before)?;
