@@ -7,8 +7,7 @@
 
 use std::collections::VecDeque;
 
-use super::Slot;
-use super::index::room_for;
+use super::index::{Slot, room_for};
 
 /// Of so many tokens that are found, one is chosen.
 const EVERY: u32 = 64;
