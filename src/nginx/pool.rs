@@ -36,7 +36,8 @@ pub(super) unsafe fn allocate_with<T>(
     if cleanup.is_null() {
         return ptr::null_mut();
     }
-    // SAFETY: not null; `data` is fresh memory of that size, and the handler drops exactly this type.
+    // SAFETY: not null; `data` is fresh memory of that size, and the handler drops exactly this type. It is set when
+    // there is a value: if `make` panics, nginx finds none.
     unsafe {
         let data = (*cleanup).data.cast::<T>();
         data.write(make());
