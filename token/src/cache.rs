@@ -334,7 +334,7 @@ impl Store {
         }
         self.identify(slot, |_| Identity::whole(token));
         if let Some(oldest) = self.whole.note(slot) {
-            self.identify(oldest, Entry::least_identity);
+            self.identify(oldest, |entry| entry.identity.least(&entry.content));
         }
     }
 
@@ -415,12 +415,9 @@ impl Entry {
             proofs.remove(0);
         }
         self.older = proofs.into();
-        Self { proof, standing: Standing::default(), ..self }
-    }
-
-    /// What takes the least room.
-    fn least_identity(&self) -> Identity {
-        self.identity.least(&self.content)
+        // It may come into another slot, of which nobody notes that its token is kept whole.
+        let identity = self.identity.least(&self.content);
+        Self { proof, identity, standing: Standing::default(), ..self }
     }
 
     /// All memory that the entry takes while it is in the cache, in bytes: with its header, unless other

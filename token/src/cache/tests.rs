@@ -202,6 +202,9 @@ fn a_token_that_comes_often_is_kept_whole() {
         other[at] ^= 1;
         assert!(cache.find(&other).is_none());
     }
+    // With a second proof its slot may be another one: it has to come often again.
+    cache.remember(&tokens[7], &content(7), proof(1, NOW), NOW).unwrap();
+    assert_eq!(whole(), 1);
     // Others come often now: 16 of the 256 for which there are slots are kept whole.
     for token in &tokens[20..60] {
         (0..64).for_each(|_| drop(cache.find(token).unwrap()));
